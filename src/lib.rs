@@ -1,1 +1,13 @@
-//! lvs-agent
+//! lvs-agent: one agent for every node of a Linux Virtual Server cluster.
+//!
+//! # Layout
+//! Rooms in dependency order; a room imports only rooms above it. ARCHITECTURE.md is the map.
+
+pub mod clock;
+pub mod gossip;
+pub mod guard;
+pub mod model;
+pub mod raft;
+pub mod rules;
+pub mod verdict;
+pub mod vip;

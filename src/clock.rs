@@ -1,0 +1,93 @@
+//! Time as the agent counts it: `CLOCK_BOOTTIME`, which goes on while a machine is suspended.
+//!
+//! std's `Instant` is `CLOCK_MONOTONIC` and stops in suspend, so a lease counted with it would outlive its promise.
+
+use std::{
+    fmt,
+    ops::{Add, Sub},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// A point on this machine's boot-time clock. Meaningless on any other machine or after a reboot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct BootInstant(Duration);
+
+impl BootInstant {
+    /// The point `since_boot` after boot.
+    pub const fn from_boot(since_boot: Duration) -> Self {
+        Self(since_boot)
+    }
+
+    /// How long after boot this point lies.
+    pub const fn since_boot(self) -> Duration {
+        self.0
+    }
+
+    /// Time from `earlier` to `self`; zero if `earlier` is not earlier.
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// `self` moved back by `by`, not before boot.
+    pub fn saturating_sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(by))
+    }
+}
+
+impl Add<Duration> for BootInstant {
+    type Output = Self;
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(rhs))
+    }
+}
+
+impl Sub for BootInstant {
+    type Output = Duration;
+    fn sub(self, rhs: Self) -> Duration {
+        self.saturating_since(rhs)
+    }
+}
+
+impl fmt::Debug for BootInstant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "boot+{:?}", self.0)
+    }
+}
+
+/// Where tasks and io read the time. Pure files never do: they are given `now`.
+pub trait Clock: Send + Sync + 'static {
+    /// The present moment.
+    fn now(&self) -> BootInstant;
+}
+
+/// The kernel's `CLOCK_BOOTTIME` (`clock_gettime(2)`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BootClock;
+
+impl Clock for BootClock {
+    fn now(&self) -> BootInstant {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(t.tv_sec).unwrap_or(0);
+        let nanos = u32::try_from(t.tv_nsec).unwrap_or(0);
+        BootInstant(Duration::new(seconds, nanos))
+    }
+}
+
+/// A clock that moves only when told to, for tests and simulation.
+#[derive(Clone, Debug, Default)]
+pub struct ManualClock(Arc<Mutex<BootInstant>>);
+
+impl ManualClock {
+    /// Moves the clock forward.
+    pub fn advance(&self, by: Duration) {
+        let mut now = self.0.lock().expect("no holder of this lock panics");
+        *now = *now + by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> BootInstant {
+        *self.0.lock().expect("no holder of this lock panics")
+    }
+}

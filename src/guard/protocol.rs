@@ -1,0 +1,65 @@
+//! What guard and worker say to each other over their socketpair: one length-prefixed bincode frame a message.
+
+use crate::{
+    model::{NodeId, Ownership, TimingProfile, VipGroup},
+    vip::Membership,
+};
+use serde::{Deserialize, Serialize};
+
+/// A VIP group as the guard needs it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GroupOrder {
+    /// Addresses and interface.
+    pub group: VipGroup,
+    /// Who may hold it, best first. A voter grants to nobody else; this node asks only if it is in it.
+    pub candidates: Vec<NodeId>,
+}
+
+/// From worker to guard.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ToGuard {
+    /// Who this node is and what the cluster's rhythm is. First message of a worker that is in a cluster.
+    Hello {
+        /// This node.
+        id: NodeId,
+        /// The cluster's identity, part of every datagram's header.
+        cluster_id: String,
+        /// The cluster's profile.
+        timing: TimingProfile,
+    },
+    /// The effective membership of the Raft log: sent before the entry (or truncation, or snapshot) that makes it so is reported as stored.
+    /// Answered with [`ToWorker::MembershipKnown`].
+    Membership(Membership),
+    /// All VIP groups of the rule set. A group that is no longer among them is released.
+    Groups(Vec<GroupOrder>),
+    /// Whether rules are in this director's kernel, so that it may take VIPs. Sent at each change.
+    Ready(bool),
+    /// Sign of life, every [`BEAT`]; a worker silent for [`WORKER_HUNG`] is killed and started again.
+    Beat,
+    /// The node leaves the cluster: release everything, take everything away, then answer [`ToWorker::Released`].
+    Leave,
+}
+
+/// From guard to worker.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// The voter side knows the membership with this log index.
+    MembershipKnown(crate::vip::MembershipId),
+    /// What this node holds; sent at each change and after `Hello`.
+    Ownership(Ownership),
+    /// Answer to [`ToGuard::Leave`].
+    Released,
+    /// The guard shuts down (SIGTERM): finish, within [`WORKER_STOP`].
+    Stop,
+}
+
+/// How often a worker shows that it lives.
+pub const BEAT: std::time::Duration = std::time::Duration::from_secs(1);
+/// A worker silent for so long hangs.
+pub const WORKER_HUNG: std::time::Duration = std::time::Duration::from_secs(8);
+/// How long the guard goes on holding VIPs without a worker.
+pub const WORKER_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long a worker may take to stop.
+pub const WORKER_STOP: std::time::Duration = std::time::Duration::from_secs(3);
+/// Longest frame, in bytes.
+pub const MAX_FRAME_BYTES: usize = 1 << 20;

@@ -1,0 +1,53 @@
+//! What a health check asks of a real server, and how often.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// An inclusive range of HTTP status codes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StatusRange {
+    /// Lowest code accepted.
+    pub first: u16,
+    /// Highest code accepted.
+    pub last: u16,
+}
+
+impl StatusRange {
+    /// Whether `code` lies in the range.
+    pub fn contains(self, code: u16) -> bool {
+        (self.first..=self.last).contains(&code)
+    }
+}
+
+/// The question that is asked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum CheckKind {
+    /// A TCP connection is accepted.
+    Tcp,
+    /// `GET path` is answered with one of the codes.
+    Http {
+        /// Path and query, beginning with `/`.
+        path: String,
+        /// `Host` header; the server's address when absent.
+        host: Option<String>,
+        /// Accepted codes.
+        status: Vec<StatusRange>,
+    },
+}
+
+/// A health check with its rhythm and hysteresis.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Port asked, when not the server's.
+    pub port: Option<u16>,
+    /// Time between two probes of one observer while all is well.
+    pub interval: Duration,
+    /// A probe unanswered for so long has failed.
+    pub timeout: Duration,
+    /// Failures in a row until an observer says down. At least 1.
+    pub fall: u8,
+    /// Successes in a row until an observer says up. At least 1.
+    pub rise: u8,
+}

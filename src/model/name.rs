@@ -1,0 +1,97 @@
+//! Names of nodes, VIP groups, services and real servers.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Why a text is no name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a name: use 1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter or digit")]
+pub struct BadName(pub String);
+
+fn check(text: &str) -> Result<(), BadName> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if starts_well && text.len() <= 63 && text.chars().all(legal) {
+        Ok(())
+    } else {
+        Err(BadName(text.chars().take(80).collect()))
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = BadName;
+            fn from_str(text: &str) -> Result<Self, BadName> {
+                check(text).map(|()| Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = BadName;
+            fn try_from(text: String) -> Result<Self, BadName> {
+                check(&text).map(|()| Self(text))
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> String {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// A node of the cluster, unique in it.
+    NodeName
+);
+name!(
+    /// A VIP group: addresses that always move together.
+    VipName
+);
+name!(
+    /// A virtual service.
+    ServiceName
+);
+name!(
+    /// A real server, unique within its service.
+    ServerName
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_and_bounded() {
+        assert!("web-1.a_b".parse::<NodeName>().is_ok());
+        for bad in ["", "-a", "A", "a b", "a/b", &"x".repeat(64)] {
+            assert!(bad.parse::<NodeName>().is_err(), "{bad:?} was taken");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Nodes and the roles they play.
+
+use super::name::NodeName;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr};
+
+/// A node's number in Raft and in the lease protocol; given by the cluster at join, never used again for another node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(transparent)]
+pub struct NodeId(pub u64);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
+
+/// What a node does in the cluster. A node plays any mix of roles.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Forwards with IPVS and may hold VIPs.
+    Director,
+    /// Answers requests; carries the VIPs of its services on `lo`.
+    RealServer,
+    /// Observes and votes; carries no traffic.
+    Witness,
+}
+
+impl Role {
+    /// Every role, in the order in which they are shown.
+    pub const ALL: [Role; 3] = [Role::Director, Role::RealServer, Role::Witness];
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Role::Director => "director",
+            Role::RealServer => "real-server",
+            Role::Witness => "witness",
+        })
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Role::ALL
+            .into_iter()
+            .find(|role| role.to_string() == text)
+            .ok_or_else(|| format!("`{text}` is not a role: use director, real-server or witness"))
+    }
+}
+
+/// The set of roles of one node, never empty.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Roles(BTreeSet<Role>);
+
+impl Roles {
+    /// `None` for an empty set: a node without a role does nothing.
+    pub fn new(roles: impl IntoIterator<Item = Role>) -> Option<Self> {
+        let roles: BTreeSet<Role> = roles.into_iter().collect();
+        (!roles.is_empty()).then_some(Self(roles))
+    }
+
+    /// Whether the node plays `role`.
+    pub fn has(&self, role: Role) -> bool {
+        self.0.contains(&role)
+    }
+
+    /// The roles, directors first.
+    pub fn iter(&self) -> impl Iterator<Item = Role> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<String> = self.iter().map(|role| role.to_string()).collect();
+        f.pad(&words.join(", "))
+    }
+}
+
+/// A member of the cluster as the replicated state knows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Its number.
+    pub id: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// What it does.
+    pub roles: Roles,
+    /// Where it hears gossip (UDP) and Raft (TCP). The guard listens on UDP at the next port, see [`NodeRecord::guard_addr`].
+    pub addr: SocketAddr,
+}
+
+impl NodeRecord {
+    /// Where the node's guard hears lease messages: the port after [`NodeRecord::addr`]'s.
+    pub fn guard_addr(&self) -> SocketAddr {
+        guard_addr(self.addr)
+    }
+}
+
+/// The guard's address of the node whose gossip and Raft address is `addr`. Configured ports end at 65534, so that there is a next one.
+pub fn guard_addr(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip(), addr.port().saturating_add(1))
+}

@@ -1,0 +1,88 @@
+//! VIP groups and the rhythm of their leases.
+
+use super::name::VipName;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr, time::Duration};
+
+/// Virtual IP addresses that one director holds together.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VipGroup {
+    /// Its name.
+    pub name: VipName,
+    /// Its addresses, at least one.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Interface of the directors that the addresses are put on.
+    pub interface: String,
+}
+
+/// How fast the cluster notices and moves. One profile for all nodes of a cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimingProfile {
+    /// Lease 100 ms: one quiet switch, nothing else on the machines.
+    Fast,
+    /// Lease 300 ms: one site.
+    #[default]
+    Lan,
+    /// Lease 2 s: several sites.
+    Wan,
+}
+
+impl TimingProfile {
+    /// Lease duration that a holder asks for, and the longest that a voter grants (LEASE.md's `ttl` and `ttl_max`). The cluster has one
+    /// profile, fixed at `init`, so that a voter's quiet time after a restart covers any promise it may have forgotten.
+    pub const fn ttl(self) -> Duration {
+        match self {
+            TimingProfile::Fast => Duration::from_millis(100),
+            TimingProfile::Lan => Duration::from_millis(300),
+            TimingProfile::Wan => Duration::from_secs(2),
+        }
+    }
+
+    /// Time between two gossip rounds of a node.
+    pub const fn gossip_interval(self) -> Duration {
+        match self {
+            TimingProfile::Fast => Duration::from_millis(50),
+            TimingProfile::Lan => Duration::from_millis(100),
+            TimingProfile::Wan => Duration::from_millis(500),
+        }
+    }
+}
+
+impl fmt::Display for TimingProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            TimingProfile::Fast => "fast",
+            TimingProfile::Lan => "lan",
+            TimingProfile::Wan => "wan",
+        })
+    }
+}
+
+impl FromStr for TimingProfile {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [TimingProfile::Fast, TimingProfile::Lan, TimingProfile::Wan]
+            .into_iter()
+            .find(|profile| profile.to_string() == text)
+            .ok_or_else(|| format!("`{text}` is not a timing profile: use fast, lan or wan"))
+    }
+}
+
+/// Whether this node holds a VIP group, as its guard says. All that the worker knows of the lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holding {
+    /// The VIP is on this node's interface.
+    Held {
+        /// How often the group has changed hands; a label for people.
+        epoch: u64,
+        /// When this node took it, in Unix milliseconds; a label for people.
+        since_unix_ms: u64,
+    },
+    /// It is not.
+    NotHeld,
+}
+
+/// This node's standing for every VIP group it was told of.
+pub type Ownership = std::collections::BTreeMap<VipName, Holding>;

@@ -1,0 +1,121 @@
+//! How a change makes the next state. The same change on the same state gives the same state on every node.
+
+use super::{
+    change::{Edge, RuleChange},
+    state::{ClusterState, RuleSet},
+};
+use crate::model::{NodeId, NodeName, NodeRecord};
+use serde::{Deserialize, Serialize};
+
+/// Why a committed change left the state as it was.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// Somebody else applied in between.
+    #[error("the rules are at revision {current}, the change was made for revision {base}: look at `lvs-agent plan` again")]
+    Stale {
+        /// What the change was made for.
+        base: u64,
+        /// What the cluster has.
+        current: u64,
+    },
+    /// The address belongs to another member.
+    #[error(
+        "address {addr} belongs to node {owner} already: give this node another `address`, or take the old one out with `lvs-agent leave` there"
+    )]
+    AddressTaken {
+        /// The address.
+        addr: String,
+        /// Who has it.
+        owner: NodeName,
+    },
+    /// No such member.
+    #[error("no node is called {0}")]
+    NoSuchNode(NodeName),
+    /// The cluster exists already.
+    #[error("the cluster is initialised already")]
+    Initialised,
+}
+
+impl ClusterState {
+    /// Applies one change. The number is that of the node a `NodeJoined` was about.
+    ///
+    /// # Errors
+    /// A [`Refusal`] says why nothing was changed.
+    pub fn apply(&mut self, change: &RuleChange) -> Result<Option<NodeId>, Refusal> {
+        match change {
+            RuleChange::Init { cluster_id, timing } => self.init(cluster_id, *timing),
+            RuleChange::Apply { base_revision, rules } => self.replace_rules(*base_revision, rules),
+            RuleChange::Verdicts(edges) => {
+                self.judge(edges);
+                Ok(None)
+            }
+            RuleChange::NodeJoined { name, roles, addr, keeps_id } => {
+                if let Some(owner) = self.nodes.values().find(|node| node.addr == *addr && node.name != *name) {
+                    return Err(Refusal::AddressTaken { addr: addr.to_string(), owner: owner.name.clone() });
+                }
+                let id = match self.nodes.get(name) {
+                    Some(known) if *keeps_id => known.id,
+                    _ => self.new_id(),
+                };
+                let record = NodeRecord { id, name: name.clone(), roles: roles.clone(), addr: *addr };
+                self.nodes.insert(name.clone(), record);
+                Ok(Some(id))
+            }
+            RuleChange::NodeLeft(name) => match self.nodes.remove(name) {
+                Some(node) => Ok(Some(node.id)),
+                None => Err(Refusal::NoSuchNode(name.clone())),
+            },
+        }
+    }
+
+    fn init(&mut self, cluster_id: &str, timing: crate::model::TimingProfile) -> Result<Option<NodeId>, Refusal> {
+        if !self.cluster_id.is_empty() {
+            return Err(Refusal::Initialised);
+        }
+        self.cluster_id = cluster_id.to_owned();
+        self.timing = timing;
+        Ok(None)
+    }
+
+    fn new_id(&mut self) -> NodeId {
+        self.next_node += 1;
+        NodeId(self.next_node)
+    }
+
+    fn replace_rules(&mut self, base: Option<u64>, rules: &RuleSet) -> Result<Option<NodeId>, Refusal> {
+        if let Some(base) = base.filter(|base| *base != self.revision) {
+            return Err(Refusal::Stale { base, current: self.revision });
+        }
+        if self.rules == *rules {
+            return Ok(None);
+        }
+        let before = std::mem::replace(&mut self.rules, rules.clone());
+        self.revision += 1;
+        let judged = |rules: &RuleSet| -> std::collections::BTreeMap<_, _> {
+            rules
+                .targets()
+                .map(|(target, service, server)| (target, (service.check.clone(), server.address, server.port)))
+                .collect()
+        };
+        let (old, new) = (judged(&before), judged(&self.rules));
+        // A verdict speaks of one address under one kind of check: a target that became another thing is judged afresh.
+        self.verdicts.retain(|target, _| match (old.get(target), new.get(target)) {
+            (Some((old_check, old_ip, old_port)), Some((new_check, new_ip, new_port))) => {
+                (old_ip, old_port) == (new_ip, new_port) && old_check.is_some() && new_check.is_some()
+            }
+            _ => false,
+        });
+        Ok(None)
+    }
+
+    fn judge(&mut self, edges: &[Edge]) {
+        for edge in edges {
+            let known =
+                self.rules.services.get(&edge.target.service).is_some_and(|s| s.servers.contains_key(&edge.target.server));
+            // Rules may have changed between proposal and commit.
+            if known {
+                self.verdicts.insert(edge.target.clone(), (edge.to, edge.why.clone()));
+            }
+        }
+    }
+}

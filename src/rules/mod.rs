@@ -1,0 +1,11 @@
+//! What the cluster agreed on: the replicated state and the changes that make it. Deterministic: no clock, no randomness.
+
+mod apply;
+mod change;
+mod diff;
+mod state;
+
+pub use apply::Refusal;
+pub use change::{Edge, RuleChange};
+pub use diff::{Difference, diff};
+pub use state::{ClusterState, RuleSet, Target, Verdict};
