@@ -53,10 +53,12 @@ fn decode_bounded<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), binco
     const SMALL: usize = 64 << 10;
     const LARGE: usize = 4 << 20;
     let config = bincode::config::standard();
-    match bytes.len() {
-        0..=SMALL => bincode::serde::decode_from_slice(bytes, config.with_limit::<{ 16 * SMALL }>()),
-        ..=LARGE => bincode::serde::decode_from_slice(bytes, config.with_limit::<{ 16 * LARGE }>()),
-        _ => bincode::serde::decode_from_slice(bytes, config.with_limit::<{ 1 << 30 }>()),
+    if bytes.len() <= SMALL {
+        bincode::serde::decode_from_slice(bytes, config.with_limit::<{ 16 * SMALL }>())
+    } else if bytes.len() <= LARGE {
+        bincode::serde::decode_from_slice(bytes, config.with_limit::<{ 16 * LARGE }>())
+    } else {
+        bincode::serde::decode_from_slice(bytes, config.with_limit::<{ 1 << 30 }>())
     }
 }
 
