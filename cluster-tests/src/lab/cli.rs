@@ -315,7 +315,8 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
         Verb::PowerOn { host } => power::on(&[host])?,
         Verb::Cut { one_way, a, b } => {
             if b == Some(a) {
-                bail!("{a} cannot be cut from itself");
+                report::note(format!("cut: {a} cannot be cut from itself"));
+                return Ok(2);
             }
             let others = Host::all().filter(|&other| other != a && b.is_none_or(|b| b == other));
             let pairs: Vec<(Host, Host)> =

@@ -132,7 +132,10 @@ fn environment(order: &Job) -> Vec<(String, String)> {
         ("VIP", VIP.to_string()),
         ("HOSTS", Host::names()),
         ("LVS_LAB_CLUSTER", paths::CLUSTER.into()),
+        ("LVS_LAB_LOG", paths::logs().to_string_lossy().into_owned()),
         ("LVS_LAB_TIME", order.time.clone()),
+        // Standard error is a console here, whatever it is outside.
+        ("NO_COLOR", "1".into()),
     ] {
         environment.push((name.to_owned(), value));
     }
@@ -158,7 +161,9 @@ fn load_modules() -> Result<()> {
     let mut args = vec!["-a", "-q"];
     args.extend(MODULES);
     // A built-in or absent module is not an error here: what is really missing fails by name when it is used.
-    let _ = run::quiet("modprobe", &args);
+    if let Err(error) = run::quiet("modprobe", &args) {
+        report::note(format!("lab: {error:#}"));
+    }
     Ok(())
 }
 

@@ -134,7 +134,8 @@ fn status(plan: &Plan, folder: &Path, keeper_status: i32) -> Result<i32> {
         return Ok(status);
     }
     let log = std::fs::read_to_string(folder.join(KERNEL_LOG)).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().collect();
+    // The addresses of a stack trace help nobody here.
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim_start().starts_with("[<")).collect();
     let tail = lines[lines.len().saturating_sub(15)..].join("\n");
     report::note(format!("lab: the guest died (status {keeper_status}) before the script ended; the last words of its kernel:\n{tail}"));
     Ok(GUEST_DIED)
