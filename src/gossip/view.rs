@@ -3,10 +3,13 @@
 use crate::{
     model::{Holding, NodeName, Roles, VipName},
     rules::Target,
-    verdict::Observation,
+    verdict::{Observation, Testimonies, Testimony},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 /// What a node says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -58,4 +61,16 @@ pub struct NodeView {
 pub struct ClusterView {
     /// By name.
     pub nodes: BTreeMap<NodeName, NodeView>,
+}
+
+impl ClusterView {
+    /// What the nodes say of targets, as verdicts are made from it.
+    pub fn testimonies(&self) -> Testimonies<'_> {
+        self.nodes.iter().map(|(name, view)| (name, Testimony { live: view.live, observations: &view.observations })).collect()
+    }
+
+    /// The nodes whose heartbeat is heard, this one among them.
+    pub fn live(&self) -> BTreeSet<NodeName> {
+        self.nodes.iter().filter(|(_, view)| view.live).map(|(name, _)| name.clone()).collect()
+    }
 }
