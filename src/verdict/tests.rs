@@ -119,10 +119,6 @@ fn members(names: &str) -> BTreeMap<NodeName, NodeRecord> {
     names.split_whitespace().enumerate().map(record).collect()
 }
 
-fn names(text: &str) -> BTreeSet<NodeName> {
-    text.split_whitespace().map(name).collect()
-}
-
 fn target(service: &str, server: &str) -> Target {
     Target { service: name(service), server: name(server) }
 }
