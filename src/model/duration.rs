@@ -12,7 +12,8 @@ const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), 
 impl FromStr for DurationText {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is not a duration: write a whole number and its unit (ms, s, m or h), for example 500ms or 2s");
+        let bad =
+            || format!("`{text}` is not a duration: write a whole number and its unit (ms, s, m or h), for example 500ms or 2s");
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
         let (number, unit) = text.split_at(digits);
         let (_, unit_ms) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
