@@ -113,9 +113,8 @@ fn node_name(table: &mut Table<'_>, hostname: &str, findings: &mut Findings<'_>)
 
 fn roles(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Roles> {
     let listed = table.required_list("roles", parsed::<Role>, findings)?;
-    let roles = Roles::new(listed.value.iter().map(|role| role.value));
-    // With wrong items in it the list is not empty, whatever is left of it: those are findings already.
-    if roles.is_none() && findings.is_empty() {
+    let roles = Roles::new(listed.items.iter().map(|role| role.value));
+    if listed.is_empty {
         findings.add(listed.at, "`roles`: a node without a role does nothing: use director, real-server or witness");
     }
     roles
@@ -123,10 +122,10 @@ fn roles(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Roles> {
 
 fn seeds(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Vec<SocketAddr> {
     let Some(seeds) = table.list("seeds", text(value::node_address), findings) else { return Vec::new() };
-    if seeds.value.len() > MAX_SEEDS {
+    if seeds.items.len() > MAX_SEEDS {
         findings.add(seeds.at, format!("`seeds`: at most {MAX_SEEDS}; one that answers is enough"));
     }
-    seeds.value.into_iter().map(inner).collect()
+    seeds.items.into_iter().map(inner).collect()
 }
 
 fn absolute_path(text: &str) -> Result<PathBuf, String> {

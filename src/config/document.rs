@@ -16,6 +16,15 @@ pub(super) struct At<T> {
     pub(super) at: usize,
 }
 
+/// The items of a list that could be read, each where it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct List<T> {
+    pub(super) items: Vec<At<T>>,
+    pub(super) at: usize,
+    /// The user wrote no item at all (rather than only wrong ones).
+    pub(super) is_empty: bool,
+}
+
 /// Turns a TOML value into a domain value, or says why it cannot.
 pub(super) type Decoded<T> = Result<T, String>;
 
@@ -90,15 +99,15 @@ impl<'t> Table<'t> {
         key: &'static str,
         decode: impl Fn(&DeValue<'_>) -> Decoded<T>,
         findings: &mut Findings<'_>,
-    ) -> Option<At<Vec<At<T>>>> {
+    ) -> Option<List<T>> {
         let value = self.value(key)?;
         let at = value.span().start;
         let DeValue::Array(items) = value.get_ref() else {
             findings.add(at, format!("`{key}`: {}", expected("a list like [ …, … ]", value.get_ref())));
             return None;
         };
-        let value = items.iter().filter_map(|item| decode_at(key, item, &decode, findings)).collect();
-        Some(At { value, at })
+        let read = items.iter().filter_map(|item| decode_at(key, item, &decode, findings)).collect();
+        Some(List { items: read, at, is_empty: items.is_empty() })
     }
 
     /// Like [`Table::list`]; a finding if it is not there.
@@ -107,7 +116,7 @@ impl<'t> Table<'t> {
         key: &'static str,
         decode: impl Fn(&DeValue<'_>) -> Decoded<T>,
         findings: &mut Findings<'_>,
-    ) -> Option<At<Vec<At<T>>>> {
+    ) -> Option<List<T>> {
         self.require(key, findings);
         self.list(key, decode, findings)
     }

@@ -63,19 +63,8 @@ impl<'s> Findings<'s> {
         self.found.push((at, message.into()));
     }
 
-    /// Adds a finding unless something is wrong from `at` on already: then it is only what that left over.
-    pub(super) fn note_once(&mut self, at: usize, message: impl Into<String>) {
-        if !self.found.iter().any(|(other, _)| self.line_of(*other) == self.line_of(at)) {
-            self.add(at, message);
-        }
-    }
-
     pub(super) fn count(&self) -> usize {
         self.found.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.found.is_empty()
     }
 
     /// The line, from 1, in which the byte `at` stands.

@@ -3,7 +3,7 @@
 use super::read::PORTS;
 use crate::{
     config::{
-        document::{At, Decoded, Table, clip, integer, parsed, text},
+        document::{At, Decoded, List, Table, clip, integer, parsed, text},
         problem::Findings,
         value,
     },
@@ -51,8 +51,11 @@ pub(super) fn read(mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<
     let rise = table.with_default("rise", integer(COUNTS), DEFAULT_COUNT, findings);
     let is_tcp = kind.as_ref().is_some_and(|kind| kind.value == Kind::Tcp);
     if is_tcp {
-        let extra =
-            [("path", path.as_ref().map(place)), ("host", host.as_ref().map(place)), ("status", status.as_ref().map(place))];
+        let extra = [
+            ("path", path.as_ref().map(place)),
+            ("host", host.as_ref().map(place)),
+            ("status", status.as_ref().map(|list| list.at)),
+        ];
         for (key, at) in extra.into_iter().filter_map(|(key, at)| at.map(|at| (key, at))) {
             findings.add(at, format!("`{key}` is for checks of type \"http\"; this one is \"tcp\""));
         }
@@ -86,15 +89,15 @@ fn within(interval: Duration, timeout: Option<At<Duration>>, findings: &mut Find
     timeout.value
 }
 
-fn accepted(listed: Option<At<Vec<At<StatusRange>>>>, findings: &mut Findings<'_>) -> Vec<StatusRange> {
+fn accepted(listed: Option<List<StatusRange>>, findings: &mut Findings<'_>) -> Vec<StatusRange> {
     let Some(listed) = listed else { return DEFAULT_STATUS.to_vec() };
-    if listed.value.is_empty() {
-        findings.note_once(listed.at, "`status`: an empty list accepts no answer at all");
+    if listed.is_empty {
+        findings.add(listed.at, "`status`: an empty list accepts no answer at all");
     }
-    if listed.value.len() > MAX_STATUS_RANGES {
+    if listed.items.len() > MAX_STATUS_RANGES {
         findings.add(listed.at, format!("`status`: at most {MAX_STATUS_RANGES} entries"));
     }
-    listed.value.into_iter().map(|range| range.value).collect()
+    listed.items.into_iter().map(|range| range.value).collect()
 }
 
 fn kind(text: &str) -> Decoded<Kind> {

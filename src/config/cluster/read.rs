@@ -33,10 +33,10 @@ fn vip(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftVip {
         at,
         name,
         addresses: addresses.map_or_else(Vec::new, |list| {
-            if list.value.is_empty() {
-                findings.note_once(list.at, "`addresses`: a VIP group needs at least one address");
+            if list.is_empty {
+                findings.add(list.at, "`addresses`: a VIP group needs at least one address");
             }
-            list.value
+            list.items
         }),
         interface: interface.map(|found| found.value),
     }
