@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod gossip;
 pub mod guard;
+pub mod kernel;
 pub mod link;
 pub mod model;
 pub mod raft;
