@@ -3,6 +3,7 @@
 //! # Layout
 //! Rooms in dependency order; a room imports only rooms above it. ARCHITECTURE.md is the map.
 
+pub mod agent;
 pub mod api;
 pub mod cli;
 pub mod clock;
@@ -10,6 +11,7 @@ pub mod config;
 pub mod gossip;
 pub mod guard;
 pub mod health;
+pub mod kernel;
 pub mod link;
 pub mod model;
 pub mod raft;
