@@ -1,1 +1,3 @@
 //! Lab and simulation.
+
+pub mod sim;
