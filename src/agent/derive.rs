@@ -3,13 +3,14 @@
 use crate::{
     gossip::ClusterView,
     guard::protocol::GroupOrder,
-    model::{NodeId, NodeName, Role, VipName},
+    model::{NodeId, NodeName, Role},
+    reconcile::InPlace,
     rules::ClusterState,
     verdict::{Testimonies, Testimony},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
 };
 
 /// The nodes whose heartbeat is heard.
@@ -51,8 +52,7 @@ pub fn gossip_seeds(state: &ClusterState, me: &NodeName, configured: &[SocketAdd
     configured.iter().copied().chain(members).collect()
 }
 
-/// For each member's address, what its agent says of each VIP: in place or not. No entry: no word yet.
-pub fn in_place(state: &ClusterState, view: &ClusterView) -> BTreeMap<IpAddr, BTreeMap<VipName, Result<(), String>>> {
-    let members = state.nodes.values();
-    members.filter_map(|node| Some((node.addr.ip(), view.nodes.get(&node.name)?.in_place.clone()))).collect()
+/// What each node's agent says of its VIPs.
+pub fn in_place(view: &ClusterView) -> BTreeMap<NodeName, InPlace> {
+    view.nodes.iter().map(|(name, node)| (name.clone(), node.in_place.clone())).collect()
 }

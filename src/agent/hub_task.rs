@@ -6,7 +6,7 @@ use super::derive;
 use crate::{
     config::AgentConfig,
     gossip::{ClusterView, Facts, Word},
-    guard::{io::channel::GuardHandle, protocol::GroupOrder},
+    guard::{GuardGone, GuardHandle, protocol::GroupOrder},
     health::{self, HealthInputs},
     model::{NodeName, Ownership},
     raft::RaftView,
@@ -99,7 +99,7 @@ impl Hub {
         }
     }
 
-    fn pass_on(&mut self) -> Result<(), crate::guard::io::channel::GuardGone> {
+    fn pass_on(&mut self) -> Result<(), GuardGone> {
         let me = &self.config.node;
         let state = self.sources.state.borrow_and_update().clone();
         let raft = self.sources.raft.borrow_and_update().clone();
@@ -121,22 +121,32 @@ impl Hub {
             revision: report.applied_revision,
         };
         send(&self.sinks.word, Arc::new(word));
-        let in_place = derive::in_place(&state, &view);
         let loaded = raft.loaded;
         let groups = derive::guard_orders(&state, self.config.interface.as_deref());
-        send(&self.sinks.reconcile, Arc::new(Inputs { loaded, me: me.clone(), state, in_place, own, ownership }));
-        self.tell_guard(loaded, groups, report.ready)
+        let inputs = Inputs {
+            loaded,
+            me: me.clone(),
+            roles: self.config.roles.clone(),
+            address: self.config.address.ip(),
+            state,
+            in_place: Arc::new(derive::in_place(&view)),
+            own,
+            ownership,
+        };
+        send(&self.sinks.reconcile, Arc::new(inputs));
+        // Revision 0: this worker has not been through the kernel yet, and its predecessor's word stands.
+        self.tell_guard(loaded, groups, (report.applied_revision > 0).then_some(report.ready))
     }
 
     /// Says nothing before the state is whole: an empty rule set would give VIPs away.
-    fn tell_guard(&mut self, loaded: bool, groups: Vec<GroupOrder>, ready: Option<bool>) -> Result<(), crate::guard::io::channel::GuardGone> {
+    fn tell_guard(&mut self, loaded: bool, groups: Vec<GroupOrder>, ready: Option<bool>) -> Result<(), GuardGone> {
         if loaded && self.told.groups.as_ref() != Some(&groups) {
             self.sinks.guard.groups(groups.clone())?;
             self.told.groups = Some(groups);
         }
-        if loaded && ready.is_some() && self.told.ready != ready {
-            self.sinks.guard.ready(ready.unwrap_or_default())?;
-            self.told.ready = ready;
+        if let Some(ready) = ready.filter(|ready| loaded && self.told.ready != Some(*ready)) {
+            self.sinks.guard.ready(ready)?;
+            self.told.ready = Some(ready);
         }
         Ok(())
     }

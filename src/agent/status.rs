@@ -9,7 +9,7 @@ use crate::{
     gossip::ClusterView,
     model::{Holding, NodeId, NodeName, RealServer, Role, Service, VipGroup},
     raft::RaftView,
-    reconcile::{Decision, Presence, Report},
+    reconcile::{Decision, Report},
     rules::{ClusterState, Target, Verdict},
     verdict::{self, Ballot, Observation, Testimonies},
 };
@@ -154,7 +154,7 @@ fn server_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Servi
     let in_place = matches!(place, Some(Ok(())));
     let ready = in_place || server.agentless;
     let is_in = match decision {
-        Some(Decision { presence, .. }) => matches!(presence, Presence::In { .. } | Presence::Keep),
+        Some(Decision { presence, .. }) => presence.weight().is_some(),
         None => ready && matches!(verdict, Judgement::Up | Judgement::Unchecked),
     };
     ServerStatus {
