@@ -1,0 +1,3 @@
+//! The part of `kernel` that speaks netlink.
+
+pub mod address;
