@@ -6,8 +6,10 @@
 pub mod clock;
 pub mod gossip;
 pub mod guard;
+pub mod kernel;
 pub mod model;
 pub mod raft;
+pub mod reconcile;
 pub mod rules;
 pub mod verdict;
 pub mod vip;
