@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod link;
 pub mod model;
 pub mod raft;
+pub mod reconcile;
 pub mod rules;
 pub mod verdict;
 pub mod vip;
