@@ -53,7 +53,7 @@ pub enum AgentError {
 /// Whatever it cannot go on with.
 pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
     let guard = GuardChannel::from_inherited()?;
-    let listener = api::AdminListener::bind(&config.socket).await?;
+    let listener = api::AdminListener::bind(&config.socket)?;
     let stop = guard.stop.clone();
     stop_on_signals(stop.clone())?;
     let config = Arc::new(config);

@@ -44,10 +44,7 @@ impl Agent {
         self.member.borrow().clone().ok_or(AdminError::NotInCluster)
     }
 
-    async fn order<T>(
-        &self,
-        make: impl FnOnce(oneshot::Sender<Result<T, AdminError>>) -> Order,
-    ) -> Result<T, AdminError> {
+    async fn order<T>(&self, make: impl FnOnce(oneshot::Sender<Result<T, AdminError>>) -> Order) -> Result<T, AdminError> {
         let (reply, answer) = oneshot::channel();
         let gone = || AdminError::Internal("the agent is stopping".to_owned());
         self.orders.send(make(reply)).await.map_err(|_| gone())?;
@@ -159,13 +156,18 @@ async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>) -> Result<Identity, 
         known: None,
     };
     match tokio::time::timeout(JOIN_DEADLINE, raft::join(&seeds, request, &config.data_dir)).await {
-        Ok(joined) => joined.map_err(|error| not_joined(&error)),
+        Ok(joined) => joined.map_err(not_joined),
         Err(_) => Err(AdminError::Timeout(format!("not taken in within {JOIN_DEADLINE:?}"))),
     }
 }
 
-fn not_joined(error: &JoinError) -> AdminError {
-    AdminError::Refused(with_sources(error))
+fn not_joined(error: JoinError) -> AdminError {
+    match error {
+        JoinError::Unreachable { tried } => {
+            AdminError::NoSeed(tried.iter().map(|(seed, why)| format!("{seed}: {why}")).collect())
+        }
+        other => AdminError::Refused(with_sources(&other)),
+    }
 }
 
 /// How a proposal's failure reads to an operator.

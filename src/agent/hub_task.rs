@@ -35,7 +35,7 @@ pub struct Sources {
     /// What this node's guard holds.
     pub ownership: watch::Receiver<Ownership>,
     /// What reconciling came to.
-    pub report: watch::Receiver<Arc<Report>>,
+    pub report: watch::Receiver<Report>,
 }
 
 /// What the tasks are told.
@@ -49,7 +49,7 @@ pub struct Sinks {
     /// To health: what to observe.
     pub health: watch::Sender<HealthInputs>,
     /// To reconcile: what there is to go by.
-    pub reconcile: watch::Sender<Arc<Inputs>>,
+    pub reconcile: watch::Sender<Inputs>,
     /// To the guard.
     pub guard: GuardHandle,
 }
@@ -125,7 +125,6 @@ impl Hub {
         let groups = derive::guard_orders(&state, self.config.interface.as_deref());
         let inputs = Inputs {
             loaded,
-            me: me.clone(),
             roles: self.config.roles.clone(),
             address: self.config.address.ip(),
             state,
@@ -133,7 +132,7 @@ impl Hub {
             own,
             ownership,
         };
-        send(&self.sinks.reconcile, Arc::new(inputs));
+        send(&self.sinks.reconcile, inputs);
         // Revision 0: this worker has not been through the kernel yet, and its predecessor's word stands.
         self.tell_guard(loaded, groups, (report.applied_revision > 0).then_some(report.ready))
     }

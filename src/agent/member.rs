@@ -12,10 +12,13 @@ use crate::{
     gossip::{self, ClusterView, Facts, GossipError, GossipSettings, Word},
     guard::{GuardChannel, GuardGone, GuardHandle},
     health::{self, HealthInputs},
-    kernel::io::{self as kernel, address::AddressError, linux::Linux},
+    kernel::{
+        DataPlaneError,
+        io::{self as kernel, Linux, address::AddressError},
+    },
     model::Ownership,
     raft::{Fault, Identity, MembershipSink, RaftNode, RaftSettings, RaftView, SinkError, StartError},
-    reconcile::{self, Inputs, Report},
+    reconcile::{self, Inputs, OwnedVips, Report},
     rules::{ClusterState, Target},
     verdict::Observation,
     vip::Membership,
@@ -43,6 +46,9 @@ pub enum MemberError {
     /// No data plane.
     #[error("cannot reach the kernel")]
     Kernel(#[from] AddressError),
+    /// No record of which VIPs are the cluster's.
+    #[error(transparent)]
+    OwnedVips(#[from] DataPlaneError),
     /// No Raft.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -53,7 +59,9 @@ pub enum MemberError {
     #[error(transparent)]
     Gossip(#[from] GossipError),
     /// Another name than the one that the cluster knows.
-    #[error("this node is called {config} in agent.toml, but {identity} in its cluster: set `node = \"{identity}\"`, or move the data directory away and join anew")]
+    #[error(
+        "this node is called {config} in agent.toml, but {identity} in its cluster: set `node = \"{identity}\"`, or move the data directory away and join anew"
+    )]
     Renamed {
         /// As configured.
         config: crate::model::NodeName,
@@ -78,7 +86,7 @@ pub struct Member {
     raft_view: watch::Receiver<RaftView>,
     view: watch::Receiver<Arc<ClusterView>>,
     own: watch::Receiver<Arc<BTreeMap<Target, Observation>>>,
-    report: watch::Receiver<Arc<Report>>,
+    report: watch::Receiver<Report>,
 }
 
 impl Member {
@@ -119,6 +127,7 @@ impl Member {
         }
         guard.handle.hello(identity.node_id, identity.cluster_id.clone(), identity.timing)?;
         let data_plane = Linux::open(&config.data_dir)?;
+        let owned = OwnedVips::open(&config.data_dir)?;
         let (live_out, live) = watch::channel(BTreeSet::new());
         let shutdown = CancellationToken::new();
         let settings = RaftSettings { data_dir: config.data_dir.clone(), identity: identity.clone(), addr: config.address };
@@ -140,7 +149,7 @@ impl Member {
             own: sources.own.1.clone(),
             report: sources.report.1.clone(),
         });
-        let running = sources.spawn(config, identity, raft, facts, data_plane, live_out, guard.handle.clone(), shutdown);
+        let running = sources.spawn(config, identity, raft, facts, (data_plane, owned), live_out, guard.handle.clone(), shutdown);
         Ok((member, running))
     }
 }
@@ -152,11 +161,11 @@ type Wire<T> = (watch::Sender<T>, watch::Receiver<T>);
 struct Wires {
     view: Wire<Arc<ClusterView>>,
     own: Wire<Arc<BTreeMap<Target, Observation>>>,
-    report: Wire<Arc<Report>>,
+    report: Wire<Report>,
     word: Wire<Arc<Word>>,
     seeds: Wire<BTreeSet<std::net::SocketAddr>>,
     health: Wire<HealthInputs>,
-    reconcile: Wire<Arc<Inputs>>,
+    reconcile: Wire<Inputs>,
     ownership: watch::Receiver<Ownership>,
 }
 
@@ -171,7 +180,6 @@ impl Wires {
         };
         let inputs = Inputs {
             loaded: false,
-            me: config.node.clone(),
             roles: config.roles.clone(),
             address: config.address.ip(),
             state: raft.state().borrow().clone(),
@@ -182,11 +190,11 @@ impl Wires {
         Self {
             view: watch::channel(Arc::default()),
             own: watch::channel(Arc::default()),
-            report: watch::channel(Arc::default()),
+            report: watch::channel(Report::default()),
             word: watch::channel(Arc::new(word)),
             seeds: watch::channel(config.seeds.iter().copied().collect()),
             health: watch::channel(HealthInputs::default()),
-            reconcile: watch::channel(Arc::new(inputs)),
+            reconcile: watch::channel(inputs),
             ownership,
         }
     }
@@ -198,7 +206,7 @@ impl Wires {
         identity: Identity,
         raft: RaftNode,
         facts: Facts,
-        data_plane: Linux,
+        (data_plane, owned): (Linux, OwnedVips),
         live: watch::Sender<BTreeSet<crate::model::NodeName>>,
         guard: GuardHandle,
         shutdown: CancellationToken,
@@ -216,7 +224,7 @@ impl Wires {
         let gossip = tokio::spawn(gossip::run(gossip, self.seeds.1, self.word.1, self.view.0, shutdown.child_token()));
         tasks.spawn(health::run(self.health.1, self.own.0, clock.clone(), shutdown.child_token()));
         let reconciling = shutdown.child_token();
-        let reconcile = reconcile::run(data_plane, self.reconcile.1, self.report.0, clock, config.data_dir.clone(), reconciling.clone());
+        let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
         let reconcile = tokio::spawn(reconcile);
         tasks.spawn(judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
         let hub = Hub {
@@ -264,7 +272,11 @@ impl Running {
     ///
     /// # Errors
     /// Why it does not go on; the worker should end and be started again.
-    pub async fn until_ended(mut self, orders: &mut mpsc::Receiver<Order>, stop: &CancellationToken) -> Result<Ended, MemberError> {
+    pub async fn until_ended(
+        mut self,
+        orders: &mut mpsc::Receiver<Order>,
+        stop: &CancellationToken,
+    ) -> Result<Ended, MemberError> {
         let ended = loop {
             // All arms are cancel-safe: a fault stays, and so does an order that is not taken.
             let order = tokio::select! {
@@ -300,12 +312,9 @@ impl Running {
     async fn left(&mut self, reply: oneshot::Sender<Result<(), AdminError>>) -> Result<Ended, MemberError> {
         self.reconciling.cancel();
         let _ = (&mut self.reconcile).await;
-        let withdrawn = match Linux::open(&self.config.data_dir) {
-            Ok(mut data_plane) => reconcile::withdraw(&mut data_plane, &self.config.data_dir).await.map_err(|error| with_sources(&error)),
-            Err(error) => Err(with_sources(&error)),
-        };
+        let withdrawn = withdraw(&self.config.data_dir).await;
         self.stop_tasks().await;
-        let forgotten = self.identity.forget(&self.config.data_dir).map_err(|error| with_sources(&error));
+        let forgotten = Identity::forget(&self.config.data_dir).map_err(|error| with_sources(&error));
         let answer = withdrawn.and(forgotten).map_err(AdminError::Internal);
         if let Err(error) = &answer {
             tracing::error!(%error, "left the cluster, but not everything could be put back");
@@ -328,6 +337,12 @@ impl Running {
         }
         self.raft.shutdown().await;
     }
+}
+
+async fn withdraw(data_dir: &std::path::Path) -> Result<(), String> {
+    let mut data_plane = Linux::open(data_dir).map_err(|error| with_sources(&error))?;
+    let mut owned = OwnedVips::open(data_dir).map_err(|error| with_sources(&error))?;
+    reconcile::withdraw(&mut data_plane, &mut owned).await.map_err(|error| with_sources(&error))
 }
 
 fn gossip_ended(ended: Result<Result<(), GossipError>, tokio::task::JoinError>) -> MemberError {

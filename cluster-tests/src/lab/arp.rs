@@ -34,7 +34,8 @@ impl Asker {
     pub fn ask(&mut self) -> Result<()> {
         self.hear();
         self.round.clear();
-        rustix::net::send(&self.socket, &question(self.target), rustix::net::SendFlags::empty()).context("send an ARP request")?;
+        rustix::net::send(&self.socket, &question(self.target), rustix::net::SendFlags::empty())
+            .context("send an ARP request")?;
         Ok(())
     }
 
@@ -55,7 +56,9 @@ impl Asker {
         let counts: Vec<String> = self
             .answers
             .iter()
-            .map(|(&mac, count)| format!("{}:{count}", Host::by_mac(mac).map_or_else(|| mac_text(mac).replace(':', "-"), |host| host.to_string())))
+            .map(|(&mac, count)| {
+                format!("{}:{count}", Host::by_mac(mac).map_or_else(|| mac_text(mac).replace(':', "-"), |host| host.to_string()))
+            })
             .collect();
         if counts.is_empty() { "-".to_owned() } else { counts.join(",") }
     }

@@ -49,7 +49,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn at_least_zero(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|number: &f64| (0.0..1e6).contains(number)).ok_or_else(|| format!("{text:?} is not a number of 0 or more"))
+    text.parse()
+        .ok()
+        .filter(|number: &f64| (0.0..1e6).contains(number))
+        .ok_or_else(|| format!("{text:?} is not a number of 0 or more"))
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -70,7 +73,9 @@ fn signal(text: &str) -> Result<Signal, String> {
 #[derive(Subcommand)]
 enum Verb {
     /// Run a command on a host; its input, output and exit status are the command's
-    #[command(after_help = "Examples:\n  on d1 lvs-agent status --json\n  on c curl -s http://$VIP/\n  on r1 df /var/lib/lvs-agent")]
+    #[command(
+        after_help = "Examples:\n  on d1 lvs-agent status --json\n  on c curl -s http://$VIP/\n  on r1 df /var/lib/lvs-agent"
+    )]
     On {
         host: Host,
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
@@ -82,7 +87,9 @@ enum Verb {
     /// Give a host its power back: fresh kernel state, web server and agent started as at boot
     PowerOn { host: Host },
     /// Let nothing through between two hosts, or between one host and everyone
-    #[command(after_help = "Examples:\n  cut d1 r1              neither hears the other\n  cut --one-way d1 r1    what d1 sends does not reach r1\n  cut d1                 d1 hears nobody and nobody hears d1\n  heal                   everything is well again")]
+    #[command(
+        after_help = "Examples:\n  cut d1 r1              neither hears the other\n  cut --one-way d1 r1    what d1 sends does not reach r1\n  cut d1                 d1 hears nobody and nobody hears d1\n  heal                   everything is well again"
+    )]
     Cut {
         /// Only what A sends to B (or to everyone) is lost
         #[arg(long)]
@@ -180,7 +187,9 @@ enum ProbeKind {
     ///
     /// Prints one line: sent=N ok=N failed=N outage_ms=N outage_at_ms=N servers=r1:N,r2:N,…
     /// ok: answered with status 200 in time. outage_ms: longest time without an answer, from start to end of the probe.
-    #[command(after_help = "Example:\n  on c probe http http://$VIP/ --every 5 --for 10\n\nLines of the log: START_MS TOOK_MS ok|timeout|refused|reset|unreachable|closed|status|error SERVER")]
+    #[command(
+        after_help = "Example:\n  on c probe http http://$VIP/ --every 5 --for 10\n\nLines of the log: START_MS TOOK_MS ok|timeout|refused|reset|unreachable|closed|status|error SERVER"
+    )]
     Http {
         /// http://IP[:PORT][/PATH]
         url: HttpTarget,
@@ -277,7 +286,9 @@ fn carry_out(verb: Verb) -> Result<i32> {
         Verb::Probe(ProbeKind::Http { url, plan }) => report::line(probe::http::run(&url, &plan.into())?),
         Verb::Probe(ProbeKind::Tcp { target, plan }) => report::line(probe::tcp::run(target, &plan.into())?),
         Verb::HostRun(order) => return host_run(order),
-        Verb::Keeper { folder, kernel, memory_mb } => return supervise::keep(&folder, kernel.as_deref(), memory_mb.unwrap_or(1024)),
+        Verb::Keeper { folder, kernel, memory_mb } => {
+            return supervise::keep(&folder, kernel.as_deref(), memory_mb.unwrap_or(1024));
+        }
         Verb::On { host, command } => return on(host, &command),
         verb => {
             enter_lab()?;

@@ -38,7 +38,8 @@ impl Wanted {
             list.into_iter().filter_map(|value| value.try_into().ok()).collect()
         };
         let text_of = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_str).unwrap_or("").to_owned();
-        let port_of = |table: &toml::Table| table.get("port").and_then(toml::Value::as_integer).and_then(|port| u16::try_from(port).ok());
+        let port_of =
+            |table: &toml::Table| table.get("port").and_then(toml::Value::as_integer).and_then(|port| u16::try_from(port).ok());
         let mut wanted = Self::default();
         let mut groups = Vec::new();
         for vip in tables(&file, "vip") {
@@ -81,7 +82,8 @@ impl Wanted {
         for director in Host::directors() {
             let table = ipvs::table(director)?;
             for service in &self.services {
-                let Some(seen) = table.iter().find(|seen| seen.address == service.address && seen.protocol == service.protocol) else {
+                let Some(seen) = table.iter().find(|seen| seen.address == service.address && seen.protocol == service.protocol)
+                else {
                     writeln!(hard, "  {director} has no IPVS service {}", service.address)?;
                     continue;
                 };
@@ -128,7 +130,8 @@ impl Wanted {
 fn agent(host: Host, args: &[&str]) -> Result<()> {
     let mut said = String::new();
     let done = ticks::poll(AGENT_LIMIT, Duration::from_millis(100), || {
-        let output = daemons::command_on(host, "lvs-agent").and_then(|mut command| Ok(command.args(args).stdin(Stdio::null()).output()?));
+        let output = daemons::command_on(host, "lvs-agent")
+            .and_then(|mut command| Ok(command.args(args).stdin(Stdio::null()).output()?));
         match output {
             Ok(output) if output.status.success() => true,
             Ok(output) => {
@@ -179,9 +182,6 @@ mod tests {
              [[service.server]]\naddress='10.0.0.21'\n[[service.server]]\naddress='10.0.0.22'\nport=5353\nweight=0\n",
         )
         .unwrap();
-        assert_eq!(
-            wanted.services[0].servers,
-            [("10.0.0.21:53".parse().unwrap(), 1), ("10.0.0.22:5353".parse().unwrap(), 0)]
-        );
+        assert_eq!(wanted.services[0].servers, [("10.0.0.21:53".parse().unwrap(), 1), ("10.0.0.22:5353".parse().unwrap(), 0)]);
     }
 }

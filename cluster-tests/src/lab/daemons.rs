@@ -43,11 +43,7 @@ fn spawn(host: Host, program: &str, args: &[&str], log: &str) -> Result<Child> {
     let folder = paths::logs();
     std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let path = folder.join(format!("{host}.{log}.log"));
-    let output = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .with_context(|| format!("open {}", path.display()))?;
+    let output = OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))?;
     let mut command = command_on(host, program)?;
     command.args(args).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0).current_dir("/");
     command.spawn().with_context(|| format!("start {program} on {host}"))
@@ -61,7 +57,18 @@ fn settle(host: Host, child: &mut Child, log: &str, mut ready: impl FnMut() -> b
         ended.is_some() || ready()
     });
     let path = paths::logs().join(format!("{host}.{log}.log"));
-    let said = || std::fs::read_to_string(&path).unwrap_or_default().lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+    let said = || {
+        std::fs::read_to_string(&path)
+            .unwrap_or_default()
+            .lines()
+            .rev()
+            .take(5)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     match ended {
         Some(status) => bail!("the {log} of {host} ended at once ({status}); end of {}:\n{}", path.display(), said()),
         None if !ok => bail!("the {log} of {host} is not up after {START_LIMIT:?}; end of {}:\n{}", path.display(), said()),
@@ -159,7 +166,10 @@ fn daemons(host: Host) -> Result<Vec<Process>> {
     let all = processes(host)?;
     let AgentPids { guards, workers } = AgentPids::sort_out(&all);
     let orphan = |process: &Process| process.parent == 1 && process.name() == "lvs-agent";
-    Ok(all.into_iter().filter(|process| guards.contains(&process.pid) || workers.contains(&process.pid) || orphan(process)).collect())
+    Ok(all
+        .into_iter()
+        .filter(|process| guards.contains(&process.pid) || workers.contains(&process.pid) || orphan(process))
+        .collect())
 }
 
 /// Starts `lvs-agent run` and marks it for every later boot of the host.

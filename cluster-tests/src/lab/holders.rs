@@ -40,7 +40,9 @@ impl Watcher {
             self.life = Some((inode, socket));
         }
         match &self.life {
-            Some((_, socket)) => dump_has(socket, &mut self.buffer, address).with_context(|| format!("read the addresses of {host}")),
+            Some((_, socket)) => {
+                dump_has(socket, &mut self.buffer, address).with_context(|| format!("read the addresses of {host}"))
+            }
             None => Ok(false),
         }
     }

@@ -18,7 +18,18 @@ pub const SETUP_FAILED: i32 = 98;
 
 /// Kernel modules a modular guest kernel needs at hand; the rest loads itself.
 const MODULES: [&str; 12] = [
-    "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh", "veth", "bridge", "sch_ingress", "cls_flower", "sch_netem",
+    "ip_vs",
+    "ip_vs_rr",
+    "ip_vs_wrr",
+    "ip_vs_lc",
+    "ip_vs_wlc",
+    "ip_vs_sh",
+    "ip_vs_mh",
+    "veth",
+    "bridge",
+    "sch_ingress",
+    "cls_flower",
+    "sch_netem",
 ];
 
 /// Process 1 of a guest kernel: never returns.
@@ -123,8 +134,7 @@ fn install(order: &Job) -> Result<()> {
 }
 
 fn environment(order: &Job) -> Vec<(String, String)> {
-    let mut environment: Vec<(String, String)> =
-        order.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut environment: Vec<(String, String)> = order.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     let path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", paths::BIN);
     for (name, value) in [
         ("PATH", path),
@@ -156,7 +166,8 @@ fn load_modules() -> Result<()> {
         let wrapper = Path::new(paths::BIN).join("modprobe");
         std::fs::write(&wrapper, format!("#!/bin/sh\nexec /sbin/modprobe -d {} \"$@\"\n", root.display()))?;
         std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))?;
-        std::fs::write("/proc/sys/kernel/modprobe", wrapper.as_os_str().as_encoded_bytes()).context("tell the kernel its modprobe")?;
+        std::fs::write("/proc/sys/kernel/modprobe", wrapper.as_os_str().as_encoded_bytes())
+            .context("tell the kernel its modprobe")?;
     }
     let mut args = vec!["-a", "-q"];
     args.extend(MODULES);

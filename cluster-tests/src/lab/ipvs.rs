@@ -67,9 +67,6 @@ mod tests {
         let services = parse(text);
         assert_eq!(services.len(), 1);
         assert_eq!(services[0].address, "10.0.0.100:80".parse().unwrap());
-        assert_eq!(
-            services[0].servers,
-            [("10.0.0.21:80".parse().unwrap(), 1), ("10.0.0.22:80".parse().unwrap(), 0)]
-        );
+        assert_eq!(services[0].servers, [("10.0.0.21:80".parse().unwrap(), 1), ("10.0.0.22:80".parse().unwrap(), 0)]);
     }
 }

@@ -16,7 +16,8 @@ fn tmpfs(at: &str) -> Result<()> {
 fn hostfs(folder: &Path, at: &Path) -> Result<()> {
     std::fs::create_dir_all(at).with_context(|| format!("create {}", at.display()))?;
     let option = CString::new(folder.as_os_str().as_encoded_bytes())?;
-    mount("host", at, "hostfs", MountFlags::empty(), Some(option.as_c_str())).with_context(|| format!("mount the host's {}", folder.display()))
+    mount("host", at, "hostfs", MountFlags::empty(), Some(option.as_c_str()))
+        .with_context(|| format!("mount the host's {}", folder.display()))
 }
 
 /// In a guest: the bare root, and the job directory of the host at [`paths::JOB`].
@@ -35,8 +36,10 @@ pub fn guest(job_folder: &Path) -> Result<()> {
 
 /// Where the host itself has IPVS: namespaces of our own, so that two labs do not meet and nothing of the host changes.
 pub fn host(job_folder: &Path) -> Result<()> {
-    namespaces::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWUTS).context("leave the host's namespaces")?;
-    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).context("make mounts private")?;
+    namespaces::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWUTS)
+        .context("leave the host's namespaces")?;
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .context("make mounts private")?;
     mount("proc", "/proc", "proc", MountFlags::empty(), None).context("mount /proc")?;
     let _ = rustix::mount::unmount("/sys", rustix::mount::UnmountFlags::DETACH);
     mount("sys", "/sys", "sysfs", MountFlags::empty(), None).context("mount /sys")?;

@@ -31,11 +31,7 @@ pub fn batch(program: &str, args: &[&str], lines: &[String]) -> Result<()> {
 
 /// Runs a program to its end, quietly; its standard error becomes the error.
 pub fn quiet(program: &str, args: &[&str]) -> Result<()> {
-    let done = Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("start {program}"))?;
+    let done = Command::new(program).args(args).stdin(Stdio::null()).output().with_context(|| format!("start {program}"))?;
     if !done.status.success() {
         bail!("{program} {} failed: {}", args.join(" "), String::from_utf8_lossy(&done.stderr).trim());
     }

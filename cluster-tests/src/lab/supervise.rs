@@ -103,7 +103,8 @@ pub fn run(plan: &Plan) -> Result<i32> {
     let folder = JobFolder::create()?;
     plan.job.write(&folder.path)?;
     if let Some(cluster) = &plan.cluster {
-        std::fs::copy(cluster, folder.path.join(job::CLUSTER)).with_context(|| format!("read the cluster file {}", cluster.display()))?;
+        std::fs::copy(cluster, folder.path.join(job::CLUSTER))
+            .with_context(|| format!("read the cluster file {}", cluster.display()))?;
     }
     let signals = block_signals()?;
     super::namespaces::unshare(UnshareFlags::NEWPID).context("create a process namespace")?;
@@ -137,7 +138,9 @@ fn status(plan: &Plan, folder: &Path, keeper_status: i32) -> Result<i32> {
     // The addresses of a stack trace help nobody here.
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim_start().starts_with("[<")).collect();
     let tail = lines[lines.len().saturating_sub(15)..].join("\n");
-    report::note(format!("lab: the guest died (status {keeper_status}) before the script ended; the last words of its kernel:\n{tail}"));
+    report::note(format!(
+        "lab: the guest died (status {keeper_status}) before the script ended; the last words of its kernel:\n{tail}"
+    ));
     Ok(GUEST_DIED)
 }
 

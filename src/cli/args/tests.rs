@@ -54,8 +54,8 @@ fn the_worker_is_started_as_its_guard_was() {
     let args = Args::try_parse_from(line.split(' ')).unwrap();
     let Command::Run(log) = &args.command else { panic!("{args:?}") };
     let mut words = vec![OsString::from("lvs-agent")];
-    words.extend(args.for_worker(log, 3));
+    words.extend(args.for_worker(log));
     let worker = Args::try_parse_from(words).unwrap();
     assert_eq!((&worker.config, &worker.socket), (&args.config, &args.socket));
-    assert_eq!(worker.command, Command::Worker(WorkerArgs { fd: 3, log: log.clone() }));
+    assert_eq!(worker.command, Command::Worker(log.clone()));
 }

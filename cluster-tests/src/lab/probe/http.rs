@@ -212,7 +212,8 @@ fn read_answer(heard: &[u8], ended: bool) -> Option<Fate> {
         return Some(Fate::Failed("status"));
     }
     let first = String::from_utf8_lossy(body).lines().next().unwrap_or("").trim().chars().take(32).collect::<String>();
-    let name: String = first.chars().map(|letter| if letter.is_whitespace() || letter == ',' || letter == ':' { '_' } else { letter }).collect();
+    let name: String =
+        first.chars().map(|letter| if letter.is_whitespace() || letter == ',' || letter == ':' { '_' } else { letter }).collect();
     Some(Fate::Answered(if name.is_empty() { "?".to_owned() } else { name }))
 }
 

@@ -60,7 +60,8 @@ struct Line {
 /// Sends a message every `plan.every`, on one connection, and waits for the last echo.
 pub fn run(TcpTarget(address): TcpTarget, plan: &Plan) -> Result<Seen> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None).context("create a socket")?;
+    let socket =
+        socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None).context("create a socket")?;
     rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
     let mut log = plan.log.as_ref().map(std::fs::File::create).transpose().context("open the log")?;
     let mut waker = Waker::new()?;

@@ -20,7 +20,8 @@ impl Waker {
     /// A waker that watches nothing yet.
     pub fn new() -> Result<Self> {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC).context("create an epoll")?;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC).context("create a timer")?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
+            .context("create a timer")?;
         epoll::add(&poll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
         Ok(Self { poll, timer, events: Vec::with_capacity(256) })
     }
