@@ -24,7 +24,7 @@ pub struct Facts {
     pub kernel: Vec<String>,
 }
 
-/// All that this node publishes. It must be complete from the first time on: what it does not say of a VIP or a target is taken as gone.
+/// All that this node publishes. What is not in it is no word at all: a VIP that was taken away is said to be away, not left out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Word {
     /// Of itself.

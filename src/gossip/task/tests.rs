@@ -232,7 +232,7 @@ async fn measure(interval: Duration) {
     }
     took.sort();
     println!(
-        "change to each peer: p50 {:?} p99 {:?} max {:?}",
+        "interval {interval:?}: change to each peer: p50 {:?} p99 {:?} max {:?}",
         took[took.len() / 2],
         took[took.len() * 99 / 100],
         took[took.len() - 1]
