@@ -16,6 +16,8 @@
 
 mod admin;
 mod client;
+#[cfg(test)]
+pub(crate) mod fake;
 mod message;
 mod server;
 mod socket;

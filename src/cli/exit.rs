@@ -96,3 +96,37 @@ pub fn with_sources(error: &dyn Error) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ErrorBody;
+    use std::{io, time::Duration};
+
+    #[test]
+    fn exit_codes_are_the_documented_ones() {
+        let refused =
+            |code| ClientError::Refused { code, body: ErrorBody { error: "no".to_owned(), details: vec!["why".to_owned()] } };
+        let not_found = io::Error::from(io::ErrorKind::NotFound);
+        let ends = [
+            (ClientError::NotReachable { socket: "/s".into(), source: not_found }, 3),
+            (ClientError::NotAllowed("/s".into()), 3),
+            (ClientError::NoAnswer(Duration::from_secs(1)), 4),
+            (ClientError::Protocol(String::new()), 1),
+            (refused(400), 2),
+            (refused(409), 5),
+            (refused(413), 2),
+            (refused(422), 2),
+            (refused(500), 1),
+            (refused(502), 4),
+            (refused(503), 4),
+            (refused(504), 4),
+        ];
+        for (error, code) in ends {
+            let said = error.to_string();
+            assert_eq!(Failure::from(error).exit as u8, code, "{said}");
+        }
+        assert_eq!(Failure::from(refused(422)).lines, ["no", "why"]);
+        assert_eq!([Exit::Ok as u8, Exit::Changes as u8], [0, 10]);
+    }
+}

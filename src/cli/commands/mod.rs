@@ -84,3 +84,6 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     terminal::print(&format!("{text}\n"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,8 +29,15 @@ pub(super) async fn run(client: &Client, args: &PlanArgs) -> Result<Exit, Failur
 pub(super) fn offline(args: &PlanArgs) -> Result<Exit, Failure> {
     let (file_name, text) = cluster_file(&args.file)?;
     let rules = cluster::parse(&file_name, &text)?;
-    let servers = rules.targets().count();
-    let (vips, services) = (rules.vips.len(), rules.services.len());
-    terminal::print(&format!("{file_name} is valid: {vips} VIP groups, {services} services, {servers} servers\n"))?;
+    let parts = [
+        counted(rules.vips.len(), "VIP group"),
+        counted(rules.services.len(), "service"),
+        counted(rules.targets().count(), "server"),
+    ];
+    terminal::print(&format!("{file_name} is valid: {}\n", parts.join(", ")))?;
     Ok(Exit::Ok)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -39,7 +39,7 @@ fn rules() -> impl Strategy<Value = RuleSet> {
     let vips = collection::btree_map("[a-z0-9][a-z0-9._-]{0,12}", ("[a-z]{1,7}[0-9.@\\\\\"]{0,8}", 1usize..4), 1..5).prop_map(
         |groups| {
             let mut next = 0u16;
-            let mut group = |(name, (interface, count)): (String, (String, usize))| {
+            let group = |(name, (interface, count)): (String, (String, usize))| {
                 let name: VipName = name.parse().unwrap();
                 let addresses = (0..count).map(|_| {
                     next += 1;
