@@ -45,14 +45,21 @@ need_cargo() {
   die 1 "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml") or later from https://rustup.rs, then run me again"
 }
 
-# build_release PACKAGE…   static release binaries; their folder is left in $BIN. Static, because a guest reads every
-# shared library through hostfs at every exec.
+# static_cargo VERB ARG…: cargo in release mode for static binaries; all release work shares one set of build results.
+# Static, because a guest reads every shared library through hostfs at every exec.
+static_cargo() {
+  local triple
+  triple=$(rustc -vV | sed -n 's/^host: //p')
+  BIN=${CARGO_TARGET_DIR:-$ROOT/target}/$triple/release
+  (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo "$1" -q --release --target "$triple" "${@:2}")
+}
+
+# build_release PACKAGE…   release binaries; their folder is left in $BIN.
 build_release() {
   need_cargo
-  local triple package args=()
-  triple=$(rustc -vV | sed -n 's/^host: //p')
+  local package args=()
   for package in "$@"; do args+=(-p "$package"); done
-  (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
-    cargo build -q --release --target "$triple" --bins "${args[@]}") || die 1 "the build failed"
-  BIN=${CARGO_TARGET_DIR:-$ROOT/target}/$triple/release
+  static_cargo build --bins "${args[@]}" || die 1 "the build failed"
 }
+
+release_tests() { static_cargo test -p cluster-tests; }

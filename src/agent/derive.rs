@@ -3,13 +3,14 @@
 use crate::{
     gossip::ClusterView,
     guard::protocol::GroupOrder,
-    model::{NodeId, NodeName, Role, VipName},
-    rules::{ClusterState, Target},
-    verdict::{Seen, Testimonies, Testimony},
+    model::{NodeId, NodeName, Role},
+    reconcile::InPlace,
+    rules::ClusterState,
+    verdict::{Testimonies, Testimony},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
 };
 
 /// The nodes whose heartbeat is heard.
@@ -22,19 +23,10 @@ pub fn testimonies(view: &ClusterView) -> Testimonies<'_> {
     view.nodes.iter().map(|(name, node)| (name, Testimony { live: node.live, observations: &node.observations })).collect()
 }
 
-/// The targets that a live node other than `me` suspects or sees down. Who says up so far looks again at once.
-pub fn alarms(view: &ClusterView, me: &NodeName) -> BTreeSet<(Target, NodeName)> {
-    let others = view.nodes.iter().filter(|(name, node)| node.live && *name != me);
-    others
-        .flat_map(|(name, node)| {
-            let doubted = node.observations.iter().filter(|(_, word)| word.seen != Seen::Up);
-            doubted.map(move |(target, _)| (target.clone(), name.clone()))
-        })
-        .collect()
-}
-
 /// Every VIP group with the directors that may hold it, best first. Groups begin at different directors, so that several VIPs spread.
-pub fn guard_orders(state: &ClusterState) -> Vec<GroupOrder> {
+///
+/// `interface` is this node's own word on where VIPs go, where its configuration has one.
+pub fn guard_orders(state: &ClusterState, interface: Option<&str>) -> Vec<GroupOrder> {
     let mut directors: Vec<(NodeId, &NodeName)> =
         state.nodes.values().filter(|node| node.roles.has(Role::Director)).map(|node| (node.id, &node.name)).collect();
     directors.sort_by_key(|(_, name)| *name);
@@ -45,19 +37,22 @@ pub fn guard_orders(state: &ClusterState) -> Vec<GroupOrder> {
             let mut candidates = candidates.clone();
             let first = position.checked_rem(candidates.len()).unwrap_or(0);
             candidates.rotate_left(first);
-            GroupOrder { group: group.clone(), candidates }
+            let mut group = group.clone();
+            if let Some(interface) = interface {
+                group.interface = interface.to_owned();
+            }
+            GroupOrder { group, candidates }
         })
         .collect()
 }
 
 /// Where to find the cluster: the configured seeds and every other member.
-pub fn gossip_seeds(state: &ClusterState, me: &NodeName, configured: &BTreeSet<SocketAddr>) -> BTreeSet<SocketAddr> {
+pub fn gossip_seeds(state: &ClusterState, me: &NodeName, configured: &[SocketAddr]) -> BTreeSet<SocketAddr> {
     let members = state.nodes.values().filter(|node| node.name != *me).map(|node| node.addr);
     configured.iter().copied().chain(members).collect()
 }
 
-/// For each member's address, what its agent says of each VIP: in place or not. No entry: no word yet.
-pub fn in_place(state: &ClusterState, view: &ClusterView) -> BTreeMap<IpAddr, BTreeMap<VipName, Result<(), String>>> {
-    let members = state.nodes.values();
-    members.filter_map(|node| Some((node.addr.ip(), view.nodes.get(&node.name)?.in_place.clone()))).collect()
+/// What each node's agent says of its VIPs.
+pub fn in_place(view: &ClusterView) -> BTreeMap<NodeName, InPlace> {
+    view.nodes.iter().map(|(name, node)| (name.clone(), node.in_place.clone())).collect()
 }

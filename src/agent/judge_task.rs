@@ -21,7 +21,7 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
     let mut state = raft.state();
     let mut standing = raft.view();
     loop {
-        let due = edges(&standing.borrow_and_update(), &state.borrow_and_update(), &view.borrow_and_update());
+        let due = edges(&raft, &standing.borrow_and_update(), &state.borrow_and_update(), &view.borrow_and_update());
         if due.is_empty() {
             // Watches keep what they have not delivered, so all arms are cancel-safe.
             tokio::select! {
@@ -49,7 +49,7 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
     }
 }
 
-fn edges(standing: &RaftView, state: &ClusterState, view: &ClusterView) -> Vec<Edge> {
-    let leads = standing.leader == Some(standing.id) && standing.quorum && standing.loaded;
+fn edges(raft: &RaftNode, standing: &RaftView, state: &ClusterState, view: &ClusterView) -> Vec<Edge> {
+    let leads = standing.loaded && raft.is_leader_with_quorum();
     if leads { verdict::edges(state, &derive::testimonies(view)) } else { Vec::new() }
 }

@@ -3,13 +3,13 @@
 use super::derive;
 use crate::{
     api::status::{
-        ClusterStatus, Judgement, LocalView, MissingVip, NodeStatus, Pool, Seen, ServerStatus, ServiceStatus, Status, VipMode, VipStatus,
-        VoteStatus,
+        ClusterStatus, Judgement, LocalView, MissingVip, NodeStatus, Pool, Seen, ServerStatus, ServiceStatus, Status, VipMode,
+        VipStatus, VoteStatus,
     },
     gossip::ClusterView,
     model::{Holding, NodeId, NodeName, RealServer, Role, Service, VipGroup},
     raft::RaftView,
-    reconcile::{Decision, Presence, Report},
+    reconcile::{Decision, Report},
     rules::{ClusterState, Target, Verdict},
     verdict::{self, Ballot, Observation, Testimonies},
 };
@@ -121,7 +121,9 @@ fn placement(sources: &Sources<'_>, group: &VipGroup) -> (Vec<NodeName>, Vec<Mis
         match view.nodes.get(node).and_then(|heard| heard.in_place.get(&group.name)) {
             Some(Ok(())) => in_place.push(node.clone()),
             Some(Err(why)) => missing.push(MissingVip { node: node.clone(), why: why.clone() }),
-            None => missing.push(MissingVip { node: node.clone(), why: "its agent has not said anything about it yet".to_owned() }),
+            None => {
+                missing.push(MissingVip { node: node.clone(), why: "its agent has not said anything about it yet".to_owned() })
+            }
         }
     }
     (in_place, missing)
@@ -150,11 +152,12 @@ fn server_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Servi
         (Some(_), Some((Verdict::Down, _))) => Judgement::Down,
     };
     let decision = sources.report.decisions.iter().find(|decision| decision.target == target);
-    let place = sources.state.node_at(server.address).and_then(|node| sources.view.nodes.get(&node.name)?.in_place.get(&service.vip));
+    let place =
+        sources.state.node_at(server.address).and_then(|node| sources.view.nodes.get(&node.name)?.in_place.get(&service.vip));
     let in_place = matches!(place, Some(Ok(())));
     let ready = in_place || server.agentless;
     let is_in = match decision {
-        Some(Decision { presence, .. }) => matches!(presence, Presence::In { .. } | Presence::Keep),
+        Some(Decision { presence, .. }) => presence.weight().is_some(),
         None => ready && matches!(verdict, Judgement::Up | Judgement::Unchecked),
     };
     ServerStatus {
@@ -163,7 +166,10 @@ fn server_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Servi
         weight: server.weight.0,
         state: if is_in { Pool::In } else { Pool::Out },
         verdict,
-        why: decision.map(|decision| decision.reason.clone()).or_else(|| committed.map(|(_, why)| why.clone())).unwrap_or_default(),
+        why: decision
+            .map(|decision| decision.reason.clone())
+            .or_else(|| committed.map(|(_, why)| why.clone()))
+            .unwrap_or_default(),
         in_place,
         agentless: server.agentless,
         local: sources.own.get(&target).map(|word| LocalView { state: seen(word.seen), reason: word.reason.clone() }),
@@ -197,7 +203,8 @@ fn unix_ms(unix: Duration) -> u64 {
 fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
     let mut problems = Vec::new();
     if !sources.raft.quorum {
-        problems.push("no quorum: rules and verdicts are frozen, forwarding goes on; bring back a majority of the voters".to_owned());
+        problems
+            .push("no quorum: rules and verdicts are frozen, forwarding goes on; bring back a majority of the voters".to_owned());
     }
     let silent = status.nodes.iter().filter(|node| !node.reachable);
     problems.extend(silent.map(|node| format!("node {} is not heard", node.name)));
@@ -207,7 +214,11 @@ fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
             [_] => {}
             [_, ..] => problems.push(format!("VIP group {} is claimed by more than one node: {:?}", vip.name, vip.holders)),
         }
-        problems.extend(vip.missing.iter().map(|missing| format!("VIP group {} is not in place on {}: {}", vip.name, missing.node, missing.why)));
+        problems.extend(
+            vip.missing
+                .iter()
+                .map(|missing| format!("VIP group {} is not in place on {}: {}", vip.name, missing.node, missing.why)),
+        );
     }
     for service in &status.services {
         if service.servers.iter().all(|server| server.state == Pool::Out) {

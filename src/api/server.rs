@@ -165,7 +165,7 @@ impl Api {
         deadline: Duration,
         work: impl Future<Output = Result<T, AdminError>> + Send + 'static,
     ) -> Result<T, Failure> {
-        let Ok(turn) = timeout(READ_DEADLINE, self.change.clone().acquire_owned()).await else {
+        let Ok(turn) = timeout(READ_DEADLINE.min(deadline), self.change.clone().acquire_owned()).await else {
             return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "another change is under way: try again when it is done"));
         };
         let task = tokio::spawn(async move {

@@ -127,7 +127,7 @@ pub enum Command {
     Run(LogArgs),
     /// The guard's child process.
     #[command(hide = true)]
-    Worker(WorkerArgs),
+    Worker(LogArgs),
     /// Make a new cluster with this node as its first member.
     #[command(after_help = INIT_HELP)]
     Init,
@@ -174,26 +174,15 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 }
 
-/// What the guard tells its child.
-#[derive(Clone, PartialEq, Eq, Debug, ClapArgs)]
-pub struct WorkerArgs {
-    /// The child's end of the socketpair.
-    #[arg(long, value_name = "FD")]
-    pub fd: i32,
-    /// The guard's own.
-    #[command(flatten)]
-    pub log: LogArgs,
-}
-
 impl Args {
     /// Where this node's configuration is.
     pub fn config_path(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(|| crate::config::agent::DEFAULT_FILE.into())
     }
 
-    /// The arguments with which a guard that was started with `log` starts its worker on `fd`.
-    pub fn for_worker(&self, log: &LogArgs, fd: i32) -> Vec<OsString> {
-        let mut words: Vec<OsString> = vec!["worker".into(), "--fd".into(), fd.to_string().into()];
+    /// The arguments with which a guard that was started with `log` starts its worker.
+    pub fn for_worker(&self, log: &LogArgs) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec!["worker".into()];
         words.extend(["--config".into(), self.config_path().into_os_string()]);
         if let Some(socket) = &self.socket {
             words.extend(["--socket".into(), socket.clone().into_os_string()]);

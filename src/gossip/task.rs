@@ -168,8 +168,10 @@ struct Gossip {
     read: HashMap<ChitchatId, ((u64, u64), NodeView)>,
     /// Live nodes but this one, and whether they are directors.
     peers: BTreeMap<SocketAddr, bool>,
-    /// Moves with every use of the peers and of the seeds, so that all have their turn.
-    turn: usize,
+    /// Changes told so far, so that all peers have their turn to be told first.
+    told: usize,
+    /// Knocks so far, so that all seeds have their turn.
+    knocks: usize,
     /// What the last warning said, and how many turns ago.
     warned: (u64, u32),
 }
@@ -182,7 +184,7 @@ impl Gossip {
             .await
             .map_err(|error| GossipError::Start { listen: settings.listen, source: error.into() })?;
         let (memory, read, peers) = (Memory::default(), HashMap::new(), BTreeMap::new());
-        Ok(Self { settings, handle, transport, seal, view, memory, read, peers, turn: 0, warned: (0, WARN_EVERY) })
+        Ok(Self { settings, handle, transport, seal, view, memory, read, peers, told: 0, knocks: 0, warned: (0, WARN_EVERY) })
     }
 
     /// Makes this node's keys those of `word`, and tells a few others at once if that changed anything.
@@ -198,8 +200,8 @@ impl Gossip {
     }
 
     fn tell_some(&mut self) {
-        self.turn = self.turn.wrapping_add(1);
-        for peer in first_hearers(&self.peers, self.turn) {
+        self.told = self.told.wrapping_add(1);
+        for peer in first_hearers(&self.peers, self.told) {
             // Fails only when chitchat has ended, which its watcher reports.
             let _ = self.handle.gossip(peer);
         }
@@ -212,8 +214,8 @@ impl Gossip {
         if silent.is_empty() {
             return;
         }
-        self.turn = self.turn.wrapping_add(1);
-        let _ = self.handle.gossip(silent[self.turn % silent.len()]);
+        self.knocks = self.knocks.wrapping_add(1);
+        let _ = self.handle.gossip(silent[self.knocks % silent.len()]);
     }
 
     /// Makes the view anew from what changed, and sends it if it differs.

@@ -24,7 +24,7 @@ pub struct Facts {
     pub kernel: Vec<String>,
 }
 
-/// All that this node publishes.
+/// All that this node publishes. It must be complete from the first time on: what it does not say of a VIP or a target is taken as gone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Word {
     /// Of itself.
@@ -98,11 +98,15 @@ pub struct Memory {
 impl Memory {
     /// Takes in what gossip knows now, and returns the view of all nodes.
     ///
-    /// Of several incarnations of a node a living one counts, even if its clock was set back before it started; then the latest.
+    /// Of several incarnations of a node a living one counts, even if its clock was set back before it started; then the latest. One that
+    /// has not spoken yet counts least: a node that was restarted has not taken back what it said.
     pub fn view(&mut self, heard: impl Iterator<Item = Incarnation>) -> ClusterView {
         let mut best: BTreeMap<NodeName, Incarnation> = BTreeMap::new();
         for incarnation in heard {
-            let rank = |incarnation: &Incarnation| (incarnation.view.live, incarnation.generation);
+            let rank = |Incarnation { generation, view, .. }: &Incarnation| {
+                let spoke = view.facts.is_some();
+                (spoke && view.live, spoke, *generation)
+            };
             match best.get(&incarnation.node) {
                 Some(other) if rank(other) >= rank(&incarnation) => {}
                 Some(_) | None => {
@@ -113,7 +117,11 @@ impl Memory {
         for view in self.nodes.values_mut() {
             view.live = false;
         }
-        self.nodes.extend(best.into_iter().map(|(node, incarnation)| (node, incarnation.view)));
+        for (node, Incarnation { view, .. }) in best {
+            if view.facts.is_some() || !self.nodes.contains_key(&node) {
+                self.nodes.insert(node, view);
+            }
+        }
         self.forget();
         ClusterView { nodes: self.nodes.clone() }
     }
@@ -133,7 +141,9 @@ mod tests {
     use super::*;
 
     fn heard(node: &str, generation: u64, live: bool, revision: u64) -> Incarnation {
-        let view = NodeView { live, revision, ..NodeView::default() };
+        let roles = Roles::new([crate::model::Role::Director]).unwrap();
+        let facts = Facts { roles, addr: "10.0.0.1:7400".parse().unwrap(), version: String::new(), kernel: Vec::new() };
+        let view = NodeView { live, revision, facts: Some(facts), ..NodeView::default() };
         Incarnation { node: node.parse().unwrap(), generation, view }
     }
 
@@ -163,6 +173,22 @@ mod tests {
         let mut memory = Memory::default();
         memory.view([heard("a", 1, true, 10), heard("b", 1, true, 5)].into_iter());
         assert_eq!(seen(&memory.view([heard("b", 1, true, 6)].into_iter())), ["a silent 10", "b live 6"]);
+    }
+
+    #[test]
+    fn a_restarted_node_keeps_its_word_until_it_speaks_again() {
+        let mute = |generation| {
+            let mut incarnation = heard("a", generation, true, 0);
+            incarnation.view.facts = None;
+            incarnation
+        };
+        let mut memory = Memory::default();
+        assert_eq!(seen(&memory.view([mute(1)].into_iter())), ["a live 0"]);
+        assert_eq!(seen(&memory.view([heard("a", 1, true, 10)].into_iter())), ["a live 10"]);
+        assert_eq!(seen(&memory.view([heard("a", 1, false, 10), mute(2)].into_iter())), ["a silent 10"]);
+        // chitchat has forgotten the old one by now.
+        assert_eq!(seen(&memory.view([mute(2)].into_iter())), ["a silent 10"]);
+        assert_eq!(seen(&memory.view([heard("a", 2, true, 20)].into_iter())), ["a live 20"]);
     }
 
     #[test]

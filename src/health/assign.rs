@@ -89,3 +89,83 @@ pub fn peer_alarms(
     }
     alarms
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{CheckKind, ForwardMethod, NodeId, NodeRecord, Protocol, RealServer, Role, Roles, Scheduler, Service, Weight},
+        verdict::{Observation, Testimony},
+    };
+
+    fn node(text: &str) -> NodeName {
+        text.parse().unwrap()
+    }
+
+    /// d1, d2 and r1, r2, of which r1 and r2 serve `web`.
+    fn state() -> ClusterState {
+        let mut state = ClusterState::default();
+        for (i, name) in ["d1", "d2", "r1", "r2"].iter().enumerate() {
+            let role = if name.starts_with('d') { Role::Director } else { Role::RealServer };
+            let (roles, addr) = (Roles::new([role]).unwrap(), format!("10.0.0.{i}:7400").parse().unwrap());
+            state.nodes.insert(node(name), NodeRecord { id: NodeId(i as u64), name: node(name), roles, addr });
+        }
+        let second = Duration::from_secs(1);
+        let server = |name: &str, address: &str| {
+            let address = address.parse().unwrap();
+            RealServer { name: name.parse().unwrap(), address, port: 80, weight: Weight(1), agentless: false }
+        };
+        let servers = [server("r1", "10.0.0.2"), server("r2", "10.0.0.3")];
+        let service = Service {
+            name: "web".parse().unwrap(),
+            vip: "front".parse().unwrap(),
+            protocol: Protocol::Tcp,
+            port: 80,
+            scheduler: Scheduler::Rr,
+            forward: ForwardMethod::Dr,
+            check: Some(Check { kind: CheckKind::Tcp, port: Some(8080), interval: second, timeout: second, fall: 3, rise: 2 }),
+            servers: servers.into_iter().map(|server| (server.name.clone(), server)).collect(),
+        };
+        state.rules.services.insert(service.name.clone(), service);
+        state
+    }
+
+    fn target(server: &str) -> Target {
+        Target { service: "web".parse().unwrap(), server: server.parse().unwrap() }
+    }
+
+    fn assigned(me: &str) -> Vec<String> {
+        let state = state();
+        let live = state.nodes.keys().cloned().collect();
+        let line = |(target, a): (Target, Assignment)| format!("{target} at {}: {} of {}", a.address, a.position, a.of);
+        assignments(&node(me), &state, &live).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn each_observer_has_a_place_of_its_own_and_none_observes_itself() {
+        assert_eq!(assigned("d1"), ["web/r1 at 10.0.0.2:8080: 0 of 3", "web/r2 at 10.0.0.3:8080: 0 of 3"]);
+        assert_eq!(assigned("d2"), ["web/r1 at 10.0.0.2:8080: 1 of 3", "web/r2 at 10.0.0.3:8080: 1 of 3"]);
+        assert_eq!(assigned("r1"), ["web/r2 at 10.0.0.3:8080: 2 of 3"]);
+        assert_eq!(assigned("x"), [""; 0]);
+    }
+
+    #[test]
+    fn alarms_are_fresh_bad_news_from_others_about_what_is_asked_here() {
+        let (me, other) = (node("d1"), node("d2"));
+        let state = state();
+        let mine = assignments(&me, &state, &state.nodes.keys().cloned().collect());
+        let question = mine[&target("r1")].question();
+        let alarms = |who: &NodeName, live, seen, question| {
+            let observation = Observation { seen, reason: String::new(), since_unix_ms: 7, question };
+            let observations = [(target("r1"), observation)].into();
+            let heard = [(who, Testimony { live, observations: &observations })].into();
+            peer_alarms(&me, &heard, &mine).into_values().flatten().count()
+        };
+        assert_eq!(alarms(&other, true, Seen::Suspect, question), 1);
+        assert_eq!(alarms(&other, true, Seen::Down, question), 1);
+        assert_eq!(alarms(&other, true, Seen::Up, question), 0);
+        assert_eq!(alarms(&other, false, Seen::Down, question), 0);
+        assert_eq!(alarms(&other, true, Seen::Down, question + 1), 0);
+        assert_eq!(alarms(&me, true, Seen::Down, question), 0);
+    }
+}

@@ -28,8 +28,14 @@ pub fn create(host: Host) -> Result<()> {
     let disk = paths::disk(host);
     std::fs::create_dir_all(&disk)?;
     let options = CString::new(format!("size={SIZE_MB}m,mode=755"))?;
-    rustix::mount::mount(host.name(), &disk, "tmpfs", MountFlags::empty(), Some(options.as_c_str()))
-        .with_context(|| format!("mount the disk of {host}"))?;
+    rustix::mount::mount(
+        host.name(),
+        &disk,
+        "tmpfs",
+        MountFlags::empty(),
+        Some(options.as_c_str()),
+    )
+    .with_context(|| format!("mount the disk of {host}"))?;
     for (folder, _) in bindings(host) {
         std::fs::create_dir_all(&folder)?;
     }

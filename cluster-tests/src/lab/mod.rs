@@ -5,12 +5,13 @@
 //! namespaces), holds the wall-clock limit and returns the script's exit status. What it wants is handed over in a [`job`].
 //!
 //! Inside: [`init`] is process 1. It mounts ([`mounts`]) what the script may write to, cables the hosts ([`lan`], [`hosts`]),
-//! forms the cluster ([`cluster`]) and runs the script. The script calls verbs ([`cli`]), all of them this same binary:
+//! forms the cluster ([`cluster`]) and runs the script. The script calls verbs ([`args`], [`cli`]), all of them this same binary:
 //! [`namespaces`] and [`disk`] are a host, [`power`] switches it, [`faults`] spoils its cable, [`daemons`] and [`web`] are what
 //! runs on it, [`probe`], [`holders`], [`watch`] and [`arp`] look at it.
 //!
 //! Nothing here spins: in virtual time the guest's clock advances only while every process sleeps.
 
+pub mod args;
 pub mod arp;
 pub mod cli;
 pub mod cluster;

@@ -16,7 +16,8 @@ fn tmpfs(at: &str) -> Result<()> {
 fn hostfs(folder: &Path, at: &Path) -> Result<()> {
     std::fs::create_dir_all(at).with_context(|| format!("create {}", at.display()))?;
     let option = CString::new(folder.as_os_str().as_encoded_bytes())?;
-    mount("host", at, "hostfs", MountFlags::empty(), Some(option.as_c_str())).with_context(|| format!("mount the host's {}", folder.display()))
+    mount("host", at, "hostfs", MountFlags::empty(), Some(option.as_c_str()))
+        .with_context(|| format!("mount the host's {}", folder.display()))
 }
 
 /// In a guest: the bare root, and the job directory of the host at [`paths::JOB`].
@@ -35,8 +36,10 @@ pub fn guest(job_folder: &Path) -> Result<()> {
 
 /// Where the host itself has IPVS: namespaces of our own, so that two labs do not meet and nothing of the host changes.
 pub fn host(job_folder: &Path) -> Result<()> {
-    namespaces::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWUTS).context("leave the host's namespaces")?;
-    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).context("make mounts private")?;
+    namespaces::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWUTS)
+        .context("leave the host's namespaces")?;
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .context("make mounts private")?;
     mount("proc", "/proc", "proc", MountFlags::empty(), None).context("mount /proc")?;
     let _ = rustix::mount::unmount("/sys", rustix::mount::UnmountFlags::DETACH);
     mount("sys", "/sys", "sysfs", MountFlags::empty(), None).context("mount /sys")?;
@@ -45,7 +48,8 @@ pub fn host(job_folder: &Path) -> Result<()> {
     tmpfs("/run")?;
     std::fs::create_dir_all(paths::JOB)?;
     use std::os::fd::AsRawFd;
-    rustix::mount::mount_bind(format!("/proc/self/fd/{}", held.as_raw_fd()), paths::JOB).context("mount the job directory")?;
+    rustix::mount::mount_bind(format!("/proc/self/fd/{}", held.as_raw_fd()), paths::JOB)
+        .context("mount the job directory")?;
     tmpfs("/var/lib")
 }
 
@@ -65,9 +69,18 @@ pub fn etc() -> Result<()> {
     for part in ["upper", "work"] {
         std::fs::create_dir_all(folder.join(part))?;
     }
-    let options = format!("lowerdir=/etc,upperdir={0}/upper,workdir={0}/work", folder.display());
+    let options = format!(
+        "lowerdir=/etc,upperdir={0}/upper,workdir={0}/work",
+        folder.display()
+    );
     let options = CString::new(options)?;
-    let overlaid = mount("etc", "/etc", "overlay", MountFlags::empty(), Some(options.as_c_str()));
+    let overlaid = mount(
+        "etc",
+        "/etc",
+        "overlay",
+        MountFlags::empty(),
+        Some(options.as_c_str()),
+    );
     if overlaid.is_err() {
         link_etc(&folder)?;
     }

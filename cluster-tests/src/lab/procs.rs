@@ -20,13 +20,17 @@ pub struct Process {
 impl Process {
     /// The last part of the program's path as it was called.
     pub fn name(&self) -> &str {
-        self.words.first().map_or("", |word| word.rsplit('/').next().unwrap_or(word))
+        self.words
+            .first()
+            .map_or("", |word| word.rsplit('/').next().unwrap_or(word))
     }
 }
 
 /// Every process in the network namespace with this inode, by number. Zombies have no namespace and are not listed.
 pub fn in_namespace(inode: u64) -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     let mut found: Vec<Process> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -67,12 +71,18 @@ pub fn signal(pid: i32, signal: Signal) {
 pub fn kill_namespace(inode: u64, limit: Duration) -> Result<()> {
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let emptied = ticks::poll(limit, Duration::from_millis(1), || {
-        let left: Vec<Process> = in_namespace(inode).into_iter().filter(|process| process.pid != own).collect();
+        let left: Vec<Process> = in_namespace(inode)
+            .into_iter()
+            .filter(|process| process.pid != own)
+            .collect();
         left.iter().for_each(|process| signal(process.pid, Signal::KILL));
         left.is_empty()
     });
     if !emptied {
-        bail!("processes survived SIGKILL for {limit:?}: {:?}", in_namespace(inode));
+        bail!(
+            "processes survived SIGKILL for {limit:?}: {:?}",
+            in_namespace(inode)
+        );
     }
     Ok(())
 }

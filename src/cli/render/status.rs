@@ -5,8 +5,9 @@ use super::{
     grid::{Cell, Grid, Row, note_lines},
     text::{Palette, Tone, age, clean, columns, wrap},
 };
-use crate::api::status::{
-    ClusterStatus, Judgement, NodeStatus, Pool, Seen, ServerStatus, ServiceStatus, Status, VipStatus, VoteStatus,
+use crate::{
+    api::status::{ClusterStatus, Judgement, NodeStatus, Pool, Seen, ServerStatus, ServiceStatus, Status, VipStatus, VoteStatus},
+    model::NodeName,
 };
 
 const INDENT: usize = 2;
@@ -47,14 +48,12 @@ fn headline(status: &Status, palette: Palette) -> Vec<String> {
     let Some(cluster) = &status.cluster else { return wrap(&format!("no cluster, {seen_from}"), WIDTH) };
     let ClusterStatus { id, revision, leader, term, voters, quorum } = cluster;
     let leader = leader.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
-    let first = wrap(&format!("cluster {}  revision {revision}  leader {leader}  term {term}", clean(id)), WIDTH);
+    let first = wrap(&format!("CLUSTER {}, revision {revision}, leader {leader}, term {term}", clean(id)), WIDTH);
     let mut lines: Vec<String> = first.iter().map(|line| palette.paint(Tone::Strong, line)).collect();
-    let (word, tone) = if *quorum {
-        ("quorum", Tone::Good)
-    } else {
-        ("NO QUORUM: rules and verdicts are frozen, forwarding goes on", Tone::Bad)
-    };
-    lines.push(palette.paint(tone, word));
+    lines.push(match quorum {
+        true => palette.paint(Tone::Good, "quorum: yes"),
+        false => palette.paint(Tone::Bad, "NO QUORUM: rules and verdicts are frozen, forwarding goes on"),
+    });
     lines.extend(wrap(&format!("voters {}", joined(voters)), WIDTH));
     lines.extend(wrap(&seen_from, WIDTH));
     lines
@@ -132,7 +131,7 @@ fn service_lines(service: &ServiceStatus, status: &Status, palette: Palette) -> 
     let ServiceStatus { name, vip, protocol, port, scheduler, forward, check, servers } = service;
     let group = status.vips.iter().find(|group| group.name == *vip);
     let addresses = group.map_or_else(String::new, |group| format!(" ({})", joined(&group.addresses)));
-    let what = format!("SERVICE {name}  {protocol} port {port} on {vip}{addresses}  {scheduler}  {forward}");
+    let what = format!("SERVICE {name}: {protocol} port {port} on {vip}{addresses}, {scheduler}, {forward}");
     let mut lines: Vec<String> = wrap(&what, WIDTH).iter().map(|line| palette.paint(Tone::Strong, line)).collect();
     let check = check
         .as_ref()
@@ -205,16 +204,21 @@ fn server_notes(server: &ServerStatus, beside: bool, status: &Status) -> Vec<Cel
             format!("{}: {}", if server.state == Pool::Out { "out" } else { "in" }, clean(&server.why)),
         ));
     }
-    let differs = server.local.as_ref().filter(|local| local.state == Seen::Down && server.verdict != Judgement::Down);
-    if let Some(local) = differs {
+    let differing = server.local.as_ref().filter(|local| local.state == Seen::Down && server.verdict != Judgement::Down);
+    if let Some(local) = differing {
         notes.push(Cell::new(Tone::Warn, format!("{} itself does not reach it: {}", status.this, clean(&local.reason))));
     }
-    notes.extend(dissent(server));
+    // Its own vote says the same once more.
+    notes.extend(dissent(server, differing.map(|_| &status.this)));
     notes
 }
 
-fn dissent(server: &ServerStatus) -> Vec<Cell> {
-    let against: Vec<&VoteStatus> = server.votes.iter().filter(|vote| matches!(vote.state, Seen::Down | Seen::Suspect)).collect();
+fn dissent(server: &ServerStatus, said: Option<&NodeName>) -> Vec<Cell> {
+    let against: Vec<&VoteStatus> = server
+        .votes
+        .iter()
+        .filter(|vote| matches!(vote.state, Seen::Down | Seen::Suspect) && Some(&vote.observer) != said)
+        .collect();
     let spell = |vote: &&VoteStatus| {
         let since = vote.age_ms.map_or_else(String::new, |ms| format!(" for {}", age(ms)));
         Cell::new(Tone::Faint, format!("{} says {}{since}: {}", vote.observer, seen(vote.state), clean(&vote.reason)))

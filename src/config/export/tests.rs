@@ -47,7 +47,7 @@ fn rules() -> impl Strategy<Value = RuleSet> {
                 });
                 (name.clone(), VipGroup { name, addresses: addresses.collect(), interface })
             };
-            groups.into_iter().map(|entry| group(entry)).collect::<BTreeMap<_, _>>()
+            groups.into_iter().map(group).collect::<BTreeMap<_, _>>()
         },
     );
     let server = ("[a-z][a-z0-9]{0,8}", any::<u16>(), any::<bool>());

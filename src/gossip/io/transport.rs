@@ -104,3 +104,50 @@ impl Socket for SealedSocket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{link::datagram::HEADER_BYTES, model::NodeId};
+    use proptest::prelude::*;
+
+    fn transport(cluster: &str, sender: u64) -> SealedUdp {
+        SealedUdp::new(Seal::new(cluster, NodeId(sender), 1))
+    }
+
+    #[tokio::test]
+    async fn only_whole_messages_of_the_own_cluster_come_through() {
+        let (here, there, stranger) = (transport("blue", 1), transport("blue", 2), transport("green", 3));
+        let port = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (here_addr, there_addr) = (port(), port());
+        let mut receiver = here.open(here_addr).await.unwrap();
+        let bare = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        bare.send_to(b"", here_addr).await.unwrap();
+        bare.send_to(&[7; HEADER_BYTES + 9], here_addr).await.unwrap();
+        bare.send_to(&here.seal.seal(Kind::Gossip, b"no gossip").unwrap(), here_addr).await.unwrap();
+        stranger.open(port()).await.unwrap().send(here_addr, ChitchatMessage::BadCluster).await.unwrap();
+        there.open(there_addr).await.unwrap().send(here_addr, ChitchatMessage::BadCluster).await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap(), (there_addr, ChitchatMessage::BadCluster));
+        let rejected = here.seal.rejections();
+        assert_eq!((rejected.length, rejected.magic, rejected.cluster), (1, 1, 1));
+        assert_eq!(here.losses().garbled.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_cannot_be_reached_is_no_error() {
+        let sender = transport("blue", 1);
+        let mut socket = sender.open("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        // A loopback socket cannot send to another network.
+        socket.send("192.0.2.1:7400".parse().unwrap(), ChitchatMessage::BadCluster).await.unwrap();
+        assert_eq!(sender.losses().unsent.load(Ordering::Relaxed), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_decoder_panic(kind in 0_u8..4, rest in prop::collection::vec(any::<u8>(), 0..300)) {
+            // chitchat's magic number and version, so that what comes after them is reached.
+            let body = [&[0x53, 0xb0, 0, kind], &rest[..]].concat();
+            let _ = ChitchatMessage::deserialize(&mut &body[..]);
+        }
+    }
+}

@@ -43,7 +43,17 @@ struct Node {
 impl Node {
     fn start(name: &str, cluster: &str, listen: SocketAddr, seeds: &[SocketAddr], generation: u64) -> Self {
         let name: NodeName = name.parse().unwrap();
-        let interval = Duration::from_millis(50);
+        Self::start_at(name, cluster, listen, seeds, generation, Duration::from_millis(50))
+    }
+
+    fn start_at(
+        name: NodeName,
+        cluster: &str,
+        listen: SocketAddr,
+        seeds: &[SocketAddr],
+        generation: u64,
+        interval: Duration,
+    ) -> Self {
         let settings =
             GossipSettings { node: name.clone(), id: NodeId(1), cluster_id: cluster.to_owned(), listen, interval, generation };
         let (seeds, seeds_rx) = watch::channel(seeds.iter().copied().collect());
@@ -186,11 +196,19 @@ fn directors_hear_first_and_the_others_take_turns() {
 /// Not a check but a measurement: `cargo test --release --lib gossip::task -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
-#[expect(clippy::print_stdout, reason = "its figures are its result")]
 async fn how_long_a_change_travels() {
+    for interval_ms in [50, 100, 500] {
+        measure(Duration::from_millis(interval_ms)).await;
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "its figures are its result")]
+async fn measure(interval: Duration) {
     let addrs: Vec<SocketAddr> = (0..5).map(|_| free_addr()).collect();
-    let mut nodes: Vec<Node> =
-        addrs.iter().enumerate().map(|(i, addr)| Node::start(&format!("n{i}"), "blue", *addr, &addrs[..1], 1)).collect();
+    let start = |(i, addr): (usize, &SocketAddr)| {
+        Node::start_at(format!("n{i}").parse().unwrap(), "blue", *addr, &addrs[..1], 1, interval)
+    };
+    let mut nodes: Vec<Node> = addrs.iter().enumerate().map(start).collect();
     for node in &mut nodes {
         node.sees("all", live("n0 n1 n2 n3 n4")).await;
     }

@@ -1,3 +1,13 @@
-//! The part of `kernel` that speaks netlink.
+//! The kernel itself: netlink, addresses, sysctls.
 
 pub mod address;
+#[cfg(test)]
+mod contract;
+pub(crate) mod durable;
+mod ipvs;
+mod linux;
+mod sysctl;
+#[cfg(test)]
+mod tests;
+
+pub use linux::{Linux, capabilities};

@@ -1,0 +1,5 @@
+//! What reconciling remembers across restarts.
+
+mod owned;
+
+pub use owned::OwnedVips;
