@@ -93,6 +93,7 @@ impl EventLoop {
     pub(super) async fn run(mut self, signals: &mut [Signal; 3]) -> Result<(), GuardError> {
         loop {
             self.run_due().await;
+            self.note_places();
             self.tell_ownership();
             if self.stopping.is_some() && self.supervisor.is_gone() {
                 break;
@@ -238,10 +239,8 @@ impl EventLoop {
                 self.worker_event(WorkerEvent::Heard).await;
                 self.worker_said(frame).await;
             }
-            WorkerDid::Broke(why) => {
-                if let Some(error) = why {
-                    tracing::error!(error = %chain(&error), "worker says what is not understood");
-                }
+            WorkerDid::Broke(error) => {
+                tracing::error!(error = %chain(&error), "worker says what is not understood");
                 self.worker_event(WorkerEvent::Broke).await;
             }
             WorkerDid::Exited(status) => {
@@ -267,10 +266,7 @@ impl EventLoop {
                 self.lease_event(LeaseEvent::Membership(membership)).await;
                 self.tell(ToWorker::MembershipKnown(id));
             }
-            ToGuard::Groups(orders) => {
-                self.lease_event(LeaseEvent::Groups(orders)).await;
-                self.note_places();
-            }
+            ToGuard::Groups(orders) => self.lease_event(LeaseEvent::Groups(orders)).await,
             ToGuard::Ready(ready) => self.lease_event(LeaseEvent::Ready(ready)).await,
             ToGuard::Leave => {
                 tracing::info!("node leaves the cluster");
@@ -320,6 +316,7 @@ impl EventLoop {
         }
     }
 
+    /// At each change.
     fn note_places(&mut self) {
         let places = self.leases.as_ref().map(Leases::places).unwrap_or_default();
         self.vip_file.set(&places);

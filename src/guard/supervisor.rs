@@ -92,7 +92,7 @@ impl Supervisor {
             WorkerEvent::Started => self.started(now),
             WorkerEvent::StartFailed => self.ended(now, None),
             WorkerEvent::Heard => self.heard(now),
-            WorkerEvent::Broke => return self.kill("it closed its end or said what is not understood", now),
+            WorkerEvent::Broke => return self.kill("it says what is not understood", now),
             WorkerEvent::Exited => self.exited(now),
             WorkerEvent::Stop => return self.stop(now),
             WorkerEvent::Tick => return self.tick(now),

@@ -43,8 +43,8 @@ pub struct WorkerCommand {
 pub enum WorkerDid {
     /// It said something.
     Said(ToGuard),
-    /// It said something that is not understood, or closed its end. It is of no use any more.
-    Broke(Option<FrameError>),
+    /// It said something that is not understood. It is of no use any more.
+    Broke(FrameError),
     /// Its process is gone, and reaped.
     Exited(io::Result<ExitStatus>),
 }
@@ -58,9 +58,7 @@ pub struct NotReading;
 #[derive(Debug)]
 pub struct WorkerProcess {
     child: Child,
-    frames: mpsc::Receiver<Result<ToGuard, Option<FrameError>>>,
-    /// [`WorkerDid::Broke`] was said; only the end is awaited.
-    broken: bool,
+    frames: mpsc::Receiver<Result<ToGuard, FrameError>>,
     replies: mpsc::Sender<ToWorker>,
 }
 
@@ -77,7 +75,7 @@ impl WorkerProcess {
         // Both end with the process, which closes its end, or with this value, which closes the queues.
         tokio::spawn(read_frames(reader, frame_in));
         tokio::spawn(write_frames(writer, reply_out));
-        Ok(Self { child, frames, broken: false, replies })
+        Ok(Self { child, frames, replies })
     }
 
     /// Its process id, until it has been reaped.
@@ -87,18 +85,12 @@ impl WorkerProcess {
 
     /// Waits for what it does next. Cancel-safe.
     pub async fn next(&mut self) -> WorkerDid {
-        if !self.broken {
-            match self.frames.recv().await {
-                Some(Ok(frame)) => return WorkerDid::Said(frame),
-                Some(Err(why)) => {
-                    self.broken = true;
-                    return WorkerDid::Broke(why);
-                }
-                // The reader only ends after an error, or with this queue.
-                None => self.broken = true,
-            }
+        match self.frames.recv().await {
+            Some(Ok(frame)) => WorkerDid::Said(frame),
+            Some(Err(why)) => WorkerDid::Broke(why),
+            // It closed its end, as it does on its way out. If it stays all the same, its silence will be noticed.
+            None => WorkerDid::Exited(self.child.wait().await),
         }
-        WorkerDid::Exited(self.child.wait().await)
     }
 
     /// Tells it something; it is written as soon as it reads.
@@ -143,13 +135,8 @@ fn spawn(command: &WorkerCommand, theirs: &StdUnixStream) -> io::Result<Child> {
     Command::from(std_command).kill_on_drop(true).spawn()
 }
 
-async fn read_frames(mut reader: OwnedReadHalf, frames: mpsc::Sender<Result<ToGuard, Option<FrameError>>>) {
-    loop {
-        let frame = match frame::read_frame(&mut reader, MAX_FRAME_BYTES).await {
-            Ok(Some(frame)) => Ok(frame),
-            Ok(None) => Err(None),
-            Err(error) => Err(Some(error)),
-        };
+async fn read_frames(mut reader: OwnedReadHalf, frames: mpsc::Sender<Result<ToGuard, FrameError>>) {
+    while let Some(frame) = frame::read_frame(&mut reader, MAX_FRAME_BYTES).await.transpose() {
         let last = frame.is_err();
         if frames.send(frame).await.is_err() || last {
             return;
