@@ -3,6 +3,7 @@
 pub use super::standing::{HolderEffect, HolderEvent, Pace, Standing};
 use super::{
     message::{Membership, Message, Round, Why},
+    order::Order,
     rounds::{KnownMembership, Rounds},
     switches::Rules,
     tally::{Outcome, Refusal},
@@ -24,20 +25,15 @@ const BACK_OFF_TTLS: u32 = 10;
 /// the VIP behind, and this one's messages could release the promise that covered it.
 #[derive(Clone, Debug)]
 pub struct Holder {
-    me: NodeId,
     group: VipName,
     pace: Pace,
     rules: Rules,
     membership: KnownMembership,
-    candidates: Vec<NodeId>,
+    order: Order,
     ready: bool,
     retiring: bool,
     rounds: Rounds,
     epoch: u64,
-    /// No asking before this.
-    not_before: BootInstant,
-    /// Until then, a promise to that node counts as released: it said so, and its Release may still be under way.
-    handed_over: Option<(NodeId, BootInstant)>,
     phase: Phase,
 }
 
@@ -70,18 +66,15 @@ impl Holder {
     #[doc(hidden)]
     pub fn with_rules(me: NodeId, group: VipName, pace: Pace, first_round: Round, rules: Rules) -> Self {
         Self {
-            me,
             group,
             pace,
             rules,
             membership: KnownMembership::default(),
-            candidates: Vec::new(),
+            order: Order::new(me),
             ready: false,
             retiring: false,
             rounds: Rounds::new(first_round),
             epoch: 0,
-            not_before: BootInstant::default(),
-            handed_over: None,
             phase: if rules.removal_at_start { Phase::New } else { Phase::Idle },
         }
     }
@@ -106,7 +99,7 @@ impl Holder {
         match self.phase {
             Phase::New => Some(BootInstant::default()),
             Phase::Waiting { retry_at } => Some(retry_at),
-            Phase::Asking => Some(self.next_ask()),
+            Phase::Asking => Some(self.round_ends()),
             Phase::Holding { until, .. } => Some(self.next_ask().min(until.saturating_sub(self.pace.removal))),
             Phase::Idle | Phase::Removing { .. } | Phase::Retired => None,
         }
@@ -142,7 +135,7 @@ impl Holder {
     fn take(&mut self, event: HolderEvent, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         match event {
             HolderEvent::Membership(membership) => self.membership.tell(membership),
-            HolderEvent::Candidates(candidates) => self.candidates = candidates,
+            HolderEvent::Candidates(candidates) => self.order.candidates_are(candidates),
             HolderEvent::Ready(ready) => self.ready = ready,
             HolderEvent::Heard { from, message } => self.heard(from, message, now, effects),
             HolderEvent::InstallFailed => self.install_failed(now, effects),
@@ -158,11 +151,11 @@ impl Holder {
             return self.give_up(reason, effects);
         }
         if self.phase == Phase::Idle {
-            self.phase = Phase::Waiting { retry_at: self.turn(now) };
+            self.phase = Phase::Waiting { retry_at: self.order.turn(now, self.pace) };
         }
         match self.phase {
             Phase::Waiting { retry_at } if now >= retry_at => self.ask(now, effects),
-            Phase::Asking if now >= self.next_ask() => self.round_lost(now, effects),
+            Phase::Asking if now >= self.round_ends() => self.round_lost(now, effects),
             Phase::Holding { .. } if now >= self.next_ask() => {
                 self.release_failed_renewal(effects);
                 self.ask(now, effects);
@@ -180,7 +173,7 @@ impl Holder {
     fn unwanted(&self, now: BootInstant) -> Option<&'static str> {
         if self.retiring {
             Some("retiring")
-        } else if !self.candidates.contains(&self.me) {
+        } else if !self.order.has_me() {
             Some("no candidate any more")
         } else if !self.ready {
             Some("rules are not in the kernel")
@@ -221,6 +214,14 @@ impl Holder {
 
     fn next_ask(&self) -> BootInstant {
         self.rounds.asked_at() + self.pace.rhythm()
+    }
+
+    /// When to give the newest round up, if it is still open: when a majority could be had without those who are silent, at the latest after
+    /// the time between two renewals.
+    fn round_ends(&self) -> BootInstant {
+        let asked_at = self.rounds.asked_at();
+        let without_the_silent = self.rounds.newest().and_then(|tally| tally.free_at(asked_at, |_| None));
+        without_the_silent.map_or(self.next_ask(), |at| at.max(asked_at + self.pace.step).min(self.next_ask()))
     }
 
     fn heard(&mut self, from: NodeId, message: Message, now: BootInstant, effects: &mut Vec<HolderEffect>) {
@@ -277,15 +278,16 @@ impl Holder {
             return;
         }
         let may_have_granted = matches!(why, Why::OldRound { .. });
+        let held_by = if let Why::Held { by, .. } = &why { Some(*by) } else { None };
         let (free_at, learned) = match why {
-            Why::Held { by, remaining } if self.has_handed_over(by, now) => (now + remaining.min(self.pace.step), false),
+            Why::Held { by, remaining } if self.order.has_handed_over(by, now) => (now + remaining.min(self.pace.step), false),
             Why::Held { remaining, .. } | Why::Quiet { remaining } => (now + remaining, false),
             Why::NotCandidate | Why::TtlTooLong { .. } => (now + self.pace.ttl, false),
             Why::NewerMembership(membership) => (now, self.adopt(membership, now)),
             Why::OldRound { last } => (now, self.rounds.catch_up(last)),
         };
         let Some(tally) = self.rounds.find(round) else { return };
-        tally.refuse(from, Refusal { free_at, may_have_granted });
+        tally.refuse(from, Refusal { free_at, held_by, may_have_granted });
         let lost = tally.outcome(self.rules.both_majorities) == Outcome::Lost;
         match self.phase {
             Phase::Asking if learned => {
@@ -310,36 +312,24 @@ impl Holder {
 
     /// The newest round comes to nothing: voids it, and asks again when a majority can be free.
     fn round_lost(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
-        let free_at = self.rounds.newest().map_or(now, |tally| tally.free_at(now));
+        let again = self.rounds.newest().map_or(now, |tally| self.order.again(tally, now, self.pace));
         self.release(false, effects);
-        self.phase = Phase::Waiting { retry_at: self.turn(free_at.max(self.rounds.asked_at() + self.pace.step)) };
+        self.phase = Phase::Waiting { retry_at: again };
     }
 
     fn handed_over(&mut self, from: NodeId, now: BootInstant, effects: &mut Vec<HolderEffect>) {
-        self.handed_over = Some((from, now + self.pace.rhythm()));
+        self.order.hands_over(from, now + self.pace.rhythm());
         if self.phase == Phase::Asking {
             self.release(false, effects);
         }
         if matches!(self.phase, Phase::Asking | Phase::Waiting { .. }) {
-            self.phase = Phase::Waiting { retry_at: self.turn(now) };
+            self.phase = Phase::Waiting { retry_at: self.order.turn(now, self.pace) };
         }
-    }
-
-    fn has_handed_over(&self, node: NodeId, now: BootInstant) -> bool {
-        self.handed_over.is_some_and(|(from, until)| from == node && now < until)
-    }
-
-    /// When this node may ask, if a majority is free at `at`: a small step later for each better candidate that has not just handed over.
-    fn turn(&self, at: BootInstant) -> BootInstant {
-        let better = self.candidates.iter().take_while(|node| **node != self.me);
-        let waited_for = better.filter(|node| !self.has_handed_over(**node, at)).count();
-        let steps = u32::try_from(waited_for).unwrap_or(u32::MAX);
-        (at + self.pace.step.saturating_mul(steps)).max(self.not_before)
     }
 
     fn install_failed(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         if matches!(self.phase, Phase::Holding { .. }) {
-            self.not_before = now + self.pace.ttl * BACK_OFF_TTLS;
+            self.order.back_off(now + self.pace.ttl * BACK_OFF_TTLS);
             self.remove("kernel would not take the VIP", true, effects);
         }
     }
@@ -364,7 +354,7 @@ impl Holder {
     /// Only to be called when the VIP is off the interface.
     fn let_go(&mut self, hand_over: bool, effects: &mut Vec<HolderEffect>) {
         self.release(true, effects);
-        for to in self.candidates.iter().copied().filter(|node| hand_over && *node != self.me) {
+        for to in self.order.others().filter(|_| hand_over) {
             effects.push(HolderEffect::Send { to, message: Message::HandOver { group: self.group.clone() } });
         }
     }

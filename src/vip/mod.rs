@@ -3,6 +3,7 @@
 pub mod grant;
 pub mod lease;
 pub mod message;
+mod order;
 mod rounds;
 pub mod standing;
 #[doc(hidden)]

@@ -26,6 +26,8 @@ pub(super) enum Outcome {
 pub(super) struct Refusal {
     /// When the voter could grant.
     pub free_at: BootInstant,
+    /// To whom it has promised.
+    pub held_by: Option<NodeId>,
     /// Whether the voter may have granted this very round nevertheless (the refusal answers a duplicate of the ask).
     pub may_have_granted: bool,
 }
@@ -87,22 +89,34 @@ impl Tally {
         self.granted.contains(&node) || self.refused.get(&node).is_none_or(|refusal| refusal.may_have_granted)
     }
 
-    /// When a majority of every constituent set can be free. Who has granted or is silent counts as free at `now`.
-    pub fn free_at(&self, now: BootInstant) -> BootInstant {
-        self.voters.iter().filter_map(|set| self.majority_free_at(set, now)).max().unwrap_or(now)
+    /// When a majority of every constituent set can be free; `None` if that depends on voters that have not answered. Who has granted counts
+    /// as free at `now`. `sooner` may know better than a voter when the one to whom it has promised lets go.
+    pub fn free_at(&self, now: BootInstant, sooner: impl Fn(NodeId) -> Option<BootInstant>) -> Option<BootInstant> {
+        let voter_free_at = |node: &NodeId| {
+            if self.granted.contains(node) {
+                return Some(now);
+            }
+            let refusal = self.refused.get(node)?;
+            let told = refusal.free_at.max(now);
+            Some(refusal.held_by.and_then(&sooner).map_or(told, |sooner| sooner.min(told)))
+        };
+        let majority_free_at = |set: &BTreeSet<NodeId>| {
+            let mut times: Vec<BootInstant> = set.iter().filter_map(voter_free_at).collect();
+            times.sort_unstable();
+            times.get(set.len() / 2).copied()
+        };
+        let times: Option<Vec<BootInstant>> = self.voters.iter().map(majority_free_at).collect();
+        times?.into_iter().max()
     }
 
-    fn majority_free_at(&self, set: &BTreeSet<NodeId>, now: BootInstant) -> Option<BootInstant> {
-        let mut times: Vec<BootInstant> = set.iter().map(|node| self.voter_free_at(node, now)).collect();
-        times.sort_unstable();
-        times.get(set.len() / 2).copied()
+    /// Whether anybody has granted.
+    pub fn has_grants(&self) -> bool {
+        !self.granted.is_empty()
     }
 
-    fn voter_free_at(&self, node: &NodeId, now: BootInstant) -> BootInstant {
-        match self.refused.get(node) {
-            Some(refusal) if !self.granted.contains(node) => refusal.free_at.max(now),
-            Some(_) | None => now,
-        }
+    /// Whether a voter has promised to another.
+    pub fn is_contested(&self) -> bool {
+        self.refused.values().any(|refusal| refusal.held_by.is_some())
     }
 
     fn may_still_grant(&self, node: &NodeId) -> bool {
@@ -128,7 +142,7 @@ mod tests {
     }
 
     fn held_until(ms: u64) -> Refusal {
-        Refusal { free_at: at(ms), may_have_granted: false }
+        Refusal { free_at: at(ms), held_by: Some(NodeId(9)), may_have_granted: false }
     }
 
     #[test]
@@ -176,7 +190,16 @@ mod tests {
         tally.refuse(NodeId(2), held_until(300));
         tally.refuse(NodeId(3), held_until(200));
         tally.grant(NodeId(4));
-        assert_eq!(tally.free_at(at(50)), at(100), "4 and 5 are free now, 1 follows");
+        assert_eq!(tally.free_at(at(50), |_| None), Some(at(200)), "4 is free now, 1 and 3 follow, 5 is silent");
+        assert_eq!(tally.free_at(at(50), |_| Some(at(60))), Some(at(60)), "unless the other lets go sooner");
+    }
+
+    #[test]
+    fn a_majority_that_needs_silent_voters_is_not_foretold() {
+        let mut tally = tally(&[&[1, 2, 3, 4, 5]]);
+        tally.refuse(NodeId(1), held_until(100));
+        tally.grant(NodeId(4));
+        assert_eq!(tally.free_at(at(50), |_| None), None);
     }
 
     #[test]
@@ -185,6 +208,6 @@ mod tests {
         for (node, ms) in [(1, 100), (2, 110), (3, 120), (4, 200), (5, 210), (6, 220)] {
             tally.refuse(NodeId(node), held_until(ms));
         }
-        assert_eq!(tally.free_at(at(50)), at(210));
+        assert_eq!(tally.free_at(at(50), |_| None), Some(at(210)));
     }
 }

@@ -7,7 +7,10 @@ use super::{
     node::Input,
     world::{Event, World},
 };
-use lvs_agent::{model::NodeId, vip::Pace};
+use lvs_agent::{
+    model::NodeId,
+    vip::{Pace, Standing},
+};
 use std::{collections::BTreeSet, time::Duration};
 
 /// After healing, somebody holds within so many ttl: quiet voters, stragglers, an adopted membership that lapses.
@@ -43,15 +46,20 @@ pub enum Failure {
 
 /// Runs one seed.
 pub fn run_seed(seed: u64, options: Options) -> Result<Findings, Failure> {
-    let mut world = random_world(seed, options);
-    chaos(&mut world)?;
+    run_world(&mut random_world(seed, options))
+}
+
+/// Chaos, healing, measuring.
+pub fn run_world(world: &mut World) -> Result<Findings, Failure> {
+    let options = world.options;
+    chaos(world)?;
     let installs = world.takeovers.len() as u64;
     let mut findings = Findings { installs, ..Findings::default() };
-    heal(&mut world);
+    heal(world);
     let bound = if options.install_failures { HOLDER_WITHIN_TTLS_AFTER_FAILURES } else { HOLDER_WITHIN_TTLS };
-    findings.healed = next_holder(&mut world, None, bound, "a holder after healing")?;
-    findings.takeover = measure_takeover(&mut world)?;
-    findings.handover = measure_handover(&mut world)?;
+    findings.healed = next_holder(world, None, bound, "a holder after healing")?;
+    findings.takeover = measure_takeover(world)?;
+    findings.handover = measure_handover(world)?;
     findings.steps = world.steps;
     findings.log_entries = (0..world.nodes.len()).map(|node| world.log.len(node) as u64).max().unwrap_or(0);
     Ok(findings)
@@ -66,7 +74,8 @@ pub fn run_chaos(seed: u64, options: Options) -> Result<u64, TwoHolders> {
     }
 }
 
-fn random_world(seed: u64, options: Options) -> World {
+/// The cluster that a seed makes.
+pub fn random_world(seed: u64, options: Options) -> World {
     let mut dice = Dice::new(seed);
     let count = dice.between(3, 6) as usize;
     let voters: BTreeSet<NodeId> = (0..dice.between(3, 5).min(count as u64)).map(NodeId).collect();
@@ -110,21 +119,29 @@ fn heal(world: &mut World) {
     let candidates = world.nodes[0].candidates.clone();
     for node in 0..nodes {
         world.resume(node);
-        if world.nodes[node].guard.as_ref().is_some_and(|guard| guard.holder.standing() == lvs_agent::vip::Standing::Retired) {
-            world.crash(node, false);
-        }
         world.start_guard(node);
         world.nodes[node].candidates = candidates.clone();
         if let Some(guard) = world.nodes[node].guard.as_mut() {
             guard.holder.set_pace(Pace::of(Duration::from_nanos(TTL)));
         }
     }
-    // All workers are up after half a ttl, and then nothing that was on the way in the chaos tells otherwise.
+    // All workers are up after half a ttl, and whoever was letting go has done so.
+    world.run_until(world.now + TTL);
+    for node in 0..nodes {
+        restart_if_retired(world, node);
+    }
     world.run_until(world.now + TTL);
     settle_raft(world);
     for node in 0..nodes {
         world.input(node, Input::Candidates(candidates.clone()));
         world.input(node, Input::Ready(true));
+    }
+}
+
+fn restart_if_retired(world: &mut World, node: usize) {
+    if world.nodes[node].guard.as_ref().is_some_and(|guard| guard.holder.standing() == Standing::Retired) {
+        world.crash(node, false);
+        world.start_guard(node);
     }
 }
 
