@@ -1,15 +1,23 @@
 //! IP addresses of interfaces over rtnetlink: put on with a lifetime, taken off, found again.
 
-use futures_util::TryStreamExt;
+use futures_util::StreamExt;
 use rtnetlink::{
     Handle,
-    packet_core::{ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
+    packet_core::{
+        ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    },
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
         address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo},
     },
 };
-use std::{io, net::IpAddr, os::unix::net::UnixDatagram, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    os::unix::net::UnixDatagram,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// Our mark on an address (`IFA_PROTO`, since Linux 5.18; older kernels ignore it). `ip address` shows it as `proto 0x4c`.
 pub const MARK: u8 = 0x4c;
@@ -69,18 +77,17 @@ pub struct InstalledAddress {
     pub valid_lft: Option<u32>,
 }
 
-/// The addresses of this machine (of this network namespace).
+/// The addresses of this machine (of this network namespace). Clones share one netlink socket.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    handle: Handle,
+    handle: Arc<Mutex<Handle>>,
 }
 
 impl Addresses {
     /// Opens a netlink socket, which a task on the current runtime serves.
     pub fn open() -> Result<Self, AddressError> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(AddressError::Open)?;
-        tokio::spawn(connection);
-        Ok(Self { handle })
+        let handle = connect().map_err(AddressError::Open)?;
+        Ok(Self { handle: Arc::new(Mutex::new(handle)) })
     }
 
     /// Puts `address` on `interface` as a host address (/32, /128), or refreshes it there. After `valid_lft`, rounded up to a second, the
@@ -101,11 +108,9 @@ impl Addresses {
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
         let request = RouteNetlinkMessage::NewAddress(message);
-        self.request(request, NLM_F_CREATE | NLM_F_REPLACE).await.map_err(|source| AddressError::Kernel {
-            what: format!("put {address} on {interface}"),
-            interface: interface.to_owned(),
-            source,
-        })
+        let done = self.request(request, NLM_F_CREATE | NLM_F_REPLACE).await.map(|_| ());
+        let what = || format!("put {address} on {interface}");
+        done.map_err(|source| AddressError::Kernel { what: what(), interface: interface.to_owned(), source })
     }
 
     /// Takes `address` off `interface`; well if it is not there, or there is no such interface.
@@ -123,7 +128,7 @@ impl Addresses {
                 message.attributes.push(AddressAttribute::Address(address));
             }
             match self.request(RouteNetlinkMessage::DelAddress(message), 0).await {
-                Ok(()) => (),
+                Ok(_) => (),
                 Err(gone) if matches!(gone.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) => return Ok(()),
                 Err(source) => {
                     let what = format!("take {address} off {interface}");
@@ -137,11 +142,8 @@ impl Addresses {
     /// Every address of every interface.
     pub async fn list(&self) -> Result<Vec<InstalledAddress>, AddressError> {
         let socket = any_socket().map_err(AddressError::List)?;
-        let dump = self.handle.address().get().execute().try_collect::<Vec<_>>();
-        let messages = tokio::time::timeout(ANSWER_LIMIT, dump)
-            .await
-            .map_err(|_| AddressError::List(io::ErrorKind::TimedOut.into()))?
-            .map_err(|error| AddressError::List(into_io(error)))?;
+        let dump = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let messages = self.request(dump, NLM_F_DUMP).await.map_err(AddressError::List)?;
         Ok(messages.iter().filter_map(|message| installed(&socket, message)).collect())
     }
 
@@ -155,19 +157,50 @@ impl Addresses {
         Ok(ours)
     }
 
-    /// Sends one request and waits for the kernel's acknowledgement.
-    async fn request(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        let mut message = NetlinkMessage::from(request);
-        message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-        let mut answers = self.handle.clone().request(message).map_err(into_io)?;
-        let first = futures_util::StreamExt::next(&mut answers);
-        match tokio::time::timeout(ANSWER_LIMIT, first).await {
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-            Ok(Some(NetlinkMessage { payload: NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }), .. })) => {
-                Err(io::Error::from_raw_os_error(-code.get()))
+    /// Sends one request; what the kernel answered before it acknowledged.
+    ///
+    /// Once more over a new socket if the old one is of no use any more: a guard must be able to remove addresses whatever happened before.
+    async fn request(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<AddressMessage>> {
+        let handle = self.handle.lock().expect("no holder of this lock panics").clone();
+        match exchange(handle, request.clone(), flags).await {
+            Err(lost) if matches!(lost.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::TimedOut) => {
+                tracing::warn!(error = %lost, "netlink socket is lost, opening another");
+                let handle = connect()?;
+                *self.handle.lock().expect("no holder of this lock panics") = handle.clone();
+                exchange(handle, request, flags).await
             }
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(io::ErrorKind::ConnectionAborted.into()),
+            result => result,
+        }
+    }
+}
+
+/// A new netlink socket, served by a task of its own that ends with the last handle.
+fn connect() -> io::Result<Handle> {
+    let (mut connection, handle, _) = rtnetlink::new_connection()?;
+    // Otherwise a request that was done and a connection that broke would look the same.
+    connection.set_forward_ack(true);
+    connection.set_forward_done(true);
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
+async fn exchange(mut handle: Handle, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<AddressMessage>> {
+    let mut message = NetlinkMessage::from(request);
+    message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    // Fails only when the serving task has ended.
+    let mut answers = handle.request(message).map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+    let mut found = Vec::new();
+    loop {
+        let answer = tokio::time::timeout(ANSWER_LIMIT, answers.next()).await.map_err(|_| io::ErrorKind::TimedOut)?;
+        match answer.ok_or(io::ErrorKind::ConnectionAborted)?.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => found.push(address),
+            NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
+                return Err(io::Error::from_raw_os_error(-code.get()));
+            }
+            // An acknowledgement is an error without a code; a dump ends with `Done`.
+            NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => return Ok(found),
+            NetlinkPayload::Overrun(_) => return Err(io::ErrorKind::ConnectionAborted.into()),
+            _ => (),
         }
     }
 }
@@ -222,13 +255,6 @@ pub fn interface_index(interface: &str) -> Result<u32, AddressError> {
 /// Interface names are asked for by an ioctl on any socket.
 fn any_socket() -> io::Result<UnixDatagram> {
     UnixDatagram::unbound()
-}
-
-fn into_io(error: rtnetlink::Error) -> io::Error {
-    match error {
-        rtnetlink::Error::NetlinkError(message) => message.to_io(),
-        other => io::Error::other(other),
-    }
 }
 
 #[cfg(test)]
