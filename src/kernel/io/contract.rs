@@ -2,8 +2,8 @@
 
 use crate::{
     kernel::{
-        ArpState, DataPlane, Dest, DestKey, FakeDataPlane, Forward, IpvsService, IpvsUse, KernelState, ServiceKey, ServiceOptions, Step,
-        StepError, StepFailure,
+        ArpState, DataPlane, Dest, DestKey, FakeDataPlane, Forward, IpvsService, IpvsUse, KernelState, ServiceKey,
+        ServiceOptions, Step, StepError, StepFailure,
     },
     model::{ForwardMethod, Protocol, Scheduler, Weight},
 };
@@ -74,11 +74,13 @@ async fn what_is_added_is_seen<P: DataPlane>(plane: &mut P) {
 
 async fn edits_touch_only_what_they_name<P: DataPlane>(plane: &mut P) {
     let before = look(plane).await.services[&service(80)].dests.clone();
-    let persistent = ServiceOptions { flags: 1, timeout_s: 360, netmask: u32::from_ne_bytes([255, 255, 255, 0]), ..options(Scheduler::Sh) };
+    let persistent =
+        ServiceOptions { flags: 1, timeout_s: 360, netmask: u32::from_ne_bytes([255, 255, 255, 0]), ..options(Scheduler::Sh) };
     done(plane, &[Step::EditService(service(80), persistent.clone())]).await;
     assert_eq!(look(plane).await.services[&service(80)], IpvsService { options: persistent, dests: before.clone() });
 
-    done(plane, &[Step::EditService(service(80), options(Scheduler::Rr)), Step::EditDest(service(80), dest(23), weight(3))]).await;
+    done(plane, &[Step::EditService(service(80), options(Scheduler::Rr)), Step::EditDest(service(80), dest(23), weight(3))])
+        .await;
     let after = look(plane).await.services.remove(&service(80)).unwrap();
     let dests = [(dest(21), weight(1)), (dest(22), weight(0)), (dest(23), weight(3))].into();
     assert_eq!(after, IpvsService { options: options(Scheduler::Rr), dests });
@@ -128,7 +130,8 @@ async fn every_scheduler_is_known_by_its_name<P: DataPlane>(plane: &mut P) {
 
 async fn one_port_serves_both_protocols_and_both_families<P: DataPlane>(plane: &mut P) {
     let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100]);
-    let keys = [vip(), v6].map(|address| [Protocol::Tcp, Protocol::Udp].map(|protocol| ServiceKey { protocol, address, port: 53 }));
+    let keys =
+        [vip(), v6].map(|address| [Protocol::Tcp, Protocol::Udp].map(|protocol| ServiceKey { protocol, address, port: 53 }));
     let steps: Vec<Step> =
         keys.as_flattened().iter().map(|key| Step::AddService(*key, ServiceOptions::plain(Scheduler::Rr, key.address))).collect();
     done(plane, &steps).await;
@@ -151,7 +154,8 @@ async fn vips_on_lo_come_with_silence_and_go_before_it<P: DataPlane>(plane: &mut
     assert_eq!(look(plane).await, expected);
     done(plane, &[Step::SilenceArp]).await;
     assert_eq!(look(plane).await, expected, "silence is silence, however often");
-    let steps = [Step::RemoveLoVip(vip()), Step::RemoveLoVip(other), Step::RemoveLoVip(other), Step::RestoreArp, Step::RestoreArp];
+    let steps =
+        [Step::RemoveLoVip(vip()), Step::RemoveLoVip(other), Step::RemoveLoVip(other), Step::RestoreArp, Step::RestoreArp];
     done(plane, &steps).await;
 }
 

@@ -125,7 +125,10 @@ async fn a_thousand_services_go_down_the_pipeline() {
     done(&mut linux, &keys.iter().map(|key| Step::RemoveService(*key)).collect::<Vec<_>>()).await;
     let removed = begun.elapsed();
     assert_eq!(look(&mut linux).await, KernelState::default());
-    say(&format!("1000 services x 10 destinations: {} steps in {added:?}, read in {read:?}, removed in {removed:?}", steps.len()));
+    say(&format!(
+        "1000 services x 10 destinations: {} steps in {added:?}, read in {read:?}, removed in {removed:?}",
+        steps.len()
+    ));
 }
 
 #[tokio::test]
