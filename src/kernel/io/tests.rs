@@ -1,53 +1,15 @@
-//! The Linux data plane on a real kernel with IPVS. Needs root, and an empty network namespace of its own for each test:
-//! `LVS_LAB=1 ip netns exec NAMESPACE TEST-BINARY --exact kernel::io::tests::NAME --nocapture`. Without `LVS_LAB` they say that they skip.
+//! The Linux data plane on a real kernel with IPVS (see `lab.rs`).
 
 use super::{
     Linux, capabilities,
     contract::{dest, done, holds, look, options, service, vip, weight},
+    lab::{lab, run, say, sysctls},
 };
 use crate::{
     kernel::{DataPlane as _, DestKey, IpvsUse, KernelState, ServiceKey, Step},
     model::{Protocol, Scheduler},
 };
-use std::{
-    fs,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Instant,
-};
-
-/// A data directory; `None` outside of the lab.
-fn lab(test: &str) -> Option<PathBuf> {
-    if std::env::var_os("LVS_LAB").is_none() {
-        #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
-        {
-            eprintln!("SKIPPED {test}: needs a kernel with IPVS and root; set LVS_LAB=1 in the lab");
-        }
-        return None;
-    }
-    let dir = std::env::temp_dir().join(format!("lvs-agent-{test}-{}", std::process::id()));
-    fs::create_dir_all(&dir).unwrap();
-    run("ip link set lo up"); // without a routing table the kernel takes no destination (EINVAL)
-    Some(dir)
-}
-
-#[expect(clippy::print_stdout, reason = "figures are for people")]
-fn say(line: &str) {
-    println!("LAB {line}");
-}
-
-fn run(command: &str) -> String {
-    let mut words = command.split_whitespace();
-    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn sysctls() -> Vec<String> {
-    let value = |file: &str| fs::read_to_string(Path::new("/proc/sys/net/ipv4/conf").join(file)).unwrap().trim().to_owned();
-    ["all/arp_ignore", "lo/arp_ignore", "all/arp_announce", "lo/arp_announce"].map(value).to_vec()
-}
+use std::{fs, net::IpAddr, time::Instant};
 
 #[tokio::test]
 async fn linux_keeps_the_contract() {
