@@ -1,4 +1,36 @@
 //! How the cluster agrees: openraft with a durable log, over framed TCP.
+//!
+//! # Layout
+//! `types` names openraft's types, `message` what nodes say to each other, `record` how bytes lie on disk; `effective` knows which membership
+//! counts, `membership` which should come next, `timing` how fast all of it is. `io` touches files and sockets. `task` is what the agent starts,
+//! `init_task` and `join_task` make a node a member.
+
+mod duties_task;
+mod effective;
+mod init_task;
+pub mod io;
+mod join_task;
+mod membership;
+mod message;
+mod propose_task;
+mod record;
+mod sink;
+mod task;
+mod timing;
+mod types;
+mod view_task;
+
+pub use init_task::{InitError, init};
+pub use io::{
+    identity::{Identity, IdentityError},
+    store_error::StoreError,
+};
+pub use join_task::{JoinError, join};
+pub use message::{JoinAccepted, JoinRefusal, JoinRequest};
+pub use propose_task::ProposeError;
+pub use sink::{MembershipSink, SinkError};
+pub use task::{Fault, RaftNode, RaftSettings, StartError};
+pub use types::{Applied, Node};
 
 use crate::model::NodeId;
 use std::collections::BTreeSet;

@@ -1,0 +1,3 @@
+//! The part of `link` that waits for streams.
+
+pub mod frame;

@@ -1,0 +1,133 @@
+//! openraft's network over [`Peers`].
+
+use super::{CallError, Peers};
+use crate::{
+    model::NodeId,
+    raft::{
+        message::{Request, Response},
+        timing::RaftTiming,
+        types::{Node, TypeConfig, Vote},
+    },
+};
+use openraft::{
+    OptionalSend,
+    alias::SnapshotOf,
+    errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
+    network::{RPCOption, RaftNetworkFactory, RaftNetworkV2},
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+        VoteRequest, VoteResponse,
+    },
+};
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+type Failed = RPCError<TypeConfig>;
+
+/// Makes openraft's clients.
+#[derive(Clone)]
+pub struct Network {
+    /// The connections.
+    pub peers: Peers,
+    /// How long a follower may take to make entries durable.
+    pub timing: RaftTiming,
+}
+
+/// openraft's way to one peer.
+pub struct Client {
+    peers: Peers,
+    to: NodeId,
+    addr: SocketAddr,
+    append_within: Duration,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Client;
+
+    async fn new_client(&mut self, target: u64, node: &Node) -> Client {
+        Client { peers: self.peers.clone(), to: NodeId(target), addr: node.addr, append_within: self.timing.election_min }
+    }
+}
+
+impl Client {
+    async fn call(&self, request: Request, within: Duration) -> Result<Response, Unreachable<TypeConfig>> {
+        match self.peers.call(Some(self.to), self.addr, &request, within).await {
+            Ok(Response::Failed(why)) => Err(Unreachable::from_string(why)),
+            Ok(response) => Ok(response),
+            Err(error) => {
+                if let CallError::Refused { refusal, .. } = &error {
+                    tracing::warn!(node = %self.to, addr = %self.addr, error = %refusal, "raft peer refuses to talk");
+                }
+                Err(Unreachable::new(&error))
+            }
+        }
+    }
+
+    fn unexpected(&self) -> Unreachable<TypeConfig> {
+        Unreachable::from_string(format!("{} answers something else", self.addr))
+    }
+
+    async fn ask_vote(&self, request: Request, option: &RPCOption) -> Result<VoteResponse<TypeConfig>, Failed> {
+        match self.call(request, option.hard_ttl()).await? {
+            Response::Vote(response) => Ok(response),
+            _ => Err(self.unexpected().into()),
+        }
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Client {
+    type SnapshotData = Vec<u8>;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, Failed> {
+        // openraft allows one heartbeat's time, which a slow disk exceeds at every entry; heartbeats themselves it bounds on its own.
+        let within = option.hard_ttl().max(self.append_within);
+        match self.call(Request::Append(request), within).await? {
+            Response::Append(response) => Ok(response),
+            _ => Err(self.unexpected().into()),
+        }
+    }
+
+    async fn vote(&mut self, request: VoteRequest<TypeConfig>, option: RPCOption) -> Result<VoteResponse<TypeConfig>, Failed> {
+        self.ask_vote(Request::Vote(request), &option).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, Failed> {
+        self.ask_vote(Request::PreVote(request), &option).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf<TypeConfig, Vec<u8>>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let request = Request::Snapshot { vote, meta: snapshot.meta, data: snapshot.snapshot };
+        tokio::select! {
+            // Cancel-safe: a call that is dropped drops its connection.
+            answer = self.call(request, option.hard_ttl()) => match answer.map_err(StreamingError::Unreachable)? {
+                Response::Snapshot(response) => Ok(response),
+                _ => Err(StreamingError::Unreachable(self.unexpected())),
+            },
+            closed = cancel => Err(StreamingError::Closed(closed)),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, Failed> {
+        match self.call(Request::Transfer(request), option.hard_ttl()).await? {
+            Response::Transfer(response) => Ok(response),
+            _ => Err(self.unexpected().into()),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! openraft's state machine: applies committed changes to the cluster's state, publishes it, makes and takes snapshots of it.
+
+use super::{disk::StoredSnapshot, log_store::LogStore};
+use crate::{
+    link::codec::{self, CodecError},
+    raft::{
+        message::MAX_SNAPSHOT_BYTES,
+        types::{Applied, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig},
+    },
+    rules::ClusterState,
+};
+use futures_util::{Stream, TryStreamExt};
+use openraft::{
+    EntryPayload, OptionalSend,
+    alias::SnapshotOf,
+    entry::RaftEntry,
+    storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+use tokio::sync::watch;
+
+/// Raised when [`ClusterState`] changes its meaning.
+const VERSION: u16 = 1;
+/// Entries applied between two publications. Each costs a copy of the state, as long as somebody looks at the last one.
+const CHUNK: usize = 64;
+
+/// What is published: the state, and up to which entry it goes.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// The state.
+    pub state: Arc<ClusterState>,
+    /// Index of the last entry in it.
+    pub applied: u64,
+}
+
+/// The bytes of a snapshot's data.
+#[derive(Serialize, Deserialize)]
+struct Image {
+    version: u16,
+    state: ClusterState,
+}
+
+/// Whether `data` is a snapshot that this version can take. Asked before openraft is given it: openraft stops for good on one that is not.
+pub fn is_readable(data: &[u8]) -> bool {
+    decode(data).is_ok()
+}
+
+fn encode(state: &ClusterState) -> Result<Vec<u8>, CodecError> {
+    codec::encode(&Image { version: VERSION, state: state.clone() }, MAX_SNAPSHOT_BYTES)
+}
+
+fn decode(data: &[u8]) -> io::Result<ClusterState> {
+    let image: Image = codec::decode(data, MAX_SNAPSHOT_BYTES).map_err(io::Error::other)?;
+    if image.version != VERSION {
+        return Err(io::Error::other(format!("the snapshot has version {}, this lvs-agent reads {VERSION}", image.version)));
+    }
+    Ok(image.state)
+}
+
+/// The state and its snapshots.
+pub struct StateMachine {
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    state: Arc<ClusterState>,
+    publish: watch::Sender<Published>,
+    snapshots: Snapshots,
+}
+
+/// Where snapshots are: the newest one in memory, and on disk.
+#[derive(Clone)]
+struct Snapshots {
+    log: LogStore,
+    newest: Arc<Mutex<Option<StoredSnapshot>>>,
+}
+
+impl Snapshots {
+    async fn save(&self, snapshot: StoredSnapshot) -> io::Result<()> {
+        self.log.save_snapshot(&snapshot).await?;
+        let mut newest = self.newest.lock().expect("no holder of this lock panics");
+        let older = newest.as_ref().is_none_or(|newest| newest.meta.last_log_id <= snapshot.meta.last_log_id);
+        if older {
+            *newest = Some(snapshot);
+        }
+        Ok(())
+    }
+}
+
+impl StateMachine {
+    /// Begins with an empty state; openraft gives it the stored snapshot and the committed entries after it.
+    pub fn new(log: LogStore, stored: Option<StoredSnapshot>) -> (Self, watch::Receiver<Published>) {
+        let (publish, published) = watch::channel(Published::default());
+        let snapshots = Snapshots { log, newest: Arc::new(Mutex::new(stored)) };
+        (Self { applied: None, membership: StoredMembership::default(), state: Arc::default(), publish, snapshots }, published)
+    }
+
+    fn apply_entry(&mut self, entry: Entry) -> Applied {
+        let id = entry.log_id();
+        self.applied = Some(id);
+        match entry.payload {
+            EntryPayload::Blank => Ok(None),
+            EntryPayload::Normal(change) => {
+                let result = Arc::make_mut(&mut self.state).apply(&change);
+                tracing::debug!(index = id.index, %change, refused = ?result.as_ref().err(), "change applied");
+                result
+            }
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(id), membership);
+                Ok(None)
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let applied = self.applied.as_ref().map_or(0, |id| id.index);
+        self.publish.send_replace(Published { state: self.state.clone(), applied });
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = Vec<u8>;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut chunks = entries.try_ready_chunks(CHUNK);
+        while let Some(chunk) = chunks.try_next().await.map_err(|error| error.1)? {
+            let results: Vec<_> = chunk.into_iter().map(|(entry, responder)| (self.apply_entry(entry), responder)).collect();
+            // Who is answered finds the state published.
+            self.publish();
+            for (result, responder) in results {
+                if let Some(responder) = responder {
+                    responder.send(result);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        let meta = SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() };
+        Builder { meta, state: self.state.clone(), snapshots: self.snapshots.clone() }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Vec<u8>) -> Result<(), io::Error> {
+        let state = decode(&data)?;
+        self.snapshots.save(StoredSnapshot { meta: meta.clone(), data }).await?;
+        self.applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.state = Arc::new(state);
+        self.publish();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<TypeConfig, Vec<u8>>>, io::Error> {
+        let newest = self.snapshots.newest.lock().expect("no holder of this lock panics").clone();
+        Ok(newest.map(|snapshot| Snapshot { meta: snapshot.meta, snapshot: snapshot.data }))
+    }
+}
+
+/// A state that becomes a snapshot.
+pub struct Builder {
+    meta: SnapshotMeta,
+    state: Arc<ClusterState>,
+    snapshots: Snapshots,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = Vec<u8>;
+
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, Vec<u8>>, io::Error> {
+        let data = encode(&self.state).map_err(io::Error::other)?;
+        self.snapshots.save(StoredSnapshot { meta: self.meta.clone(), data: data.clone() }).await?;
+        Ok(Snapshot { meta: self.meta.clone(), snapshot: data })
+    }
+}

@@ -1,0 +1,230 @@
+//! Getting a change committed: here when this node leads, else at the leader, again when the leader is lost on the way.
+
+use super::{
+    io::network::CallError,
+    message::{JoinAccepted, JoinRefusal, JoinRequest, MAX_CHANGE_BYTES, Proposed, Request, Response},
+    task::{Fault, RaftNode},
+    types::Applied,
+};
+use crate::{
+    link::codec::{self, CodecError},
+    model::{NodeId, NodeName, NodeRecord},
+    rules::{ClusterState, Refusal, RuleChange},
+};
+use openraft::{
+    async_runtime::WatchReceiver,
+    errors::{ClientWriteError, RaftError},
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+/// How long a leader tries to commit one proposal before it answers that it does not know.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a member tries to have a joining or leaving node committed.
+const MEMBER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    /// The rules forbid it. It was committed, and left everything as it was.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It is too long for the log.
+    #[error("the change is too long for the log")]
+    TooLong(#[source] CodecError),
+    /// Nobody could take it. Nothing was changed.
+    #[error("no leader with a majority took the change within {within:?}: {why}")]
+    NoLeader {
+        /// How long it was tried.
+        within: Duration,
+        /// What was in the way last.
+        why: String,
+    },
+    /// A leader took it and was lost. It may have been made, or may yet be: look before doing it again.
+    #[error("it is not known whether the change was made: {why}")]
+    Unknown {
+        /// What was in the way last.
+        why: String,
+    },
+    /// This node's own Raft has stopped.
+    #[error(transparent)]
+    Stopped(Fault),
+}
+
+/// What became of one attempt.
+enum Attempt {
+    Done(Applied),
+    /// It was certainly not written.
+    NotTaken(String),
+    /// It may have been.
+    Doubtful(String),
+}
+
+impl RaftNode {
+    /// Gets `change` committed, by whoever leads, and gives what applying it gave. Tries again until `within` has passed.
+    ///
+    /// A retry after a lost leader may find the first attempt committed: changes are made so that a second time does no harm, and what it
+    /// answers is set right here.
+    ///
+    /// # Errors
+    /// A refusal, or nobody to decide.
+    pub async fn propose(&self, change: RuleChange, within: Duration) -> Result<Option<NodeId>, ProposeError> {
+        codec::encode(&change, MAX_CHANGE_BYTES).map_err(ProposeError::TooLong)?;
+        let until = Instant::now() + within;
+        let mut doubt = None;
+        let mut why = "not tried".to_owned();
+        while Instant::now() < until {
+            match timeout_at(until, self.attempt(&change)).await {
+                Ok(Attempt::Done(applied)) if doubt.is_some() => return Ok(self.settle(&change, applied, until).await?),
+                Ok(Attempt::Done(applied)) => return Ok(applied?),
+                Ok(Attempt::NotTaken(reason)) => why = reason,
+                Ok(Attempt::Doubtful(reason)) => doubt = Some(reason),
+                Err(_) => doubt = Some("no answer in time".to_owned()),
+            }
+            if let Some(fault) = self.fault() {
+                return Err(ProposeError::Stopped(fault));
+            }
+            sleep(self.timing().heartbeat.min(until.saturating_duration_since(Instant::now()))).await;
+        }
+        Err(doubt.map_or(ProposeError::NoLeader { within, why }, |why| ProposeError::Unknown { why }))
+    }
+
+    async fn attempt(&self, change: &RuleChange) -> Attempt {
+        match self.propose_here(change.clone()).await {
+            Proposed::Done(applied) => Attempt::Done(applied),
+            Proposed::Unknown(why) => Attempt::Doubtful(why),
+            Proposed::NotLeader { leader: None } => Attempt::NotTaken("no leader is known".to_owned()),
+            Proposed::NotLeader { leader: Some(leader) } => self.attempt_at(leader, change).await,
+        }
+    }
+
+    async fn attempt_at(&self, leader: NodeId, change: &RuleChange) -> Attempt {
+        let Some(addr) = self.address_of(leader) else {
+            return Attempt::NotTaken(format!("leader {leader} has no known address"));
+        };
+        let request = Request::Propose(change.clone());
+        match self.peers().call(Some(leader), addr, &request, COMMIT_DEADLINE + self.timing().election_max).await {
+            Ok(Response::Proposed(Proposed::Done(applied))) => Attempt::Done(applied),
+            Ok(Response::Proposed(Proposed::NotLeader { .. })) => Attempt::NotTaken(format!("{leader} does not lead any more")),
+            Ok(Response::Proposed(Proposed::Unknown(why)) | Response::Failed(why)) => Attempt::Doubtful(why),
+            Ok(_) => Attempt::NotTaken(format!("{leader} answers something else")),
+            Err(error @ (CallError::Connect { .. } | CallError::Refused { .. })) => Attempt::NotTaken(error.to_string()),
+            Err(error) => Attempt::Doubtful(error.to_string()),
+        }
+    }
+
+    /// Commits `change` if this node leads.
+    pub(super) async fn propose_here(&self, change: RuleChange) -> Proposed {
+        match timeout(COMMIT_DEADLINE, self.raft().client_write(change)).await {
+            Ok(Ok(response)) => Proposed::Done(response.data),
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+                Proposed::NotLeader { leader: forward.leader_id.map(NodeId).filter(|leader| *leader != self.id()) }
+            }
+            Ok(Err(error)) => Proposed::Unknown(error.to_string()),
+            Err(_) => {
+                Proposed::Unknown(format!("{} leads, but no majority stored the change within {COMMIT_DEADLINE:?}", self.id()))
+            }
+        }
+    }
+
+    /// What a second attempt's answer means when the first one may have been committed.
+    async fn settle(&self, change: &RuleChange, applied: Applied, until: Instant) -> Applied {
+        match (change, &applied) {
+            (RuleChange::Apply { rules, .. }, Err(Refusal::Stale { current, .. })) => {
+                let mut state = self.state();
+                let seen = timeout_at(until, state.wait_for(|state| state.revision >= *current)).await;
+                let made = matches!(seen, Ok(Ok(state)) if state.rules == *rules);
+                if made { Ok(None) } else { applied }
+            }
+            (RuleChange::NodeLeft(_), Err(Refusal::NoSuchNode(_))) => Ok(None),
+            _ => applied,
+        }
+    }
+
+    fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().get_node(&id.0).map(|node| node.addr)
+    }
+
+    /// Makes a node a member that asks for it, here or through the leader.
+    pub(super) async fn admit(&self, request: JoinRequest) -> Result<JoinAccepted, JoinRefusal> {
+        let state = self.state().borrow().clone();
+        if state.cluster_id.is_empty() {
+            return Err(JoinRefusal::NoQuorum("this member does not know the cluster's state yet".to_owned()));
+        }
+        let known = self.check_join(&state, &request)?;
+        let JoinRequest { name, roles, addr, version, .. } = request;
+        let id = match known {
+            Some(record) if record.roles == roles && record.addr == addr => record.id,
+            _ => {
+                let change = RuleChange::NodeJoined { name: name.clone(), roles, addr, keeps_id: known.is_some() };
+                self.propose(change, MEMBER_DEADLINE).await.map_err(refusal)?.ok_or_else(|| no_quorum("no number was given"))?
+            }
+        };
+        tracing::info!(node = %name, %id, %addr, %version, "node joined");
+        let mut state = self.state();
+        let here = timeout(MEMBER_DEADLINE, state.wait_for(|state| state.node_by_id(id).is_some())).await;
+        let Ok(Ok(state)) = here else { return Err(no_quorum("this member is behind")) };
+        Ok(JoinAccepted {
+            cluster_id: state.cluster_id.clone(),
+            id,
+            timing: state.timing,
+            nodes: state.nodes.values().cloned().collect(),
+        })
+    }
+
+    /// The member that the asking node proves to be, if any.
+    fn check_join<'a>(&self, state: &'a ClusterState, request: &JoinRequest) -> Result<Option<&'a NodeRecord>, JoinRefusal> {
+        if let Some(asked) = request.timing.filter(|asked| *asked != state.timing) {
+            return Err(JoinRefusal::Timing { cluster: state.timing, asked });
+        }
+        let namesake = state.nodes.get(&request.name);
+        if let Some((theirs, id)) = &request.known {
+            if *theirs != state.cluster_id {
+                return Err(JoinRefusal::OtherCluster { theirs: theirs.clone(), ours: state.cluster_id.clone() });
+            }
+            return namesake.filter(|record| record.id == *id).map(Some).ok_or(JoinRefusal::Forgotten { id: *id });
+        }
+        let taken = namesake.filter(|record| record.addr != request.addr && self.live().borrow().contains(&record.name));
+        taken.map_or(Ok(None), |record| Err(JoinRefusal::NameTaken { name: record.name.clone(), addr: record.addr }))
+    }
+
+    /// Takes a node out of the cluster, here or through the leader.
+    pub(super) async fn let_go(&self, name: NodeName) -> Proposed {
+        match self.propose(RuleChange::NodeLeft(name), MEMBER_DEADLINE).await {
+            Ok(id) => Proposed::Done(Ok(id)),
+            Err(ProposeError::Refused(refusal)) => Proposed::Done(Err(refusal)),
+            Err(error) => Proposed::Unknown(error.to_string()),
+        }
+    }
+
+    /// Takes this node out of the cluster for good, and waits until the others can decide without it. Its data is of no use afterwards.
+    ///
+    /// # Errors
+    /// As [`RaftNode::propose`]; [`ProposeError::Unknown`] when the node still votes after `within`: it should stay up until it does not.
+    pub async fn leave(&self, within: Duration) -> Result<(), ProposeError> {
+        let until = Instant::now() + within;
+        match self.propose(RuleChange::NodeLeft(self.identity().name.clone()), within).await {
+            Ok(_) | Err(ProposeError::Refused(Refusal::NoSuchNode(_))) => {}
+            Err(error) => return Err(error),
+        }
+        let mut view = self.view();
+        let me = self.id();
+        match timeout_at(until, view.wait_for(|view| !view.voters.contains(&me))).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ProposeError::Unknown { why: "it is no member any more, but still votes".to_owned() }),
+        }
+    }
+}
+
+fn no_quorum(why: &str) -> JoinRefusal {
+    JoinRefusal::NoQuorum(why.to_owned())
+}
+
+fn refusal(error: ProposeError) -> JoinRefusal {
+    match error {
+        ProposeError::Refused(refusal) => JoinRefusal::Refused(refusal),
+        error => JoinRefusal::NoQuorum(error.to_string()),
+    }
+}

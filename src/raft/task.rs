@@ -1,0 +1,318 @@
+//! The node's Raft from start to stop: opens the log, runs openraft, listens, and looks after what the agent wants to know.
+
+use super::{
+    RaftView, duties_task,
+    io::{
+        disk::Stamp,
+        identity::Identity,
+        log_store::LogStore,
+        network::{Network, Peers},
+        server::{self, Heard},
+        state_machine::{Published, StateMachine},
+        store_error::StoreError,
+    },
+    sink::MembershipSink,
+    timing::RaftTiming,
+    types::TypeConfig,
+    view_task,
+};
+use crate::{
+    model::{NodeId, NodeName},
+    rules::ClusterState,
+};
+use openraft::{Raft, ServerState, async_runtime::WatchReceiver};
+use std::{collections::BTreeSet, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long a leader that stops waits for another one to take over.
+const HAND_OVER: Duration = Duration::from_millis(500);
+/// How long openraft and the log may take to stop, each.
+const STOP: Duration = Duration::from_secs(1);
+
+/// openraft with our state machine.
+pub(super) type OurRaft = Raft<TypeConfig, StateMachine>;
+
+/// What a node's Raft needs to know to start.
+#[derive(Clone, Debug)]
+pub struct RaftSettings {
+    /// Where its files are.
+    pub data_dir: PathBuf,
+    /// Who this node is.
+    pub identity: Identity,
+    /// Where it listens (TCP; gossip has the same port for UDP).
+    pub addr: SocketAddr,
+}
+
+/// Why a node's Raft does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address cannot be used.
+    #[error("cannot listen on {addr} (TCP): is it this machine's, and is no other agent running?")]
+    Listen {
+        /// Which.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// openraft refuses what it found.
+    #[error("the Raft log of {} cannot be continued: {why}", data_dir.display())]
+    Raft {
+        /// Where it is.
+        data_dir: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Why a node's Raft has stopped by itself. The agent logs it and exits; the guard starts it again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Fault {
+    /// The log stores nothing more.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+    /// openraft gave up.
+    #[error("raft stopped: {0}")]
+    Raft(String),
+}
+
+/// This node's Raft. Clones are handles to the same.
+#[derive(Clone)]
+pub struct RaftNode {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    identity: Identity,
+    timing: RaftTiming,
+    raft: OurRaft,
+    log: LogStore,
+    peers: Peers,
+    heard: Heard,
+    live: watch::Receiver<BTreeSet<NodeName>>,
+    published: watch::Receiver<Published>,
+    state: watch::Receiver<Arc<ClusterState>>,
+    view: watch::Receiver<RaftView>,
+    fault: watch::Receiver<Option<Fault>>,
+    /// The agent wants it to stop: no new duties.
+    shutdown: CancellationToken,
+    /// It has handed over: nobody is answered any more.
+    halt: CancellationToken,
+    tasks: TaskTracker,
+    stopped: CancellationToken,
+}
+
+impl RaftNode {
+    /// Starts this node's Raft. When it returns, everything that was known as committed at the last stop is in [`RaftNode::state`].
+    ///
+    /// `live` are the nodes whose gossip is heard. Cancelling `shutdown` stops it: leadership is handed over, the log closed; then
+    /// [`RaftNode::stopped`] returns.
+    ///
+    /// # Errors
+    /// A log that cannot be used, an address that is taken.
+    pub async fn start(
+        settings: RaftSettings,
+        sink: Arc<dyn MembershipSink>,
+        live: watch::Receiver<BTreeSet<NodeName>>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let RaftSettings { data_dir, identity, addr } = settings;
+        let stamp = Stamp::new(&identity.cluster_id, identity.node_id.0);
+        let (log, snapshot) = LogStore::open(&data_dir, &stamp, sink).await?;
+        let listener = TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })?;
+        let timing = RaftTiming::of(identity.timing);
+        let peers = Peers::of_member(&identity.cluster_id, identity.node_id);
+        let (machine, published) = StateMachine::new(log.clone(), snapshot);
+        let raft = open_raft(&identity, timing, &peers, log.clone(), machine);
+        let raft = raft.await.map_err(|why| StartError::Raft { data_dir, why })?;
+        let (view_sender, view) = watch::channel(RaftView::default());
+        let (state_sender, state) = watch::channel(published.borrow().state.clone());
+        let (fault_sender, fault) = watch::channel(None);
+        let node = Self {
+            inner: Arc::new(Inner {
+                identity,
+                timing,
+                raft,
+                log,
+                peers,
+                heard: Heard::default(),
+                live,
+                published,
+                state,
+                view,
+                fault,
+                shutdown,
+                halt: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+                stopped: CancellationToken::new(),
+            }),
+        };
+        node.spawn_tasks(listener, view_sender, state_sender, fault_sender);
+        Ok(node)
+    }
+
+    fn spawn_tasks(
+        &self,
+        listener: TcpListener,
+        view: watch::Sender<RaftView>,
+        state: watch::Sender<Arc<ClusterState>>,
+        fault: watch::Sender<Option<Fault>>,
+    ) {
+        let Inner { tasks, shutdown, halt, .. } = self.inner.as_ref();
+        tasks.spawn(server::serve(listener, self.clone(), halt.clone()));
+        tasks.spawn(view_task::run(self.clone(), view, state, halt.clone()));
+        tasks.spawn(view_task::watch_faults(self.clone(), fault, shutdown.clone()));
+        tasks.spawn(duties_task::run(self.clone(), shutdown.clone()));
+        tasks.close();
+        tokio::spawn(self.clone().stop_when_told());
+    }
+
+    /// The cluster's state as far as this node has applied it.
+    pub fn state(&self) -> watch::Receiver<Arc<ClusterState>> {
+        self.inner.state.clone()
+    }
+
+    /// What this node knows of leader, voters and quorum.
+    pub fn view(&self) -> watch::Receiver<RaftView> {
+        self.inner.view.clone()
+    }
+
+    /// This node's number.
+    pub fn id(&self) -> NodeId {
+        self.inner.identity.node_id
+    }
+
+    /// The cluster's identity.
+    pub fn cluster_id(&self) -> &str {
+        &self.inner.identity.cluster_id
+    }
+
+    /// Whether this node leads and a majority has acknowledged that within the last election timeout: it may commit verdicts.
+    pub fn is_leader_with_quorum(&self) -> bool {
+        view_task::is_leader_with_quorum(self)
+    }
+
+    /// Returns when Raft has stopped by itself: a full disk, a guard that does not answer, a bug. Never returns otherwise.
+    pub async fn failed(&self) -> Fault {
+        let mut fault = self.inner.fault.clone();
+        loop {
+            if let Some(fault) = fault.borrow_and_update().clone() {
+                return fault;
+            }
+            if fault.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Stops it and returns when it has stopped. Cancelling the token given to [`RaftNode::start`] and waiting for [`RaftNode::stopped`] is the same.
+    pub async fn shutdown(&self) {
+        self.inner.shutdown.cancel();
+        self.stopped().await;
+    }
+
+    /// Returns when it has stopped and its file is closed.
+    pub async fn stopped(&self) {
+        self.inner.stopped.cancelled().await;
+    }
+
+    async fn stop_when_told(self) {
+        self.inner.shutdown.cancelled().await;
+        if timeout(HAND_OVER, self.hand_over()).await.is_err() {
+            tracing::warn!("leadership was not taken over in time");
+        }
+        if timeout(STOP, self.inner.raft.shutdown()).await.is_err() {
+            tracing::warn!("raft did not stop in time");
+        }
+        self.inner.halt.cancel();
+        let closed = timeout(STOP, self.inner.log.close()).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            tracing::warn!(?closed, "raft log was not closed cleanly");
+        }
+        if timeout(STOP, self.inner.tasks.wait()).await.is_err() {
+            tracing::warn!("raft tasks did not stop in time");
+        }
+        self.inner.stopped.cancel();
+    }
+
+    /// Gives leadership to the voter whose log is nearest, and waits until it is gone.
+    async fn hand_over(&self) {
+        let mut metrics = self.inner.raft.metrics();
+        let (leads, successor) = {
+            let metrics = metrics.borrow_watched();
+            (metrics.state == ServerState::Leader, view_task::successor(&metrics))
+        };
+        let Some(successor) = successor.filter(|_| leads) else { return };
+        tracing::info!(node = %NodeId(successor), "leadership is handed over");
+        if self.inner.raft.trigger().transfer_leader(successor).await.is_err() {
+            return;
+        }
+        while metrics.borrow_watched().state == ServerState::Leader {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+        // The successor's first entry should find this node still answering, or a cluster of two or three waits for nothing.
+        sleep(self.inner.timing.heartbeat).await;
+    }
+
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.inner.fault.borrow().clone()
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+
+    pub(super) fn timing(&self) -> RaftTiming {
+        self.inner.timing
+    }
+
+    pub(super) fn raft(&self) -> &OurRaft {
+        &self.inner.raft
+    }
+
+    pub(super) fn log(&self) -> &LogStore {
+        &self.inner.log
+    }
+
+    pub(super) fn peers(&self) -> &Peers {
+        &self.inner.peers
+    }
+
+    pub(super) fn heard(&self) -> &Heard {
+        &self.inner.heard
+    }
+
+    pub(super) fn live(&self) -> watch::Receiver<BTreeSet<NodeName>> {
+        self.inner.live.clone()
+    }
+
+    pub(super) fn published(&self) -> watch::Receiver<Published> {
+        self.inner.published.clone()
+    }
+}
+
+/// Starts openraft over an open log. It has applied what is known as committed when it returns.
+pub(super) async fn open_raft(
+    identity: &Identity,
+    timing: RaftTiming,
+    peers: &Peers,
+    log: LogStore,
+    machine: StateMachine,
+) -> Result<OurRaft, String> {
+    let config = timing.config(&identity.cluster_id).validate().map_err(|error| error.to_string())?;
+    let network = Network { peers: peers.clone(), timing };
+    Raft::new(identity.node_id.0, Arc::new(config), network, log, machine).await.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! openraft's types as this cluster uses them, and how they translate to ours.
+
+use crate::{
+    model::{NodeId, NodeName, node::guard_addr},
+    rules::{Refusal, RuleChange},
+    vip::{Membership, MembershipId},
+};
+use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// What applying a change gives: the number of the node it was about, if any, or why the state stayed as it was.
+pub type Applied = Result<Option<NodeId>, Refusal>;
+
+/// A member as the Raft membership knows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name; for people.
+    pub name: NodeName,
+    /// Where it hears Raft (TCP).
+    pub addr: SocketAddr,
+}
+
+impl Node {
+    /// Where its guard hears lease messages.
+    pub fn guard_addr(&self) -> SocketAddr {
+        guard_addr(self.addr)
+    }
+}
+
+/// openraft's storage suite makes nodes of nothing.
+#[cfg(test)]
+impl Default for Node {
+    fn default() -> Self {
+        Self { name: "unknown".parse().unwrap(), addr: SocketAddr::from(([0, 0, 0, 0], 0)) }
+    }
+}
+
+openraft::declare_raft_types!(
+    /// The types that openraft is used with.
+    pub TypeConfig: D = RuleChange, R = Applied, NodeId = u64, Node = Node
+);
+
+/// An entry of the log.
+pub type Entry = EntryOf<TypeConfig>;
+/// An entry's identity.
+pub type LogId = LogIdOf<TypeConfig>;
+/// Whom this node votes for, in which term.
+pub type Vote = VoteOf<TypeConfig>;
+/// A membership with the entry that it stands in.
+pub type StoredMembership = StoredMembershipOf<TypeConfig>;
+/// What a snapshot says of itself.
+pub type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
+
+/// The entry's identity, in the lease protocol's terms.
+pub fn membership_id(id: &LogId) -> MembershipId {
+    MembershipId { term: id.leader_id.term, leader: NodeId(id.leader_id.node_id), index: id.index }
+}
+
+/// Who votes, in the lease protocol's terms.
+pub fn lease_membership(stored: &StoredMembership) -> Membership {
+    let voters = stored.membership().get_joint_config().iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
+    let addresses = stored
+        .membership()
+        .voter_ids()
+        .filter_map(|id| stored.membership().get_node(&id).map(|node| (NodeId(id), node.guard_addr())))
+        .collect();
+    Membership { id: stored.log_id().as_ref().map(membership_id).unwrap_or_default(), voters, addresses }
+}

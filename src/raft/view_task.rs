@@ -1,0 +1,136 @@
+//! Publishes what this node's Raft says of itself, and notices when it stops by itself.
+
+use super::{
+    RaftView,
+    task::{Fault, OurRaft, RaftNode},
+    types::TypeConfig,
+};
+use crate::{model::NodeId, rules::ClusterState};
+use openraft::{RaftMetrics, ServerState, async_runtime::WatchReceiver};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::interval};
+use tokio_util::sync::CancellationToken;
+
+type Metrics = RaftMetrics<TypeConfig>;
+
+/// Publishes view and state: at each change, and once a heartbeat, because a quorum is lost by silence.
+pub async fn run(
+    node: RaftNode,
+    view: watch::Sender<RaftView>,
+    state: watch::Sender<Arc<ClusterState>>,
+    shutdown: CancellationToken,
+) {
+    let mut published = node.published();
+    let mut server = node.raft().server_metrics();
+    let mut tick = interval(node.timing().heartbeat);
+    loop {
+        publish(&node, &view, &state);
+        tokio::select! {
+            // All cancel-safe: they only say that something is new.
+            () = shutdown.cancelled() => return,
+            changed = published.changed() => if changed.is_err() { return },
+            changed = server.changed() => if changed.is_err() { return },
+            _ = tick.tick() => {}
+        }
+    }
+}
+
+fn publish(node: &RaftNode, view: &watch::Sender<RaftView>, state: &watch::Sender<Arc<ClusterState>>) {
+    let published = node.published().borrow().clone();
+    let now = view_of(node, &published.state, published.applied);
+    state.send_if_modified(|state| {
+        let newer = !Arc::ptr_eq(state, &published.state);
+        *state = published.state.clone();
+        newer
+    });
+    view.send_if_modified(|view| {
+        let newer = *view != now;
+        if view.leader != now.leader || view.quorum != now.quorum {
+            tracing::info!(from = ?view.leader, to = ?now.leader, term = now.term, quorum = now.quorum, "raft leader or quorum changed");
+        }
+        *view = now;
+        newer
+    });
+}
+
+fn view_of(node: &RaftNode, state: &ClusterState, applied: u64) -> RaftView {
+    let metrics = node.raft().metrics().borrow_watched().clone();
+    let membership = metrics.membership_config.membership();
+    RaftView {
+        leader: metrics.current_leader.map(NodeId),
+        term: metrics.current_term,
+        voters: membership.voter_ids().map(NodeId).collect(),
+        learners: membership.learner_ids().map(NodeId).collect(),
+        quorum: has_quorum(node, &metrics),
+        applied,
+        // openraft starts with everything applied that was known as committed; a node that has just joined knows of nothing yet.
+        loaded: state.cluster_id == node.cluster_id(),
+    }
+}
+
+/// See [`RaftNode::is_leader_with_quorum`].
+pub fn is_leader_with_quorum(node: &RaftNode) -> bool {
+    let metrics = node.raft().metrics().borrow_watched().clone();
+    metrics.state == ServerState::Leader && has_quorum(node, &metrics)
+}
+
+/// openraft's state says `Leader` long after the majority is gone, so what was heard, and when, decides.
+fn has_quorum(node: &RaftNode, metrics: &Metrics) -> bool {
+    if metrics.running_state.is_err() {
+        return false;
+    }
+    // The last word may be one heartbeat old when all is well.
+    let recent = node.timing().election_max + node.timing().heartbeat;
+    match metrics.state {
+        ServerState::Leader => is_alone(metrics) || quorum_age(metrics).is_some_and(|age| age <= recent),
+        ServerState::Follower | ServerState::Learner => {
+            metrics.current_leader.is_some_and(|leader| leader != metrics.id)
+                && node.heard().age().is_some_and(|age| age <= recent)
+        }
+        ServerState::Candidate | ServerState::Shutdown => false,
+    }
+}
+
+/// A sole voter is its own majority, which nobody acknowledges.
+fn is_alone(metrics: &Metrics) -> bool {
+    metrics.membership_config.membership().voter_ids().eq([metrics.id])
+}
+
+fn quorum_age(metrics: &Metrics) -> Option<Duration> {
+    use openraft::Instant;
+    metrics.last_quorum_acked.map(|acked| acked.elapsed())
+}
+
+/// The voter that should lead when this leader stops: the one whose log is nearest.
+pub fn successor(metrics: &Metrics) -> Option<u64> {
+    let replication = metrics.replication.as_ref()?;
+    let others = metrics.membership_config.membership().voter_ids().filter(|id| *id != metrics.id);
+    others.max_by_key(|id| replication.get(id).cloned().flatten())
+}
+
+/// Waits for the log's or openraft's end and says why it came.
+pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<Fault>>, shutdown: CancellationToken) {
+    let mut failure = node.log().failure();
+    let found = tokio::select! {
+        // Cancel-safe, all.
+        () = shutdown.cancelled() => return,
+        Ok(failure) = failure.wait_for(Option::is_some) => failure.clone().map(Fault::Store),
+        why = core_ends(node.raft()) => Some(Fault::Raft(why)),
+    };
+    // openraft may be the first to say what the log knows better.
+    let found = failure.borrow().clone().map(Fault::Store).or(found);
+    tracing::error!(error = ?found.as_ref().map(ToString::to_string), "raft stopped by itself");
+    fault.send_replace(found);
+}
+
+async fn core_ends(raft: &OurRaft) -> String {
+    let mut metrics = raft.metrics();
+    loop {
+        if let Err(fatal) = &metrics.borrow_watched().running_state {
+            return fatal.to_string();
+        }
+        if metrics.changed().await.is_err() {
+            return "its core is gone".to_owned();
+        }
+    }
+}
