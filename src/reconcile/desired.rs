@@ -167,7 +167,10 @@ fn forward(input: &DesiredInput<'_>, service: &Service, desired: &mut Desired) {
         .collect();
     for key in keys {
         let options = ServiceOptions::plain(service.scheduler, key.address);
-        desired.services.insert(key, IpvsService { options, dests: dests.clone() });
+        // Direct routing hands the packet on as it is: an IPv6 VIP cannot be served by an IPv4 server.
+        let same_family = dests.iter().filter(|(dest, _)| dest.address.is_ipv4() == key.address.is_ipv4());
+        let dests = same_family.map(|(dest, properties)| (*dest, *properties)).collect();
+        desired.services.insert(key, IpvsService { options, dests });
     }
     desired.decisions.extend(decisions);
 }

@@ -3,6 +3,8 @@
 //! [`desired`] says what the kernel should hold, [`plan`] with which steps it gets there, [`run`] does it again and again.
 
 mod desired;
+#[cfg(test)]
+mod fixture;
 mod io;
 mod plan;
 mod task;

@@ -5,6 +5,8 @@ pub mod address;
 mod contract;
 pub(crate) mod durable;
 mod ipvs;
+#[cfg(test)]
+pub(crate) mod lab;
 mod linux;
 mod sysctl;
 #[cfg(test)]
