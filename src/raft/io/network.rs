@@ -68,12 +68,15 @@ pub enum CallError {
     },
 }
 
+/// Kept connections by who is meant, and where.
+type Idle = BTreeMap<(Option<NodeId>, SocketAddr), Vec<Stream>>;
+
 /// Connections to peers. Clones share them.
 #[derive(Clone)]
 pub struct Peers {
     cluster_id: Option<Arc<str>>,
     me: Option<NodeId>,
-    idle: Arc<Mutex<BTreeMap<(Option<NodeId>, SocketAddr), Vec<Stream>>>>,
+    idle: Arc<Mutex<Idle>>,
 }
 
 impl Peers {
@@ -143,7 +146,7 @@ impl Peers {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, BTreeMap<(Option<NodeId>, SocketAddr), Vec<Stream>>> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().expect("no holder of this lock panics")
     }
 }

@@ -9,7 +9,13 @@ use openraft::{
     EntryPayload,
     testing::{blank_ent, log_id},
 };
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::{
+    io::{Read, Seek, SeekFrom, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 fn id(index: u64) -> LogId {
     log_id::<TypeConfig>(1, 1, index)
@@ -51,7 +57,8 @@ fn what_is_written_comes_back() {
     assert_eq!((contents.vote, contents.committed, contents.purged), (Some(Vote::new(3, 1)), Some(id(30)), None));
 
     let snapshot = StoredSnapshot { meta: SnapshotMeta { last_log_id: Some(id(9)), ..Default::default() }, data: vec![7; 1000] };
-    let changes = [DiskChange::TruncateFrom(35), DiskChange::Snapshot(seal_snapshot(&snapshot).unwrap()), DiskChange::Purge(id(9))];
+    let changes =
+        [DiskChange::TruncateFrom(35), DiskChange::Snapshot(seal_snapshot(&snapshot).unwrap()), DiskChange::Purge(id(9))];
     disk.write(&changes).unwrap();
     drop(disk);
     let (_, contents) = Disk::open(&path, &stamp()).unwrap();
@@ -168,4 +175,65 @@ fn parts_that_do_not_fit_together_are_refused() {
     let contents = |committed, purged| Contents { committed, purged, ..Contents::default() };
     assert!(contents(Some(id(3)), None).verify().unwrap_err().contains("its end is missing"));
     assert!(contents(None, Some(id(3))).verify().unwrap_err().contains("no snapshot has them"));
+}
+
+/// A real file on a disk that is full while `full` says so.
+#[derive(Debug)]
+struct FullDisk {
+    file: redb::backends::FileBackend,
+    full: Arc<AtomicBool>,
+}
+
+impl FullDisk {
+    fn room(&self) -> io::Result<()> {
+        if self.full.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl redb::StorageBackend for FullDisk {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.room().and_then(|()| self.file.set_len(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.room().and_then(|()| self.file.write(offset, data))
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_and_what_was_stored_before_is_there_when_there_is_room_again() {
+    let scratch = Scratch::new();
+    let path = written(&scratch);
+    let full = Arc::new(AtomicBool::new(false));
+    let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let file = redb::backends::FileBackend::new(file).unwrap();
+    let database = Database::builder().create_with_backend(FullDisk { file, full: full.clone() }).unwrap();
+    let disk = Disk { database, path: path.clone() };
+    disk.write(&[append(entry(40))]).unwrap();
+    full.store(true, Ordering::Relaxed);
+    let error = disk.write(&[append(entry(41))]).unwrap_err();
+    assert!(matches!(&error, StoreError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull), "{error}");
+    assert!(error.to_string().contains("the disk is full"), "{error}");
+    full.store(false, Ordering::Relaxed);
+    assert!(disk.write(&[append(entry(41))]).is_err(), "what the file holds is not known: it has to be opened again");
+    drop(disk);
+    let (disk, contents) = Disk::open(&path, &stamp()).unwrap();
+    assert!(contents.entries.len() >= 41, "{} entries", contents.entries.len());
+    disk.write(&[append(entry(contents.entries.len() as u64))]).unwrap();
 }
