@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// More voters than this cost every commit and every lease renewal, and survive no more than two failures at once anyway in practice.
+/// Five survive two failures at once. Seven would survive one more, and make every commit and every lease renewal wait for one more.
 pub const MAX_VOTERS: usize = 5;
 
 /// One step. Each becomes one membership entry (two where voters change: a joint one, then at once the uniform one).

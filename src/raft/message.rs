@@ -16,6 +16,8 @@ use std::net::SocketAddr;
 pub const PROTOCOL_VERSION: u16 = 1;
 /// Longest hello and answer to it: a few numbers and a cluster id.
 pub const MAX_HELLO_BYTES: usize = 1 << 10;
+/// Longest question of a node that is no member yet: names, roles, an address.
+pub const MAX_JOIN_BYTES: usize = 4 << 10;
 /// Longest rule change: room for some 50,000 real servers.
 pub const MAX_CHANGE_BYTES: usize = 4 << 20;
 /// Longest entry of the log: a change, or a membership, with its log id.

@@ -15,13 +15,13 @@ use openraft::{
     async_runtime::WatchReceiver,
     errors::{ClientWriteError, RaftError},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How long a leader tries to commit one proposal before it answers that it does not know.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(3);
-/// How long a member tries to have a joining or leaving node committed.
-const MEMBER_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a member tries to have a joining or leaving node committed. Who asks waits a little longer.
+const MEMBER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
@@ -149,29 +149,36 @@ impl RaftNode {
 
     /// Makes a node a member that asks for it, here or through the leader.
     pub(super) async fn admit(&self, request: JoinRequest) -> Result<JoinAccepted, JoinRefusal> {
-        let state = self.state().borrow().clone();
-        if state.cluster_id.is_empty() {
-            return Err(JoinRefusal::NoQuorum("this member does not know the cluster's state yet".to_owned()));
-        }
+        let until = Instant::now() + MEMBER_DEADLINE;
+        let state = self.state_with(until, |state| !state.cluster_id.is_empty()).await?;
         let known = self.check_join(&state, &request)?;
         let JoinRequest { name, roles, addr, version, .. } = request;
         let id = match known {
             Some(record) if record.roles == roles && record.addr == addr => record.id,
             _ => {
                 let change = RuleChange::NodeJoined { name: name.clone(), roles, addr, keeps_id: known.is_some() };
-                self.propose(change, MEMBER_DEADLINE).await.map_err(refusal)?.ok_or_else(|| no_quorum("no number was given"))?
+                let within = until.saturating_duration_since(Instant::now());
+                let given = self.propose(change, within).await.map_err(refusal)?;
+                given.ok_or_else(|| JoinRefusal::NoQuorum("no number was given".to_owned()))?
             }
         };
         tracing::info!(node = %name, %id, %addr, %version, "node joined");
-        let mut state = self.state();
-        let here = timeout(MEMBER_DEADLINE, state.wait_for(|state| state.node_by_id(id).is_some())).await;
-        let Ok(Ok(state)) = here else { return Err(no_quorum("this member is behind")) };
+        let state = self.state_with(until, |state| state.node_by_id(id).is_some()).await?;
         Ok(JoinAccepted {
             cluster_id: state.cluster_id.clone(),
             id,
             timing: state.timing,
             nodes: state.nodes.values().cloned().collect(),
         })
+    }
+
+    /// The state, once it is so.
+    async fn state_with(&self, until: Instant, is_so: impl Fn(&ClusterState) -> bool) -> Result<Arc<ClusterState>, JoinRefusal> {
+        let mut state = self.state();
+        match timeout_at(until, state.wait_for(|state| is_so(state))).await {
+            Ok(Ok(state)) => Ok(state.clone()),
+            _ => Err(JoinRefusal::NoQuorum("this member does not know the cluster's present state".to_owned())),
+        }
     }
 
     /// The member that the asking node proves to be, if any.
@@ -216,10 +223,6 @@ impl RaftNode {
             Err(_) => Err(ProposeError::Unknown { why: "it is no member any more, but still votes".to_owned() }),
         }
     }
-}
-
-fn no_quorum(why: &str) -> JoinRefusal {
-    JoinRefusal::NoQuorum(why.to_owned())
 }
 
 fn refusal(error: ProposeError) -> JoinRefusal {

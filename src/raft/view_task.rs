@@ -119,8 +119,20 @@ pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<Fault>>, s
     };
     // openraft may be the first to say what the log knows better.
     let found = failure.borrow().clone().map(Fault::Store).or(found);
-    tracing::error!(error = ?found.as_ref().map(ToString::to_string), "raft stopped by itself");
+    if let Some(found) = &found {
+        tracing::error!(error = %with_sources(found), "raft stopped by itself");
+    }
     fault.send_replace(found);
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 async fn core_ends(raft: &OurRaft) -> String {

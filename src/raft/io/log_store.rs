@@ -23,11 +23,14 @@ use std::{
     ops::RangeBounds,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The file's name in the data directory.
 pub const FILE: &str = "raft.redb";
+/// The guard answers over a socketpair within a fraction of a millisecond; one that does not answer for so long is no guard.
+const SINK_DEADLINE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 struct Memory {
@@ -59,7 +62,7 @@ impl LogStore {
     ) -> Result<(Self, Option<StoredSnapshot>), StoreError> {
         let path = data_dir.join(FILE);
         let (disk, contents) = Disk::open(&path, stamp)?;
-        Self::start(disk, contents, path, sink).await
+        Self::start(disk, contents, path, sink, SINK_DEADLINE).await
     }
 
     /// Starts the writer over an open file.
@@ -68,6 +71,7 @@ impl LogStore {
         contents: Contents,
         path: PathBuf,
         sink: Arc<dyn MembershipSink>,
+        sink_deadline: Duration,
     ) -> Result<(Self, Option<StoredSnapshot>), StoreError> {
         let (commands, receiver) = mpsc::channel(QUEUE);
         let (failure_sender, failure) = watch::channel(None);
@@ -76,6 +80,7 @@ impl LogStore {
             path: path.clone(),
             memberships: memberships(&contents),
             sink,
+            sink_deadline,
             snapshot_end: contents.snapshot.as_ref().and_then(|snapshot| snapshot.meta.last_log_id),
             commands: receiver,
             failure: failure_sender,

@@ -68,23 +68,27 @@ pub enum CallError {
     },
 }
 
+/// Kept connections by who is meant, and where.
+type Idle = BTreeMap<(Option<NodeId>, SocketAddr), Vec<Stream>>;
+
 /// Connections to peers. Clones share them.
 #[derive(Clone)]
 pub struct Peers {
     cluster_id: Option<Arc<str>>,
     me: Option<NodeId>,
-    idle: Arc<Mutex<BTreeMap<(Option<NodeId>, SocketAddr), Vec<Stream>>>>,
+    idle: Arc<Mutex<Idle>>,
+    refusals: Arc<Mutex<BTreeMap<SocketAddr, HelloRefusal>>>,
 }
 
 impl Peers {
     /// For a member of `cluster_id`.
     pub fn of_member(cluster_id: &str, me: NodeId) -> Self {
-        Self { cluster_id: Some(cluster_id.into()), me: Some(me), idle: Arc::default() }
+        Self { cluster_id: Some(cluster_id.into()), me: Some(me), idle: Arc::default(), refusals: Arc::default() }
     }
 
     /// For a node that is in no cluster yet: it may only ask to join.
     pub fn of_stranger() -> Self {
-        Self { cluster_id: None, me: None, idle: Arc::default() }
+        Self { cluster_id: None, me: None, idle: Arc::default(), refusals: Arc::default() }
     }
 
     /// Asks the node at `addr`, which must be `to` where that is given.
@@ -137,13 +141,27 @@ impl Peers {
         let broken = |source| CallError::Broken { addr, source };
         write_frame(&mut stream, &hello, MAX_HELLO_BYTES).await.map_err(broken)?;
         match read_frame(&mut stream, MAX_HELLO_BYTES).await.map_err(broken)? {
-            Some(Welcome::Welcome) => Ok(stream),
-            Some(Welcome::No(refusal)) => Err(CallError::Refused { addr, refusal }),
+            Some(Welcome::Welcome) => {
+                self.refusals.lock().expect("no holder of this lock panics").remove(&addr);
+                Ok(stream)
+            }
+            Some(Welcome::No(refusal)) => {
+                self.note_refusal(addr, &refusal);
+                Err(CallError::Refused { addr, refusal })
+            }
             None => Err(CallError::Closed { addr }),
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, BTreeMap<(Option<NodeId>, SocketAddr), Vec<Stream>>> {
+    /// A peer is asked many times a second; that it refuses is said once.
+    fn note_refusal(&self, addr: SocketAddr, refusal: &HelloRefusal) {
+        let former = self.refusals.lock().expect("no holder of this lock panics").insert(addr, refusal.clone());
+        if former.as_ref() != Some(refusal) {
+            tracing::warn!(%addr, %refusal, "raft peer refuses to talk");
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().expect("no holder of this lock panics")
     }
 }

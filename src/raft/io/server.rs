@@ -6,7 +6,9 @@ use crate::{
     link::frame::{read_frame, write_frame},
     model::NodeId,
     raft::{
-        message::{Hello, HelloRefusal, MAX_FRAME_BYTES, MAX_HELLO_BYTES, PROTOCOL_VERSION, Request, Response, Welcome},
+        message::{
+            Hello, HelloRefusal, MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_JOIN_BYTES, PROTOCOL_VERSION, Request, Response, Welcome,
+        },
         task::RaftNode,
     },
 };
@@ -81,7 +83,9 @@ pub async fn serve(listener: TcpListener, node: RaftNode, shutdown: Cancellation
 
 async fn converse(mut stream: Stream, from: SocketAddr, node: &RaftNode) {
     let Ok(Some(peer)) = timeout(HELLO_DEADLINE, greet(&mut stream, from, node)).await else { return };
-    while let Ok(Ok(Some(request))) = timeout(IDLE_DEADLINE, read_frame::<Request>(&mut stream, MAX_FRAME_BYTES)).await {
+    // A node that is no member yet can only ask to become one.
+    let limit = if peer.is_member { MAX_FRAME_BYTES } else { MAX_JOIN_BYTES };
+    while let Ok(Ok(Some(request))) = timeout(IDLE_DEADLINE, read_frame::<Request>(&mut stream, limit)).await {
         let response = answer(node, &peer, request).await;
         let written = timeout(TRANSFER_DEADLINE, write_frame(&mut stream, &response, MAX_FRAME_BYTES)).await;
         if !matches!(written, Ok(Ok(()))) {

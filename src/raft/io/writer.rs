@@ -23,8 +23,6 @@ pub const QUEUE: usize = 256;
 const BATCH: usize = 128;
 /// Bytes in one commit, about.
 const BATCH_BYTES: usize = 8 << 20;
-/// The guard answers over a socketpair within a fraction of a millisecond; one that does not answer for so long is no guard.
-const SINK_DEADLINE: Duration = Duration::from_secs(5);
 /// What is known as committed is written with the next entry, or after this time. A restart acts on state that is at most so old.
 const COMMITTED_DELAY: Duration = Duration::from_millis(100);
 
@@ -109,6 +107,8 @@ pub struct Writer {
     pub memberships: Memberships,
     /// Who is told of them.
     pub sink: Arc<dyn MembershipSink>,
+    /// How long that may take.
+    pub sink_deadline: Duration,
     /// End of the stored snapshot.
     pub snapshot_end: Option<LogId>,
     /// What to do.
@@ -134,8 +134,13 @@ impl Writer {
     }
 
     async fn run(mut self, told: Done) {
-        let first = self.tell().await.map_err(|error| self.fail(error));
-        let _ = told.send(first);
+        let first = self.tell().await;
+        let works = first.is_ok();
+        // Nobody is there to answer when the start was cancelled: then nothing is commanded either.
+        let _ = told.send(first.map_err(Arc::new));
+        if !works {
+            return;
+        }
         while let Some(batch) = self.next_batch().await {
             let (changes, replies, close) = self.prepare(batch);
             let result = self.store(changes, close.is_some()).await;
@@ -242,7 +247,8 @@ impl Writer {
 
     async fn tell(&mut self) -> Result<(), StoreError> {
         let Some(membership) = self.memberships.untold() else { return Ok(()) };
-        let answer = timeout(SINK_DEADLINE, self.sink.effective(lease_membership(&membership))).await;
+        let deadline = self.sink_deadline;
+        let answer = timeout(deadline, self.sink.effective(lease_membership(&membership))).await;
         let untold = |why| StoreError::Untold { path: self.path.clone(), why };
         match answer {
             Ok(Ok(())) => {
@@ -250,7 +256,7 @@ impl Writer {
                 Ok(())
             }
             Ok(Err(error)) => Err(untold(error.to_string())),
-            Err(_) => Err(untold(format!("the guard does not answer for {SINK_DEADLINE:?}"))),
+            Err(_) => Err(untold(format!("the guard does not answer for {deadline:?}"))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! openraft's network over [`Peers`].
 
-use super::{CallError, Peers};
+use super::Peers;
 use crate::{
     model::NodeId,
     raft::{
@@ -53,12 +53,7 @@ impl Client {
         match self.peers.call(Some(self.to), self.addr, &request, within).await {
             Ok(Response::Failed(why)) => Err(Unreachable::from_string(why)),
             Ok(response) => Ok(response),
-            Err(error) => {
-                if let CallError::Refused { refusal, .. } = &error {
-                    tracing::warn!(node = %self.to, addr = %self.addr, error = %refusal, "raft peer refuses to talk");
-                }
-                Err(Unreachable::new(&error))
-            }
+            Err(error) => Err(Unreachable::new(&error)),
         }
     }
 

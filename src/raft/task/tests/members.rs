@@ -1,0 +1,101 @@
+//! Who becomes a member, who votes, who goes.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_voters_come_one_at_a_time_and_no_sooner_than_the_spacing() {
+    let cluster = Cluster::of(6).await;
+    cluster.votes(&[1, 2, 3, 4, 5]).await;
+    assert_eq!(cluster.members[5].node().view().borrow().learners, BTreeSet::from([NodeId(6)]));
+    let spacing = 2 * TimingProfile::Lan.ttl();
+    for member in &cluster.members {
+        let notes = member.notes.0.lock().unwrap();
+        // Those that this node itself proposed: the guard hears of them before they are committed, so the pause between them is at least the spacing.
+        let own: Vec<_> = notes.iter().filter(|(_, membership)| membership.id.leader == NodeId(1)).collect();
+        for pair in own.windows(2) {
+            let [(before_at, before), (after_at, after)] = pair else { unreachable!("windows of two") };
+            let (old, new) = (before.voters.last().unwrap(), after.voters.last().unwrap());
+            assert!(after.id > before.id);
+            assert!(old.symmetric_difference(new).count() <= 1, "{before:?} -> {after:?}");
+            let begins = after.voters.len() == 2;
+            if begins && member.name.as_str() == "n1" && before.id.term == after.id.term {
+                assert!(*after_at - *before_at >= spacing, "{before:?} -> {after:?}");
+            }
+        }
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_an_empty_disk_gets_a_new_number_and_votes_again() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.votes(&[1, 2, 3]).await;
+    cluster.members[1].node().propose(apply(0, 3), PATIENCE).await.unwrap();
+    cluster.members[2].crash().await;
+    std::fs::remove_dir_all(cluster.members[2].dir.path()).unwrap();
+    let identity = cluster.join(&cluster.members[2]).await.unwrap();
+    assert_eq!(identity.node_id, NodeId(4));
+    let live = cluster.live.clone();
+    cluster.members[2].try_start(&live).await.unwrap();
+    cluster.votes(&[1, 2, 4]).await;
+    cluster.has_revision(1).await;
+    for member in cluster.running() {
+        let mut view = member.node().view();
+        let clean = timeout(PATIENCE, view.wait_for(|view| view.learners.is_empty())).await;
+        assert!(clean.is_ok(), "{}: the old number is still there: {:?}", member.name, member.node().view().borrow().clone());
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_stops_voting_even_as_the_leader() {
+    let mut cluster = Cluster::of(4).await;
+    cluster.votes(&[1, 2, 3]).await;
+    let leader = cluster.leader();
+    cluster.members[leader].node().leave(PATIENCE).await.unwrap();
+    cluster.members[leader].stop().await;
+    let rest: Vec<u64> = (1..=4).filter(|id| *id != leader as u64 + 1).collect();
+    cluster.votes(&rest).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_cannot_be_says_why() {
+    let cluster = Cluster::of(2).await;
+    let seeds = [cluster.members[1].addr];
+    let newcomer = Member::new("n3");
+    let refused = |error: JoinError| match error {
+        JoinError::Refused { refusal, .. } => refusal,
+        other => panic!("{other}"),
+    };
+
+    let nobody = address();
+    let error = join(&[nobody], newcomer.request(), newcomer.dir.path()).await.unwrap_err();
+    assert!(error.to_string().contains(&format!("{nobody}: cannot connect")), "{error}");
+    assert!(matches!(join(&[], newcomer.request(), newcomer.dir.path()).await, Err(JoinError::NoSeed)));
+
+    let wan = JoinRequest { timing: Some(TimingProfile::Wan), ..newcomer.request() };
+    let refusal = refused(join(&seeds, wan, newcomer.dir.path()).await.unwrap_err());
+    assert_eq!(refusal, JoinRefusal::Timing { cluster: TimingProfile::Lan, asked: TimingProfile::Wan });
+
+    let namesake = JoinRequest { name: "n1".parse().unwrap(), ..newcomer.request() };
+    let refusal = refused(join(&seeds, namesake, newcomer.dir.path()).await.unwrap_err());
+    assert_eq!(refusal, JoinRefusal::NameTaken { name: "n1".parse().unwrap(), addr: cluster.members[0].addr });
+
+    let neighbour = JoinRequest { addr: cluster.members[0].addr, ..newcomer.request() };
+    let refusal = refused(join(&seeds, neighbour, newcomer.dir.path()).await.unwrap_err());
+    assert!(matches!(refusal, JoinRefusal::Refused(Refusal::AddressTaken { .. })), "{refusal}");
+
+    let other = Cluster::of(1).await;
+    let refusal = refused(join(&seeds, other.members[0].request(), other.members[0].dir.path()).await.unwrap_err());
+    assert!(matches!(refusal, JoinRefusal::OtherCluster { .. }), "{refusal}");
+    assert!(!newcomer.dir.path().join(FILE).exists(), "a refused node has no log");
+
+    // Whoever is a member already may ask again and stays who it is.
+    let again = join(&seeds, cluster.members[0].request(), cluster.members[0].dir.path()).await.unwrap();
+    assert_eq!(again.node_id, NodeId(1));
+    let twice = init(cluster.members[0].dir.path(), "n1".parse().unwrap(), roles(), address(), TimingProfile::Lan).await;
+    assert!(twice.unwrap_err().to_string().contains("this node is n1 of cluster"));
+    other.stop().await;
+    cluster.stop().await;
+}
