@@ -180,7 +180,6 @@ fn host_run(order: HostRun) -> Result<i32> {
             .filter(|(name, _)| !matches!(name.as_str(), "TMPDIR" | "PWD" | "OLDPWD" | "SHLVL" | "_"))
             .collect(),
         shared: order.share,
-        agent: order.agent.unwrap_or_default(),
         default_cluster: order.default_cluster,
         keep: order.keep,
         time: order.time,
@@ -189,6 +188,7 @@ fn host_run(order: HostRun) -> Result<i32> {
     supervise::run(&supervise::Plan {
         kernel: order.kernel,
         job,
+        agent: order.agent,
         cluster: order.cluster,
         timeout: order.timeout,
         memory_mb: order.memory_mb,

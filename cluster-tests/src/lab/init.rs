@@ -107,7 +107,7 @@ fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
         std::fs::create_dir_all(Path::new(paths::ROOT).join(folder))?;
     }
     mounts::etc()?;
-    install(order)?;
+    install(job_folder)?;
     let environment = environment(order);
     // SAFETY: the lab is single-threaded.
     unsafe {
@@ -130,7 +130,7 @@ fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
 }
 
 /// Puts this binary under the name of each verb, and the agent, where running them is fast.
-fn install(order: &Job) -> Result<()> {
+fn install(job_folder: &Path) -> Result<()> {
     let bin = Path::new(paths::BIN);
     let own = bin.join("lvs-lab");
     std::fs::copy("/proc/self/exe", &own).context("copy the lab's binary")?;
@@ -138,12 +138,12 @@ fn install(order: &Job) -> Result<()> {
     for verb in cli::verbs() {
         symlink("lvs-lab", bin.join(verb))?;
     }
-    if order.agent.as_os_str().is_empty() {
+    let given = job_folder.join(job::AGENT);
+    if !given.exists() {
         return Ok(());
     }
     let agent = bin.join("lvs-agent");
-    std::fs::copy(&order.agent, &agent)
-        .with_context(|| format!("copy the agent, {}", order.agent.display()))?;
+    std::fs::copy(&given, &agent).context("copy the agent")?;
     std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755))?;
     Ok(())
 }

@@ -40,6 +40,8 @@ pub struct Plan {
     pub kernel: Option<PathBuf>,
     /// The order for the lab's process 1.
     pub job: Job,
+    /// The agent's binary.
+    pub agent: Option<PathBuf>,
     /// The cluster file to apply.
     pub cluster: Option<PathBuf>,
     /// Wall-clock limit for everything.
@@ -116,6 +118,11 @@ pub fn run(plan: &Plan) -> Result<i32> {
     }
     let folder = JobFolder::create()?;
     plan.job.write(&folder.path)?;
+    if let Some(agent) = &plan.agent {
+        // A copy, because the guest sees only a part of the host's files; and the build may go on meanwhile.
+        std::fs::copy(agent, folder.path.join(job::AGENT))
+            .with_context(|| format!("read the agent {}", agent.display()))?;
+    }
     if let Some(cluster) = &plan.cluster {
         std::fs::copy(cluster, folder.path.join(job::CLUSTER))
             .with_context(|| format!("read the cluster file {}", cluster.display()))?;
