@@ -150,7 +150,7 @@ pub enum Verb {
     /// Sample who holds the VIP and who answers ARP for it
     ///
     /// Prints one line: holders_max=N arp_macs_max=N samples=N changes=N unheld_ms=N last=HOST arp=HOST:N,…
-    /// holders_max: most hosts that had the address in their kernel at one sample. arp_macs_max: most MACs that answered one
+    /// holders_max: most directors that had the address in their kernel at one sample. arp_macs_max: most MACs that answered one
     /// question of the client.
     #[command(after_help = "Example:\n  watch-holders --every 5 --for 20 &\n  cut d1; sleep 10; heal; wait")]
     WatchHolders {

@@ -1,4 +1,4 @@
-//! `watch-holders`: samples every host's address table, and who answers ARP, in one process that never forks.
+//! `watch-holders`: samples every director's address table, and who answers ARP, in one process that never forks.
 
 use super::arp::Asker;
 use super::holders::Watcher;
@@ -18,7 +18,7 @@ use std::time::Duration;
 pub struct Plan {
     /// The address.
     pub address: Ipv4Addr,
-    /// From one look at all hosts to the next.
+    /// From one look at all directors to the next.
     pub every: Duration,
     /// How long to look.
     pub span: Duration,
@@ -66,7 +66,7 @@ fn names(hosts: &[Host]) -> String {
 
 /// Looks until the time is up.
 pub fn run(plan: &Plan) -> Result<Seen> {
-    let mut watchers: Vec<(Host, Watcher)> = Host::all().map(|host| (host, Watcher::new(host))).collect();
+    let mut watchers: Vec<(Host, Watcher)> = Host::directors().map(|host| (host, Watcher::new(host))).collect();
     let mut log = plan
         .log
         .as_ref()
