@@ -27,15 +27,15 @@ install_missing() {
   (
     exec 9>/var/lock/lvs-lab-packages
     flock 9
-    policy=/usr/sbin/policy-rc.d
+    policy=/usr/sbin/policy-rc.d output=$(mktemp) ours=
+    trap 'rm -f "$output" $ours' EXIT
     if [ ! -e $policy ]; then
+      ours=$policy
       printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy
-      trap 'rm -f $policy' EXIT
     fi
     export DEBIAN_FRONTEND=noninteractive
-    packages=$(mktemp) && trap 'rm -f "$packages"; [ "$(cat $policy 2>/dev/null)" = "$(printf "#!/bin/sh\nexit 101")" ] && rm -f $policy' EXIT
-    { apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$packages" 2>&1 9>&- ||
-      { tail -n 20 "$packages" >&2; exit 1; }
+    { apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$output" 2>&1 9>&- ||
+      { tail -n 20 "$output" >&2 && exit 1; }
   ) || die 1 "could not install: ${missing[*]}"
 }
 

@@ -39,7 +39,7 @@ give_up() { verdict no "$*" && exit 1; }
 not() { ! "$@"; }
 
 # now_ms VAR: the lab's clock, in milliseconds, without starting a process.
-now_ms() { local now=$EPOCHREALTIME && printf -v "$1" %s $((${now%.*} * 1000 + 10#${now#*.} / 1000)); }
+now_ms() { local _micros=${EPOCHREALTIME/./} && printf -v "$1" %s $((_micros / 1000)); }
 
 # wait_until SECONDS CMD…: polls every 50 ms; leaves the time it took in $WAITED (milliseconds); fails when it took too long.
 wait_until() {

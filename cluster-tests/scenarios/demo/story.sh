@@ -76,11 +76,12 @@ row "most holders of the VIP at any sample (each 5 ms)" "$holders_max" 1
 row "most MACs that answered ARP for the VIP" "$arp_macs_max" 1
 row "every expectation held" "$ok" true
 if [ "$JSON" = --json ]; then
-  jq -nc --argjson ok "$ok" '{failover_outage_ms: $ARGS.positional[0], failed_requests_failover: $ARGS.positional[1],
-    isolation_ms: $ARGS.positional[2], failed_requests_isolation: $ARGS.positional[3], holders_max: $ARGS.positional[4],
-    arp_macs_max: $ARGS.positional[5], ok: $ok} | map_values(if type == "string" then tonumber? else . end)' \
-    --args "$outage" "$failed_failover" "$isolation" "$failed_isolation" "$holders_max" "$arp_macs_max"
-  [ "$ok" = true ]
+  # A figure that is no number (nothing was measured) becomes null.
+  number() { if [[ $1 =~ ^[0-9]+$ ]]; then echo "$1"; else echo null; fi; }
+  printf '{"failover_outage_ms":%s,"failed_requests_failover":%s,"isolation_ms":%s,"failed_requests_isolation":%s,"holders_max":%s,"arp_macs_max":%s,"ok":%s}\n' \
+    "$(number "$outage")" "$(number "$failed_failover")" "$(number "$isolation")" "$(number "$failed_isolation")" \
+    "$(number "$holders_max")" "$(number "$arp_macs_max")" "$ok"
   trap - EXIT
+  [ "$ok" = true ]
   exit
 fi

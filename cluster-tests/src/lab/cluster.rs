@@ -34,18 +34,40 @@ impl Wanted {
     fn parse(text: &str) -> Result<Self> {
         let file: toml::Table = text.parse()?;
         let tables = |holder: &toml::Table, key: &str| -> Vec<toml::Table> {
-            let list = holder.get(key).and_then(toml::Value::as_array).cloned().unwrap_or_default();
-            list.into_iter().filter_map(|value| value.try_into().ok()).collect()
+            let list = holder
+                .get(key)
+                .and_then(toml::Value::as_array)
+                .cloned()
+                .unwrap_or_default();
+            list.into_iter()
+                .filter_map(|value| value.try_into().ok())
+                .collect()
         };
-        let text_of = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_str).unwrap_or("").to_owned();
-        let port_of =
-            |table: &toml::Table| table.get("port").and_then(toml::Value::as_integer).and_then(|port| u16::try_from(port).ok());
+        let text_of = |table: &toml::Table, key: &str| {
+            table
+                .get(key)
+                .and_then(toml::Value::as_str)
+                .unwrap_or("")
+                .to_owned()
+        };
+        let port_of = |table: &toml::Table| {
+            table
+                .get("port")
+                .and_then(toml::Value::as_integer)
+                .and_then(|port| u16::try_from(port).ok())
+        };
         let mut wanted = Self::default();
         let mut groups = Vec::new();
         for vip in tables(&file, "vip") {
-            let addresses = vip.get("addresses").and_then(toml::Value::as_array).cloned().unwrap_or_default();
-            let addresses: Vec<Ipv4Addr> =
-                addresses.iter().filter_map(|address| address.as_str()?.split('/').next()?.parse().ok()).collect();
+            let addresses = vip
+                .get("addresses")
+                .and_then(toml::Value::as_array)
+                .cloned()
+                .unwrap_or_default();
+            let addresses: Vec<Ipv4Addr> = addresses
+                .iter()
+                .filter_map(|address| address.as_str()?.split('/').next()?.parse().ok())
+                .collect();
             wanted.vips.extend(&addresses);
             groups.push((text_of(&vip, "name"), addresses));
         }
@@ -55,12 +77,21 @@ impl Wanted {
             let servers: Vec<(SocketAddrV4, u32)> = tables(&service, "server")
                 .iter()
                 .filter_map(|server| {
-                    let weight = server.get("weight").and_then(toml::Value::as_integer).unwrap_or(1);
+                    let weight = server
+                        .get("weight")
+                        .and_then(toml::Value::as_integer)
+                        .unwrap_or(1);
                     let ip = text_of(server, "address").parse().ok()?;
-                    Some((SocketAddrV4::new(ip, port_of(server).unwrap_or(port)), u32::try_from(weight).ok()?))
+                    Some((
+                        SocketAddrV4::new(ip, port_of(server).unwrap_or(port)),
+                        u32::try_from(weight).ok()?,
+                    ))
                 })
                 .collect();
-            let addresses = groups.iter().filter(|(name, _)| *name == group).flat_map(|(_, addresses)| addresses);
+            let addresses = groups
+                .iter()
+                .filter(|(name, _)| *name == group)
+                .flat_map(|(_, addresses)| addresses);
             wanted.services.extend(addresses.map(|&vip| Service {
                 protocol: text_of(&service, "protocol"),
                 address: SocketAddrV4::new(vip, port),
@@ -82,15 +113,24 @@ impl Wanted {
         for director in Host::directors() {
             let table = ipvs::table(director)?;
             for service in &self.services {
-                let Some(seen) = table.iter().find(|seen| seen.address == service.address && seen.protocol == service.protocol)
+                let Some(seen) = table
+                    .iter()
+                    .find(|seen| seen.address == service.address && seen.protocol == service.protocol)
                 else {
                     writeln!(hard, "  {director} has no IPVS service {}", service.address)?;
                     continue;
                 };
                 for (server, weight) in &service.servers {
-                    let in_place = seen.servers.iter().any(|(address, weight)| address == server && *weight > 0);
+                    let in_place = seen
+                        .servers
+                        .iter()
+                        .any(|(address, weight)| address == server && *weight > 0);
                     if *weight > 0 && !in_place {
-                        writeln!(soft, "  {director} sends nothing to {server} for {}", service.address)?;
+                        writeln!(
+                            soft,
+                            "  {director} sends nothing to {server} for {}",
+                            service.address
+                        )?;
                     }
                 }
             }
@@ -120,7 +160,10 @@ impl Wanted {
             bail!("{RULES_LIMIT:?} after the cluster file was applied the kernels still lack:\n{hard}{soft}");
         }
         if !soft.is_empty() {
-            report::note(format!("lab: servers that are not in (the cluster file may mean it so):\n{}", soft.trim_end()));
+            report::note(format!(
+                "lab: servers that are not in (the cluster file may mean it so):\n{}",
+                soft.trim_end()
+            ));
         }
         Ok(())
     }
@@ -135,7 +178,11 @@ fn agent(host: Host, args: &[&str]) -> Result<()> {
         match output {
             Ok(output) if output.status.success() => true,
             Ok(output) => {
-                said = format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+                said = format!(
+                    "{}: {}",
+                    output.status,
+                    String::from_utf8_lossy(&output.stderr).trim()
+                );
                 false
             }
             Err(error) => {
@@ -145,7 +192,10 @@ fn agent(host: Host, args: &[&str]) -> Result<()> {
         }
     });
     if !done {
-        bail!("on {host}: lvs-agent {} does not succeed within {AGENT_LIMIT:?}; last answer: {said}", args.join(" "));
+        bail!(
+            "on {host}: lvs-agent {} does not succeed within {AGENT_LIMIT:?}; last answer: {said}",
+            args.join(" ")
+        );
     }
     Ok(())
 }
@@ -157,7 +207,9 @@ pub fn form(file: &Path, strict: bool) -> Result<()> {
     Host::nodes().try_for_each(daemons::start_agent)?;
     agent(founder, &["init"])?;
     let seed = founder.address().to_string();
-    Host::nodes().filter(|&host| host != founder).try_for_each(|host| agent(host, &["join", &seed]))?;
+    Host::nodes()
+        .filter(|&host| host != founder)
+        .try_for_each(|host| agent(host, &["join", &seed]))?;
     agent(founder, &["apply", &file.display().to_string()])?;
     wanted.wait(strict)
 }
@@ -170,7 +222,9 @@ mod tests {
     fn the_lab_s_own_cluster_file_asks_for_one_vip_and_three_servers() {
         let wanted = Wanted::parse(include_str!("../../cluster.toml")).unwrap();
         assert_eq!(wanted.vips, [super::super::hosts::VIP]);
-        let [service] = wanted.services.as_slice() else { panic!("one service: {wanted:?}") };
+        let [service] = wanted.services.as_slice() else {
+            panic!("one service: {wanted:?}")
+        };
         assert_eq!(service.address, "10.0.0.100:80".parse().unwrap());
         assert_eq!(service.servers.len(), 3);
     }
@@ -182,6 +236,12 @@ mod tests {
              [[service.server]]\naddress='10.0.0.21'\n[[service.server]]\naddress='10.0.0.22'\nport=5353\nweight=0\n",
         )
         .unwrap();
-        assert_eq!(wanted.services[0].servers, [("10.0.0.21:53".parse().unwrap(), 1), ("10.0.0.22:5353".parse().unwrap(), 0)]);
+        assert_eq!(
+            wanted.services[0].servers,
+            [
+                ("10.0.0.21:53".parse().unwrap(), 1),
+                ("10.0.0.22:5353".parse().unwrap(), 0)
+            ]
+        );
     }
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub const ORDER: &str = "job.json";
 /// Name of the script's exit status inside the job directory.
 pub const STATUS: &str = "status";
+/// Name of the agent's binary inside the job directory.
+pub const AGENT: &str = "lvs-agent";
 /// Name of the cluster file inside the job directory; absent when no cluster is to be formed.
 pub const CLUSTER: &str = "cluster.toml";
 
@@ -23,8 +25,6 @@ pub struct Job {
     pub env: BTreeMap<String, String>,
     /// Folders of the host which the script sees read-write.
     pub shared: Vec<PathBuf>,
-    /// The agent's binary.
-    pub agent: PathBuf,
     /// True when the cluster file is the lab's own, all of whose servers are alive: anything missing is then an error.
     pub default_cluster: bool,
     /// Leave the lab up with a shell once the script has ended.
