@@ -47,7 +47,7 @@ fn service_table(service: &Service) -> Result<String, fmt::Error> {
         check_table(&mut out, check)?;
     }
     for server in service.servers.values() {
-        server_table(&mut out, server)?;
+        server_table(&mut out, service, server)?;
     }
     Ok(out)
 }
@@ -87,11 +87,13 @@ fn check_table(out: &mut String, check: &Check) -> fmt::Result {
     Ok(())
 }
 
-fn server_table(out: &mut String, server: &RealServer) -> fmt::Result {
+fn server_table(out: &mut String, service: &Service, server: &RealServer) -> fmt::Result {
     writeln!(out, "\n  [[service.server]]")?;
     writeln!(out, "  name = {}", quoted(server.name.as_str()))?;
     writeln!(out, "  address = {}", quoted(&server.address.to_string()))?;
-    writeln!(out, "  port = {}", server.port)?;
+    if server.port != service.port {
+        writeln!(out, "  port = {}", server.port)?;
+    }
     writeln!(out, "  weight = {}", server.weight.0)?;
     if server.agentless {
         writeln!(out, "  agentless = true")?;

@@ -40,6 +40,7 @@ pub(super) struct DraftServer {
     pub(super) at: usize,
     pub(super) name: Option<At<ServerName>>,
     pub(super) address: Option<At<Ipv4Addr>>,
+    /// The service's where none is given.
     pub(super) port: Option<At<u16>>,
     pub(super) weight: Weight,
     pub(super) agentless: bool,
@@ -70,12 +71,13 @@ impl DraftService {
             None => None,
             Some(check) => Some(check?),
         };
-        let servers: Option<Vec<RealServer>> = self.servers.into_iter().map(DraftServer::into_server).collect();
+        let port = self.port?.value;
+        let servers: Option<Vec<RealServer>> = self.servers.into_iter().map(|server| server.into_server(port)).collect();
         Some(Service {
             name: self.name?.value,
             vip: self.vip?.value,
             protocol: self.protocol?,
-            port: self.port?.value,
+            port,
             scheduler: self.scheduler?,
             forward: self.forward?,
             check,
@@ -85,11 +87,11 @@ impl DraftService {
 }
 
 impl DraftServer {
-    fn into_server(self) -> Option<RealServer> {
+    fn into_server(self, service_port: u16) -> Option<RealServer> {
         Some(RealServer {
             name: self.name?.value,
             address: IpAddr::V4(self.address?.value),
-            port: self.port?.value,
+            port: self.port.map_or(service_port, |port| port.value),
             weight: self.weight,
             agentless: self.agentless,
         })

@@ -78,7 +78,7 @@ fn service(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftService {
 fn server(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftServer {
     let name = table.required("name", parsed, findings);
     let address = table.required("address", text(value::host_address), findings);
-    let port = table.required("port", integer(PORTS), findings);
+    let port = table.optional("port", integer(PORTS), findings);
     let weight = table.with_default("weight", integer(0..=65535), 1, findings);
     let agentless = table.with_default("agentless", boolean, false, findings);
     let at = table.at;
