@@ -66,7 +66,8 @@ fn names(hosts: &[Host]) -> String {
 
 /// Looks until the time is up.
 pub fn run(plan: &Plan) -> Result<Seen> {
-    let mut watchers: Vec<(Host, Watcher)> = Host::directors().map(|host| (host, Watcher::new(host))).collect();
+    let mut watchers: Vec<(Host, Watcher)> =
+        Host::directors().map(|host| (host, Watcher::new(host))).collect();
     let mut log = plan
         .log
         .as_ref()
