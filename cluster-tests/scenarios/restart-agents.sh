@@ -4,12 +4,12 @@
 . "$(dirname "$0")/lib.sh"
 
 back() { [ "$(status "$1" '[.nodes[] | select(.reachable)] | length')" = 5 ] && [ "$(status "$1" .cluster.quorum)" = true ]; }
-start watch watch-holders --for 60
-start probe on c probe http "http://$VIP/" --every 5 --for 60
+start watch watch-holders --for 40
+start probe on c probe http "http://$VIP/" --every 10 --for 40
 for host in r1 r2 r3 d2 d1; do
   stop-agent $host || give_up "the agent of $host does not end"
   start-agent $host
-  expect "$host is back" wait_until 10 back $host
+  wait_until 10 back $host || give_up "$host is not back after 10 s"
   figure "back_ms.$host" "$WAITED"
 done
 expect "every server is in on both directors" wait_until 10 serves

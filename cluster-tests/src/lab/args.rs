@@ -205,7 +205,7 @@ pub enum ProbeKind {
         after_help = "Example:\n  on c probe http http://$VIP/ --every 5 --for 10\n\nLines of the log: START_MS TOOK_MS ok|timeout|refused|reset|unreachable|closed|status|error SERVER"
     )]
     Http {
-        /// http://IP[:PORT][/PATH]
+        #[arg(help = "http://IP[:PORT][/PATH]")]
         url: HttpTarget,
         #[command(flatten)]
         plan: Schedule,

@@ -31,6 +31,10 @@ pub fn guest(job_folder: &Path) -> Result<()> {
         std::fs::create_dir_all(at)?;
         mount("lab", at, kind, MountFlags::empty(), None).with_context(|| format!("mount {at}"))?;
     }
+    // What udev would link; bash needs the first for <(…).
+    for (link, to) in [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")] {
+        symlink(format!("/proc/self/fd{to}"), Path::new("/dev").join(link))?;
+    }
     hostfs(job_folder, Path::new(paths::JOB))
 }
 

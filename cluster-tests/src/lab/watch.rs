@@ -66,7 +66,8 @@ fn names(hosts: &[Host]) -> String {
 
 /// Looks until the time is up.
 pub fn run(plan: &Plan) -> Result<Seen> {
-    let mut watchers: Vec<(Host, Watcher)> = Host::directors().map(|host| (host, Watcher::new(host))).collect();
+    let mut watchers: Vec<(Host, Watcher)> =
+        Host::directors().map(|host| (host, Watcher::new(host))).collect();
     let mut log = plan
         .log
         .as_ref()
@@ -85,7 +86,7 @@ pub fn run(plan: &Plan) -> Result<Seen> {
     }
     let start = ticks::now();
     let end = start + plan.span;
-    let (mut next_look, mut next_ask) = (start, start);
+    let (mut looked, mut next_look, mut next_ask) = (start, start, start);
     let mut seen = Seen {
         holders_max: 0,
         samples: 0,
@@ -114,9 +115,10 @@ pub fn run(plan: &Plan) -> Result<Seen> {
                 }
                 seen.changes += u64::from(seen.samples > 0);
             }
-            if holders.is_empty() {
-                seen.unheld += plan.every;
+            if seen.samples > 0 && seen.last.is_empty() {
+                seen.unheld += now - looked;
             }
+            looked = now;
             seen.holders_max = seen.holders_max.max(holders.len());
             seen.samples += 1;
             seen.last = holders;
