@@ -6,7 +6,7 @@ use std::{
     fmt,
     ops::{Add, Sub},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// A point on this machine's boot-time clock. Meaningless on any other machine or after a reboot.
@@ -59,6 +59,11 @@ impl fmt::Debug for BootInstant {
 pub trait Clock: Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> BootInstant;
+
+    /// Unix time, as far as this machine knows it. It may jump: for labels and for spreading work, never for a promise.
+    fn unix_now(&self) -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
 }
 
 /// The kernel's `CLOCK_BOOTTIME` (`clock_gettime(2)`).

@@ -3,12 +3,19 @@
 //! # Layout
 //! Rooms in dependency order; a room imports only rooms above it. ARCHITECTURE.md is the map.
 
+pub mod agent;
+pub mod api;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod gossip;
 pub mod guard;
+pub mod health;
+pub mod kernel;
 pub mod link;
 pub mod model;
 pub mod raft;
+pub mod reconcile;
 pub mod rules;
 pub mod verdict;
 pub mod vip;

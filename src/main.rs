@@ -1,2 +1,58 @@
-//! Entry point.
-fn main() {}
+//! Entry point: arguments in, exit code out.
+
+use anyhow::Context;
+use clap::Parser;
+use lvs_agent::{
+    agent,
+    cli::{self, Args, Command, Exit, args::LogArgs, exit::with_sources},
+    config::{AgentConfig, load_agent},
+    guard::{self, GuardOptions, WorkerCommand},
+    model::node::guard_addr,
+};
+use std::{ffi::OsString, process::ExitCode};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match &args.command {
+        Command::Run(log) => ended(&args, log, |config| start_guard(config, args.for_worker(log))),
+        Command::Worker(log) => ended(&args, log, start_worker),
+        _ => cli::run(&args),
+    }
+}
+
+/// Threads of the worker's runtime. It mostly waits; a second thread keeps a large plan from holding up heartbeats.
+const WORKER_THREADS: usize = 2;
+
+/// The guard process. `worker` are the arguments to start this same program with.
+fn start_guard(config: AgentConfig, worker: Vec<OsString>) -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let listen = guard_addr(config.address);
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
+    Ok(guard::run(GuardOptions { listen, data_dir: config.data_dir, worker: WorkerCommand { program, args: worker } })?)
+}
+
+/// The worker process.
+fn start_worker(config: AgentConfig) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
+    Ok(runtime.context("cannot start the runtime")?.block_on(agent::run(config))?)
+}
+
+/// Loads the configuration, starts the log, runs one of the agent's two processes, and logs how it ended.
+fn ended(args: &Args, log: &LogArgs, process: impl FnOnce(AgentConfig) -> anyhow::Result<()>) -> ExitCode {
+    let mut config = match load_agent(&args.config_path()) {
+        Ok(config) => config,
+        Err(error) => return cli::fail(&error.into()),
+    };
+    if let Some(socket) = &args.socket {
+        config.socket.clone_from(socket);
+    }
+    cli::log::start(log, &config.log);
+    match process(config) {
+        Ok(()) => Exit::Ok.into(),
+        Err(error) => {
+            tracing::error!(error = with_sources(error.as_ref()), "agent ends");
+            Exit::Failed.into()
+        }
+    }
+}

@@ -1,5 +1,13 @@
 //! From what observers say of a real server to what the cluster says of it. Pure.
 
+mod edges;
+mod electorate;
+mod question;
+
+pub use edges::{Testimonies, Testimony, ballots, edges};
+pub use electorate::electorate;
+pub use question::{asked_at, question, stable_hash};
+
 use crate::{model::NodeName, rules::Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +32,8 @@ pub struct Observation {
     pub reason: String,
     /// When `seen` last changed, in Unix milliseconds of the observer; a label for people.
     pub since_unix_ms: u64,
+    /// What was asked, as [`question`] counts it: a word about a target's former address or check is no vote on the present one.
+    pub question: u32,
 }
 
 /// One elector's paper.
@@ -33,7 +43,7 @@ pub struct Ballot {
     pub observer: NodeName,
     /// Its node is alive, so its word holds. A stale observer has no vote.
     pub fresh: bool,
-    /// Its word; `None`: it has not finished a first round of probes.
+    /// Its word; `None`: it has not finished a first round of probes of what is asked now.
     pub observation: Option<Observation>,
 }
 
@@ -45,3 +55,61 @@ pub enum Outcome {
     /// No majority of fresh votes: the last verdict stays.
     Undecided,
 }
+
+/// What the ballots of the whole electorate, silent observers among them, add up to.
+///
+/// A majority counts from all electors, not from those that spoke: a leader that hears few others decides nothing. A suspicion is a vote
+/// for up: the observer's own hysteresis is not done yet.
+pub fn decide(ballots: &[Ballot]) -> Outcome {
+    let majority = ballots.len() / 2 + 1;
+    let votes = |verdict: Verdict| ballots.iter().filter(|ballot| ballot.vote() == Some(verdict)).count();
+    if votes(Verdict::Down) >= majority {
+        Outcome::Decided(Verdict::Down)
+    } else if votes(Verdict::Up) >= majority {
+        Outcome::Decided(Verdict::Up)
+    } else {
+        Outcome::Undecided
+    }
+}
+
+impl Ballot {
+    /// The verdict it is cast for; `None` from an observer that is stale or has seen nothing yet.
+    pub fn vote(&self) -> Option<Verdict> {
+        let observation = self.observation.as_ref().filter(|_| self.fresh)?;
+        Some(match observation.seen {
+            Seen::Up | Seen::Suspect => Verdict::Up,
+            Seen::Down => Verdict::Down,
+        })
+    }
+}
+
+/// The votes in one line: `down: d1 connection refused, d2 timeout after 500 ms in connect; up: none; silent: r2`.
+pub fn why(ballots: &[Ballot]) -> String {
+    let with = |vote: Option<Verdict>| {
+        let words: Vec<String> = ballots.iter().filter(|ballot| ballot.vote() == vote).map(words).collect();
+        if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+    };
+    format!("down: {}; up: {}; silent: {}", with(Some(Verdict::Down)), with(Some(Verdict::Up)), with(None))
+}
+
+/// Longest part of a reason that is told in [`why`], in characters: the line goes into the Raft log.
+const REASON_CHARS: usize = 80;
+
+fn words(ballot: &Ballot) -> String {
+    let observer = &ballot.observer;
+    match &ballot.observation {
+        None if ballot.fresh => format!("{observer} (no probe finished yet)"),
+        Some(Observation { seen, reason, .. }) if ballot.fresh => {
+            let reason: String = reason.chars().take(REASON_CHARS).collect();
+            match seen {
+                Seen::Up => format!("{observer} {reason}"),
+                Seen::Suspect => format!("{observer} suspects: {reason}"),
+                Seen::Down => format!("{observer} {reason}"),
+            }
+        }
+        None | Some(_) => observer.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

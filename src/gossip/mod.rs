@@ -1,5 +1,12 @@
 //! What nodes tell each other all the time: facts about themselves, what they observe, what they hold (chitchat).
+//!
+//! A word is this node's own part, published whole and sent as single keys, so that a change costs a change. A view is what this node
+//! has heard of all. Nothing here is authority: a death that gossip sees is a hint.
 
+pub mod io;
+pub mod keys;
+pub mod task;
 pub mod view;
 
+pub use task::{GossipError, GossipSettings, run};
 pub use view::{ClusterView, Facts, NodeView, Word};

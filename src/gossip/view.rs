@@ -3,10 +3,13 @@
 use crate::{
     model::{Holding, NodeName, Roles, VipName},
     rules::Target,
-    verdict::Observation,
+    verdict::{Observation, Testimonies, Testimony},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 /// What a node says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -21,7 +24,7 @@ pub struct Facts {
     pub kernel: Vec<String>,
 }
 
-/// All that this node publishes.
+/// All that this node publishes. What is not in it is no word at all: a VIP that was taken away is said to be away, not left out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Word {
     /// Of itself.
@@ -58,4 +61,141 @@ pub struct NodeView {
 pub struct ClusterView {
     /// By name.
     pub nodes: BTreeMap<NodeName, NodeView>,
+}
+
+impl ClusterView {
+    /// What the nodes say of targets, as verdicts are made from it.
+    pub fn testimonies(&self) -> Testimonies<'_> {
+        self.nodes.iter().map(|(name, view)| (name, Testimony { live: view.live, observations: &view.observations })).collect()
+    }
+
+    /// The nodes whose heartbeat is heard, this one among them.
+    pub fn live(&self) -> BTreeSet<NodeName> {
+        self.nodes.iter().filter(|(_, view)| view.live).map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// One start of a node's agent, as gossip knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Incarnation {
+    /// The node.
+    pub node: NodeName,
+    /// Which start: later ones have higher numbers.
+    pub generation: u64,
+    /// What it says, and whether it is alive.
+    pub view: NodeView,
+}
+
+/// Most silent nodes that are remembered: more than a cluster has, so that only names that come and go are ever forgotten.
+const MAX_REMEMBERED: usize = 1000;
+
+/// The last word of every node. chitchat forgets the dead after minutes; a node's last word is to be seen for as long as this agent runs.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    nodes: BTreeMap<NodeName, NodeView>,
+}
+
+impl Memory {
+    /// Takes in what gossip knows now, and returns the view of all nodes.
+    ///
+    /// Of several incarnations of a node a living one counts, even if its clock was set back before it started; then the latest. One that
+    /// has not spoken yet counts least: a node that was restarted has not taken back what it said.
+    pub fn view(&mut self, heard: impl Iterator<Item = Incarnation>) -> ClusterView {
+        let mut best: BTreeMap<NodeName, Incarnation> = BTreeMap::new();
+        for incarnation in heard {
+            let rank = |Incarnation { generation, view, .. }: &Incarnation| {
+                let spoke = view.facts.is_some();
+                (spoke && view.live, spoke, *generation)
+            };
+            match best.get(&incarnation.node) {
+                Some(other) if rank(other) >= rank(&incarnation) => {}
+                Some(_) | None => {
+                    best.insert(incarnation.node.clone(), incarnation);
+                }
+            }
+        }
+        for view in self.nodes.values_mut() {
+            view.live = false;
+        }
+        for (node, Incarnation { view, .. }) in best {
+            if view.facts.is_some() || !self.nodes.contains_key(&node) {
+                self.nodes.insert(node, view);
+            }
+        }
+        self.forget();
+        ClusterView { nodes: self.nodes.clone() }
+    }
+
+    fn forget(&mut self) {
+        let excess = self.nodes.len().saturating_sub(MAX_REMEMBERED);
+        let silent: Vec<NodeName> =
+            self.nodes.iter().filter(|(_, view)| !view.live).map(|(n, _)| n.clone()).take(excess).collect();
+        for node in silent {
+            self.nodes.remove(&node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(node: &str, generation: u64, live: bool, revision: u64) -> Incarnation {
+        let roles = Roles::new([crate::model::Role::Director]).unwrap();
+        let facts = Facts { roles, addr: "10.0.0.1:7400".parse().unwrap(), version: String::new(), kernel: Vec::new() };
+        let view = NodeView { live, revision, facts: Some(facts), ..NodeView::default() };
+        Incarnation { node: node.parse().unwrap(), generation, view }
+    }
+
+    fn seen(view: &ClusterView) -> Vec<String> {
+        view.nodes
+            .iter()
+            .map(|(name, view)| format!("{name} {} {}", if view.live { "live" } else { "silent" }, view.revision))
+            .collect()
+    }
+
+    #[test]
+    fn the_latest_living_incarnation_speaks_for_its_node() {
+        for (incarnations, expected) in [
+            (vec![heard("a", 1, true, 10)], "a live 10"),
+            (vec![heard("a", 1, false, 10), heard("a", 2, true, 20)], "a live 20"),
+            (vec![heard("a", 2, true, 20), heard("a", 1, true, 10)], "a live 20"),
+            (vec![heard("a", 1, false, 10), heard("a", 2, false, 20)], "a silent 20"),
+            // The clock was set back before the second start.
+            (vec![heard("a", 9, false, 10), heard("a", 2, true, 20)], "a live 20"),
+        ] {
+            assert_eq!(seen(&Memory::default().view(incarnations.into_iter())), [expected]);
+        }
+    }
+
+    #[test]
+    fn the_last_word_stays_when_gossip_has_forgotten_the_node() {
+        let mut memory = Memory::default();
+        memory.view([heard("a", 1, true, 10), heard("b", 1, true, 5)].into_iter());
+        assert_eq!(seen(&memory.view([heard("b", 1, true, 6)].into_iter())), ["a silent 10", "b live 6"]);
+    }
+
+    #[test]
+    fn a_restarted_node_keeps_its_word_until_it_speaks_again() {
+        let mute = |generation| {
+            let mut incarnation = heard("a", generation, true, 0);
+            incarnation.view.facts = None;
+            incarnation
+        };
+        let mut memory = Memory::default();
+        assert_eq!(seen(&memory.view([mute(1)].into_iter())), ["a live 0"]);
+        assert_eq!(seen(&memory.view([heard("a", 1, true, 10)].into_iter())), ["a live 10"]);
+        assert_eq!(seen(&memory.view([heard("a", 1, false, 10), mute(2)].into_iter())), ["a silent 10"]);
+        // chitchat has forgotten the old one by now.
+        assert_eq!(seen(&memory.view([mute(2)].into_iter())), ["a silent 10"]);
+        assert_eq!(seen(&memory.view([heard("a", 2, true, 20)].into_iter())), ["a live 20"]);
+    }
+
+    #[test]
+    fn the_memory_of_silent_nodes_is_bounded_and_the_living_are_kept() {
+        let mut memory = Memory::default();
+        memory.view((0..MAX_REMEMBERED).map(|i| heard(&format!("n{i:05}"), 1, true, 0)));
+        let view = memory.view((0..10).map(|i| heard(&format!("a{i}"), 1, true, 0)));
+        assert_eq!((view.nodes.len(), view.live().len()), (MAX_REMEMBERED, 10));
+    }
 }

@@ -1,3 +1,108 @@
 //! The guard process: holds VIPs, votes on leases, announces, and looks after the worker.
+//!
+//! What it decides is in `supervisor` (the worker's life), `leases` and `slot` (this node's part in the leases), `arp` (announcements); `event_loop` drives them and `hands` does what they want.
 
+pub mod arp;
+mod event_loop;
+mod hands;
+pub mod io;
+pub mod leases;
 pub mod protocol;
+pub mod slot;
+pub mod supervisor;
+
+use crate::kernel::io::address::{AddressError, Addresses, LOOPBACK};
+use event_loop::EventLoop;
+use hands::Hands;
+pub use io::{
+    channel::{ChannelError, GUARD_FD, GuardChannel, GuardGone, GuardHandle},
+    worker::WorkerCommand,
+};
+use io::{
+    lock::{DataDirLock, LockError},
+    privilege,
+    socket::LeaseSocket,
+    vip_file::{self, Placed, VipFile},
+};
+use std::{net::SocketAddr, path::PathBuf};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a guard needs to know. Who it is in which cluster its worker tells it.
+#[derive(Clone, Debug)]
+pub struct GuardOptions {
+    /// Where it hears lease messages (UDP), see [`crate::model::node::guard_addr`].
+    pub listen: SocketAddr,
+    /// The node's data directory.
+    pub data_dir: PathBuf,
+    /// How the worker is started.
+    pub worker: WorkerCommand,
+}
+
+/// Why a guard could not start, or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The data directory is not this agent's.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The runtime, its timer or its signals.
+    #[error("cannot set up the guard's event loop")]
+    Runtime(#[source] std::io::Error),
+    /// The UDP address.
+    #[error("cannot listen on {listen} (udp): is the address on this machine, and is no other lvs-agent running?")]
+    Listen {
+        /// Which.
+        listen: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Addresses of an earlier run could not be looked for or taken off. A guard that may leave a VIP behind does not start.
+    #[error("cannot take off the vips that an earlier run may have left")]
+    Sweep(#[source] AddressError),
+    /// The list of those addresses.
+    #[error("cannot read {path}: remove it if it is damaged, after taking its addresses off by hand")]
+    VipFile {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Runs the guard until SIGTERM or SIGINT. Call it from the main thread, before there is any other: the worker's life hangs on that thread.
+pub fn run(options: GuardOptions) -> Result<(), GuardError> {
+    let _lock = DataDirLock::take(&options.data_dir)?;
+    privilege::keep_on_time();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(GuardError::Runtime)?;
+    runtime.block_on(guard(options))
+}
+
+/// Listens before it sweeps, so that a second agent on this machine does not take off the first one's VIPs; sends nothing before it has swept.
+async fn guard(options: GuardOptions) -> Result<(), GuardError> {
+    let listen = options.listen;
+    let mut signals = signals().map_err(GuardError::Runtime)?;
+    let socket = LeaseSocket::bind(listen).map_err(|source| GuardError::Listen { listen, source })?;
+    let addresses = Addresses::open().map_err(GuardError::Sweep)?;
+    let noted = vip_file::read(&options.data_dir)
+        .map_err(|source| GuardError::VipFile { path: VipFile::path(&options.data_dir), source })?;
+    sweep(&addresses, &noted).await.map_err(GuardError::Sweep)?;
+    let vip_file = VipFile::open(&options.data_dir, noted).map_err(GuardError::Runtime)?;
+    let event_loop = EventLoop::new(options, Hands::new(addresses, socket), vip_file).map_err(GuardError::Runtime)?;
+    tracing::info!(%listen, "guard started");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    event_loop.run(&mut signals).await
+}
+
+/// Takes off what an earlier run may have left: what bears our mark, and what was noted in case the kernel cannot mark. Never from `lo`: that is the real-server role's.
+async fn sweep(addresses: &Addresses, noted: &Placed) -> Result<(), AddressError> {
+    for found in addresses.remove_marked().await? {
+        tracing::info!(address = %found.address, interface = found.interface, "swept vip of an earlier run");
+    }
+    for (interface, address) in noted.iter().filter(|(interface, _)| interface != LOOPBACK) {
+        addresses.remove(interface, *address).await?;
+    }
+    Ok(())
+}
+
+fn signals() -> std::io::Result<[Signal; 3]> {
+    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?])
+}

@@ -161,6 +161,11 @@ impl Seal {
         }
     }
 
+    /// How many datagrams [`Seal::open`] refused so far for this reason.
+    pub fn rejected(&self, why: Rejected) -> u64 {
+        self.counter(why).load(Ordering::Relaxed)
+    }
+
     fn counter(&self, why: Rejected) -> &AtomicU64 {
         match why {
             Rejected::Length => &self.shared.length,

@@ -1,7 +1,8 @@
 //! What a health check asks of a real server, and how often.
 
+use super::duration::DurationText;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// An inclusive range of HTTP status codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -16,6 +17,12 @@ impl StatusRange {
     /// Whether `code` lies in the range.
     pub fn contains(self, code: u16) -> bool {
         (self.first..=self.last).contains(&code)
+    }
+}
+
+impl fmt::Display for StatusRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
     }
 }
 
@@ -35,6 +42,22 @@ pub enum CheckKind {
     },
 }
 
+impl fmt::Display for CheckKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CheckKind::Tcp => f.write_str("tcp"),
+            CheckKind::Http { path, host, status } => {
+                write!(f, "http GET {path}")?;
+                if let Some(host) = host {
+                    write!(f, " host {host}")?;
+                }
+                let ranges: Vec<String> = status.iter().map(ToString::to_string).collect();
+                write!(f, " expects {}", ranges.join(","))
+            }
+        }
+    }
+}
+
 /// A health check with its rhythm and hysteresis.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Check {
@@ -50,4 +73,17 @@ pub struct Check {
     pub fall: u8,
     /// Successes in a row until an observer says up. At least 1.
     pub rise: u8,
+}
+
+/// The check in one line: `tcp every 1s, timeout 500ms, fall 2, rise 2`.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Check { kind, port, interval, timeout, fall, rise } = self;
+        write!(f, "{kind}")?;
+        if let Some(port) = port {
+            write!(f, " port {port}")?;
+        }
+        let (interval, timeout) = (DurationText(*interval), DurationText(*timeout));
+        write!(f, " every {interval}, timeout {timeout}, fall {fall}, rise {rise}")
+    }
 }

@@ -1,12 +1,14 @@
 //! The nouns of the product. Values are parsed into these types once, at the edge, and are valid from then on.
 
 pub mod check;
+pub mod duration;
 pub mod name;
 pub mod node;
 pub mod service;
 pub mod vip;
 
 pub use check::{Check, CheckKind, StatusRange};
+pub use duration::DurationText;
 pub use name::{BadName, NodeName, ServerName, ServiceName, VipName};
 pub use node::{NodeId, NodeRecord, Role, Roles};
 pub use service::{ForwardMethod, Protocol, RealServer, Scheduler, Service, Weight};

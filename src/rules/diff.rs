@@ -71,7 +71,7 @@ fn vip_line(vip: &VipGroup) -> String {
 fn service_line(service: &Service) -> String {
     let check = match &service.check {
         None => "no check".to_owned(),
-        Some(check) => format!("check {check:?}"),
+        Some(check) => format!("check {check}"),
     };
     let Service { vip, protocol, port, scheduler, forward, .. } = service;
     format!("{protocol} port {port} on vip {vip}, {scheduler}, {forward}, {check}")

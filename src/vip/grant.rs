@@ -1,6 +1,9 @@
 //! The voter side of the lease: promises to at most one holder per group, and never forgets one that counts.
 
-use super::message::{Membership, Message};
+use super::{
+    message::{Membership, MembershipId, Message, Round, Why},
+    switches::Rules,
+};
 use crate::{
     clock::BootInstant,
     model::{NodeId, VipName},
@@ -26,7 +29,7 @@ pub enum VoterEvent {
 /// What a voter wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum VoterEffect {
-    /// Send a datagram.
+    /// Send a datagram. `to` may be this node itself: the driver hands it to this node's holder side.
     Send {
         /// To whom.
         to: NodeId,
@@ -35,10 +38,184 @@ pub enum VoterEffect {
     },
 }
 
-/// One node's voter side, for all groups.
+/// One node's voter side, for all groups. It needs no timer: whatever depends on time is worked out when somebody asks.
+///
+/// Its state is bounded by the rules: one record per group that has candidates, with one round per candidate. Groups and candidates that are
+/// gone from the rules are forgotten as soon as no promise of theirs runs any more.
 #[derive(Clone, Debug)]
 pub struct Voter {
     me: NodeId,
     ttl_max: Duration,
     started: BootInstant,
+    membership: Option<Membership>,
+    candidates: Option<BTreeMap<VipName, Vec<NodeId>>>,
+    groups: BTreeMap<VipName, GroupRecord>,
+    rules: Rules,
 }
+
+/// What a voter remembers of one group.
+#[derive(Clone, Debug, Default)]
+struct GroupRecord {
+    promise: Option<Promise>,
+    last_rounds: BTreeMap<NodeId, Round>,
+    epoch: u64,
+}
+
+/// "Until then I grant to nobody else."
+#[derive(Clone, Copy, Debug)]
+struct Promise {
+    holder: NodeId,
+    round: Round,
+    until: BootInstant,
+}
+
+/// An [`Message::Ask`], taken apart.
+struct Asked {
+    from: NodeId,
+    round: Round,
+    membership: MembershipId,
+    ttl: Duration,
+    epoch: u64,
+}
+
+impl Voter {
+    /// A voter that remembers nothing, and therefore grants nothing until any promise it may have made before `started` is over.
+    pub fn new(me: NodeId, ttl_max: Duration, started: BootInstant) -> Self {
+        Self::with_rules(me, ttl_max, started, Rules::ON)
+    }
+
+    /// For the simulation: a voter that may lack a rule.
+    #[doc(hidden)]
+    pub fn with_rules(me: NodeId, ttl_max: Duration, started: BootInstant, rules: Rules) -> Self {
+        Self { me, ttl_max, started, membership: None, candidates: None, groups: BTreeMap::new(), rules }
+    }
+
+    /// Takes one event; says what is to be sent. `now` never goes back.
+    pub fn step(&mut self, event: VoterEvent, now: BootInstant) -> Vec<VoterEffect> {
+        match event {
+            VoterEvent::Membership(membership) => self.membership = Some(membership),
+            VoterEvent::Candidates(candidates) => self.candidates_are(candidates, now),
+            VoterEvent::Heard { from, message } => return self.heard(from, message, now),
+        }
+        Vec::new()
+    }
+
+    /// To whom a group is promised and until when, as last promised: it may have run out.
+    pub fn promise(&self, group: &VipName) -> Option<(NodeId, BootInstant)> {
+        self.groups.get(group)?.promise.map(|promise| (promise.holder, promise.until))
+    }
+
+    /// The membership that the worker has told since the start.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
+    }
+
+    /// Whose voter side this is.
+    pub fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// Forgets what the rules no longer name, but no promise that still runs: its round lives on in it.
+    fn candidates_are(&mut self, candidates: BTreeMap<VipName, Vec<NodeId>>, now: BootInstant) {
+        self.groups.retain(|group, record| {
+            let allowed = candidates.get(group).map_or(&[][..], Vec::as_slice);
+            record.last_rounds.retain(|node, _| allowed.contains(node));
+            record.promise.take_if(|promise| promise.until <= now);
+            record.promise.is_some() || !allowed.is_empty()
+        });
+        self.candidates = Some(candidates);
+    }
+
+    fn heard(&mut self, from: NodeId, message: Message, now: BootInstant) -> Vec<VoterEffect> {
+        match message {
+            Message::Ask { group, round, membership, ttl, epoch } => {
+                let answer = self.answer(group, Asked { from, round, membership, ttl, epoch }, now);
+                vec![VoterEffect::Send { to: from, message: answer }]
+            }
+            Message::Release { group, round } => {
+                self.released(&group, from, round);
+                Vec::new()
+            }
+            // The holder side's business.
+            Message::Grant { .. } | Message::Refuse { .. } | Message::HandOver { .. } => Vec::new(),
+        }
+    }
+
+    fn answer(&mut self, group: VipName, asked: Asked, now: BootInstant) -> Message {
+        let round = asked.round;
+        let verdict = self.decide(&group, &asked, now);
+        let epoch = self.groups.get(&group).map_or(asked.epoch, |record| record.epoch);
+        match verdict {
+            Ok(()) => Message::Grant { group, round, epoch },
+            Err(why) => Message::Refuse { group, round, why, epoch },
+        }
+    }
+
+    /// Promises, or says why not. Makes no record for a stranger, so that nobody's asking grows the state.
+    fn decide(&mut self, group: &VipName, asked: &Asked, now: BootInstant) -> Result<(), Why> {
+        if let Some(remaining) = self.quiet(now) {
+            return Err(Why::Quiet { remaining });
+        }
+        let (Some(own), Some(candidates)) = (&self.membership, &self.candidates) else {
+            // Nobody knows when the worker will tell; by then somebody has asked again.
+            return Err(Why::Quiet { remaining: self.ttl_max });
+        };
+        if !candidates.get(group).is_some_and(|allowed| allowed.contains(&asked.from)) {
+            return Err(Why::NotCandidate);
+        }
+        let record = self.groups.entry(group.clone()).or_default();
+        record.epoch = record.epoch.max(asked.epoch);
+        record.see_round(asked, self.rules.old_rounds)?;
+        if asked.ttl > self.ttl_max {
+            return Err(Why::TtlTooLong { max: self.ttl_max });
+        }
+        if asked.membership < own.id && self.rules.refuse_older_membership {
+            return Err(Why::NewerMembership(own.clone()));
+        }
+        record.promise_to(asked, self.rules, now)
+    }
+
+    /// For how long this voter grants nothing because it may have forgotten a promise; `None` when that time is over.
+    fn quiet(&self, now: BootInstant) -> Option<Duration> {
+        let over = self.started + self.rules.promised(self.ttl_max);
+        (now < over && self.rules.quiet_after_restart).then(|| over - now)
+    }
+
+    fn released(&mut self, group: &VipName, from: NodeId, round: Round) {
+        let Some(record) = self.groups.get_mut(group) else { return };
+        record.promise.take_if(|promise| promise.holder == from && promise.round <= round);
+        // An ask that this release has overtaken must not be granted any more: nobody would use that promise.
+        if let Some(last) = record.last_rounds.get_mut(&from) {
+            *last = round.max(*last);
+        }
+    }
+}
+
+impl GroupRecord {
+    fn see_round(&mut self, asked: &Asked, enforced: bool) -> Result<(), Why> {
+        let promised = self.promise.filter(|promise| promise.holder == asked.from).map(|promise| promise.round);
+        let last = self.last_rounds.get(&asked.from).copied().max(promised);
+        self.last_rounds.insert(asked.from, asked.round.max(last.unwrap_or(0)));
+        match last {
+            Some(last) if asked.round <= last && enforced => Err(Why::OldRound { last }),
+            _ => Ok(()),
+        }
+    }
+
+    fn promise_to(&mut self, asked: &Asked, rules: Rules, now: BootInstant) -> Result<(), Why> {
+        let mut until = now + rules.promised(asked.ttl);
+        if let Some(promise) = self.promise.filter(|promise| promise.until > now) {
+            if promise.holder != asked.from {
+                return Err(Why::Held { by: promise.holder, remaining: promise.until - now });
+            }
+            if rules.max_of_until {
+                until = until.max(promise.until);
+            }
+        }
+        self.promise = Some(Promise { holder: asked.from, round: asked.round, until });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,92 +1,384 @@
 //! The holder side of the lease: asks, counts grants, holds, lets go in time.
 
-use super::message::{Membership, Message, Round};
+pub use super::standing::{HolderEffect, HolderEvent, Pace, Standing};
+use super::{
+    message::{Membership, Message, Round, Why},
+    order::Order,
+    rounds::{KnownMembership, Rounds},
+    switches::Rules,
+    tally::{Outcome, Refusal},
+};
 use crate::{
     clock::BootInstant,
     model::{NodeId, VipName},
 };
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-/// What a holder is told.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum HolderEvent {
-    /// The worker says which membership to count with.
-    Membership(Membership),
-    /// The rules say who may hold the group, best first.
-    Candidates(Vec<NodeId>),
-    /// Rules are in the kernel (or no longer): may ask (or must let go in favour of another).
-    Ready(bool),
-    /// A guard said something.
-    Heard {
-        /// Who.
-        from: NodeId,
-        /// What.
-        message: Message,
-    },
-    /// The kernel confirmed what [`HolderEffect::Install`] asked for.
-    Installed,
-    /// The kernel confirmed what [`HolderEffect::Remove`] asked for: the VIP is gone.
-    Removed,
-    /// The kernel would not take the VIP.
-    InstallFailed,
-    /// Let go for good: shutdown, leave, or the group is gone from the rules. Hands over to the best other candidate.
-    Retire,
-    /// A deadline has come.
-    Tick,
+/// A membership adopted from a refusal is forgotten after so many ttl, in case it never gets committed.
+const ADOPTED_FOR_TTLS: u32 = 4;
+/// After the kernel would not take the VIP, others have so many ttl to take it.
+const BACK_OFF_TTLS: u32 = 10;
+
+/// One group's holder side on one node.
+///
+/// Its first effect is always [`HolderEffect::Remove`], and it sends nothing before that is confirmed: an earlier guard of this node may have left
+/// the VIP behind, and this one's messages could release the promise that covered it.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    group: VipName,
+    pace: Pace,
+    rules: Rules,
+    membership: KnownMembership,
+    order: Order,
+    ready: bool,
+    retiring: bool,
+    rounds: Rounds,
+    epoch: u64,
+    phase: Phase,
 }
 
-/// What a holder wants done, in this order.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum HolderEffect {
-    /// Send a datagram.
-    Send {
-        /// To whom.
-        to: NodeId,
-        /// What.
-        message: Message,
-    },
-    /// Put the VIP on the interface, or refresh it, so that the kernel itself drops it after `until`. Answer with
-    /// [`HolderEvent::Installed`] or [`HolderEvent::InstallFailed`].
-    Install {
-        /// Local end of the lease.
-        until: BootInstant,
-        /// First installation of this holding: announce, report.
-        fresh: bool,
-        /// Label of this holding.
-        epoch: u64,
-    },
-    /// Take the VIP off the interface now; answer with [`HolderEvent::Removed`].
-    Remove {
-        /// In one line, for the log.
-        why: &'static str,
-    },
-}
-
-/// Where a holder stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
-    /// Not allowed or not ready to ask.
+enum Phase {
+    /// Nothing done yet since the start of the guard.
+    New,
+    /// Does not want it.
     Idle,
-    /// Wants it, does not have it.
+    /// Wants it, and asks then.
+    Waiting { retry_at: BootInstant },
+    /// The newest open round decides.
     Asking,
-    /// Holds it until then by its own clock.
-    Holding {
-        /// Local end of the lease.
-        until: BootInstant,
-        /// Label of this holding.
-        epoch: u64,
-    },
-    /// Taking it off; not yet confirmed.
-    Removing,
-    /// Let go for good.
+    /// Has it.
+    Holding { until: BootInstant, epoch: u64 },
+    /// [`HolderEffect::Remove`] is with the driver.
+    Removing { hand_over: bool },
+    /// For good.
     Retired,
 }
 
-/// One group's holder side on one node.
-#[derive(Clone, Debug)]
-pub struct Holder {
-    me: NodeId,
-    group: VipName,
-    ttl: Duration,
-    round: Round,
+impl Holder {
+    /// A holder side that has just started. `first_round` must be greater than any round of an earlier guard of this node: take the Unix time in
+    /// microseconds. Should that have gone back, voters say so and the holder catches up.
+    pub fn new(me: NodeId, group: VipName, pace: Pace, first_round: Round) -> Self {
+        Self::with_rules(me, group, pace, first_round, Rules::ON)
+    }
+
+    /// For the simulation: a holder that may lack a rule.
+    #[doc(hidden)]
+    pub fn with_rules(me: NodeId, group: VipName, pace: Pace, first_round: Round, rules: Rules) -> Self {
+        Self {
+            group,
+            pace,
+            rules,
+            membership: KnownMembership::default(),
+            order: Order::new(me),
+            ready: false,
+            retiring: false,
+            rounds: Rounds::new(first_round),
+            epoch: 0,
+            phase: if rules.removal_at_start { Phase::New } else { Phase::Idle },
+        }
+    }
+
+    /// For the simulation: ask for another ttl from now on.
+    #[doc(hidden)]
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Takes one event; says what is to be done, in order. `now` never goes back.
+    pub fn step(&mut self, event: HolderEvent, now: BootInstant) -> Vec<HolderEffect> {
+        let mut effects = Vec::new();
+        self.remove_in_time(now, &mut effects);
+        self.take(event, now, &mut effects);
+        self.pursue(now, &mut effects);
+        effects
+    }
+
+    /// When [`HolderEvent::Tick`] is due. `None`: nothing happens unless something is heard.
+    pub fn deadline(&self) -> Option<BootInstant> {
+        match self.phase {
+            Phase::New => Some(BootInstant::default()),
+            Phase::Waiting { retry_at } => Some(retry_at),
+            Phase::Asking => Some(self.round_ends()),
+            Phase::Holding { until, .. } => Some(self.next_ask().min(until.saturating_sub(self.pace.removal))),
+            Phase::Idle | Phase::Removing { .. } | Phase::Retired => None,
+        }
+    }
+
+    /// Where it stands.
+    pub fn standing(&self) -> Standing {
+        match self.phase {
+            Phase::Idle => Standing::Idle,
+            Phase::Waiting { .. } | Phase::Asking => Standing::Asking,
+            Phase::Holding { until, epoch } => Standing::Holding { until, epoch },
+            Phase::New | Phase::Removing { .. } => Standing::Removing,
+            Phase::Retired => Standing::Retired,
+        }
+    }
+
+    /// Before anything else, whatever woke us: a lease that is over, or nearly, is let go.
+    fn remove_in_time(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        match self.phase {
+            Phase::New => self.remove("guard started", false, effects),
+            Phase::Holding { until, .. } if now >= until.saturating_sub(self.pace.removal) => {
+                self.remove("lease ran out without a renewal", false, effects);
+            }
+            Phase::Holding { .. }
+            | Phase::Idle
+            | Phase::Waiting { .. }
+            | Phase::Asking
+            | Phase::Removing { .. }
+            | Phase::Retired => {}
+        }
+    }
+
+    fn take(&mut self, event: HolderEvent, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        match event {
+            HolderEvent::Membership(membership) => self.membership.tell(membership),
+            HolderEvent::Candidates(candidates) => self.order.candidates_are(candidates),
+            HolderEvent::Ready(ready) => self.ready = ready,
+            HolderEvent::Heard { from, message } => self.heard(from, message, now, effects),
+            HolderEvent::InstallFailed => self.install_failed(now, effects),
+            HolderEvent::Removed => self.removed(effects),
+            HolderEvent::Retire => self.retiring = true,
+            HolderEvent::Installed | HolderEvent::Tick => {}
+        }
+    }
+
+    /// Brings the phase nearer to what is wanted, as far as `now` allows.
+    fn pursue(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        if let Some(reason) = self.unwanted(now) {
+            return self.give_up(reason, effects);
+        }
+        if self.phase == Phase::Idle {
+            self.phase = Phase::Waiting { retry_at: self.order.turn(now, self.pace) };
+        }
+        match self.phase {
+            Phase::Waiting { retry_at } if now >= retry_at => self.ask(now, effects),
+            Phase::Asking if now >= self.round_ends() => self.round_lost(now, effects),
+            Phase::Holding { .. } if now >= self.next_ask() => {
+                self.release_failed_renewal(effects);
+                self.ask(now, effects);
+            }
+            Phase::New
+            | Phase::Idle
+            | Phase::Waiting { .. }
+            | Phase::Asking
+            | Phase::Holding { .. }
+            | Phase::Removing { .. }
+            | Phase::Retired => {}
+        }
+    }
+
+    fn unwanted(&self, now: BootInstant) -> Option<&'static str> {
+        if self.retiring {
+            Some("retiring")
+        } else if !self.order.has_me() {
+            Some("no candidate any more")
+        } else if !self.ready {
+            Some("rules are not in the kernel")
+        } else {
+            self.membership.at(now).is_none().then_some("membership is not known")
+        }
+    }
+
+    fn give_up(&mut self, reason: &'static str, effects: &mut Vec<HolderEffect>) {
+        match self.phase {
+            Phase::Holding { .. } => self.remove(reason, true, effects),
+            Phase::Asking => {
+                self.release(false, effects);
+                self.phase = self.at_rest();
+            }
+            Phase::Idle | Phase::Waiting { .. } => self.phase = self.at_rest(),
+            Phase::New | Phase::Removing { .. } | Phase::Retired => {}
+        }
+    }
+
+    fn at_rest(&self) -> Phase {
+        if self.retiring { Phase::Retired } else { Phase::Idle }
+    }
+
+    /// Asks every voter; `now` is taken before the first of them is sent anything.
+    fn ask(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        let Some(membership) = self.membership.at(now) else { return };
+        let tally = self.rounds.ask(self.pace.ttl, membership, now);
+        let (round, ttl, epoch, membership) = (tally.round, tally.ttl, self.epoch, membership.id);
+        for to in tally.voters().collect::<BTreeSet<_>>() {
+            let message = Message::Ask { group: self.group.clone(), round, membership, ttl, epoch };
+            effects.push(HolderEffect::Send { to, message });
+        }
+        if !matches!(self.phase, Phase::Holding { .. }) {
+            self.phase = Phase::Asking;
+        }
+    }
+
+    fn next_ask(&self) -> BootInstant {
+        self.rounds.asked_at() + self.pace.rhythm()
+    }
+
+    /// When to give the newest round up, if it is still open: when a majority could be had without those who are silent, at the latest after
+    /// the time between two renewals.
+    fn round_ends(&self) -> BootInstant {
+        let asked_at = self.rounds.asked_at();
+        let without_the_silent = self.rounds.newest().and_then(|tally| tally.free_at(asked_at, |_| None));
+        without_the_silent.map_or(self.next_ask(), |at| at.max(asked_at + self.pace.step).min(self.next_ask()))
+    }
+
+    fn heard(&mut self, from: NodeId, message: Message, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        if *message.group() != self.group {
+            return;
+        }
+        match message {
+            Message::Grant { round, epoch, .. } => {
+                self.epoch = self.epoch.max(epoch);
+                self.granted(from, round, now, effects);
+            }
+            Message::Refuse { round, why, epoch, .. } => {
+                self.epoch = self.epoch.max(epoch);
+                self.refused(from, round, why, now, effects);
+            }
+            Message::HandOver { .. } => self.handed_over(from, now, effects),
+            // The voter side's business.
+            Message::Ask { .. } | Message::Release { .. } => {}
+        }
+    }
+
+    fn granted(&mut self, from: NodeId, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        let Some(tally) = self.rounds.find(round) else { return };
+        tally.grant(from);
+        if tally.outcome(self.rules.both_majorities) != Outcome::Won {
+            return;
+        }
+        let counted_from = if self.rules.count_from_t0 { tally.t0 } else { now };
+        let until = counted_from + self.rules.held(tally.ttl);
+        if now < until.saturating_sub(self.pace.removal) {
+            self.won(until, effects);
+            self.rounds.forget_before(round);
+        }
+    }
+
+    fn won(&mut self, until: BootInstant, effects: &mut Vec<HolderEffect>) {
+        match self.phase {
+            Phase::Holding { until: before, epoch } if until > before => {
+                self.phase = Phase::Holding { until, epoch };
+                effects.push(HolderEffect::Install { until, fresh: false, epoch });
+            }
+            // `Waiting` has no open round that could be won, unless the simulation has switched dead rounds off.
+            Phase::Asking | Phase::Waiting { .. } => {
+                self.epoch += 1;
+                self.phase = Phase::Holding { until, epoch: self.epoch };
+                effects.push(HolderEffect::Install { until, fresh: true, epoch: self.epoch });
+            }
+            Phase::New | Phase::Idle | Phase::Holding { .. } | Phase::Removing { .. } | Phase::Retired => {}
+        }
+    }
+
+    fn refused(&mut self, from: NodeId, round: Round, why: Why, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        if self.rounds.find(round).is_none() {
+            return;
+        }
+        let may_have_granted = matches!(why, Why::OldRound { .. });
+        let held_by = if let Why::Held { by, .. } = &why { Some(*by) } else { None };
+        let (free_at, learned) = match why {
+            Why::Held { by, remaining } if self.order.has_handed_over(by, now) => (now + remaining.min(self.pace.step), false),
+            Why::Held { remaining, .. } | Why::Quiet { remaining } => (now + remaining, false),
+            Why::NotCandidate | Why::TtlTooLong { .. } => (now + self.pace.ttl, false),
+            Why::NewerMembership(membership) => (now, self.adopt(membership, now)),
+            Why::OldRound { last } => (now, self.rounds.catch_up(last)),
+        };
+        let Some(tally) = self.rounds.find(round) else { return };
+        tally.refuse(from, Refusal { free_at, held_by, may_have_granted });
+        let lost = tally.outcome(self.rules.both_majorities) == Outcome::Lost;
+        match self.phase {
+            Phase::Asking if learned => {
+                self.release(false, effects);
+                self.phase = Phase::Waiting { retry_at: now };
+            }
+            Phase::Asking if lost => self.round_lost(now, effects),
+            Phase::Holding { .. } if learned => self.ask(now, effects),
+            Phase::New
+            | Phase::Idle
+            | Phase::Waiting { .. }
+            | Phase::Asking
+            | Phase::Holding { .. }
+            | Phase::Removing { .. }
+            | Phase::Retired => {}
+        }
+    }
+
+    fn adopt(&mut self, membership: Membership, now: BootInstant) -> bool {
+        self.membership.adopt(membership, now, now + self.pace.ttl * ADOPTED_FOR_TTLS)
+    }
+
+    /// The newest round comes to nothing: voids it, and asks again when a majority can be free.
+    fn round_lost(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        let again = self.rounds.newest().map_or(now, |tally| self.order.again(tally, now, self.pace));
+        self.release(false, effects);
+        self.phase = Phase::Waiting { retry_at: again };
+    }
+
+    fn handed_over(&mut self, from: NodeId, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        self.order.hands_over(from, now + self.pace.rhythm());
+        if self.phase == Phase::Asking {
+            self.release(false, effects);
+        }
+        if matches!(self.phase, Phase::Asking | Phase::Waiting { .. }) {
+            self.phase = Phase::Waiting { retry_at: self.order.turn(now, self.pace) };
+        }
+    }
+
+    fn install_failed(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        if matches!(self.phase, Phase::Holding { .. }) {
+            self.order.back_off(now + self.pace.ttl * BACK_OFF_TTLS);
+            self.remove("kernel would not take the VIP", true, effects);
+        }
+    }
+
+    fn remove(&mut self, why: &'static str, hand_over: bool, effects: &mut Vec<HolderEffect>) {
+        effects.push(HolderEffect::Remove { why });
+        self.phase = Phase::Removing { hand_over };
+        if !self.rules.removal_before_release {
+            self.let_go(hand_over, effects);
+        }
+    }
+
+    fn removed(&mut self, effects: &mut Vec<HolderEffect>) {
+        if let Phase::Removing { hand_over } = self.phase {
+            self.phase = Phase::Idle;
+            if self.rules.removal_before_release {
+                self.let_go(hand_over, effects);
+            }
+        }
+    }
+
+    /// Only to be called when the VIP is off the interface.
+    fn let_go(&mut self, hand_over: bool, effects: &mut Vec<HolderEffect>) {
+        self.release(true, effects);
+        for to in self.order.others().filter(|_| hand_over) {
+            effects.push(HolderEffect::Send { to, message: Message::HandOver { group: self.group.clone() } });
+        }
+    }
+
+    /// Voids every round asked so far, here and at the voters: at all of them, or at those that may have promised something.
+    fn release(&mut self, to_all: bool, effects: &mut Vec<HolderEffect>) {
+        let voters = if to_all { self.rounds.voters() } else { self.rounds.possible_promisers() };
+        for to in voters {
+            let message = Message::Release { group: self.group.clone(), round: self.rounds.last() };
+            effects.push(HolderEffect::Send { to, message });
+        }
+        if self.rules.dead_rounds {
+            self.rounds.bury();
+        }
+    }
+
+    /// What rule 4 forbids; only the simulation does it.
+    fn release_failed_renewal(&mut self, effects: &mut Vec<HolderEffect>) {
+        let failed = self.rounds.newest().is_some_and(|tally| tally.outcome(self.rules.both_majorities) != Outcome::Won);
+        if failed && !self.rules.no_release_while_holding {
+            self.release(true, effects);
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,15 @@
 pub mod grant;
 pub mod lease;
 pub mod message;
+mod order;
+mod rounds;
+pub mod standing;
+#[doc(hidden)]
+pub mod switches;
+mod tally;
 
 pub use grant::{Voter, VoterEffect, VoterEvent};
-pub use lease::{Holder, HolderEffect, HolderEvent, Standing};
+pub use lease::{Holder, HolderEffect, HolderEvent, Pace, Standing};
 pub use message::{Membership, MembershipId, Message, Round, Why};
 
 use std::time::Duration;

@@ -82,6 +82,21 @@ impl Identity {
         self.write(&path).map_err(|source| IdentityError::Io { path, doing: "write", source })
     }
 
+    /// Removes everything that makes the node a member: the identity first, so that a half-done removal is no member.
+    ///
+    /// # Errors
+    /// What the file system says; the node is then out of its cluster, and the rest may be removed by hand.
+    pub fn forget(data_dir: &Path) -> Result<(), IdentityError> {
+        for file in [FILE, super::log_store::FILE] {
+            let path = data_dir.join(file);
+            match fs::remove_file(&path).and_then(|()| sync_parent(&path)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|source| IdentityError::Io { path, doing: "remove", source })?,
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, path: &Path) -> io::Result<()> {
         let unfinished = path.with_extension("new");
         let mut file = fs::File::create(&unfinished)?;

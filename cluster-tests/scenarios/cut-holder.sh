@@ -1,0 +1,21 @@
+#!/bin/bash
+# Cut the holder from everyone, then heal: never two holders (sampled every 5 ms), and it lets go by itself.
+. "$(dirname "$0")/lib.sh"
+
+first=$(holder)
+second=$(other "$first")
+start watch watch-holders --every 5 --for 16
+start probe on c probe http "http://$VIP/" --every 5 --for 15
+sleep 1
+cut "$first"
+expect "$second takes the VIP" wait_until 3 holds "$second"
+figure handover_ms "$WAITED"
+expect "$first has let go" not grep -qx "$first" <(holder)
+sleep 5
+heal
+join_line probe
+expect_le outage_ms "$(value outage_ms "$LINE")" 500
+join_line watch
+expect_eq holders_max "$(value holders_max "$LINE")" 1
+expect_eq arp_macs_max "$(value arp_macs_max "$LINE")" 1
+expect "one director holds the VIP" held

@@ -1,0 +1,247 @@
+//! Forming the cluster: agents up, `init`, `join`, `apply`, and then waiting until the kernels show it.
+
+use super::daemons;
+use super::holders;
+use super::hosts::Host;
+use super::ipvs::{self, Service};
+use super::{report, ticks};
+use anyhow::{Context, Result, bail};
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// How long an agent may take to answer its first command.
+const AGENT_LIMIT: Duration = Duration::from_secs(10);
+/// How long the rules may take to reach every kernel, and the servers to be found alive.
+const RULES_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a cluster file asks for, as far as it can be seen in the kernels.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    vips: Vec<Ipv4Addr>,
+    services: Vec<Service>,
+}
+
+impl Wanted {
+    /// Reads a cluster file loosely: judging it is the agent's business. What is not IPv4 is left out.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("understand {}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let file: toml::Table = text.parse()?;
+        let tables = |holder: &toml::Table, key: &str| -> Vec<toml::Table> {
+            let list = holder
+                .get(key)
+                .and_then(toml::Value::as_array)
+                .cloned()
+                .unwrap_or_default();
+            list.into_iter()
+                .filter_map(|value| value.try_into().ok())
+                .collect()
+        };
+        let text_of = |table: &toml::Table, key: &str| {
+            table
+                .get(key)
+                .and_then(toml::Value::as_str)
+                .unwrap_or("")
+                .to_owned()
+        };
+        let port_of = |table: &toml::Table| {
+            table
+                .get("port")
+                .and_then(toml::Value::as_integer)
+                .and_then(|port| u16::try_from(port).ok())
+        };
+        let mut wanted = Self::default();
+        let mut groups = Vec::new();
+        for vip in tables(&file, "vip") {
+            let addresses = vip
+                .get("addresses")
+                .and_then(toml::Value::as_array)
+                .cloned()
+                .unwrap_or_default();
+            let addresses: Vec<Ipv4Addr> = addresses
+                .iter()
+                .filter_map(|address| address.as_str()?.split('/').next()?.parse().ok())
+                .collect();
+            wanted.vips.extend(&addresses);
+            groups.push((text_of(&vip, "name"), addresses));
+        }
+        for service in tables(&file, "service") {
+            let group = text_of(&service, "vip");
+            let Some(port) = port_of(&service) else { continue };
+            let servers: Vec<(SocketAddrV4, u32)> = tables(&service, "server")
+                .iter()
+                .filter_map(|server| {
+                    let weight = server
+                        .get("weight")
+                        .and_then(toml::Value::as_integer)
+                        .unwrap_or(1);
+                    let ip = text_of(server, "address").parse().ok()?;
+                    Some((
+                        SocketAddrV4::new(ip, port_of(server).unwrap_or(port)),
+                        u32::try_from(weight).ok()?,
+                    ))
+                })
+                .collect();
+            let addresses = groups
+                .iter()
+                .filter(|(name, _)| *name == group)
+                .flat_map(|(_, addresses)| addresses);
+            wanted.services.extend(addresses.map(|&vip| Service {
+                protocol: text_of(&service, "protocol"),
+                address: SocketAddrV4::new(vip, port),
+                servers: servers.clone(),
+            }));
+        }
+        Ok(wanted)
+    }
+
+    /// What the kernels lack, in words: (without this there is no cluster, servers that are not in).
+    fn missing(&self) -> Result<(String, String)> {
+        let (mut hard, mut soft) = (String::new(), String::new());
+        for &vip in &self.vips {
+            let holders = holders::of(vip)?;
+            if holders.len() != 1 {
+                writeln!(hard, "  {vip} is held by {holders:?}, not by one director")?;
+            }
+        }
+        for director in Host::directors() {
+            let table = ipvs::table(director)?;
+            for service in &self.services {
+                let Some(seen) = table
+                    .iter()
+                    .find(|seen| seen.address == service.address && seen.protocol == service.protocol)
+                else {
+                    writeln!(hard, "  {director} has no IPVS service {}", service.address)?;
+                    continue;
+                };
+                for (server, weight) in &service.servers {
+                    let in_place = seen
+                        .servers
+                        .iter()
+                        .any(|(address, weight)| address == server && *weight > 0);
+                    if *weight > 0 && !in_place {
+                        writeln!(
+                            soft,
+                            "  {director} sends nothing to {server} for {}",
+                            service.address
+                        )?;
+                    }
+                }
+            }
+        }
+        Ok((hard, soft))
+    }
+
+    /// Waits until the kernels show the file. `strict` also wants every server in.
+    pub fn wait(&self, strict: bool) -> Result<()> {
+        let mut last = (String::new(), String::new());
+        let mut failure = None;
+        ticks::poll(RULES_LIMIT, Duration::from_millis(50), || match self.missing() {
+            Ok(missing) => {
+                last = missing;
+                last.0.is_empty() && last.1.is_empty()
+            }
+            Err(error) => {
+                failure = Some(error);
+                true
+            }
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let (hard, soft) = last;
+        if !hard.is_empty() || (strict && !soft.is_empty()) {
+            bail!("{RULES_LIMIT:?} after the cluster file was applied the kernels still lack:\n{hard}{soft}");
+        }
+        if !soft.is_empty() {
+            report::note(format!(
+                "lab: servers that are not in (the cluster file may mean it so):\n{}",
+                soft.trim_end()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Runs `lvs-agent args…` on a host, again until it succeeds: a daemon that has just been started opens its socket soon.
+fn agent(host: Host, args: &[&str]) -> Result<()> {
+    let mut said = String::new();
+    let done = ticks::poll(AGENT_LIMIT, Duration::from_millis(100), || {
+        let output = daemons::command_on(host, "lvs-agent")
+            .and_then(|mut command| Ok(command.args(args).stdin(Stdio::null()).output()?));
+        match output {
+            Ok(output) if output.status.success() => true,
+            Ok(output) => {
+                said = format!(
+                    "{}: {}",
+                    output.status,
+                    String::from_utf8_lossy(&output.stderr).trim()
+                );
+                false
+            }
+            Err(error) => {
+                said = format!("{error:#}");
+                false
+            }
+        }
+    });
+    if !done {
+        bail!(
+            "on {host}: lvs-agent {} does not succeed within {AGENT_LIMIT:?}; last answer: {said}",
+            args.join(" ")
+        );
+    }
+    Ok(())
+}
+
+/// Forms the cluster from hosts whose agents have never run, applies `file`, and waits until it serves.
+pub fn form(file: &Path, strict: bool) -> Result<()> {
+    let wanted = Wanted::read(file)?;
+    let founder = Host::founder();
+    Host::nodes().try_for_each(daemons::start_agent)?;
+    agent(founder, &["init"])?;
+    let seed = founder.address().to_string();
+    Host::nodes()
+        .filter(|&host| host != founder)
+        .try_for_each(|host| agent(host, &["join", &seed]))?;
+    agent(founder, &["apply", &file.display().to_string()])?;
+    wanted.wait(strict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lab_s_own_cluster_file_asks_for_one_vip_and_three_servers() {
+        let wanted = Wanted::parse(include_str!("../../cluster.toml")).unwrap();
+        assert_eq!(wanted.vips, [super::super::hosts::VIP]);
+        let [service] = wanted.services.as_slice() else {
+            panic!("one service: {wanted:?}")
+        };
+        assert_eq!(service.address, "10.0.0.100:80".parse().unwrap());
+        assert_eq!(service.servers.len(), 3);
+    }
+
+    #[test]
+    fn a_server_without_port_and_weight_gets_the_service_s_port_and_weight_one() {
+        let wanted = Wanted::parse(
+            "[[vip]]\nname='v'\naddresses=['10.0.0.101/32','fd00::1']\n[[service]]\nname='s'\nvip='v'\nprotocol='udp'\nport=53\n\
+             [[service.server]]\naddress='10.0.0.21'\n[[service.server]]\naddress='10.0.0.22'\nport=5353\nweight=0\n",
+        )
+        .unwrap();
+        assert_eq!(
+            wanted.services[0].servers,
+            [
+                ("10.0.0.21:53".parse().unwrap(), 1),
+                ("10.0.0.22:5353".parse().unwrap(), 0)
+            ]
+        );
+    }
+}

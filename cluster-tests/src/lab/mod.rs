@@ -1,0 +1,38 @@
+//! The lab: six hosts on one LAN inside one kernel, and the verbs with which a script breaks them.
+//!
+//! # Layout
+//! Outside the guest: [`supervise`] starts the guest kernel (or, where the host itself has IPVS, a set of private
+//! namespaces), holds the wall-clock limit and returns the script's exit status. What it wants is handed over in a [`job`].
+//!
+//! Inside: [`init`] is process 1. It mounts ([`mounts`]) what the script may write to, cables the hosts ([`lan`], [`hosts`]),
+//! forms the cluster ([`cluster`]) and runs the script. The script calls verbs ([`args`], [`cli`]), all of them this same binary:
+//! [`namespaces`] and [`disk`] are a host, [`power`] switches it, [`faults`] spoils its cable, [`daemons`] and [`web`] are what
+//! runs on it, [`probe`], [`holders`], [`watch`] and [`arp`] look at it.
+//!
+//! Nothing here spins: in virtual time the guest's clock advances only while every process sleeps.
+
+pub mod args;
+pub mod arp;
+pub mod cli;
+pub mod cluster;
+pub mod daemons;
+pub mod disk;
+pub mod faults;
+pub mod holders;
+pub mod hosts;
+pub mod init;
+pub mod ipvs;
+pub mod job;
+pub mod lan;
+pub mod mounts;
+pub mod namespaces;
+pub mod paths;
+pub mod power;
+pub mod probe;
+pub mod procs;
+pub mod report;
+pub mod run;
+pub mod supervise;
+pub mod ticks;
+pub mod watch;
+pub mod web;

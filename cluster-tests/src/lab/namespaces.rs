@@ -1,0 +1,149 @@
+//! The namespaces of a host: network (named, so that `ip netns` knows it) and mount (so that it sees its own disk).
+
+use super::hosts::Host;
+use super::{disk, paths};
+use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+fn open(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .with_context(|| format!("open {}", path.display()))
+}
+
+/// Steps into the namespaces of process 1, wherever the caller stands; the verbs that work on the switch begin with this.
+pub fn enter_root() -> Result<()> {
+    let net = open(Path::new("/proc/1/ns/net"))?;
+    let mnt = open(Path::new("/proc/1/ns/mnt"))?;
+    move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network))
+        .context("enter the switch's network namespace")?;
+    move_into_link_name_space(mnt.as_fd(), Some(LinkNameSpaceType::Mount))
+        .context("enter the lab's mount namespace")?;
+    Ok(())
+}
+
+/// The two namespaces of a host that is up, held open.
+pub struct Room {
+    host: Host,
+    net: OwnedFd,
+    mnt: OwnedFd,
+}
+
+impl Room {
+    /// Opens a host's namespaces; call from the root namespaces.
+    pub fn open(host: Host) -> Result<Self> {
+        if !is_up(host) {
+            bail!("{host} is powered off (power-on {host} brings it back)");
+        }
+        Ok(Self {
+            host,
+            net: open(&paths::netns(host))?,
+            mnt: open(&paths::mount_ns(host))?,
+        })
+    }
+
+    /// Moves the calling process onto the host. Safe between fork and exec: system calls only.
+    pub fn enter(&self) -> std::io::Result<()> {
+        move_into_link_name_space(self.net.as_fd(), Some(LinkNameSpaceType::Network))?;
+        move_into_link_name_space(self.mnt.as_fd(), Some(LinkNameSpaceType::Mount))?;
+        unshare(UnshareFlags::NEWUTS)?;
+        Ok(rustix::system::sethostname(self.host.name().as_bytes())?)
+    }
+}
+
+/// Opens a host's network namespace only, for looking at it.
+pub fn open_net(host: Host) -> Result<OwnedFd> {
+    open(&paths::netns(host))
+}
+
+/// Runs `look` inside a host's network namespace and comes back.
+pub fn within_net<T>(host: Host, look: impl FnOnce() -> Result<T>) -> Result<T> {
+    let home = open(Path::new("/proc/thread-self/ns/net"))?;
+    let net = open_net(host)?;
+    move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network))
+        .with_context(|| format!("enter {host}"))?;
+    let seen = look();
+    move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network))
+        .context("come back from a host")?;
+    seen
+}
+
+/// True while the host has power.
+pub fn is_up(host: Host) -> bool {
+    paths::netns(host).exists()
+}
+
+/// Number by which the kernel knows the host's network namespace in this life of the host.
+pub fn inode(host: Host) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(paths::netns(host)).ok().map(|meta| meta.ino())
+}
+
+/// Leaves the shared namespaces named by `flags`.
+pub fn unshare(flags: UnshareFlags) -> std::io::Result<()> {
+    // SAFETY: the lab is single-threaded, and file descriptors (CLONE_FILES) are never unshared.
+    Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
+}
+
+/// Makes `/run/netns` a mount whose changes reach every host, as `ip netns add` would.
+pub fn prepare() -> Result<()> {
+    std::fs::create_dir_all(paths::NETNS)?;
+    rustix::mount::mount_bind(paths::NETNS, paths::NETNS).context("mount /run/netns onto itself")?;
+    rustix::mount::mount_change(paths::NETNS, MountPropagationFlags::SHARED).context("share /run/netns")?;
+    Ok(())
+}
+
+fn pin(namespace: &Path, at: &Path) -> Result<()> {
+    if let Some(parent) = at.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    File::create(at).with_context(|| format!("create {}", at.display()))?;
+    rustix::mount::mount_bind(namespace, at).with_context(|| format!("pin a namespace at {}", at.display()))
+}
+
+/// Creates both namespaces of a host; its disk must be there. Call from the root namespaces.
+pub fn create(host: Host) -> Result<()> {
+    let home_net = open(Path::new("/proc/self/ns/net"))?;
+    let home_mnt = open(Path::new("/proc/self/ns/mnt"))?;
+    let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+
+    unshare(UnshareFlags::NEWNET).context("create a network namespace")?;
+    pin(Path::new("/proc/thread-self/ns/net"), &paths::netns(host))?;
+    unshare(UnshareFlags::NEWNS).context("create a mount namespace")?;
+    let furnished = furnish(host);
+    let mnt = open(Path::new("/proc/thread-self/ns/mnt"))?;
+
+    move_into_link_name_space(home_mnt.as_fd(), Some(LinkNameSpaceType::Mount))
+        .context("come back to the lab's mounts")?;
+    move_into_link_name_space(home_net.as_fd(), Some(LinkNameSpaceType::Network))
+        .context("come back to the switch")?;
+    let _ = std::env::set_current_dir(cwd);
+    furnished?;
+    let fd = PathBuf::from(format!("/proc/self/fd/{}", mnt.as_raw_fd()));
+    pin(&fd, &paths::mount_ns(host))
+}
+
+/// Inside the host's new namespaces: its own /sys and its own disk.
+fn furnish(host: Host) -> Result<()> {
+    let _ = rustix::mount::unmount("/sys", UnmountFlags::DETACH);
+    rustix::mount::mount("sysfs", "/sys", "sysfs", MountFlags::empty(), None)
+        .context("mount the host's /sys")?;
+    for (from, to) in disk::bindings(host) {
+        rustix::mount::mount_bind(&from, to).with_context(|| format!("mount {} at {to}", from.display()))?;
+    }
+    Ok(())
+}
+
+/// Forgets both namespaces of a host; they go when the last process in them has gone.
+pub fn destroy(host: Host) -> Result<()> {
+    for pinned in [paths::mount_ns(host), paths::netns(host)] {
+        rustix::mount::unmount(&pinned, UnmountFlags::DETACH)
+            .with_context(|| format!("unpin {}", pinned.display()))?;
+        std::fs::remove_file(&pinned).with_context(|| format!("remove {}", pinned.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! A seeded simulation of the lease: the product's own voters and holders, with clocks, network, kernel and membership log made up.
+//!
+//! Everything follows from the seed, so a violation is a seed that can be run again. Time is real (the simulator's) nanoseconds; each node
+//! reads its own drifting clock. At every step: **at most one node has the VIP under a lease that still runs.**
+
+pub mod chaos;
+pub mod dice;
+pub mod log;
+pub mod network;
+pub mod node;
+pub mod run;
+pub mod world;
+
+use log::LogRules;
+use lvs_agent::{model::VipName, vip::switches::Rules};
+
+/// Real time since the simulation began.
+pub type Nanos = u64;
+
+/// The lease duration of the simulated cluster: the `lan` profile's.
+pub const TTL: Nanos = 300_000_000;
+
+/// The one VIP group.
+pub fn group() -> VipName {
+    "web".parse().expect("a legal name")
+}
+
+/// What a run has switched on, and what befalls it.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Rules of the state machines.
+    pub product: Rules,
+    /// Rules of membership changes.
+    pub log: LogRules,
+    /// For how long things go wrong, in ttl.
+    pub chaos_ttls: u64,
+    /// Whether the membership changes.
+    pub changes: bool,
+    /// Whether the kernel refuses a VIP now and then.
+    pub install_failures: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { product: Rules::ON, log: LogRules::ON, chaos_ttls: 80, changes: true, install_failures: true }
+    }
+}
+
+/// Two nodes had the VIP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TwoHolders {
+    /// When.
+    pub at: Nanos,
+    /// Who.
+    pub nodes: Vec<usize>,
+    /// After how many steps.
+    pub steps: u64,
+}

@@ -1,0 +1,199 @@
+//! One seed from start to end: chaos, healing, and then take-overs under good conditions, which are measured.
+
+use super::{
+    Nanos, Options, TTL, TwoHolders,
+    dice::Dice,
+    network::Network,
+    node::Input,
+    world::{Event, World},
+};
+use lvs_agent::{
+    model::NodeId,
+    vip::{Pace, Standing},
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// After healing, somebody holds within so many ttl: quiet voters, stragglers, an adopted membership that lapses.
+const HOLDER_WITHIN_TTLS: u64 = 7;
+/// …and within so many where the kernel may have refused the VIP: holders back off then.
+const HOLDER_WITHIN_TTLS_AFTER_FAILURES: u64 = 14;
+
+/// What a seed showed.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// Events handled.
+    pub steps: u64,
+    /// VIPs freshly installed during chaos.
+    pub installs: u64,
+    /// Membership entries of the longest log at the end.
+    pub log_entries: u64,
+    /// From healing to a holder.
+    pub healed: Nanos,
+    /// From the holder's power-off to the next installation.
+    pub takeover: Option<Nanos>,
+    /// From the holder's being told to let go to the next installation.
+    pub handover: Option<Nanos>,
+}
+
+/// Why a seed failed.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// Safety.
+    TwoHolders(TwoHolders),
+    /// Liveness: nobody held in time, while waiting for what is named.
+    NoHolder(&'static str),
+}
+
+/// Runs one seed.
+pub fn run_seed(seed: u64, options: Options) -> Result<Findings, Failure> {
+    run_world(&mut random_world(seed, options))
+}
+
+/// Chaos, healing, measuring.
+pub fn run_world(world: &mut World) -> Result<Findings, Failure> {
+    let options = world.options;
+    chaos(world)?;
+    let installs = world.takeovers.len() as u64;
+    let mut findings = Findings { installs, ..Findings::default() };
+    heal(world);
+    let bound = if options.install_failures { HOLDER_WITHIN_TTLS_AFTER_FAILURES } else { HOLDER_WITHIN_TTLS };
+    findings.healed = next_holder(world, None, bound, "a holder after healing")?;
+    findings.takeover = measure_takeover(world)?;
+    findings.handover = measure_handover(world)?;
+    findings.steps = world.steps;
+    findings.log_entries = (0..world.nodes.len()).map(|node| world.log.len(node) as u64).max().unwrap_or(0);
+    Ok(findings)
+}
+
+/// Only the chaos, for the search for violations; gives the world back.
+pub fn run_chaos(seed: u64, options: Options) -> Result<u64, TwoHolders> {
+    let mut world = random_world(seed, options);
+    match chaos(&mut world) {
+        Err(Failure::TwoHolders(found)) => Err(found),
+        Err(Failure::NoHolder(_)) | Ok(()) => Ok(world.steps),
+    }
+}
+
+/// The cluster that a seed makes.
+pub fn random_world(seed: u64, options: Options) -> World {
+    let mut dice = Dice::new(seed);
+    let count = dice.between(3, 6) as usize;
+    let voters: BTreeSet<NodeId> = (0..dice.between(3, 5).min(count as u64)).map(NodeId).collect();
+    let mut candidates: Vec<usize> = (0..count).collect();
+    dice.shuffle(&mut candidates);
+    candidates.truncate(dice.between(2, 3) as usize);
+    World::new(count, vec![voters], &candidates, options, dice)
+}
+
+fn chaos(world: &mut World) -> Result<(), Failure> {
+    let end = world.now + world.options.chaos_ttls * TTL;
+    let between_mishaps = world.dice.pick(&[TTL / 8, TTL / 3, TTL]).unwrap_or(TTL);
+    let between_raft = world.dice.pick(&[TTL / 40, TTL / 10, TTL / 3]).unwrap_or(TTL);
+    let (mut mishap, mut raft) = (2 * TTL, TTL);
+    while world.now < end {
+        world.run_until(mishap.min(raft));
+        safe(world)?;
+        if world.now >= mishap {
+            world.mishap();
+            mishap += world.dice.below(2 * between_mishaps) + 1;
+        }
+        if world.now >= raft {
+            if world.options.changes {
+                world.raft_work();
+            }
+            raft += world.dice.below(2 * between_raft) + 1;
+        }
+    }
+    safe(world)
+}
+
+fn safe(world: &World) -> Result<(), Failure> {
+    world.violation.clone().map_or(Ok(()), |found| Err(Failure::TwoHolders(found)))
+}
+
+/// Everything works again, and Raft has come to rest.
+fn heal(world: &mut World) {
+    world.network = Network::calm();
+    world.options.install_failures = false;
+    let nodes = world.nodes.len();
+    let candidates = world.nodes[0].candidates.clone();
+    for node in 0..nodes {
+        world.resume(node);
+        world.start_guard(node);
+        world.nodes[node].candidates = candidates.clone();
+        if let Some(guard) = world.nodes[node].guard.as_mut() {
+            guard.holder.set_pace(Pace::of(Duration::from_nanos(TTL)));
+        }
+    }
+    // All workers are up after half a ttl, and whoever was letting go has done so.
+    world.run_until(world.now + TTL);
+    for node in 0..nodes {
+        restart_if_retired(world, node);
+    }
+    world.run_until(world.now + TTL);
+    settle_raft(world);
+    for node in 0..nodes {
+        world.input(node, Input::Candidates(candidates.clone()));
+        world.input(node, Input::Ready(true));
+    }
+}
+
+fn restart_if_retired(world: &mut World, node: usize) {
+    if world.nodes[node].guard.as_ref().is_some_and(|guard| guard.holder.standing() == Standing::Retired) {
+        world.crash(node, false);
+        world.start_guard(node);
+    }
+}
+
+fn settle_raft(world: &mut World) {
+    let nodes = world.nodes.len();
+    let everyone: Vec<usize> = (0..nodes).collect();
+    // A node without the latest log loses the election but passes its term on, so that somebody wins in the end.
+    let Some(leader) = (0..10 * nodes).map(|turn| turn % nodes).find(|node| world.election_among(*node, &everyone)) else {
+        return;
+    };
+    for _ in 0..3 {
+        let joint = world.log.effective(leader).voters;
+        if let [_, target] = &joint[..] {
+            world.propose(leader, target);
+        }
+        for follower in 0..nodes {
+            world.replicate(leader, follower, world.log.len(leader));
+        }
+    }
+}
+
+/// Waits for an installation elsewhere than on `not_on`; says how long that took.
+fn next_holder(world: &mut World, not_on: Option<usize>, ttls: u64, what: &'static str) -> Result<Nanos, Failure> {
+    let start = world.now;
+    while world.now < start + ttls * TTL {
+        world.run_until(world.now + TTL / 1000);
+        safe(world)?;
+        if world.holders().iter().any(|holder| Some(*holder) != not_on) {
+            return Ok(world.now - start);
+        }
+    }
+    Err(Failure::NoHolder(what))
+}
+
+fn measure_takeover(world: &mut World) -> Result<Option<Nanos>, Failure> {
+    let Some(holder) = settled_holder(world)? else { return Ok(None) };
+    world.crash(holder, true);
+    let took = next_holder(world, Some(holder), 3, "a holder after the holder's crash")?;
+    world.after(TTL, Event::Start(holder));
+    Ok(Some(took))
+}
+
+fn measure_handover(world: &mut World) -> Result<Option<Nanos>, Failure> {
+    let Some(holder) = settled_holder(world)? else { return Ok(None) };
+    world.input(holder, Input::Ready(false));
+    next_holder(world, Some(holder), 3, "a holder after a hand-over").map(Some)
+}
+
+/// The holder, at a random moment when everyone has been up for a while.
+fn settled_holder(world: &mut World) -> Result<Option<usize>, Failure> {
+    let rest = 13 * TTL + world.dice.below(TTL);
+    world.run_until(world.now + rest);
+    safe(world)?;
+    Ok(world.holders().first().copied())
+}

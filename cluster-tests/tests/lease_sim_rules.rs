@@ -1,0 +1,46 @@
+//! A checker that cannot find the violation shows nothing: with each rule of LEASE.md off in turn, the simulation finds two holders.
+
+use cluster_tests::sim::{Options, run::run_chaos};
+
+/// Seeds after which the search gives up: many times what it needs.
+const SEEDS: u64 = 20_000;
+
+/// Says after how many seeds two held.
+#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
+fn search(rule: &str, options: Options) -> Option<u64> {
+    let found = (1..=SEEDS).find_map(|seed| run_chaos(seed, options).err().map(|violation| (seed, violation)));
+    match &found {
+        Some((seed, violation)) => println!("without {rule}: two holders with seed {seed}, {violation:?}"),
+        None => println!("without {rule}: nothing in {SEEDS} seeds"),
+    }
+    found.map(|(seed, _)| seed)
+}
+
+macro_rules! found_without {
+    ($($name:ident: $part:ident.$rule:ident;)*) => {$(
+        #[test]
+        fn $name() {
+            let mut options = Options::default();
+            options.$part.$rule = false;
+            assert!(search(stringify!($rule), options).is_some());
+        }
+    )*};
+}
+
+found_without! {
+    two_hold_if_released_rounds_are_not_dead: product.dead_rounds;
+    two_hold_if_a_holder_releases_a_failed_renewal: product.no_release_while_holding;
+    two_hold_if_a_renewal_shrinks_a_promise: product.max_of_until;
+    two_hold_if_a_starting_guard_does_not_remove_first: product.removal_at_start;
+    two_hold_if_a_voter_grants_right_after_its_start: product.quiet_after_restart;
+    two_hold_if_old_rounds_are_granted: product.old_rounds;
+    two_hold_if_a_lease_counts_from_its_grant: product.count_from_t0;
+    two_hold_if_older_memberships_are_granted: product.refuse_older_membership;
+    two_hold_if_one_majority_of_a_joint_membership_is_enough: product.both_majorities;
+    two_hold_if_the_promise_is_released_before_the_removal: product.removal_before_release;
+    two_hold_without_a_margin_for_drift: product.drift_margin;
+    two_hold_if_changes_are_not_spaced: log.spacing;
+    two_hold_if_the_spacing_counts_from_the_earlier_of_both: log.later_of;
+    two_hold_if_several_voters_change_at_once: log.one_at_a_time;
+    two_hold_if_guards_learn_of_memberships_late: log.order_of_knowing;
+}

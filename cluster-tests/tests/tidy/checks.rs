@@ -1,0 +1,234 @@
+//! What the tidy test checks in one file (pure).
+
+use std::fmt;
+
+/// The rooms of `src/`, in dependency order: a room imports only rooms above it.
+const ROOMS: [&str; 18] = [
+    "model",
+    "clock",
+    "config",
+    "link",
+    "verdict",
+    "rules",
+    "import",
+    "kernel",
+    "reconcile",
+    "health",
+    "gossip",
+    "vip",
+    "guard",
+    "raft",
+    "api",
+    "cli",
+    "agent",
+    "main",
+];
+
+/// Rooms that wait and look at the clock as their job.
+const WAITING_ROOMS: [&str; 5] = ["cli", "api", "guard", "agent", "main"];
+
+const LINES_MAX: usize = 400;
+
+/// Paths of somebody's machine. Put together here so that this file passes its own test.
+const MACHINE_PATHS: [&str; 4] = [
+    concat!("/ho", "me/"),
+    concat!("/ro", "ot/"),
+    concat!("/tmp/", "wt"),
+    concat!("/wo", "rk/"),
+];
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub place: String,
+    pub line: usize,
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.place, self.line, self.what)
+    }
+}
+
+/// A file of the tree, by its path from the root.
+pub struct Source<'a> {
+    pub place: &'a str,
+    pub text: &'a str,
+}
+
+impl Source<'_> {
+    fn violation(&self, line: usize, what: impl Into<String>) -> Violation {
+        Violation {
+            place: self.place.to_owned(),
+            line,
+            what: what.into(),
+        }
+    }
+
+    /// Lines with their numbers, comments cut off.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text
+            .lines()
+            .enumerate()
+            .map(|(at, line)| (at + 1, line.split_once("//").map_or(line, |(code, _)| code)))
+    }
+
+    /// The room of a file of the agent's `src/`; none for lib.rs.
+    fn room(&self) -> Option<&str> {
+        let inside = self.place.strip_prefix("src/")?;
+        let first = inside.split('/').next()?;
+        Some(first.strip_suffix(".rs").unwrap_or(first)).filter(|&room| room != "lib")
+    }
+
+    /// First line of the tests at the file's end, and beyond.
+    fn tests_begin(&self) -> usize {
+        let whole = self.place.ends_with("tests.rs") || self.place.contains("/tests/");
+        let marked = self.text.lines().position(|line| line.trim() == "#[cfg(test)]");
+        if whole {
+            1
+        } else {
+            marked.map_or(usize::MAX, |at| at + 1)
+        }
+    }
+
+    fn head(&self) -> Option<Violation> {
+        (!self.text.starts_with("//!"))
+            .then(|| self.violation(1, "the first line does not say the file's job (//! …)"))
+    }
+
+    fn length(&self) -> Option<Violation> {
+        let lines = self.text.lines().count();
+        (lines > LINES_MAX).then(|| self.violation(lines, format!("{lines} lines, more than {LINES_MAX}")))
+    }
+
+    /// Imports against the order of the rooms, in tests too.
+    fn imports(&self) -> Vec<Violation> {
+        let Some(room) = self.room() else {
+            return Vec::new();
+        };
+        let Some(own) = rank(room) else {
+            return vec![self.violation(
+                1,
+                format!("no such room: {room} (add it to ROOMS in its place, and to ARCHITECTURE.md)"),
+            )];
+        };
+        let code: String = self.code().map(|(_, line)| line.to_owned() + "\n").collect();
+        let mut found = Vec::new();
+        for (at, _) in code.match_indices("crate::") {
+            let named_here = code[..at]
+                .chars()
+                .next_back()
+                .is_none_or(|before| !before.is_alphanumeric() && before != '_' && before != '$');
+            if !named_here {
+                continue;
+            }
+            for target in first_names(&code[at + "crate::".len()..]) {
+                if rank(target).is_some_and(|rank| rank > own) {
+                    let line = code[..at].lines().count().max(1);
+                    found.push(self.violation(line, format!("{room} imports {target}, which is below it")));
+                }
+            }
+        }
+        found
+    }
+
+    /// Waiting and clocks outside the files that are for them.
+    fn waiting(&self) -> Vec<Violation> {
+        let Some(room) = self.room() else {
+            return Vec::new();
+        };
+        let name = self.place.rsplit('/').next().unwrap_or("");
+        let inside = |folder: &str| self.place.contains(&format!("/{folder}/"));
+        if WAITING_ROOMS.contains(&room)
+            || name == "task.rs"
+            || name.ends_with("_task.rs")
+            || inside("io")
+            || inside("task")
+        {
+            return Vec::new();
+        }
+        let tests = self.tests_begin();
+        let mut found = Vec::new();
+        for (number, line) in self.code() {
+            for word in [".await", "tokio::", "::now()"] {
+                let allowed = number >= tests && word != "::now()";
+                if line.contains(word) && !allowed {
+                    found.push(self.violation(
+                        number,
+                        format!(
+                            "{word} belongs in task.rs, io/ or the rooms {}",
+                            WAITING_ROOMS.join(", ")
+                        ),
+                    ));
+                }
+            }
+        }
+        found
+    }
+
+    fn printing(&self) -> Vec<Violation> {
+        if self.room().is_some_and(|room| room == "cli" || room == "main") {
+            return Vec::new();
+        }
+        let tests = self.tests_begin();
+        self.code()
+            .filter(|(number, _)| *number < tests)
+            .filter(|(_, line)| {
+                ["println!(", "print!(", "dbg!("]
+                    .iter()
+                    .any(|word| line.contains(word))
+            })
+            .map(|(number, _)| self.violation(number, "printing belongs in cli/ and main.rs"))
+            .collect()
+    }
+
+    pub fn machine_paths(&self) -> Vec<Violation> {
+        let lines = self.text.lines().enumerate();
+        let named = |line: &str| MACHINE_PATHS.iter().find(|path| line.contains(**path));
+        lines
+            .filter_map(|(at, line)| {
+                named(line).map(|path| self.violation(at + 1, format!("{path} is a path of one machine")))
+            })
+            .collect()
+    }
+
+    pub fn rust(&self) -> Vec<Violation> {
+        let mut found = self.imports();
+        found.extend(self.head());
+        found.extend(self.length());
+        found.extend(self.waiting());
+        found.extend(self.printing());
+        found
+    }
+}
+
+fn rank(room: &str) -> Option<usize> {
+    ROOMS.iter().position(|&known| known == room)
+}
+
+/// What stands directly behind `crate::`: one name, or the first name of each branch of a group.
+pub fn first_names(path: &str) -> Vec<&str> {
+    let name = |text: &'_ str| {
+        text.find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+            .unwrap_or(text.len())
+    };
+    let Some(group) = path.strip_prefix('{') else {
+        return vec![&path[..name(path)]];
+    };
+    let mut names = Vec::new();
+    let (mut depth, mut fresh) = (0, true);
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => fresh = true,
+            _ if fresh && depth == 0 && !letter.is_whitespace() => {
+                names.push(&group[at..at + name(&group[at..])]);
+                fresh = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}

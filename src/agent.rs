@@ -1,0 +1,112 @@
+//! The worker's composition root: the one place that knows every task.
+//!
+//! A worker serves the admin API from start to stop. While its node is a member of a cluster it also runs one [`member::Member`].
+
+mod admin;
+mod derive;
+mod hub_task;
+mod judge_task;
+mod member;
+mod status;
+
+use crate::{
+    api,
+    config::AgentConfig,
+    guard::io::channel::{ChannelError, GuardChannel},
+    raft::{Identity, IdentityError},
+};
+use admin::{Agent, Order};
+use member::{Ended, Member};
+use std::sync::Arc;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Orders that come from the API: it runs changes one at a time, so one waits at the most.
+const ORDERS: usize = 1;
+
+/// Why a worker ends by itself. The guard starts it again.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// No guard to speak with.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The API's socket.
+    #[error(transparent)]
+    Api(#[from] api::BindError),
+    /// Signals cannot be had.
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
+    /// The node does not know who it is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The member does not start or did not go on.
+    #[error(transparent)]
+    Member(#[from] member::MemberError),
+}
+
+/// Runs the worker until its guard, or a signal, tells it to stop.
+///
+/// # Errors
+/// Whatever it cannot go on with.
+pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
+    let guard = GuardChannel::from_inherited()?;
+    let listener = api::AdminListener::bind(&config.socket)?;
+    let stop = guard.stop.clone();
+    stop_on_signals(stop.clone())?;
+    let config = Arc::new(config);
+    let (member_out, member_in) = watch::channel(None);
+    let (orders_out, orders_in) = mpsc::channel(ORDERS);
+    let agent = Arc::new(Agent::new(config.clone(), member_in, orders_out));
+    let serving = tokio::spawn(api::serve(listener, agent, stop.clone()));
+    tracing::info!(node = %config.node, roles = %config.roles, version = env!("CARGO_PKG_VERSION"), "worker started");
+    let ended = live(&config, guard, member_out, orders_in, &stop).await;
+    stop.cancel();
+    // The server has deadlines of its own for what is under way.
+    let _ = serving.await;
+    ended
+}
+
+/// Outside of a cluster, then inside one, then outside again after `leave`.
+async fn live(
+    config: &Arc<AgentConfig>,
+    mut guard: GuardChannel,
+    member_out: watch::Sender<Option<Arc<Member>>>,
+    mut orders: mpsc::Receiver<Order>,
+    stop: &CancellationToken,
+) -> Result<(), AgentError> {
+    loop {
+        let identity = match Identity::load(&config.data_dir)? {
+            Some(identity) => identity,
+            None => match admin::outside(config, &mut orders, stop).await {
+                Some(identity) => identity,
+                None => return Ok(()),
+            },
+        };
+        tracing::info!(node = %config.node, id = %identity.node_id, cluster = identity.cluster_id, "member of a cluster");
+        let (member, running) = Member::start(config.clone(), identity, &mut guard).await?;
+        member_out.send_replace(Some(member));
+        let ended = running.until_ended(&mut orders, stop).await;
+        member_out.send_replace(None);
+        match ended? {
+            Ended::Stopped => return Ok(()),
+            Ended::Left => tracing::info!(node = %config.node, "left the cluster"),
+        }
+    }
+}
+
+fn stop_on_signals(stop: CancellationToken) -> Result<(), AgentError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = stop.cancelled() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What one task needs to know, made from what the others know. Pure joins of the replicated state and the gossip view.
+
+use crate::{
+    gossip::ClusterView,
+    guard::protocol::GroupOrder,
+    model::{NodeId, NodeName, Role},
+    reconcile::InPlace,
+    rules::ClusterState,
+    verdict::{Testimonies, Testimony},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+/// The nodes whose heartbeat is heard.
+pub fn live(view: &ClusterView) -> BTreeSet<NodeName> {
+    view.nodes.iter().filter(|(_, node)| node.live).map(|(name, _)| name.clone()).collect()
+}
+
+/// What every node's observers say.
+pub fn testimonies(view: &ClusterView) -> Testimonies<'_> {
+    view.nodes.iter().map(|(name, node)| (name, Testimony { live: node.live, observations: &node.observations })).collect()
+}
+
+/// Every VIP group with the directors that may hold it, best first. Groups begin at different directors, so that several VIPs spread.
+///
+/// `interface` is this node's own word on where VIPs go, where its configuration has one.
+pub fn guard_orders(state: &ClusterState, interface: Option<&str>) -> Vec<GroupOrder> {
+    let mut directors: Vec<(NodeId, &NodeName)> =
+        state.nodes.values().filter(|node| node.roles.has(Role::Director)).map(|node| (node.id, &node.name)).collect();
+    directors.sort_by_key(|(_, name)| *name);
+    let candidates: Vec<NodeId> = directors.into_iter().map(|(id, _)| id).collect();
+    let groups = state.rules.vips.values().enumerate();
+    groups
+        .map(|(position, group)| {
+            let mut candidates = candidates.clone();
+            let first = position.checked_rem(candidates.len()).unwrap_or(0);
+            candidates.rotate_left(first);
+            let mut group = group.clone();
+            if let Some(interface) = interface {
+                group.interface = interface.to_owned();
+            }
+            GroupOrder { group, candidates }
+        })
+        .collect()
+}
+
+/// Where to find the cluster: the configured seeds and every other member.
+pub fn gossip_seeds(state: &ClusterState, me: &NodeName, configured: &[SocketAddr]) -> BTreeSet<SocketAddr> {
+    let members = state.nodes.values().filter(|node| node.name != *me).map(|node| node.addr);
+    configured.iter().copied().chain(members).collect()
+}
+
+/// What each node's agent says of its VIPs.
+pub fn in_place(view: &ClusterView) -> BTreeMap<NodeName, InPlace> {
+    view.nodes.iter().map(|(name, node)| (name.clone(), node.in_place.clone())).collect()
+}

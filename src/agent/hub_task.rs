@@ -1,0 +1,162 @@
+//! Carries what each task says to those that need it.
+//!
+//! Every output is a pure function of all inputs (see `derive`), made anew when any of them changes and sent only when it differs.
+
+use super::derive;
+use crate::{
+    config::AgentConfig,
+    gossip::{ClusterView, Facts, Word},
+    guard::{GuardGone, GuardHandle, protocol::GroupOrder},
+    health::{self, HealthInputs},
+    model::{NodeName, Ownership},
+    raft::RaftView,
+    reconcile::{Inputs, Report},
+    rules::{ClusterState, Target},
+    verdict::Observation,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What the tasks say.
+pub struct Sources {
+    /// The replicated state.
+    pub state: watch::Receiver<Arc<ClusterState>>,
+    /// Raft of itself.
+    pub raft: watch::Receiver<RaftView>,
+    /// What gossip brings.
+    pub view: watch::Receiver<Arc<ClusterView>>,
+    /// What this node's probes see.
+    pub own: watch::Receiver<Arc<BTreeMap<Target, Observation>>>,
+    /// What this node's guard holds.
+    pub ownership: watch::Receiver<Ownership>,
+    /// What reconciling came to.
+    pub report: watch::Receiver<Report>,
+}
+
+/// What the tasks are told.
+pub struct Sinks {
+    /// To Raft: who is heard.
+    pub live: watch::Sender<BTreeSet<NodeName>>,
+    /// To gossip: whom to knock at.
+    pub seeds: watch::Sender<BTreeSet<SocketAddr>>,
+    /// To gossip: what to say.
+    pub word: watch::Sender<Arc<Word>>,
+    /// To health: what to observe.
+    pub health: watch::Sender<HealthInputs>,
+    /// To reconcile: what there is to go by.
+    pub reconcile: watch::Sender<Inputs>,
+    /// To the guard.
+    pub guard: GuardHandle,
+}
+
+/// One member's hub.
+pub struct Hub {
+    /// This node's configuration.
+    pub config: Arc<AgentConfig>,
+    /// What it says of itself.
+    pub facts: Facts,
+    /// In.
+    pub sources: Sources,
+    /// Out.
+    pub sinks: Sinks,
+    /// What the guard was last told.
+    pub told: Told,
+}
+
+/// What the guard was last told, so that it is told changes only.
+#[derive(Default)]
+pub struct Told {
+    groups: Option<Vec<GroupOrder>>,
+    ready: Option<bool>,
+}
+
+impl Hub {
+    /// Carries until `shutdown`, or until a task that says something is gone.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            if self.pass_on().is_err() {
+                return;
+            }
+            let Sources { state, raft, view, own, ownership, report } = &mut self.sources;
+            // A watch that was not looked at stays changed, so all arms are cancel-safe.
+            let changed = tokio::select! {
+                () = shutdown.cancelled() => return,
+                changed = state.changed() => changed,
+                changed = raft.changed() => changed,
+                changed = view.changed() => changed,
+                changed = own.changed() => changed,
+                changed = ownership.changed() => changed,
+                changed = report.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn pass_on(&mut self) -> Result<(), GuardGone> {
+        let me = &self.config.node;
+        let state = self.sources.state.borrow_and_update().clone();
+        let raft = self.sources.raft.borrow_and_update().clone();
+        let view = self.sources.view.borrow_and_update().clone();
+        let own = self.sources.own.borrow_and_update().clone();
+        let ownership = self.sources.ownership.borrow_and_update().clone();
+        let report = self.sources.report.borrow_and_update().clone();
+        let live = derive::live(&view);
+        let assignments = health::assignments(me, &state, &live);
+        let peer_alarms = health::peer_alarms(me, &derive::testimonies(&view), &assignments);
+        send(&self.sinks.health, HealthInputs { assignments, peer_alarms });
+        send(&self.sinks.live, live);
+        send(&self.sinks.seeds, derive::gossip_seeds(&state, me, &self.config.seeds));
+        let word = Word {
+            facts: self.facts.clone(),
+            observations: own.as_ref().clone(),
+            in_place: report.in_place.clone(),
+            holding: ownership.clone(),
+            revision: report.applied_revision,
+        };
+        send(&self.sinks.word, Arc::new(word));
+        let loaded = raft.loaded;
+        let groups = derive::guard_orders(&state, self.config.interface.as_deref());
+        let inputs = Inputs {
+            loaded,
+            roles: self.config.roles.clone(),
+            address: self.config.address.ip(),
+            state,
+            in_place: Arc::new(derive::in_place(&view)),
+            own,
+            ownership,
+        };
+        send(&self.sinks.reconcile, inputs);
+        // Revision 0: this worker has not been through the kernel yet, and its predecessor's word stands.
+        self.tell_guard(loaded, groups, (report.applied_revision > 0).then_some(report.ready))
+    }
+
+    /// Says nothing before the state is whole: an empty rule set would give VIPs away.
+    fn tell_guard(&mut self, loaded: bool, groups: Vec<GroupOrder>, ready: Option<bool>) -> Result<(), GuardGone> {
+        if loaded && self.told.groups.as_ref() != Some(&groups) {
+            self.sinks.guard.groups(groups.clone())?;
+            self.told.groups = Some(groups);
+        }
+        if let Some(ready) = ready.filter(|ready| loaded && self.told.ready != Some(*ready)) {
+            self.sinks.guard.ready(ready)?;
+            self.told.ready = Some(ready);
+        }
+        Ok(())
+    }
+}
+
+fn send<T: PartialEq>(to: &watch::Sender<T>, value: T) {
+    to.send_if_modified(|current| {
+        let differs = *current != value;
+        if differs {
+            *current = value;
+        }
+        differs
+    });
+}

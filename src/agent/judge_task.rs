@@ -1,0 +1,55 @@
+//! The leader's duty to commit what a majority of observers sees.
+
+use super::derive;
+use crate::{
+    gossip::ClusterView,
+    raft::{RaftNode, RaftView},
+    rules::{ClusterState, Edge, RuleChange},
+    verdict,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How long one proposal may take. What did not get through is found again in the next look.
+const PROPOSAL: Duration = Duration::from_secs(1);
+/// Pause after a proposal that failed.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Proposes verdict edges for as long as this node leads with a quorum behind it.
+pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, shutdown: CancellationToken) {
+    let mut state = raft.state();
+    let mut standing = raft.view();
+    loop {
+        let due = edges(&raft, &standing.borrow_and_update(), &state.borrow_and_update(), &view.borrow_and_update());
+        if due.is_empty() {
+            // Watches keep what they have not delivered, so all arms are cancel-safe.
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                changed = view.changed() => if changed.is_err() { return },
+                changed = state.changed() => if changed.is_err() { return },
+                changed = standing.changed() => if changed.is_err() { return },
+            }
+            continue;
+        }
+        for edge in &due {
+            tracing::info!(service = %edge.target.service, server = %edge.target.server, to = ?edge.to, why = edge.why, "verdict proposed");
+        }
+        let proposed = tokio::select! {
+            () = shutdown.cancelled() => return,
+            proposed = raft.propose(RuleChange::Verdicts(due), PROPOSAL) => proposed,
+        };
+        if let Err(error) = proposed {
+            tracing::warn!(%error, "verdict not committed, looking again");
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+}
+
+fn edges(raft: &RaftNode, standing: &RaftView, state: &ClusterState, view: &ClusterView) -> Vec<Edge> {
+    let leads = standing.loaded && raft.is_leader_with_quorum();
+    if leads { verdict::edges(state, &derive::testimonies(view)) } else { Vec::new() }
+}

@@ -1,0 +1,233 @@
+//! Everything the worker knows, as `GET /v1/status` says it. Pure.
+
+use super::derive;
+use crate::{
+    api::status::{
+        ClusterStatus, Judgement, LocalView, MissingVip, NodeStatus, Pool, Seen, ServerStatus, ServiceStatus, Status, VipMode,
+        VipStatus, VoteStatus,
+    },
+    gossip::ClusterView,
+    model::{Holding, NodeId, NodeName, RealServer, Role, Service, VipGroup},
+    raft::RaftView,
+    reconcile::{Decision, Report},
+    rules::{ClusterState, Target, Verdict},
+    verdict::{self, Ballot, Observation, Testimonies},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What a status is made of.
+pub struct Sources<'a> {
+    /// The node that says it.
+    pub me: &'a NodeName,
+    /// The replicated state.
+    pub state: &'a ClusterState,
+    /// What gossip brings.
+    pub view: &'a ClusterView,
+    /// What Raft says of itself.
+    pub raft: &'a RaftView,
+    /// What reconciling last came to.
+    pub report: &'a Report,
+    /// What this node's probes see.
+    pub own: &'a BTreeMap<Target, Observation>,
+    /// Time now, for ages.
+    pub unix_now: Duration,
+}
+
+/// The status of a member.
+pub fn status(sources: &Sources<'_>) -> Status {
+    let state = sources.state;
+    let heard = derive::testimonies(sources.view);
+    let mut status = Status {
+        cluster: Some(cluster(sources)),
+        nodes: state.nodes.values().map(|node| node_status(sources, &node.name, node.id)).collect(),
+        vips: state.rules.vips.values().map(|group| vip_status(sources, group)).collect(),
+        services: state.rules.services.values().map(|service| service_status(sources, &heard, service)).collect(),
+        foreign: sources.report.foreign.iter().map(ToString::to_string).collect(),
+        ..Status::outside(sources.me.clone())
+    };
+    status.problems = problems(sources, &status);
+    status
+}
+
+fn name_of(state: &ClusterState, id: NodeId) -> Option<NodeName> {
+    state.node_by_id(id).map(|node| node.name.clone())
+}
+
+fn cluster(sources: &Sources<'_>) -> ClusterStatus {
+    let Sources { state, raft, .. } = sources;
+    let mut voters: Vec<NodeName> = raft.voters.iter().filter_map(|id| name_of(state, *id)).collect();
+    voters.sort();
+    ClusterStatus {
+        id: state.cluster_id.clone(),
+        revision: state.revision,
+        leader: raft.leader.and_then(|id| name_of(state, id)),
+        term: raft.term,
+        voters,
+        quorum: raft.quorum,
+    }
+}
+
+fn node_status(sources: &Sources<'_>, name: &NodeName, id: NodeId) -> NodeStatus {
+    let record = &sources.state.nodes[name];
+    let heard = sources.view.nodes.get(name);
+    let facts = heard.and_then(|node| node.facts.as_ref());
+    NodeStatus {
+        name: name.clone(),
+        address: record.addr,
+        roles: record.roles.clone(),
+        version: facts.map(|facts| facts.version.clone()),
+        reachable: heard.is_some_and(|node| node.live),
+        voter: sources.raft.voters.contains(&id),
+        kernel: facts.map(|facts| facts.kernel.clone()).unwrap_or_default(),
+        revision: heard.map_or(0, |node| node.revision),
+    }
+}
+
+fn vip_status(sources: &Sources<'_>, group: &VipGroup) -> VipStatus {
+    let live = sources.view.nodes.iter().filter(|(name, node)| node.live && sources.state.nodes.contains_key(*name));
+    let mut claims: Vec<(u64, u64, &NodeName)> = live
+        .filter_map(|(name, node)| match node.holding.get(&group.name) {
+            Some(Holding::Held { epoch, since_unix_ms }) => Some((*epoch, *since_unix_ms, name)),
+            Some(Holding::NotHeld) | None => None,
+        })
+        .collect();
+    // The latest claim counts: word of a change reaches the new holder's side first.
+    claims.sort_by(|a, b| b.cmp(a));
+    let newest = claims.first();
+    let (in_place, missing) = placement(sources, group);
+    VipStatus {
+        name: group.name.clone(),
+        addresses: group.addresses.iter().copied().collect(),
+        interface: group.interface.clone(),
+        mode: VipMode::Lease,
+        holder: newest.map(|(_, _, name)| (*name).clone()),
+        holders: claims.iter().map(|(_, _, name)| (*name).clone()).collect(),
+        epoch: newest.map(|(epoch, ..)| *epoch),
+        held_ms: newest.map(|(_, since, _)| unix_ms(sources.unix_now).saturating_sub(*since)),
+        in_place,
+        missing,
+    }
+}
+
+/// The real servers of the group's services that have the VIP in place, and those that should have.
+fn placement(sources: &Sources<'_>, group: &VipGroup) -> (Vec<NodeName>, Vec<MissingVip>) {
+    let Sources { state, view, .. } = sources;
+    let services = state.rules.services.values().filter(|service| service.vip == group.name);
+    let servers = services.flat_map(|service| service.servers.values()).filter(|server| !server.agentless);
+    let expected: std::collections::BTreeSet<&NodeName> =
+        servers.filter_map(|server| state.node_at(server.address)).map(|node| &node.name).collect();
+    let (mut in_place, mut missing) = (Vec::new(), Vec::new());
+    for node in expected {
+        match view.nodes.get(node).and_then(|heard| heard.in_place.get(&group.name)) {
+            Some(Ok(())) => in_place.push(node.clone()),
+            Some(Err(why)) => missing.push(MissingVip { node: node.clone(), why: why.clone() }),
+            None => {
+                missing.push(MissingVip { node: node.clone(), why: "its agent has not said anything about it yet".to_owned() })
+            }
+        }
+    }
+    (in_place, missing)
+}
+
+fn service_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Service) -> ServiceStatus {
+    ServiceStatus {
+        name: service.name.clone(),
+        vip: service.vip.clone(),
+        protocol: service.protocol,
+        port: service.port,
+        scheduler: service.scheduler,
+        forward: service.forward,
+        check: service.check.as_ref().map(ToString::to_string),
+        servers: service.servers.values().map(|server| server_status(sources, heard, service, server)).collect(),
+    }
+}
+
+fn server_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Service, server: &RealServer) -> ServerStatus {
+    let target = Target { service: service.name.clone(), server: server.name.clone() };
+    let committed = sources.state.verdicts.get(&target);
+    let verdict = match (&service.check, committed) {
+        (None, _) => Judgement::Unchecked,
+        (Some(_), None) => Judgement::Undecided,
+        (Some(_), Some((Verdict::Up, _))) => Judgement::Up,
+        (Some(_), Some((Verdict::Down, _))) => Judgement::Down,
+    };
+    let decision = sources.report.decisions.iter().find(|decision| decision.target == target);
+    let place =
+        sources.state.node_at(server.address).and_then(|node| sources.view.nodes.get(&node.name)?.in_place.get(&service.vip));
+    let in_place = matches!(place, Some(Ok(())));
+    let ready = in_place || server.agentless;
+    let is_in = match decision {
+        Some(Decision { presence, .. }) => presence.weight().is_some(),
+        None => ready && matches!(verdict, Judgement::Up | Judgement::Unchecked),
+    };
+    ServerStatus {
+        name: server.name.clone(),
+        address: (server.address, server.port).into(),
+        weight: server.weight.0,
+        state: if is_in { Pool::In } else { Pool::Out },
+        verdict,
+        why: decision
+            .map(|decision| decision.reason.clone())
+            .or_else(|| committed.map(|(_, why)| why.clone()))
+            .unwrap_or_default(),
+        in_place,
+        agentless: server.agentless,
+        local: sources.own.get(&target).map(|word| LocalView { state: seen(word.seen), reason: word.reason.clone() }),
+        votes: verdict::ballots(sources.state, heard, &target).iter().map(|ballot| vote(ballot, sources.unix_now)).collect(),
+    }
+}
+
+fn seen(seen: verdict::Seen) -> Seen {
+    match seen {
+        verdict::Seen::Up => Seen::Up,
+        verdict::Seen::Suspect => Seen::Suspect,
+        verdict::Seen::Down => Seen::Down,
+    }
+}
+
+fn vote(ballot: &Ballot, unix_now: Duration) -> VoteStatus {
+    let word = ballot.observation.as_ref();
+    VoteStatus {
+        observer: ballot.observer.clone(),
+        state: word.map_or(Seen::Unknown, |word| seen(word.seen)),
+        reason: word.map_or_else(|| "no probe finished yet".to_owned(), |word| word.reason.clone()),
+        age_ms: word.map(|word| unix_ms(unix_now).saturating_sub(word.since_unix_ms)),
+        fresh: ballot.fresh,
+    }
+}
+
+fn unix_ms(unix: Duration) -> u64 {
+    u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !sources.raft.quorum {
+        problems
+            .push("no quorum: rules and verdicts are frozen, forwarding goes on; bring back a majority of the voters".to_owned());
+    }
+    let silent = status.nodes.iter().filter(|node| !node.reachable);
+    problems.extend(silent.map(|node| format!("node {} is not heard", node.name)));
+    for vip in &status.vips {
+        match vip.holders.as_slice() {
+            [] => problems.push(format!("no node holds VIP group {}", vip.name)),
+            [_] => {}
+            [_, ..] => problems.push(format!("VIP group {} is claimed by more than one node: {:?}", vip.name, vip.holders)),
+        }
+        problems.extend(
+            vip.missing
+                .iter()
+                .map(|missing| format!("VIP group {} is not in place on {}: {}", vip.name, missing.node, missing.why)),
+        );
+    }
+    for service in &status.services {
+        if service.servers.iter().all(|server| server.state == Pool::Out) {
+            problems.push(format!("service {} has no server in its pool", service.name));
+        }
+    }
+    problems.extend(sources.report.error.clone());
+    if !sources.state.nodes.values().any(|node| node.roles.has(Role::Director)) {
+        problems.push("no node has the role director".to_owned());
+    }
+    problems
+}

@@ -1,0 +1,78 @@
+//! What the agent must offer for the admin protocol to be served.
+
+use super::{message::Membership, status::Status};
+use crate::rules::{Refusal, RuleSet};
+use async_trait::async_trait;
+use std::net::SocketAddr;
+
+/// What came of an `apply` that the cluster took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// The rules' revision now.
+    pub revision: u64,
+    /// The rules were not the same before.
+    pub changed: bool,
+}
+
+/// Why the agent did not do what was asked.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AdminError {
+    /// This agent is in no cluster yet.
+    #[error("not in a cluster: run `lvs-agent init` or `lvs-agent join SEED`")]
+    NotInCluster,
+    /// This agent is in a cluster already.
+    #[error("this node is in cluster {0} already: run `lvs-agent leave` first if it shall join another")]
+    InCluster(String),
+    /// What was asked makes no sense for this node, whatever the cluster is like.
+    #[error("{0}")]
+    Invalid(String),
+    /// The cluster decided against it.
+    #[error("{0}")]
+    Refused(String),
+    /// No seed took this node in.
+    #[error("no seed answered")]
+    NoSeed(
+        /// What became of each.
+        Vec<String>,
+    ),
+    /// No leader with a quorum behind it could be found.
+    #[error("no quorum: {0}")]
+    NoQuorum(String),
+    /// It is not known whether it happened.
+    #[error("{0}")]
+    Timeout(String),
+    /// The agent's own fault.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<Refusal> for AdminError {
+    fn from(refusal: Refusal) -> Self {
+        AdminError::Refused(refusal.to_string())
+    }
+}
+
+/// The agent, as the admin protocol sees it.
+///
+/// Reads (`status`, `rules`) are dropped when their client goes away or the deadline passes. Changes are not: the server runs them one at a time, each in a task of
+/// its own, to their end, whatever becomes of the client. Each must end by itself, at the latest after twice its deadline, when the server aborts it.
+#[async_trait]
+pub trait Admin: Send + Sync + 'static {
+    /// All that this agent knows, at once and without asking other nodes. An agent in no cluster answers with [`Status::outside`].
+    async fn status(&self) -> Status;
+
+    /// The rules as this node has applied them, and their revision.
+    async fn rules(&self) -> Result<(u64, RuleSet), AdminError>;
+
+    /// Replaces the cluster's rules; refused when `base` is given and is not the revision that they have by then.
+    async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError>;
+
+    /// Makes a cluster with this node as its first member.
+    async fn init(&self) -> Result<Membership, AdminError>;
+
+    /// Makes this node a member of the cluster that one of `seeds` is in; without seeds, of `agent.toml`'s seeds.
+    async fn join(&self, seeds: Vec<SocketAddr>) -> Result<Membership, AdminError>;
+
+    /// Takes this node out of its cluster and puts back what the agent changed on it.
+    async fn leave(&self) -> Result<(), AdminError>;
+}

@@ -1,0 +1,254 @@
+//! What `GET /v1/status` says: stable names, for people's scripts too. Fields are added, never renamed.
+
+use crate::model::{ForwardMethod, NodeName, Protocol, Roles, Scheduler, ServerName, ServiceName, VipName};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// All that one agent knows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The cluster; `None` while this node is in none.
+    pub cluster: Option<ClusterStatus>,
+    /// The node that says so.
+    #[serde(rename = "self")]
+    pub this: NodeName,
+    /// Its agent's version.
+    pub version: String,
+    /// Members, by name.
+    pub nodes: Vec<NodeStatus>,
+    /// VIP groups, by name.
+    pub vips: Vec<VipStatus>,
+    /// Services, by name.
+    pub services: Vec<ServiceStatus>,
+    /// IPVS services in this node's kernel that are not the cluster's, one line each.
+    pub foreign: Vec<String>,
+    /// What a person should look at, one line each.
+    pub problems: Vec<String>,
+}
+
+impl Status {
+    /// The status of an agent that is in no cluster.
+    pub fn outside(this: NodeName) -> Self {
+        Self {
+            cluster: None,
+            this,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            nodes: Vec::new(),
+            vips: Vec::new(),
+            services: Vec::new(),
+            foreign: Vec::new(),
+            problems: vec![super::AdminError::NotInCluster.to_string()],
+        }
+    }
+}
+
+/// The cluster as a whole.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// Its identity.
+    pub id: String,
+    /// Of the rules, as this node has applied them.
+    pub revision: u64,
+    /// Raft's leader, as far as this node knows.
+    pub leader: Option<NodeName>,
+    /// Raft's term.
+    pub term: u64,
+    /// Who votes.
+    pub voters: Vec<NodeName>,
+    /// A leader is known that has a majority behind it: changes are possible.
+    pub quorum: bool,
+}
+
+/// One member.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: NodeName,
+    /// Gossip and Raft.
+    pub address: SocketAddr,
+    /// What it does.
+    pub roles: Roles,
+    /// Its agent's version; `None` before it was ever heard.
+    pub version: Option<String>,
+    /// Its heartbeat is heard here.
+    pub reachable: bool,
+    /// It is one of Raft's voters.
+    pub voter: bool,
+    /// What its kernel can do for LVS.
+    pub kernel: Vec<String>,
+    /// The rules' revision that its kernel has.
+    pub revision: u64,
+}
+
+/// How a group's holder is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VipMode {
+    /// By a lease that a majority of the voters grants.
+    Lease,
+}
+
+/// One VIP group.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VipStatus {
+    /// Its name.
+    pub name: VipName,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The directors' interface.
+    pub interface: String,
+    /// How its holder is found.
+    pub mode: VipMode,
+    /// Who holds it.
+    pub holder: Option<NodeName>,
+    /// Who says that it holds it: one normally, two for a moment while word of a change travels.
+    pub holders: Vec<NodeName>,
+    /// How often it has changed hands.
+    pub epoch: Option<u64>,
+    /// For how long the holder has held it.
+    pub held_ms: Option<u64>,
+    /// Real servers that have it on `lo`, with ARP silenced.
+    pub in_place: Vec<NodeName>,
+    /// Real servers that should have, and do not.
+    pub missing: Vec<MissingVip>,
+}
+
+/// A real server without a VIP that it should have.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MissingVip {
+    /// Which.
+    pub node: NodeName,
+    /// What is in the way.
+    pub why: String,
+}
+
+/// One service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: ServiceName,
+    /// The VIP group it is served on.
+    pub vip: VipName,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Port on the VIP.
+    pub port: u16,
+    /// How connections are spread.
+    pub scheduler: Scheduler,
+    /// How packets reach the servers.
+    pub forward: ForwardMethod,
+    /// The check in one line; `None`: every server is taken as healthy.
+    pub check: Option<String>,
+    /// Its servers, by name.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// Whether a server gets new connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pool {
+    /// It does, by its weight.
+    In,
+    /// It does not.
+    Out,
+}
+
+/// What the cluster says of a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judgement {
+    /// Committed: up.
+    Up,
+    /// Committed: down.
+    Down,
+    /// Never judged so far.
+    Undecided,
+    /// The service has no check.
+    Unchecked,
+}
+
+/// What one observer says of a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// It answers.
+    Up,
+    /// It answered, but its last probe failed.
+    Suspect,
+    /// It does not answer.
+    Down,
+    /// The observer has not finished a first round of probes.
+    Unknown,
+}
+
+/// One server of a service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its name within the service.
+    pub name: ServerName,
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// As configured.
+    pub weight: u16,
+    /// Whether it gets new connections.
+    pub state: Pool,
+    /// What the cluster says.
+    pub verdict: Judgement,
+    /// Why `state` and `verdict` are what they are, in one line.
+    pub why: String,
+    /// Its agent says that it has the VIP on `lo`.
+    pub in_place: bool,
+    /// No agent is expected on it.
+    pub agentless: bool,
+    /// What the node that says this status sees itself, where it forwards to the server.
+    pub local: Option<LocalView>,
+    /// What each observer says.
+    pub votes: Vec<VoteStatus>,
+}
+
+/// A director's own sight of a server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LocalView {
+    /// What it sees.
+    pub state: Seen,
+    /// Its last probe's result.
+    pub reason: String,
+}
+
+/// One observer's word.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VoteStatus {
+    /// Who.
+    pub observer: NodeName,
+    /// Its word.
+    pub state: Seen,
+    /// Its last probe's result.
+    pub reason: String,
+    /// For how long it has said so; `None` before its first word.
+    pub age_ms: Option<u64>,
+    /// It is alive, so its word counts.
+    pub fresh: bool,
+}
+
+#[cfg(test)]
+pub(crate) mod sample;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_field_names_are_the_documented_ones() {
+        let json = serde_json::to_value(super::sample::status()).unwrap();
+        let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(keys(&json), "cluster foreign nodes problems self services version vips");
+        assert_eq!(keys(&json["cluster"]), "id leader quorum revision term voters");
+        assert_eq!(keys(&json["nodes"][0]), "address kernel name reachable revision roles version voter");
+        assert_eq!(keys(&json["vips"][0]), "addresses epoch held_ms holder holders in_place interface missing mode name");
+        assert_eq!(keys(&json["services"][0]), "check forward name port protocol scheduler servers vip");
+        let server = &json["services"][0]["servers"][1];
+        assert_eq!(keys(server), "address agentless in_place local name state verdict votes weight why");
+        assert_eq!(keys(&server["votes"][0]), "age_ms fresh observer reason state");
+        assert_eq!(server["state"], "out");
+        assert_eq!(json["services"][0]["servers"][0]["address"], "10.0.0.21:80");
+        assert_eq!(json["nodes"][2]["roles"][0], "real-server");
+    }
+}

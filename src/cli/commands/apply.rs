@@ -1,0 +1,25 @@
+//! `lvs-agent apply`
+
+use super::{cluster_file, print_json};
+use crate::{
+    api::{ApplyRequest, Client},
+    cli::{
+        Exit, Failure,
+        args::ApplyArgs,
+        render::{self, Palette},
+        terminal,
+    },
+};
+use std::io::stdout;
+
+pub(super) async fn run(client: &Client, args: &ApplyArgs) -> Result<Exit, Failure> {
+    let (file_name, text) = cluster_file(&args.file)?;
+    let answer = client.apply(&ApplyRequest { file_name, text, base_revision: args.if_revision }).await?;
+    if args.json {
+        print_json(&answer)?;
+    } else {
+        let palette = Palette { colours: terminal::colours(&stdout()) };
+        terminal::print(&render::applied(&answer, palette))?;
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,119 @@
+//! `lvs-agent join`: asks to be taken in, then waits until this node has the cluster's rules.
+
+use crate::{
+    api::{Client, ClientError, JoinRequest, Membership, Status},
+    cli::{
+        Exit, Failure,
+        args::JoinArgs,
+        terminal::{self, Progress},
+    },
+};
+use std::time::Duration;
+use tokio::time::{Instant, interval, sleep};
+
+/// How often the agent is asked how far it is.
+const POLL: Duration = Duration::from_millis(250);
+
+pub(super) async fn run(client: &Client, args: &JoinArgs) -> Result<Exit, Failure> {
+    let mut progress = Progress::begin();
+    let seeds: Vec<String> = args.seeds.iter().map(ToString::to_string).collect();
+    let whom = if seeds.is_empty() { "the seeds of agent.toml".to_owned() } else { seeds.join(", ") };
+    progress.step(&format!("asking {whom}"));
+    let joined = ask(client, args, &mut progress).await?;
+    progress.step(&format!("taken into cluster {} as {}", joined.cluster_id, joined.node));
+    let revision = wait_for_rules(client, Duration::from_secs(args.timeout.into()), &mut progress).await?;
+    terminal::print(&format!(
+        "{} is a member of cluster {} and has its rules, revision {revision}\n",
+        joined.node, joined.cluster_id
+    ))?;
+    Ok(Exit::Ok)
+}
+
+async fn ask(client: &Client, args: &JoinArgs, progress: &mut Progress) -> Result<Membership, ClientError> {
+    let request = JoinRequest { seeds: args.seeds.clone() };
+    let answer = client.join(&request);
+    tokio::pin!(answer);
+    let mut reminder = interval(Duration::from_secs(5));
+    reminder.tick().await;
+    loop {
+        // Cancel-safe: the answer is pinned outside, and a tick carries nothing.
+        tokio::select! {
+            answer = &mut answer => return answer,
+            _ = reminder.tick() => progress.again("still asking"),
+        }
+    }
+}
+
+async fn wait_for_rules(client: &Client, patience: Duration, progress: &mut Progress) -> Result<u64, Failure> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let stage = Stage::of(&client.status().await?);
+        match &stage {
+            Stage::Done { revision } => return Ok(*revision),
+            waiting => progress.step(&waiting.to_string()),
+        }
+        if Instant::now() >= deadline {
+            let line = format!(
+                "the node is taken in, but after {} s: {stage}; it goes on by itself, see `lvs-agent status`",
+                patience.as_secs()
+            );
+            return Err(Failure::new(Exit::NoQuorum, line));
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// How far a joining node is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Its own log does not have the cluster yet.
+    WaitingForLog,
+    /// It has the cluster, but does not know itself as a member.
+    WaitingForOwnEntry,
+    /// It knows the rules but has not put them in place.
+    WaitingForRules { have: u64, want: u64 },
+    /// It has all.
+    Done { revision: u64 },
+}
+
+impl Stage {
+    fn of(status: &Status) -> Self {
+        let Some(cluster) = &status.cluster else { return Stage::WaitingForLog };
+        match status.nodes.iter().find(|node| node.name == status.this) {
+            None => Stage::WaitingForOwnEntry,
+            Some(node) if node.revision < cluster.revision => {
+                Stage::WaitingForRules { have: node.revision, want: cluster.revision }
+            }
+            Some(_) => Stage::Done { revision: cluster.revision },
+        }
+    }
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Stage::WaitingForLog => f.write_str("waiting for the cluster's log"),
+            Stage::WaitingForOwnEntry => f.write_str("waiting for the cluster's list of members"),
+            Stage::WaitingForRules { have, want } => write!(f, "putting the rules in place (revision {have} of {want})"),
+            Stage::Done { revision } => write!(f, "done at revision {revision}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::status::sample;
+
+    #[test]
+    fn a_join_is_done_when_the_node_knows_itself_and_has_the_rules() {
+        let mut status = sample::status();
+        assert_eq!(Stage::of(&status), Stage::Done { revision: 7 });
+        status.nodes[0].revision = 5;
+        assert_eq!(Stage::of(&status), Stage::WaitingForRules { have: 5, want: 7 });
+        status.nodes.remove(0);
+        assert_eq!(Stage::of(&status), Stage::WaitingForOwnEntry);
+        status.cluster = None;
+        assert_eq!(Stage::of(&status), Stage::WaitingForLog);
+    }
+}

@@ -1,0 +1,89 @@
+//! The commands that talk to the agent on this node.
+
+mod apply;
+mod export;
+mod init;
+mod join;
+mod leave;
+mod plan;
+mod status;
+mod version;
+
+use super::{Args, Command, Exit, Failure, exit::with_sources, fail, terminal};
+use crate::{
+    api::Client,
+    config::{LoadError, agent::DEFAULT_SOCKET, cluster::MAX_FILE_BYTES, io::read_text, load_agent},
+};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Runs a command to its end and says how it went.
+pub fn run(args: &Args) -> ExitCode {
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))
+        .and_then(|runtime| runtime.block_on(dispatch(args)));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => fail(&failure),
+    }
+}
+
+async fn dispatch(args: &Args) -> Result<Exit, Failure> {
+    match &args.command {
+        Command::Run(_) | Command::Worker(_) => Err(Failure::new(Exit::Failed, "this is not a command for a running agent")),
+        Command::Plan(plan) if plan.offline => plan::offline(plan),
+        Command::Init => init::run(&client(args)?).await,
+        Command::Join(join) => join::run(&client(args)?, join).await,
+        Command::Leave => leave::run(&client(args)?).await,
+        Command::Status(status) => status::run(&client(args)?, status).await,
+        Command::Plan(plan) => plan::run(&client(args)?, plan).await,
+        Command::Apply(apply) => apply::run(&client(args)?, apply).await,
+        Command::Export(export) => export::run(&client(args)?, export).await,
+        Command::Version(version) => version::run(&client(args)?, version).await,
+    }
+}
+
+fn client(args: &Args) -> Result<Client, Failure> {
+    Ok(Client::new(socket(args)?))
+}
+
+/// The agent's socket: as given, else as configured, else the default where there is no configuration to be seen.
+fn socket(args: &Args) -> Result<PathBuf, Failure> {
+    if let Some(socket) = &args.socket {
+        return Ok(socket.clone());
+    }
+    match load_agent(&args.config_path()) {
+        Ok(config) => Ok(config.socket),
+        Err(LoadError::Read { .. }) if args.config.is_none() => Ok(DEFAULT_SOCKET.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A cluster file's name in messages, and its text. `-` is stdin.
+fn cluster_file(path: &Path) -> Result<(String, String), Failure> {
+    let limit = MAX_FILE_BYTES as u64;
+    let (name, read) = if path == Path::new("-") {
+        ("<stdin>".to_owned(), read_text(io::stdin().lock(), limit))
+    } else {
+        (path.display().to_string(), File::open(path).and_then(|file| read_text(file, limit)))
+    };
+    match read {
+        Ok(text) => Ok((name, text)),
+        Err(error) => Err(Failure::new(Exit::Invalid, format!("cannot read {name}: {}", with_sources(&error)))),
+    }
+}
+
+/// A result as one JSON object on one line.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    terminal::print(&format!("{text}\n"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! `lvs-agent plan`
+
+use super::{cluster_file, print_json};
+use crate::{
+    api::{Client, PlanRequest},
+    cli::{
+        Exit, Failure,
+        args::PlanArgs,
+        render::{self, Palette},
+        terminal,
+    },
+    config::cluster,
+};
+use std::io::stdout;
+
+pub(super) async fn run(client: &Client, args: &PlanArgs) -> Result<Exit, Failure> {
+    let (file_name, text) = cluster_file(&args.file)?;
+    let plan = client.plan(&PlanRequest { file_name, text }).await?;
+    if args.json {
+        print_json(&plan)?;
+    } else {
+        let palette = Palette { colours: terminal::colours(&stdout()) };
+        terminal::print(&render::plan(&plan, palette))?;
+    }
+    Ok(if args.exit_code && !plan.changes.is_empty() { Exit::Changes } else { Exit::Ok })
+}
+
+/// Checks the file without an agent.
+pub(super) fn offline(args: &PlanArgs) -> Result<Exit, Failure> {
+    let (file_name, text) = cluster_file(&args.file)?;
+    let rules = cluster::parse(&file_name, &text)?;
+    let parts = [
+        counted(rules.vips.len(), "VIP group"),
+        counted(rules.services.len(), "service"),
+        counted(rules.targets().count(), "server"),
+    ];
+    terminal::print(&format!("{file_name} is valid: {}\n", parts.join(", ")))?;
+    Ok(Exit::Ok)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

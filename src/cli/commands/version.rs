@@ -1,0 +1,23 @@
+//! `lvs-agent version`
+
+use super::print_json;
+use crate::{
+    api::{Client, Version},
+    cli::{Exit, Failure, args::VersionArgs, terminal},
+};
+
+/// Never fails for want of an agent: which program this is can be said without one.
+pub(super) async fn run(client: &Client, args: &VersionArgs) -> Result<Exit, Failure> {
+    let this = Version::this().version;
+    let agent = client.version().await;
+    if args.json {
+        print_json(&serde_json::json!({ "version": this, "agent": agent.ok().map(|agent| agent.version) }))?;
+    } else {
+        let running = match agent {
+            Ok(agent) => format!("{} is running", agent.version),
+            Err(error) => error.to_string(),
+        };
+        terminal::print(&format!("lvs-agent {this}\nagent: {running}\n"))?;
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,132 @@
+//! How commands end: stable exit codes, and what is said on stderr.
+
+use crate::{
+    api::ClientError,
+    config::{LoadError, Problems},
+};
+use std::{error::Error, process::ExitCode};
+
+/// The exit codes, as `--help` lists them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Done.
+    Ok = 0,
+    /// Anything that has no code of its own.
+    Failed = 1,
+    /// Wrong usage, or a file or value that is not valid.
+    Invalid = 2,
+    /// The agent on this node does not answer its socket.
+    NotReachable = 3,
+    /// No quorum, no seed, or no result in time.
+    NoQuorum = 4,
+    /// The cluster, or this node's standing in it, forbids it.
+    Refused = 5,
+    /// `plan --exit-code`: there are changes.
+    Changes = 10,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// A command that did not do what it was asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// How to exit.
+    pub exit: Exit,
+    /// What to say, first line first.
+    pub lines: Vec<String>,
+}
+
+impl Failure {
+    /// A failure that one line explains.
+    pub fn new(exit: Exit, line: impl Into<String>) -> Self {
+        Self { exit, lines: vec![line.into()] }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::NotReachable { .. } | ClientError::NotAllowed(_) => Exit::NotReachable,
+            ClientError::NoAnswer(_) => Exit::NoQuorum,
+            ClientError::Protocol(_) => Exit::Failed,
+            ClientError::Refused { code, .. } => match code {
+                400 | 413 | 422 => Exit::Invalid,
+                409 => Exit::Refused,
+                502..=504 => Exit::NoQuorum,
+                _ => Exit::Failed,
+            },
+        };
+        let mut lines = vec![with_sources(&error)];
+        if let ClientError::Refused { body, .. } = error {
+            lines.extend(body.details);
+        }
+        Self { exit, lines }
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        let count = problems.list.len();
+        let mut lines = vec![format!("{} has {count} problem{}", problems.file, if count == 1 { "" } else { "s" })];
+        lines.extend(problems.lines());
+        Self { exit: Exit::Invalid, lines }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Invalid(problems) => problems.into(),
+            LoadError::Read { .. } => Self::new(Exit::Invalid, with_sources(&error)),
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+pub fn with_sources(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line = format!("{line}: {cause}");
+        source = cause.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ErrorBody;
+    use std::{io, time::Duration};
+
+    #[test]
+    fn exit_codes_are_the_documented_ones() {
+        let refused =
+            |code| ClientError::Refused { code, body: ErrorBody { error: "no".to_owned(), details: vec!["why".to_owned()] } };
+        let not_found = io::Error::from(io::ErrorKind::NotFound);
+        let ends = [
+            (ClientError::NotReachable { socket: "/s".into(), source: not_found }, 3),
+            (ClientError::NotAllowed("/s".into()), 3),
+            (ClientError::NoAnswer(Duration::from_secs(1)), 4),
+            (ClientError::Protocol(String::new()), 1),
+            (refused(400), 2),
+            (refused(409), 5),
+            (refused(413), 2),
+            (refused(422), 2),
+            (refused(500), 1),
+            (refused(502), 4),
+            (refused(503), 4),
+            (refused(504), 4),
+        ];
+        for (error, code) in ends {
+            let said = error.to_string();
+            assert_eq!(Failure::from(error).exit as u8, code, "{said}");
+        }
+        assert_eq!(Failure::from(refused(422)).lines, ["no", "why"]);
+        assert_eq!([Exit::Ok as u8, Exit::Changes as u8], [0, 10]);
+    }
+}

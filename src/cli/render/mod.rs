@@ -1,0 +1,13 @@
+//! What commands show, as text: pure functions, at most [`WIDTH`] columns.
+
+mod grid;
+mod plan;
+mod status;
+mod text;
+
+pub(super) use plan::{applied, plan};
+pub(super) use status::status;
+pub(super) use text::Palette;
+
+/// Columns of a terminal that every table fits in.
+const WIDTH: usize = 100;

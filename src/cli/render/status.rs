@@ -1,0 +1,234 @@
+//! Shows a status to a person.
+
+use super::{
+    WIDTH,
+    grid::{Cell, Grid, Row, note_lines},
+    text::{Palette, Tone, age, clean, columns, wrap},
+};
+use crate::{
+    api::status::{ClusterStatus, Judgement, NodeStatus, Pool, Seen, ServerStatus, ServiceStatus, Status, VipStatus, VoteStatus},
+    model::NodeName,
+};
+
+const INDENT: usize = 2;
+/// Votes up to this length stand in the server's line, longer ones below it.
+const VOTES_COLUMN: usize = 46;
+/// How many dissenting votes are spelt out per server; the JSON form has them all.
+const SPELT_OUT: usize = 5;
+
+/// The status as text.
+pub(in crate::cli) fn status(status: &Status, palette: Palette) -> String {
+    let mut lines = headline(status, palette);
+    section(&mut lines, "NODES", nodes(status, palette), palette);
+    section(&mut lines, "VIPS", vips(&status.vips, palette), palette);
+    for service in &status.services {
+        lines.push(String::new());
+        lines.extend(service_lines(service, status, palette));
+    }
+    section(&mut lines, "NOT OURS (in this node's kernel, left alone)", texts(&status.foreign, Tone::Plain, palette), palette);
+    section(&mut lines, "PROBLEMS", texts(&status.problems, Tone::Bad, palette), palette);
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn section(lines: &mut Vec<String>, title: &str, body: Vec<String>, palette: Palette) {
+    if !body.is_empty() {
+        lines.push(String::new());
+        lines.push(palette.paint(Tone::Strong, title));
+        lines.extend(body);
+    }
+}
+
+fn texts(texts: &[String], tone: Tone, palette: Palette) -> Vec<String> {
+    texts.iter().flat_map(|text| note_lines(&Cell::new(tone, clean(text)), INDENT, WIDTH, palette)).collect()
+}
+
+fn headline(status: &Status, palette: Palette) -> Vec<String> {
+    let seen_from = format!("as {} knows it, lvs-agent {}", status.this, clean(&status.version));
+    let Some(cluster) = &status.cluster else { return wrap(&format!("no cluster, {seen_from}"), WIDTH) };
+    let ClusterStatus { id, revision, leader, term, voters, quorum } = cluster;
+    let leader = leader.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+    let first = wrap(&format!("CLUSTER {}, revision {revision}, leader {leader}, term {term}", clean(id)), WIDTH);
+    let mut lines: Vec<String> = first.iter().map(|line| palette.paint(Tone::Strong, line)).collect();
+    lines.push(match quorum {
+        true => palette.paint(Tone::Good, "quorum: yes"),
+        false => palette.paint(Tone::Bad, "NO QUORUM: rules and verdicts are frozen, forwarding goes on"),
+    });
+    lines.extend(wrap(&format!("voters {}", joined(voters)), WIDTH));
+    lines.extend(wrap(&seen_from, WIDTH));
+    lines
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn nodes(status: &Status, palette: Palette) -> Vec<String> {
+    let Some(cluster) = &status.cluster else { return Vec::new() };
+    let rows = status.nodes.iter().map(|node| Row { cells: node_cells(node, cluster), notes: Vec::new() }).collect();
+    Grid { headers: vec!["NODE", "ROLES", "ADDRESS", "STATE", "RAFT", "RULES", "VERSION"], rows }.lines(INDENT, WIDTH, palette)
+}
+
+fn node_cells(node: &NodeStatus, cluster: &ClusterStatus) -> Vec<Cell> {
+    let state = if node.reachable { Cell::new(Tone::Good, "reachable") } else { Cell::new(Tone::Bad, "not heard") };
+    let raft = match (cluster.leader.as_ref() == Some(&node.name), node.voter) {
+        (true, _) => "leader",
+        (false, true) => "voter",
+        (false, false) => "follows",
+    };
+    let rules = if node.revision < cluster.revision { Tone::Warn } else { Tone::Plain };
+    vec![
+        node.name.to_string().into(),
+        node.roles.to_string().into(),
+        node.address.to_string().into(),
+        state,
+        raft.into(),
+        Cell::new(rules, node.revision.to_string()),
+        node.version.as_deref().map_or_else(|| "?".to_owned(), clean).into(),
+    ]
+}
+
+fn vips(vips: &[VipStatus], palette: Palette) -> Vec<String> {
+    if vips.is_empty() {
+        return Vec::new();
+    }
+    let rows = vips.iter().map(|vip| Row { cells: vip_cells(vip), notes: vip_notes(vip) }).collect();
+    Grid { headers: vec!["VIP", "HOLDER", "EPOCH", "HELD FOR", "INTERFACE", "ADDRESSES"], rows }.lines(INDENT, WIDTH, palette)
+}
+
+fn vip_cells(vip: &VipStatus) -> Vec<Cell> {
+    let holder = match &vip.holder {
+        Some(holder) => Cell::new(Tone::Good, holder.to_string()),
+        None => Cell::new(Tone::Bad, "nobody"),
+    };
+    let number = |number: Option<u64>, show: fn(u64) -> String| number.map_or_else(|| "-".to_owned(), show);
+    vec![
+        vip.name.to_string().into(),
+        holder,
+        number(vip.epoch, |epoch| epoch.to_string()).into(),
+        number(vip.held_ms, age).into(),
+        clean(&vip.interface).into(),
+        joined(&vip.addresses).into(),
+    ]
+}
+
+fn vip_notes(vip: &VipStatus) -> Vec<Cell> {
+    let mut notes = Vec::new();
+    if vip.holders.len() > 1 {
+        notes.push(Cell::new(Tone::Bad, format!("several nodes say that they hold it: {}", joined(&vip.holders))));
+    }
+    if !vip.in_place.is_empty() {
+        notes.push(Cell::new(Tone::Faint, format!("in place on {}", joined(&vip.in_place))));
+    }
+    let missing = vip.missing.iter();
+    notes.extend(
+        missing.map(|missing| Cell::new(Tone::Warn, format!("not in place on {}: {}", missing.node, clean(&missing.why)))),
+    );
+    notes
+}
+
+fn service_lines(service: &ServiceStatus, status: &Status, palette: Palette) -> Vec<String> {
+    let ServiceStatus { name, vip, protocol, port, scheduler, forward, check, servers } = service;
+    let group = status.vips.iter().find(|group| group.name == *vip);
+    let addresses = group.map_or_else(String::new, |group| format!(" ({})", joined(&group.addresses)));
+    let what = format!("SERVICE {name}: {protocol} port {port} on {vip}{addresses}, {scheduler}, {forward}");
+    let mut lines: Vec<String> = wrap(&what, WIDTH).iter().map(|line| palette.paint(Tone::Strong, line)).collect();
+    let check = check
+        .as_ref()
+        .map_or_else(|| "no check: every server is taken as healthy".to_owned(), |check| format!("check {}", clean(check)));
+    lines.extend(note_lines(&Cell::new(Tone::Faint, check), INDENT, WIDTH, palette));
+    let beside = servers.iter().all(|server| columns(&votes(server)) <= VOTES_COLUMN);
+    let mut headers = vec!["SERVER", "ADDRESS", "WEIGHT", "STATE", "VERDICT", "VIP"];
+    if beside && service.check.is_some() {
+        headers.push("VOTES");
+    }
+    let rows =
+        servers.iter().map(|server| Row { cells: server_cells(server, beside), notes: server_notes(server, beside, status) });
+    lines.extend(Grid { headers, rows: rows.collect() }.lines(INDENT, WIDTH, palette));
+    lines
+}
+
+fn server_cells(server: &ServerStatus, beside: bool) -> Vec<Cell> {
+    let state = match server.state {
+        Pool::In => Cell::new(Tone::Good, "in"),
+        Pool::Out => Cell::new(Tone::Bad, "out"),
+    };
+    let verdict = match server.verdict {
+        Judgement::Up => Cell::new(Tone::Good, "up"),
+        Judgement::Down => Cell::new(Tone::Bad, "down"),
+        Judgement::Undecided => Cell::new(Tone::Warn, "undecided"),
+        Judgement::Unchecked => "unchecked".into(),
+    };
+    let vip = match (server.agentless, server.in_place) {
+        (true, _) => Cell::new(Tone::Faint, "agentless"),
+        (false, true) => "in place".into(),
+        (false, false) => Cell::new(Tone::Warn, "missing"),
+    };
+    let mut cells = vec![
+        server.name.to_string().into(),
+        server.address.to_string().into(),
+        server.weight.to_string().into(),
+        state,
+        verdict,
+        vip,
+    ];
+    if beside {
+        cells.push(votes(server).into());
+    }
+    cells
+}
+
+fn votes(server: &ServerStatus) -> String {
+    let word = |vote: &VoteStatus| format!("{} {}{}", vote.observer, seen(vote.state), if vote.fresh { "" } else { " (stale)" });
+    server.votes.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+fn seen(seen: Seen) -> &'static str {
+    match seen {
+        Seen::Up => "up",
+        Seen::Suspect => "suspect",
+        Seen::Down => "down",
+        Seen::Unknown => "unknown",
+    }
+}
+
+/// What there is to say of a server that is not simply in and up.
+fn server_notes(server: &ServerStatus, beside: bool, status: &Status) -> Vec<Cell> {
+    let mut notes = Vec::new();
+    if !beside && !server.votes.is_empty() {
+        notes.push(format!("votes: {}", votes(server)).into());
+    }
+    if server.state == Pool::Out || server.verdict == Judgement::Down {
+        notes.push(Cell::new(
+            Tone::Warn,
+            format!("{}: {}", if server.state == Pool::Out { "out" } else { "in" }, clean(&server.why)),
+        ));
+    }
+    let differing = server.local.as_ref().filter(|local| local.state == Seen::Down && server.verdict != Judgement::Down);
+    if let Some(local) = differing {
+        notes.push(Cell::new(Tone::Warn, format!("{} itself does not reach it: {}", status.this, clean(&local.reason))));
+    }
+    // Its own vote says the same once more.
+    notes.extend(dissent(server, differing.map(|_| &status.this)));
+    notes
+}
+
+fn dissent(server: &ServerStatus, said: Option<&NodeName>) -> Vec<Cell> {
+    let against: Vec<&VoteStatus> = server
+        .votes
+        .iter()
+        .filter(|vote| matches!(vote.state, Seen::Down | Seen::Suspect) && Some(&vote.observer) != said)
+        .collect();
+    let spell = |vote: &&VoteStatus| {
+        let since = vote.age_ms.map_or_else(String::new, |ms| format!(" for {}", age(ms)));
+        Cell::new(Tone::Faint, format!("{} says {}{since}: {}", vote.observer, seen(vote.state), clean(&vote.reason)))
+    };
+    let mut notes: Vec<Cell> = against.iter().take(SPELT_OUT).map(spell).collect();
+    if against.len() > SPELT_OUT {
+        notes.push(Cell::new(Tone::Faint, format!("… and {} more say so", against.len() - SPELT_OUT)));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

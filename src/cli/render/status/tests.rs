@@ -1,0 +1,64 @@
+use super::*;
+use crate::api::status::sample;
+
+const PLAIN: Palette = Palette { colours: false };
+
+#[test]
+fn a_cluster_with_troubles() {
+    insta::assert_snapshot!(status(&sample::status(), PLAIN));
+}
+
+#[test]
+fn a_cluster_with_long_names_fits_the_terminal() {
+    let text = status(&sample::status_with_long_names(), PLAIN);
+    for line in text.lines() {
+        assert!(columns(line) <= WIDTH, "{} columns: {line}", columns(line));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn colours_change_no_text() {
+    for sample in [sample::status(), sample::status_with_long_names()] {
+        let coloured = status(&sample, Palette { colours: true });
+        assert!(coloured.contains("\x1b[31mout\x1b[0m"));
+        let mut bare = coloured;
+        for code in ["0", "1", "2", "31", "32", "33"] {
+            bare = bare.replace(&format!("\x1b[{code}m"), "");
+        }
+        let strip_ends = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+        assert_eq!(strip_ends(&bare), strip_ends(&status(&sample, PLAIN)));
+    }
+}
+
+#[test]
+fn a_node_outside_a_cluster_is_told_what_to_do() {
+    let text = status(&Status::outside("d9".parse().unwrap()), PLAIN);
+    let expected = format!(
+        "no cluster, as d9 knows it, lvs-agent {}\n\nPROBLEMS\n  not in a cluster: run `lvs-agent init` or `lvs-agent join SEED`\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_lost_quorum_and_a_vip_without_or_with_two_holders_stand_out() {
+    let mut sample = sample::status();
+    let cluster = sample.cluster.as_mut().unwrap();
+    (cluster.quorum, cluster.leader) = (false, None);
+    let vip = &mut sample.vips[0];
+    (vip.holder, vip.epoch, vip.held_ms) = (None, None, None);
+    vip.holders = ["d1", "d2"].map(|name| name.parse().unwrap()).to_vec();
+    let text = status(&sample, PLAIN);
+    for part in ["NO QUORUM", "leader none", "web  nobody", "several nodes say that they hold it: d1, d2"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn a_probe_result_cannot_move_the_cursor() {
+    let mut sample = sample::status();
+    sample.services[0].servers[1].why = "\x1b[2J\nall is well".to_owned();
+    let text = status(&sample, PLAIN);
+    assert!(!text.contains('\x1b') && text.contains("out: ?[2J?all is well"), "{text}");
+}

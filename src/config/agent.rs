@@ -1,0 +1,166 @@
+//! The node's own file, `agent.toml`: who this node is and where it finds the others.
+
+use super::{
+    document::{self, At, Table, clip, parsed, text},
+    problem::{Findings, Problems},
+    value,
+};
+use crate::model::{NodeName, Role, Roles, TimingProfile};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Where the file is looked for.
+pub const DEFAULT_FILE: &str = "/etc/lvs-agent/agent.toml";
+/// Where state is kept where `data_dir` is not given.
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/lvs-agent";
+/// Where the agent listens for its CLI where `socket` is not given.
+pub const DEFAULT_SOCKET: &str = "/run/lvs-agent/agent.sock";
+/// What is logged where `log` is not given.
+pub const DEFAULT_LOG: &str = "info";
+
+/// Longest path of a unix socket (`sun_path` less its final NUL, `unix(7)`).
+const SOCKET_PATH_BYTES: usize = 107;
+/// Seeds beyond a handful add nothing: one that answers is enough.
+const MAX_SEEDS: usize = 64;
+
+/// What `agent.toml` says, complete and valid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgentConfig {
+    /// `node`: this node's name; default: the host name's first label, in lower case.
+    pub node: NodeName,
+    /// `roles`: what this node does. Required.
+    pub roles: Roles,
+    /// `address`: where the other nodes reach this one (gossip on UDP, Raft on TCP; the guard on UDP at the next port). Required; the port
+    /// is [`value::DEFAULT_PORT`] where none is given.
+    pub address: SocketAddr,
+    /// `interface`: the interface that this node puts VIPs on where it differs from the one that the cluster file names.
+    pub interface: Option<String>,
+    /// `seeds`: members to ask when joining; this node's own address may be among them.
+    pub seeds: Vec<SocketAddr>,
+    /// `data_dir`: Raft log, snapshots, sysctl values to put back. Default [`DEFAULT_DATA_DIR`].
+    pub data_dir: PathBuf,
+    /// `socket`: the admin API. Default [`DEFAULT_SOCKET`].
+    pub socket: PathBuf,
+    /// `timing`: the profile of a cluster that is made by `init` on this node; joining nodes take the cluster's. Default `lan`.
+    pub timing: TimingProfile,
+    /// `log`: a level, or `level,target=level,…` as tracing-subscriber's `EnvFilter` takes it. Default [`DEFAULT_LOG`].
+    pub log: String,
+}
+
+impl AgentConfig {
+    /// Reads the file's text. `file` is its name in messages, `hostname` what the node is called where the file does not say.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(file: &str, text: &str, hostname: &str) -> Result<Self, Problems> {
+        let mut findings = Findings::new(file, text);
+        let config = document::parse(text, &mut findings)
+            .and_then(|document| read(Table::root(&document, "agent.toml"), hostname, &mut findings));
+        match (findings.into_problems(), config) {
+            (Some(problems), _) => Err(problems),
+            (None, config) => Ok(config.expect("a field is only missing when a finding says so")),
+        }
+    }
+}
+
+fn read(mut table: Table<'_>, hostname: &str, findings: &mut Findings<'_>) -> Option<AgentConfig> {
+    let node = node_name(&mut table, hostname, findings);
+    let roles = roles(&mut table, findings);
+    let address = table.required("address", text(value::node_address), findings);
+    let interface = table.optional("interface", text(value::interface), findings);
+    let seeds = seeds(&mut table, findings);
+    let data_dir = table.optional("data_dir", text(absolute_path), findings);
+    let socket = table.optional("socket", text(socket_path), findings);
+    let timing = table.optional("timing", parsed::<TimingProfile>, findings);
+    let log = table.optional("log", text(log_filter), findings);
+    table.finish(findings);
+    Some(AgentConfig {
+        node: node?,
+        roles: roles?,
+        address: address?.value,
+        interface: interface.map(inner),
+        seeds,
+        data_dir: data_dir.map_or_else(|| DEFAULT_DATA_DIR.into(), inner),
+        socket: socket.map_or_else(|| DEFAULT_SOCKET.into(), inner),
+        timing: timing.map_or_else(TimingProfile::default, inner),
+        log: log.map_or_else(|| DEFAULT_LOG.to_owned(), inner),
+    })
+}
+
+fn inner<T>(at: At<T>) -> T {
+    at.value
+}
+
+fn node_name(table: &mut Table<'_>, hostname: &str, findings: &mut Findings<'_>) -> Option<NodeName> {
+    let before = findings.count();
+    if let Some(named) = table.optional("node", parsed::<NodeName>, findings) {
+        return Some(named.value);
+    }
+    if findings.count() > before {
+        return None;
+    }
+    let label = hostname.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    match label.parse() {
+        Ok(name) => Some(name),
+        Err(why) => {
+            findings.add(table.at, format!("agent.toml needs `node`, because this machine's host name will not do: {why}"));
+            None
+        }
+    }
+}
+
+fn roles(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Roles> {
+    let listed = table.required_list("roles", parsed::<Role>, findings)?;
+    let roles = Roles::new(listed.items.iter().map(|role| role.value));
+    if listed.is_empty {
+        findings.add(listed.at, "`roles`: a node without a role does nothing: use director, real-server or witness");
+    }
+    roles
+}
+
+fn seeds(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Vec<SocketAddr> {
+    let Some(seeds) = table.list("seeds", text(value::node_address), findings) else { return Vec::new() };
+    if seeds.items.len() > MAX_SEEDS {
+        findings.add(seeds.at, format!("`seeds`: at most {MAX_SEEDS}; one that answers is enough"));
+    }
+    seeds.items.into_iter().map(inner).collect()
+}
+
+fn absolute_path(text: &str) -> Result<PathBuf, String> {
+    if Path::new(text).is_absolute() && !text.contains('\0') {
+        return Ok(text.into());
+    }
+    Err(format!("`{}` is not an absolute path: begin it with `/`", clip(text)))
+}
+
+fn socket_path(text: &str) -> Result<PathBuf, String> {
+    if text.len() > SOCKET_PATH_BYTES {
+        return Err(format!("a socket's path has at most {SOCKET_PATH_BYTES} bytes, this one has {}", text.len()));
+    }
+    absolute_path(text)
+}
+
+/// Checks a log filter more strictly than `EnvFilter` does, which takes a misspelt level for the name of a module and then logs nothing.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
+    for directive in text.split(',').map(str::trim) {
+        let level = directive.rsplit('=').next().unwrap_or_default();
+        if !is_level(level) {
+            return Err(format!(
+                "`{}` is not a log filter: use a level ({}), or module=level, separated by commas",
+                clip(directive),
+                LEVELS.join(", ")
+            ));
+        }
+    }
+    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|why| why.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use super::*;
+
+fn parse(text: &str) -> Result<AgentConfig, Vec<String>> {
+    AgentConfig::parse("agent.toml", text, "D1.example.org").map_err(|problems| problems.lines())
+}
+
+#[test]
+fn two_lines_are_enough() {
+    let config = parse("roles = [\"director\"]\naddress = \"10.0.0.11\"\n").unwrap();
+    let expected = AgentConfig {
+        node: "d1".parse().unwrap(),
+        roles: Roles::new([Role::Director]).unwrap(),
+        address: "10.0.0.11:7400".parse().unwrap(),
+        interface: None,
+        seeds: Vec::new(),
+        data_dir: "/var/lib/lvs-agent".into(),
+        socket: "/run/lvs-agent/agent.sock".into(),
+        timing: TimingProfile::Lan,
+        log: "info".to_owned(),
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn everything_can_be_set() {
+    let config = parse(
+        r#"
+        node = "edge-1"
+        roles = ["real-server", "witness"]
+        address = "127.0.0.1:17400"
+        interface = "ens3"
+        seeds = ["10.0.0.11", "10.0.0.12:7500"]
+        data_dir = "/srv/lvs"
+        socket = "/srv/lvs.sock"
+        timing = "wan"
+        log = "warn,lvs_agent::guard=debug"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.node.as_str(), "edge-1");
+    assert!(config.roles.has(Role::Witness) && config.roles.has(Role::RealServer) && !config.roles.has(Role::Director));
+    assert_eq!(config.address, "127.0.0.1:17400".parse().unwrap());
+    assert_eq!(config.interface.as_deref(), Some("ens3"));
+    assert_eq!(config.seeds, ["10.0.0.11:7400".parse().unwrap(), "10.0.0.12:7500".parse().unwrap()]);
+    assert_eq!((config.data_dir, config.socket), ("/srv/lvs".into(), "/srv/lvs.sock".into()));
+    assert_eq!((config.timing, config.log.as_str()), (TimingProfile::Wan, "warn,lvs_agent::guard=debug"));
+}
+
+#[test]
+fn every_problem_is_said_at_once_and_in_order() {
+    let problems = parse(
+        r#"node = "D 1"
+roles = ["director", "realserver"]
+adress = "10.0.0.11"
+interface = "an-interface-too-long"
+seeds = ["d2.example.org", "0.0.0.0", "10.0.0.1:65535", "fe80::1", 7]
+data_dir = "var/lib"
+timing = "LAN"
+log = "inof"
+colour = true
+"#,
+    )
+    .unwrap_err();
+    assert_eq!(
+        problems,
+        [
+            "agent.toml:1:1: agent.toml needs `address`",
+            "agent.toml:1:8: `node`: `D 1` is not a name: use 1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter or digit",
+            "agent.toml:2:22: `roles`: `realserver` is not a role: use director, real-server or witness",
+            "agent.toml:3:1: agent.toml has no key `adress`: did you mean `address`?",
+            "agent.toml:4:13: `interface`: `an-interface-too-long` is not an interface name: use 1 to 15 characters without spaces, `/` and `:`",
+            "agent.toml:5:10: `seeds`: `d2.example.org` is not an address: write one like 10.0.0.11 or 10.0.0.11:7400 (host names are not looked up)",
+            "agent.toml:5:28: `seeds`: 0.0.0.0 is not the address of one machine",
+            "agent.toml:5:39: `seeds`: port 65535 cannot be used: use 1 to 65534 (the guard listens on the next one)",
+            "agent.toml:5:57: `seeds`: [fe80::1]:7400 is an IPv6 address: IPv6 is not supported yet in this version",
+            "agent.toml:5:68: `seeds`: expected a text in quotes, found a number",
+            "agent.toml:6:12: `data_dir`: `var/lib` is not an absolute path: begin it with `/`",
+            "agent.toml:7:10: `timing`: `LAN` is not a timing profile: use fast, lan or wan",
+            "agent.toml:8:7: `log`: `inof` is not a log filter: use a level (off, error, warn, info, debug, trace), or module=level, separated by commas",
+            "agent.toml:9:1: agent.toml has no key `colour`: it may have node, roles, address, interface, seeds, data_dir, socket, timing, log",
+        ]
+    );
+}
+
+#[test]
+fn syntax_errors_are_placed_too() {
+    let problems = parse("roles = [\"director\"]\naddress = \"10.0.0.11\nlog = = 3\n").unwrap_err();
+    assert!(problems.iter().any(|line| line.starts_with("agent.toml:2:")), "{problems:?}");
+    assert!(problems.iter().any(|line| line.starts_with("agent.toml:3:")), "{problems:?}");
+}
+
+#[test]
+fn a_node_needs_a_role_and_a_usable_name() {
+    let problems = AgentConfig::parse("a", "roles = []\naddress = \"10.0.0.1\"", "_host.example").unwrap_err().lines();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].contains("this machine's host name will not do"), "{problems:?}");
+    assert!(problems[1].starts_with("a:1:9: `roles`: a node without a role does nothing"), "{problems:?}");
+}
+
+#[test]
+fn a_socket_path_must_fit_the_kernels_field() {
+    let text = format!("roles = [\"witness\"]\naddress = \"10.0.0.1\"\nsocket = \"/{}\"", "x".repeat(107));
+    assert_eq!(parse(&text).unwrap_err(), ["agent.toml:3:10: `socket`: a socket's path has at most 107 bytes, this one has 108"]);
+}

@@ -1,0 +1,243 @@
+use super::*;
+use crate::model::{Check, CheckKind, Protocol, Scheduler, StatusRange, Weight};
+use std::time::Duration;
+
+fn problems(text: &str) -> Vec<String> {
+    parse("c.toml", text).unwrap_err().lines()
+}
+
+const WEB: &str = r#"
+[[vip]]
+name = "web"
+addresses = ["10.0.0.100", "10.0.0.101"]
+interface = "eth0"
+
+[[service]]
+name = "http"
+vip = "web"
+port = 80
+
+  [service.check]
+  type = "http"
+  path = "/health?full=1"
+  host = "www.example.org"
+  status = [200, "301-302"]
+  port = 8080
+  interval = "2s"
+  timeout = "300ms"
+  fall = 3
+  rise = 1
+
+  [[service.server]]
+  name = "r1"
+  address = "10.0.0.21"
+  port = 80
+
+  [[service.server]]
+  name = "r2"
+  address = "10.0.0.22"
+  port = 80
+  weight = 0
+  agentless = true
+
+[[service]]
+name = "dns"
+vip = "web"
+protocol = "udp"
+port = 53
+scheduler = "rr"
+forward = "dr"
+"#;
+
+#[test]
+fn a_cluster_file_becomes_a_rule_set() {
+    let rules = parse("c.toml", WEB).unwrap();
+    assert_eq!(rules.vips.len(), 1);
+    assert_eq!(rules.vips.values().next().unwrap().addresses.len(), 2);
+    let http = &rules.services[&"http".parse().unwrap()];
+    assert_eq!((http.protocol, http.scheduler, http.port), (Protocol::Tcp, Scheduler::Wlc, 80));
+    let kind = CheckKind::Http {
+        path: "/health?full=1".to_owned(),
+        host: Some("www.example.org".to_owned()),
+        status: vec![StatusRange { first: 200, last: 200 }, StatusRange { first: 301, last: 302 }],
+    };
+    let (interval, timeout) = (Duration::from_secs(2), Duration::from_millis(300));
+    assert_eq!(http.check, Some(Check { kind, port: Some(8080), interval, timeout, fall: 3, rise: 1 }));
+    let r2 = &http.servers[&"r2".parse().unwrap()];
+    assert_eq!((r2.weight, r2.agentless), (Weight(0), true));
+    assert_eq!(http.servers[&"r1".parse().unwrap()].weight, Weight(1));
+    let dns = &rules.services[&"dns".parse().unwrap()];
+    assert_eq!((dns.protocol, dns.scheduler, &dns.check), (Protocol::Udp, Scheduler::Rr, &None));
+}
+
+#[test]
+fn an_empty_file_is_an_empty_rule_set() {
+    assert_eq!(parse("c.toml", "").unwrap(), RuleSet::default());
+}
+
+#[test]
+fn a_check_has_defaults_and_its_timeout_never_exceeds_the_interval() {
+    let check = |lines: &str| {
+        let text = format!("{}\n[service.check]\n{lines}", WEB);
+        parse("c.toml", &text).unwrap().services[&"dns".parse().unwrap()].check.clone().unwrap()
+    };
+    let ms = Duration::from_millis;
+    let tcp = Check { kind: CheckKind::Tcp, port: None, interval: ms(1000), timeout: ms(500), fall: 2, rise: 2 };
+    assert_eq!(check("type = \"tcp\""), tcp);
+    assert_eq!(check("type = \"tcp\"\ninterval = \"100ms\"").timeout, ms(100));
+}
+
+#[test]
+fn every_wrong_value_is_said_at_once_with_its_place() {
+    let text = r#"
+[[vip]]
+name = "Web"
+addresses = ["10.0.0.100/24", "fe80::1", "224.0.0.1"]
+interface = "lo"
+
+[[vip]]
+addresses = []
+interface = "eth 0"
+
+[[service]]
+name = "http"
+vip = "web"
+protocol = "sctp"
+port = 0
+shceduler = "wlc"
+scheduler = "wlcc"
+forward = "nat"
+
+  [service.check]
+  type = "icmp"
+  path = "health"
+  host = ""
+  status = [99, "300-200", "ok"]
+  interval = "50ms"
+  timeout = "2"
+  fall = 0
+  rise = 11
+  retries = 3
+
+  [[service.server]]
+  name = "r1"
+  address = "r1.example.org"
+  port = "80"
+  weight = 65536
+  agentless = "yes"
+
+[[services]]
+"#;
+    insta::assert_snapshot!(problems(text).join("\n"));
+}
+
+#[test]
+fn everything_that_does_not_fit_together_is_said_at_once_with_its_place() {
+    let text = r#"
+[[vip]]
+name = "web"
+addresses = ["10.0.0.100", "10.0.0.100"]
+interface = "eth0"
+
+[[vip]]
+name = "mail"
+addresses = ["10.0.0.100"]
+interface = "eth0"
+
+[[vip]]
+name = "web"
+addresses = ["10.0.0.102"]
+interface = "eth0"
+
+[[service]]
+name = "http"
+vip = "wbe"
+port = 80
+
+[[service]]
+name = "a"
+vip = "web"
+port = 80
+
+  [service.check]
+  type = "tcp"
+  path = "/"
+  interval = "1s"
+  timeout = "2s"
+
+  [[service.server]]
+  name = "r1"
+  address = "10.0.0.21"
+  port = 8080
+
+  [[service.server]]
+  name = "r1"
+  address = "10.0.0.102"
+  port = 80
+
+  [[service.server]]
+  name = "r2"
+  address = "10.0.0.21"
+  port = 80
+
+[[service]]
+name = "a"
+vip = "web"
+port = 80
+
+[[service]]
+name = "b"
+vip = "storage-cluster"
+protocol = "udp"
+port = 80
+"#;
+    insta::assert_snapshot!(problems(text).join("\n"));
+}
+
+#[test]
+fn tables_of_the_wrong_form_are_explained() {
+    assert_eq!(
+        problems("vip = 3\n[service]\nname = \"a\"\n"),
+        [
+            "c.toml:1:7: expected tables headed [[vip]], found a number",
+            "c.toml:2:1: write [[service]] with double brackets: there may be several"
+        ]
+    );
+}
+
+#[test]
+fn syntax_errors_are_all_placed() {
+    let lines = problems("[[vip]]\nname = web\n[[service]\nport = 80\n[[service]]\nport = 1\nport = 2\n");
+    for place in ["c.toml:2:8: ", "c.toml:3:", "c.toml:7:1: "] {
+        assert!(lines.iter().any(|line| line.starts_with(place)), "{place} is not in {lines:?}");
+    }
+}
+
+#[test]
+fn columns_count_characters_not_bytes() {
+    assert_eq!(problems("vip = [\"ééé\", 3]\n")[1], "c.toml:1:15: expected a table headed [[vip]], found a number");
+}
+
+#[test]
+fn a_file_has_limits() {
+    let many: String =
+        (0..=MAX_SERVICES).map(|n| format!("[[service]]\nname = \"s{n}\"\nvip = \"web\"\nport = {}\n", n + 1000)).collect();
+    let text = format!("[[vip]]\nname = \"web\"\naddresses = [\"10.0.0.100\"]\ninterface = \"eth0\"\n{many}");
+    assert_eq!(problems(&text), [format!("c.toml:{}:1: there are 4097 services: 4096 at most", 5 + 4 * MAX_SERVICES)]);
+    let long = "#".repeat(MAX_FILE_BYTES + 1);
+    assert_eq!(problems(&long), ["c.toml:1:1: the file has 4194305 bytes: 4194304 at most"]);
+}
+
+#[test]
+fn a_flood_of_problems_is_cut_off() {
+    let lines = problems(&"[[vip]]\n".repeat(200));
+    assert_eq!(lines.len(), 101);
+    assert_eq!(lines[100], "c.toml: … and 500 more problems");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "(\\[\\[?[a-z.]{0,9}\\]?\\]?|name|port|=| |\n|\"|1|\\{|\\}|é|,|[a-z]){0,60}") {
+        let _ = parse("c.toml", &text);
+    }
+}

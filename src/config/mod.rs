@@ -1,0 +1,13 @@
+//! What people write: `agent.toml` of a node and the cluster file, read strictly, with every error at once and where it is.
+
+pub mod agent;
+pub mod cluster;
+mod document;
+pub mod export;
+pub mod io;
+pub mod problem;
+pub mod value;
+
+pub use agent::AgentConfig;
+pub use io::{LoadError, load_agent};
+pub use problem::{Problem, Problems};

@@ -1,0 +1,3 @@
+//! The part of `gossip` that touches sockets.
+
+pub mod transport;

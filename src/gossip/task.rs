@@ -1,0 +1,367 @@
+//! Runs chitchat: publishes this node's word when it changes, and the view of all nodes when that does.
+//!
+//! chitchat alone spreads a change within a gossip interval or two. A change of this node's word is therefore also told at once to a few
+//! live nodes, directors first: a suspicion or a vote is worth nothing when it is late.
+
+use super::{
+    io::transport::SealedUdp,
+    keys,
+    view::{ClusterView, Incarnation, Memory, NodeView, Word},
+};
+use crate::{
+    link::datagram::{Rejections, Seal},
+    model::{NodeId, NodeName, Role},
+};
+use chitchat::{Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, spawn_chitchat};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Nodes told at once of a change. The others hear it from these within an interval.
+const FIRST_HEARERS: usize = 8;
+/// A datagram brings many keys, and each is an event: the view is made once they are in.
+const GATHER: Duration = Duration::from_millis(2);
+/// How often a member that is not heard is knocked at, and counters are looked at, once there are live peers.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How long chitchat remembers a dead incarnation; it tells others of it for half as long. Short, for each start of an agent is one, and
+/// the digest of all must fit into a datagram: an agent that crashes every second must not fill it. [`Memory`] keeps last words instead.
+const DEAD_INCARNATION_KEPT: Duration = Duration::from_secs(120);
+/// How long a deleted key is remembered, so that every peer hears of it.
+const TOMBSTONE_KEPT: Duration = Duration::from_secs(60);
+/// Suspicion at which a node counts as dead, in mean intervals between its heartbeats: four to five gossip intervals (measured with 3 and
+/// 5 nodes). More would leave stale votes standing, less takes a slow node for a dead one.
+const PHI: f64 = 8.0;
+/// How many intervals between heartbeats the failure detector averages.
+const PHI_WINDOW: usize = 100;
+/// How long the goodbye may take.
+const LEAVE: Duration = Duration::from_millis(300);
+/// Time between two warnings about datagrams that were thrown away, in turns of [`HOUSEKEEPING`].
+const WARN_EVERY: u32 = 60;
+
+/// Who this node is in gossip.
+#[derive(Clone, Debug)]
+pub struct GossipSettings {
+    /// This node.
+    pub node: NodeName,
+    /// Its number, in the header of its datagrams.
+    pub id: NodeId,
+    /// Whose gossip it is: other clusters' is not heard.
+    pub cluster_id: String,
+    /// Where it listens (UDP), and where others reach it.
+    pub listen: SocketAddr,
+    /// Time between two rounds of gossip.
+    pub interval: Duration,
+    /// Must be higher at each start of this node's agent: Unix time in milliseconds serves.
+    pub generation: u64,
+}
+
+/// Why gossip ended by itself. The worker is of no use without it and should be started again.
+#[derive(Debug, thiserror::Error)]
+pub enum GossipError {
+    /// The socket could not be had.
+    #[error("gossip cannot start on {listen} (UDP): is another agent running, is the address this machine's?")]
+    Start {
+        /// Where it should listen.
+        listen: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// chitchat ended.
+    #[error("gossip stopped")]
+    Stopped(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A task it serves is gone: its word or its seeds come no more.
+    #[error("the rest of the worker is gone")]
+    Alone,
+}
+
+/// Gossips until `shutdown`, then says goodbye.
+///
+/// `seeds` may change at any time: every seed that is not heard is knocked at in turn, so one that knows any member finds all of them.
+/// `view` is sent only when it differs from the last; it has this node in it, live.
+///
+/// # Errors
+/// [`GossipError`]; the caller should end the process.
+pub async fn run(
+    settings: GossipSettings,
+    mut seeds: watch::Receiver<BTreeSet<SocketAddr>>,
+    mut word: watch::Receiver<Arc<Word>>,
+    view: watch::Sender<Arc<ClusterView>>,
+    shutdown: CancellationToken,
+) -> Result<(), GossipError> {
+    let mut gossip = Gossip::start(settings, view).await?;
+    let news = Arc::new(Notify::new());
+    let told = news.clone();
+    let _subscription = gossip.handle.with_chitchat(|chitchat| subscribe(chitchat, told.clone())).await;
+    // Sent by chitchat at a round's end when a node came, went or changed; also after deletions, of which there are no events.
+    let mut rounds = gossip.handle.with_chitchat(|chitchat| chitchat.live_nodes_watcher()).await;
+    let stopped = gossip.handle.termination_watcher();
+    tokio::pin!(stopped);
+    let mut lonely = ticker(gossip.settings.interval);
+    let mut housekeeping = ticker(HOUSEKEEPING);
+
+    let current = word.borrow_and_update().clone();
+    gossip.publish(&current).await;
+    gossip.refresh().await;
+    loop {
+        // Every arm waits on something that keeps what it has not delivered, so all are cancel-safe.
+        tokio::select! {
+            () = shutdown.cancelled() => return gossip.leave().await,
+            end = &mut stopped => return Err(stopped_because(end)),
+            changed = word.changed() => {
+                changed.map_err(|_| GossipError::Alone)?;
+                let current = word.borrow_and_update().clone();
+                gossip.publish(&current).await;
+                gossip.refresh().await;
+            }
+            () = news.notified() => {
+                tokio::time::sleep(GATHER).await;
+                gossip.refresh().await;
+            }
+            Ok(()) = rounds.changed() => gossip.refresh().await,
+            changed = seeds.changed() => {
+                changed.map_err(|_| GossipError::Alone)?;
+                gossip.knock(&seeds.borrow_and_update());
+            }
+            _ = lonely.tick(), if gossip.peers.is_empty() => gossip.knock(&seeds.borrow_and_update()),
+            _ = housekeeping.tick() => {
+                gossip.knock(&seeds.borrow_and_update());
+                gossip.refresh().await;
+                gossip.report();
+            }
+        }
+    }
+}
+
+fn ticker(period: Duration) -> tokio::time::Interval {
+    let mut ticker = interval(period);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticker
+}
+
+fn subscribe(chitchat: &Chitchat, news: Arc<Notify>) -> chitchat::ListenerHandle {
+    chitchat.subscribe_event("", move |_| news.notify_one())
+}
+
+fn stopped_because(end: anyhow::Result<()>) -> GossipError {
+    let reason = end.err().unwrap_or_else(|| anyhow::anyhow!("chitchat ended without being told to"));
+    GossipError::Stopped(reason.into())
+}
+
+/// chitchat with what surrounds it.
+struct Gossip {
+    settings: GossipSettings,
+    handle: ChitchatHandle,
+    transport: SealedUdp,
+    seal: Seal,
+    view: watch::Sender<Arc<ClusterView>>,
+    memory: Memory,
+    /// What was read of each incarnation, with the versions it was read at: most have not changed since.
+    read: HashMap<ChitchatId, ((u64, u64), NodeView)>,
+    /// Live nodes but this one, and whether they are directors.
+    peers: BTreeMap<SocketAddr, bool>,
+    /// Changes told so far, so that all peers have their turn to be told first.
+    told: usize,
+    /// Knocks so far, so that all seeds have their turn.
+    knocks: usize,
+    /// What the last warning said, and how many turns ago.
+    warned: (u64, u32),
+}
+
+impl Gossip {
+    async fn start(settings: GossipSettings, view: watch::Sender<Arc<ClusterView>>) -> Result<Self, GossipError> {
+        let seal = Seal::new(&settings.cluster_id, settings.id, settings.generation);
+        let transport = SealedUdp::new(seal.clone());
+        let handle = spawn_chitchat(config(&settings), Vec::new(), &transport)
+            .await
+            .map_err(|error| GossipError::Start { listen: settings.listen, source: error.into() })?;
+        let (memory, read, peers) = (Memory::default(), HashMap::new(), BTreeMap::new());
+        Ok(Self { settings, handle, transport, seal, view, memory, read, peers, told: 0, knocks: 0, warned: (0, WARN_EVERY) })
+    }
+
+    /// Makes this node's keys those of `word`, and tells a few others at once if that changed anything.
+    async fn publish(&mut self, word: &Word) {
+        let (entries, too_long) = keys::entries(word);
+        for key in too_long {
+            tracing::warn!(key, limit_bytes = keys::MAX_VALUE_BYTES, "value is too long to be gossiped");
+        }
+        let changed = self.handle.with_chitchat(|chitchat| replace_own(chitchat, &entries)).await;
+        if changed {
+            self.tell_some();
+        }
+    }
+
+    fn tell_some(&mut self) {
+        self.told = self.told.wrapping_add(1);
+        for peer in first_hearers(&self.peers, self.told) {
+            // Fails only when chitchat has ended, which its watcher reports.
+            let _ = self.handle.gossip(peer);
+        }
+    }
+
+    /// Speaks to the next seed that is not among the live nodes.
+    fn knock(&mut self, seeds: &BTreeSet<SocketAddr>) {
+        let silent: Vec<SocketAddr> =
+            seeds.iter().filter(|seed| **seed != self.settings.listen && !self.peers.contains_key(seed)).copied().collect();
+        if silent.is_empty() {
+            return;
+        }
+        self.knocks = self.knocks.wrapping_add(1);
+        let _ = self.handle.gossip(silent[self.knocks % silent.len()]);
+    }
+
+    /// Makes the view anew from what changed, and sends it if it differs.
+    async fn refresh(&mut self) {
+        let shared = self.handle.chitchat();
+        let known = {
+            let chitchat = shared.lock().await;
+            self.read_changed(&chitchat)
+        };
+        self.peers = known
+            .iter()
+            .filter(|(id, live)| **live && **id != *self.handle.chitchat_id())
+            .map(|(id, _)| (id.gossip_advertise_addr, self.is_director(id)))
+            .collect();
+        let read = &self.read;
+        let incarnations = known.iter().filter_map(|(id, live)| {
+            let mut view = read.get(id)?.1.clone();
+            view.live &= *live;
+            Some(Incarnation { node: id.node_id.parse().ok()?, generation: id.generation_id, view })
+        });
+        let view = self.memory.view(incarnations);
+        self.view.send_if_modified(|last| {
+            let differs = **last != view;
+            if differs {
+                log_changes(last, &view);
+                *last = Arc::new(view);
+            }
+            differs
+        });
+    }
+
+    /// Reads the incarnations that changed, forgets those that are gone, and returns all with whether they are alive.
+    fn read_changed(&mut self, chitchat: &Chitchat) -> BTreeMap<ChitchatId, bool> {
+        let live: BTreeSet<&ChitchatId> = chitchat.live_nodes().collect();
+        let states = chitchat.node_states();
+        self.read.retain(|id, _| states.contains_key(id));
+        for (id, state) in states {
+            let version = (state.last_gc_version(), state.max_version());
+            if self.read.get(id).is_some_and(|(read_at, _)| *read_at == version) {
+                continue;
+            }
+            let heard = keys::read(state.key_values());
+            if let Some(key) = heard.junk
+                && !self.read.contains_key(id)
+            {
+                tracing::warn!(node = %id.node_id, key, "gossip key is not understood, it may be of a later version");
+            }
+            self.read.insert(id.clone(), (version, heard.view));
+        }
+        states.keys().map(|id| (id.clone(), live.contains(id))).collect()
+    }
+
+    fn is_director(&self, id: &ChitchatId) -> bool {
+        let facts = self.read.get(id).and_then(|(_, view)| view.facts.as_ref());
+        facts.is_some_and(|facts| facts.roles.has(Role::Director))
+    }
+
+    /// Warns of datagrams that were thrown away, when there are more than at the last warning.
+    fn report(&mut self) {
+        let Rejections { length, magic, version, kind, key, cluster } = self.seal.rejections();
+        let unsent = self.transport.losses().unsent.load(Ordering::Relaxed);
+        let garbled = self.transport.losses().garbled.load(Ordering::Relaxed) + length + magic;
+        let total = garbled + version + kind + key + cluster;
+        let (last, turns) = self.warned;
+        self.warned.1 = turns.saturating_add(1);
+        if total > last && turns >= WARN_EVERY {
+            self.warned = (total, 0);
+            tracing::warn!(cluster, version, kind, key, garbled, unsent, "gossip datagrams thrown away");
+        }
+    }
+
+    /// Tells others that this node stops, so that they need not wait for its silence.
+    async fn leave(mut self) -> Result<(), GossipError> {
+        let interval = self.settings.interval;
+        let goodbye = async move {
+            self.handle.with_chitchat(|chitchat| chitchat.self_node_state().set(keys::BYE, "")).await;
+            self.tell_some();
+            // The others answer before they take the news: an interval is enough, and their next round brings it again.
+            tokio::time::sleep(interval.min(LEAVE / 2)).await;
+            self.handle.shutdown().await
+        };
+        match timeout(LEAVE, goodbye).await {
+            Ok(end) => end.map_err(|error| GossipError::Stopped(error.into())),
+            // The process ends anyway, and silence says the same.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+fn config(settings: &GossipSettings) -> ChitchatConfig {
+    ChitchatConfig {
+        chitchat_id: ChitchatId::new(settings.node.as_str(), settings.generation, settings.listen),
+        cluster_id: settings.cluster_id.clone(),
+        gossip_interval: settings.interval,
+        listen_addr: settings.listen,
+        // chitchat takes seeds once, at start; ours change with the membership, so `knock` does it.
+        seed_nodes: Vec::new(),
+        failure_detector_config: FailureDetectorConfig::new(
+            PHI,
+            PHI_WINDOW,
+            // Longer silences say nothing about the rhythm of heartbeats.
+            settings.interval * 20,
+            settings.interval,
+            DEAD_INCARNATION_KEPT,
+        ),
+        marked_for_deletion_grace_period: TOMBSTONE_KEPT,
+        catchup_callback: None,
+        extra_liveness_predicate: None,
+    }
+}
+
+/// Sets and deletes keys until they are `entries`; whether anything changed.
+fn replace_own(chitchat: &mut Chitchat, entries: &BTreeMap<String, String>) -> bool {
+    let own = chitchat.self_node_state();
+    let before = own.max_version();
+    let vanished: Vec<String> =
+        own.key_values().map(|(key, _)| key).filter(|key| !entries.contains_key(*key)).map(str::to_owned).collect();
+    for key in vanished {
+        own.delete(&key);
+    }
+    for (key, value) in entries {
+        own.set(key, value);
+    }
+    own.max_version() != before
+}
+
+/// Directors first, for they isolate and lead; among equals, others at each turn.
+fn first_hearers(peers: &BTreeMap<SocketAddr, bool>, turn: usize) -> Vec<SocketAddr> {
+    let rotated = |director: bool| {
+        let group: Vec<SocketAddr> = peers.iter().filter(|(_, is)| **is == director).map(|(addr, _)| *addr).collect();
+        let start = if group.is_empty() { 0 } else { turn % group.len() };
+        group.clone().into_iter().cycle().skip(start).take(group.len())
+    };
+    rotated(true).chain(rotated(false)).take(FIRST_HEARERS).collect()
+}
+
+fn log_changes(before: &ClusterView, after: &ClusterView) {
+    for (node, view) in &after.nodes {
+        let was = before.nodes.get(node).is_some_and(|view| view.live);
+        match (was, view.live) {
+            (false, true) => tracing::info!(%node, "node is heard"),
+            (true, false) => tracing::info!(%node, "node is silent"),
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,333 @@
+//! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
+
+use super::{
+    GuardError, GuardOptions,
+    hands::{Hands, chain},
+    io::{
+        socket::Incoming,
+        timer::BootTimer,
+        vip_file::VipFile,
+        worker::{WorkerDid, WorkerProcess},
+    },
+    leases::{LeaseEvent, Leases, Moment},
+    protocol::{ToGuard, ToWorker},
+    supervisor::{Supervisor, WorkerEvent, WorkerOrder},
+};
+use crate::{
+    clock::{BootClock, BootInstant, Clock},
+    link::datagram::Seal,
+    model::{NodeId, Ownership, TimingProfile},
+};
+use std::{collections::VecDeque, time::Duration};
+use tokio::signal::unix::Signal;
+
+/// Handing over is a removal and a few datagrams. A kernel that will not remove keeps the guard no longer than this; the address's lifetime does the rest.
+const RETIRE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Who this node is, as its worker said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Identity {
+    id: NodeId,
+    cluster_id: String,
+    timing: TimingProfile,
+}
+
+/// The running guard.
+pub(super) struct EventLoop {
+    options: GuardOptions,
+    started: BootInstant,
+    hands: Hands,
+    vip_file: VipFile,
+    timer: BootTimer,
+    identity: Option<Identity>,
+    leases: Option<Leases>,
+    supervisor: Supervisor,
+    worker: Option<WorkerProcess>,
+    /// This worker said hello.
+    greeted: bool,
+    /// What it was last told of the ownership.
+    told: Option<Ownership>,
+    /// It waits for [`ToWorker::Released`].
+    leaving: bool,
+    stopping: Option<Stopping>,
+}
+
+/// Shutting down.
+#[derive(Clone, Copy)]
+struct Stopping {
+    /// VIPs are to be handed over by then.
+    retired_by: BootInstant,
+    /// They are, and the worker has been told.
+    worker_told: bool,
+}
+
+/// What woke the loop.
+enum Woken {
+    Deadline,
+    Terminate,
+    Worker(WorkerDid),
+    Datagram(Option<Incoming>),
+}
+
+impl EventLoop {
+    pub(super) fn new(options: GuardOptions, hands: Hands, vip_file: VipFile) -> std::io::Result<Self> {
+        let started = BootClock.now();
+        Ok(Self {
+            options,
+            started,
+            hands,
+            vip_file,
+            timer: BootTimer::new()?,
+            identity: None,
+            leases: None,
+            supervisor: Supervisor::new(started),
+            worker: None,
+            greeted: false,
+            told: None,
+            leaving: false,
+            stopping: None,
+        })
+    }
+
+    /// Runs until a signal has ended it, or a second one has ended it at once.
+    pub(super) async fn run(mut self, signals: &mut [Signal; 3]) -> Result<(), GuardError> {
+        loop {
+            self.run_due().await;
+            self.note_places();
+            self.tell_ownership();
+            if self.stopping.is_some() && self.supervisor.is_gone() {
+                break;
+            }
+            match self.wait(signals).await? {
+                Woken::Deadline => (),
+                Woken::Terminate if self.stopping.is_some() => {
+                    tracing::warn!("second signal, ending at once");
+                    break;
+                }
+                Woken::Terminate => self.begin_stopping().await,
+                Woken::Worker(did) => self.worker_did(did).await,
+                Woken::Datagram(None) => (),
+                Woken::Datagram(Some(Incoming { from, source, message })) => {
+                    self.lease_event(LeaseEvent::Heard { from, source, message }).await;
+                }
+            }
+        }
+        self.end().await;
+        Ok(())
+    }
+
+    /// All arms are cancel-safe. In order of urgency, so that a flood of datagrams delays neither a deadline nor the worker.
+    async fn wait(&mut self, [terminate, interrupt, hang_up]: &mut [Signal; 3]) -> Result<Woken, GuardError> {
+        let deadline = self.deadline();
+        let worker = async {
+            match &mut self.worker {
+                Some(worker) => worker.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        Ok(tokio::select! {
+            biased;
+            waited = self.timer.until(deadline) => waited.map(|()| Woken::Deadline).map_err(GuardError::Runtime)?,
+            _ = terminate.recv() => Woken::Terminate,
+            _ = interrupt.recv() => Woken::Terminate,
+            _ = hang_up.recv() => Woken::Terminate,
+            did = worker => Woken::Worker(did),
+            incoming = self.hands.socket.receive() => Woken::Datagram(incoming),
+        })
+    }
+
+    fn deadline(&self) -> Option<BootInstant> {
+        let leases = self.leases.as_ref().and_then(Leases::deadline);
+        let retired_by = self.stopping.filter(|stopping| !stopping.worker_told).map(|stopping| stopping.retired_by);
+        [leases, self.supervisor.deadline(), retired_by].into_iter().flatten().min()
+    }
+
+    /// Leases before anything else: a guard that wakes late removes first.
+    async fn run_due(&mut self) {
+        let now = BootClock.now();
+        if self.leases.as_ref().and_then(Leases::deadline).is_some_and(|deadline| deadline <= now) {
+            self.lease_event(LeaseEvent::Tick).await;
+        }
+        if self.supervisor.deadline().is_some_and(|deadline| deadline <= now) {
+            self.worker_event(WorkerEvent::Tick).await;
+        }
+        let all_retired = self.leases.as_ref().is_none_or(Leases::all_retired);
+        if let Some(stopping) = &mut self.stopping
+            && !stopping.worker_told
+            && (all_retired || now >= stopping.retired_by)
+        {
+            stopping.worker_told = true;
+            self.worker_event(WorkerEvent::Stop).await;
+        }
+        if self.leaving && all_retired {
+            self.leaving = false;
+            self.tell(ToWorker::Released);
+        }
+    }
+
+    async fn begin_stopping(&mut self) {
+        tracing::info!("guard stops");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.stopping = Some(Stopping { retired_by: BootClock.now() + RETIRE_LIMIT, worker_told: false });
+        self.lease_event(LeaseEvent::RetireAll).await;
+    }
+
+    /// Nothing may be left on an interface, however the loop ended.
+    async fn end(&mut self) {
+        let left = self.leases.take().map(|leases| leases.places()).unwrap_or_default();
+        self.hands.take_off_in_the_end(&left).await;
+        if let Some(mut worker) = self.worker.take() {
+            worker.kill();
+        }
+    }
+
+    // Leases
+
+    async fn lease_event(&mut self, event: LeaseEvent) {
+        let Some(leases) = &mut self.leases else { return };
+        let mut acts: VecDeque<_> = leases.step(event, moment()).into();
+        while let Some(act) = acts.pop_front() {
+            let Some(result) = self.hands.perform(act).await else { continue };
+            acts.extend(leases.step(result, moment()));
+        }
+    }
+
+    // Worker
+
+    async fn worker_event(&mut self, event: WorkerEvent) {
+        let mut orders: VecDeque<WorkerOrder> = self.supervisor.step(event, BootClock.now()).into();
+        while let Some(order) = orders.pop_front() {
+            match order {
+                WorkerOrder::Start => {
+                    let result = self.start_worker();
+                    orders.extend(self.supervisor.step(result, BootClock.now()));
+                }
+                WorkerOrder::AskToStop => self.tell(ToWorker::Stop),
+                WorkerOrder::Kill(why) => {
+                    tracing::warn!(why, "killing the worker");
+                    if let Some(worker) = &mut self.worker {
+                        worker.kill();
+                    }
+                }
+                WorkerOrder::HandVipsOver => {
+                    tracing::warn!("no worker for too long, giving vips to others");
+                    self.lease_event(LeaseEvent::Ready(false)).await;
+                }
+            }
+        }
+    }
+
+    fn start_worker(&mut self) -> WorkerEvent {
+        self.greeted = false;
+        self.leaving = false;
+        match WorkerProcess::start(&self.options.worker) {
+            Ok(worker) => {
+                tracing::info!(pid = worker.pid(), "worker started");
+                self.worker = Some(worker);
+                WorkerEvent::Started
+            }
+            Err(error) => {
+                tracing::error!(%error, program = %self.options.worker.program.display(), "cannot start the worker, trying again");
+                WorkerEvent::StartFailed
+            }
+        }
+    }
+
+    async fn worker_did(&mut self, did: WorkerDid) {
+        match did {
+            WorkerDid::Said(frame) => {
+                self.worker_event(WorkerEvent::Heard).await;
+                self.worker_said(frame).await;
+            }
+            WorkerDid::Broke(error) => {
+                tracing::error!(error = %chain(&error), "worker says what is not understood");
+                self.worker_event(WorkerEvent::Broke).await;
+            }
+            WorkerDid::Exited(status) => {
+                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                if self.stopping.is_some() {
+                    tracing::info!(status, "worker ended");
+                } else {
+                    tracing::warn!(status, "worker ended, starting it again");
+                }
+                self.worker = None;
+                self.worker_event(WorkerEvent::Exited).await;
+            }
+        }
+    }
+
+    async fn worker_said(&mut self, frame: ToGuard) {
+        match frame {
+            ToGuard::Beat => (),
+            ToGuard::Hello { id, cluster_id, timing } => self.hello(Identity { id, cluster_id, timing }).await,
+            ToGuard::Membership(membership) => {
+                // The answer only after the voter side has taken it in. Without an identity there is no voter side, which grants nothing.
+                let id = membership.id;
+                self.lease_event(LeaseEvent::Membership(membership)).await;
+                self.tell(ToWorker::MembershipKnown(id));
+            }
+            ToGuard::Groups(orders) => self.lease_event(LeaseEvent::Groups(orders)).await,
+            ToGuard::Ready(ready) => self.lease_event(LeaseEvent::Ready(ready)).await,
+            ToGuard::Leave => {
+                tracing::info!("node leaves the cluster");
+                self.leaving = true;
+                self.lease_event(LeaseEvent::RetireAll).await;
+            }
+        }
+    }
+
+    async fn hello(&mut self, identity: Identity) {
+        self.greeted = true;
+        self.told = None;
+        if self.identity.as_ref() == Some(&identity) {
+            if self.stopping.is_none() {
+                self.lease_event(LeaseEvent::Return).await;
+            }
+            return;
+        }
+        // Another node than before, or another cluster: nothing that was held or promised is this one's.
+        let left = self.leases.take().map(|leases| leases.places()).unwrap_or_default();
+        self.hands.take_off_in_the_end(&left).await;
+        // Promises made by an earlier guard of this node were made before this one started; this one's own were made up to now.
+        let forgotten = if self.identity.is_none() { self.started } else { BootClock.now() };
+        tracing::info!(node = %identity.id, cluster = identity.cluster_id, timing = %identity.timing, "guard speaks for this node");
+        self.hands.socket.speak_with(Seal::new(&identity.cluster_id, identity.id, session()));
+        self.leases = Some(Leases::new(identity.id, identity.timing, forgotten));
+        self.identity = Some(identity);
+    }
+
+    /// At each change, and after hello.
+    fn tell_ownership(&mut self) {
+        if !self.greeted {
+            return;
+        }
+        let ownership = self.leases.as_ref().map(Leases::ownership).unwrap_or_default();
+        if self.told.as_ref() != Some(&ownership) {
+            self.told = Some(ownership.clone());
+            self.tell(ToWorker::Ownership(ownership));
+        }
+    }
+
+    fn tell(&mut self, what: ToWorker) {
+        let Some(worker) = &mut self.worker else { return };
+        if let Err(error) = worker.tell(what) {
+            tracing::error!(%error, "killing the worker");
+            worker.kill();
+        }
+    }
+
+    /// At each change.
+    fn note_places(&mut self) {
+        let places = self.leases.as_ref().map(Leases::places).unwrap_or_default();
+        self.vip_file.set(&places);
+    }
+}
+
+fn moment() -> Moment {
+    Moment { now: BootClock.now(), unix: BootClock.unix_now() }
+}
+
+/// No other start of this node's guard has it: microseconds of Unix time do not repeat, and a clock that went back is not set to the microsecond.
+fn session() -> u64 {
+    u64::try_from(BootClock.unix_now().as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,131 @@
+//! Does what the leases want done to interfaces and to the network, and logs every VIP that comes and goes.
+
+use super::{
+    io::{announce::announce, socket::LeaseSocket},
+    leases::{Act, LeaseEvent},
+    slot::Place,
+};
+use crate::{
+    clock::{BootClock, BootInstant, Clock},
+    kernel::io::address::{AddressError, Addresses},
+    model::VipName,
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// The guard's sockets.
+pub(super) struct Hands {
+    addresses: Addresses,
+    /// Lease messages come in here too.
+    pub(super) socket: LeaseSocket,
+    /// Groups whose addresses the kernel would not give up, so that it is said once.
+    stuck: BTreeSet<VipName>,
+}
+
+impl Hands {
+    pub(super) fn new(addresses: Addresses, socket: LeaseSocket) -> Self {
+        Self { addresses, socket, stuck: BTreeSet::new() }
+    }
+
+    /// Does one act; what came of it, if the leases want to know.
+    pub(super) async fn perform(&mut self, act: Act) -> Option<LeaseEvent> {
+        match act {
+            Act::Send { to, message } => {
+                self.socket.send(to, &message);
+                None
+            }
+            Act::Install { group, places, stale, until, fresh, epoch } => {
+                Some(self.install(group, &places, &stale, until, fresh.then_some(epoch)).await)
+            }
+            Act::Remove { group, places, why, epoch } => Some(self.remove(group, &places, why, epoch).await),
+            Act::Announce { group, interface, vips } => {
+                if let Err(error) = announce(&interface, vips.iter().copied()) {
+                    tracing::warn!(vip = %group, interface, %error, "cannot announce");
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes off what is left when nobody will try again.
+    pub(super) async fn take_off_in_the_end(&self, places: &BTreeSet<Place>) {
+        if let Err(error) = self.take_off(places).await {
+            tracing::error!(error = %chain(&error), "vip is left to the end of its lifetime");
+        }
+    }
+
+    async fn install(
+        &self,
+        group: VipName,
+        places: &BTreeSet<Place>,
+        stale: &BTreeSet<Place>,
+        until: BootInstant,
+        fresh_epoch: Option<u64>,
+    ) -> LeaseEvent {
+        let begun = BootClock.now();
+        let remaining = until - begun;
+        if remaining.is_zero() {
+            // Too late: at the tick the holder lets go.
+            return LeaseEvent::Tick;
+        }
+        if let Err(error) = self.put_on(places, remaining).await {
+            tracing::error!(vip = %group, error = %chain(&error), "cannot take vip");
+            return LeaseEvent::InstallFailed(group);
+        }
+        if let Err(error) = self.take_off(stale).await {
+            tracing::warn!(vip = %group, error = %chain(&error), "former address stays until its lifetime ends");
+        }
+        if let Some(epoch) = fresh_epoch {
+            let install_us = micros(BootClock.now() - begun);
+            tracing::info!(vip = %group, epoch, places = %listed(places), install_us, "vip taken");
+        }
+        LeaseEvent::Installed(group)
+    }
+
+    async fn remove(&mut self, group: VipName, places: &BTreeSet<Place>, why: &'static str, epoch: Option<u64>) -> LeaseEvent {
+        let begun = BootClock.now();
+        if let Err(error) = self.take_off(places).await {
+            if self.stuck.insert(group.clone()) {
+                tracing::error!(vip = %group, epoch, why, error = %chain(&error), "cannot let go of vip, trying again");
+            }
+            return LeaseEvent::RemovalFailed(group);
+        }
+        self.stuck.remove(&group);
+        let removal_us = micros(BootClock.now() - begun);
+        match epoch {
+            Some(epoch) => tracing::info!(vip = %group, epoch, why, places = %listed(places), removal_us, "vip let go"),
+            None => tracing::debug!(vip = %group, why, removal_us, "vip is not here"),
+        }
+        LeaseEvent::Removed(group)
+    }
+
+    async fn put_on(&self, places: &BTreeSet<Place>, lifetime: Duration) -> Result<(), AddressError> {
+        for (interface, address) in places {
+            self.addresses.install(interface, *address, Some(lifetime)).await?;
+        }
+        Ok(())
+    }
+
+    /// Tries all, whatever becomes of one; the last error.
+    async fn take_off(&self, places: &BTreeSet<Place>) -> Result<(), AddressError> {
+        let mut result = Ok(());
+        for (interface, address) in places {
+            result = self.addresses.remove(interface, *address).await.and(result);
+        }
+        result
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn listed(places: &BTreeSet<Place>) -> String {
+    let words: Vec<String> = places.iter().map(|(interface, address)| format!("{address} on {interface}")).collect();
+    words.join(", ")
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

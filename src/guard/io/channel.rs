@@ -1,0 +1,278 @@
+//! The guard as the worker sees it: the other end of the socketpair.
+
+use crate::{
+    guard::protocol::{BEAT, GroupOrder, MAX_FRAME_BYTES, ToGuard, ToWorker},
+    link::frame,
+    model::{NodeId, Ownership, TimingProfile},
+    vip::{Membership, MembershipId},
+};
+use rustix::net::{AddressFamily, sockopt::socket_domain};
+use std::{
+    collections::VecDeque,
+    io,
+    os::{
+        fd::{BorrowedFd, FromRawFd, OwnedFd},
+        unix::net::UnixStream as StdUnixStream,
+    },
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, oneshot, watch},
+    time::MissedTickBehavior,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The environment variable that tells the worker the number of its end of the socketpair.
+pub const GUARD_FD: &str = "LVS_AGENT_GUARD_FD";
+
+/// Orders not yet written. The guard reads at once; one that lets so many pile up is stuck.
+const ORDERS_QUEUED: usize = 256;
+/// The guard answers within a turn of its loop. Long, because a slow machine is no reason to give up Raft's storage.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Leaving waits for handing VIPs over.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why there is no channel to a guard.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// Not started by a guard.
+    #[error("{GUARD_FD} names no socket: the worker is started by `lvs-agent run`, not by hand")]
+    NoGuard,
+    /// The socket could not be used.
+    #[error("cannot use the socket to the guard")]
+    Socket(#[source] io::Error),
+}
+
+/// The guard is gone, or stuck. The worker must stop; the kernel kills it anyway when the guard's process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the guard is gone or does not answer")]
+pub struct GuardGone;
+
+/// The worker's end.
+#[derive(Debug)]
+pub struct GuardChannel {
+    /// For telling the guard.
+    pub handle: GuardHandle,
+    /// What this node holds, as the guard last said.
+    pub ownership: watch::Receiver<Ownership>,
+    /// Fires when the guard says stop, or is gone.
+    pub stop: CancellationToken,
+}
+
+/// Tells the guard. Clones share one stream; orders arrive in the order in which they were given.
+#[derive(Clone, Debug)]
+pub struct GuardHandle {
+    orders: mpsc::Sender<ToGuard>,
+    awaited: Awaited,
+}
+
+/// Who waits for which answer, in the order of asking.
+type Awaited = Arc<Mutex<VecDeque<(Question, oneshot::Sender<()>)>>>;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Question {
+    Membership(MembershipId),
+    Leave,
+}
+
+impl GuardChannel {
+    /// Takes the end of the socketpair that this process inherited, and serves it on the current runtime, beats included. Call it once, before anything else opens files.
+    pub fn from_inherited() -> Result<Self, ChannelError> {
+        let number = std::env::var(GUARD_FD).ok().and_then(|text| text.parse::<i32>().ok()).filter(|fd| *fd > 2);
+        let number = number.ok_or(ChannelError::NoGuard)?;
+        // SAFETY: borrowed only to ask whether it is an open socket at all; every call on it can fail.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+        if socket_domain(borrowed).ok() != Some(AddressFamily::UNIX) {
+            return Err(ChannelError::NoGuard);
+        }
+        let close_on_exec = rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC);
+        close_on_exec.map_err(|errno| ChannelError::Socket(errno.into()))?;
+        // SAFETY: the guard passed it to this process for this purpose, and nothing else here owns it.
+        let owned = unsafe { OwnedFd::from_raw_fd(number) };
+        Self::serve(StdUnixStream::from(owned)).map_err(ChannelError::Socket)
+    }
+
+    /// The same over any connected stream, for tests.
+    pub fn serve(stream: StdUnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        let (reader, writer) = UnixStream::from_std(stream)?.into_split();
+        let (orders, orders_out) = mpsc::channel(ORDERS_QUEUED);
+        let (ownership_in, ownership) = watch::channel(Ownership::new());
+        let (stop, awaited) = (CancellationToken::new(), Awaited::default());
+        // Both end when the guard closes its end, with this process at the latest.
+        tokio::spawn(write_orders(writer, orders_out, stop.clone()));
+        tokio::spawn(read_answers(reader, ownership_in, Arc::clone(&awaited), stop.clone()));
+        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, stop })
+    }
+}
+
+impl GuardHandle {
+    /// Says who this node is: first of all, once it is in a cluster, at each start of the worker.
+    pub fn hello(&self, id: NodeId, cluster_id: String, timing: TimingProfile) -> Result<(), GuardGone> {
+        self.tell(ToGuard::Hello { id, cluster_id, timing })
+    }
+
+    /// Tells the effective membership and waits until the voter side knows it. Raft's storage calls this *before* it reports the entry,
+    /// truncation or snapshot as stored, and reports nothing if it fails (LEASE.md, voter rule 4).
+    pub async fn membership_known(&self, membership: Membership) -> Result<(), GuardGone> {
+        let question = Question::Membership(membership.id);
+        self.ask(question, ToGuard::Membership(membership), ANSWER_LIMIT).await
+    }
+
+    /// Tells all VIP groups with their candidates.
+    pub fn groups(&self, groups: Vec<GroupOrder>) -> Result<(), GuardGone> {
+        self.tell(ToGuard::Groups(groups))
+    }
+
+    /// Tells whether the rules are in this director's kernel. A worker that has just started says nothing until it knows: the guard goes on
+    /// with its predecessor's word, and "no" gives the VIPs away.
+    pub fn ready(&self, ready: bool) -> Result<(), GuardGone> {
+        self.tell(ToGuard::Ready(ready))
+    }
+
+    /// The node leaves the cluster. Returns once the guard holds nothing any more.
+    pub async fn leave(&self) -> Result<(), GuardGone> {
+        self.ask(Question::Leave, ToGuard::Leave, LEAVE_LIMIT).await
+    }
+
+    fn tell(&self, order: ToGuard) -> Result<(), GuardGone> {
+        self.orders.try_send(order).map_err(|_| GuardGone)
+    }
+
+    async fn ask(&self, question: Question, order: ToGuard, limit: Duration) -> Result<(), GuardGone> {
+        let (answer, answered) = oneshot::channel();
+        {
+            // Both under the lock, so that answers come in the order of the queue.
+            let mut awaited = self.awaited.lock().expect("no holder of this lock panics");
+            self.tell(order)?;
+            awaited.push_back((question, answer));
+        }
+        tokio::time::timeout(limit, answered).await.map_err(|_| GuardGone)?.map_err(|_| GuardGone)
+    }
+}
+
+async fn write_orders(mut writer: OwnedWriteHalf, mut orders: mpsc::Receiver<ToGuard>, stop: CancellationToken) {
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        // Both are cancel-safe: an order or a tick that is not taken now is taken next time.
+        let frame = tokio::select! {
+            order = orders.recv() => match order {
+                Some(order) => order,
+                None => return,
+            },
+            _ = beat.tick() => ToGuard::Beat,
+        };
+        if let Err(error) = frame::write_frame(&mut writer, &frame, MAX_FRAME_BYTES).await {
+            tracing::error!(%error, "cannot speak to the guard");
+            return stop.cancel();
+        }
+    }
+}
+
+async fn read_answers(mut reader: OwnedReadHalf, ownership: watch::Sender<Ownership>, awaited: Awaited, stop: CancellationToken) {
+    loop {
+        match frame::read_frame(&mut reader, MAX_FRAME_BYTES).await {
+            Ok(Some(ToWorker::MembershipKnown(id))) => answered(&awaited, Question::Membership(id)),
+            Ok(Some(ToWorker::Released)) => answered(&awaited, Question::Leave),
+            Ok(Some(ToWorker::Ownership(held))) => {
+                ownership.send_replace(held);
+            }
+            Ok(Some(ToWorker::Stop)) => stop.cancel(),
+            Ok(None) => break tracing::error!("the guard is gone"),
+            Err(error) => break tracing::error!(%error, "cannot hear the guard"),
+        }
+    }
+    // Whoever waits gets an error at once.
+    awaited.lock().expect("no holder of this lock panics").clear();
+    stop.cancel();
+}
+
+/// Wakes who asked first. Questions before it were given up by their askers.
+fn answered(awaited: &Awaited, question: Question) {
+    let mut awaited = awaited.lock().expect("no holder of this lock panics");
+    if let Some(at) = awaited.iter().position(|(asked, _)| *asked == question)
+        && let Some((_, answer)) = awaited.remove(at)
+    {
+        // The asker may have given up.
+        let _ = answer.send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Holding;
+
+    fn pair() -> (GuardChannel, UnixStream) {
+        let (worker, guard) = StdUnixStream::pair().unwrap();
+        guard.set_nonblocking(true).unwrap();
+        (GuardChannel::serve(worker).unwrap(), UnixStream::from_std(guard).unwrap())
+    }
+
+    async fn heard(guard: &mut UnixStream) -> ToGuard {
+        loop {
+            match frame::read_frame(guard, MAX_FRAME_BYTES).await.unwrap().unwrap() {
+                ToGuard::Beat => (),
+                other => return other,
+            }
+        }
+    }
+
+    async fn say(guard: &mut UnixStream, what: ToWorker) {
+        frame::write_frame(guard, &what, MAX_FRAME_BYTES).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_membership_is_known_only_after_the_guards_answer_to_it() {
+        let (channel, mut guard) = pair();
+        let membership = Membership { id: MembershipId { term: 1, leader: NodeId(1), index: 7 }, ..Membership::default() };
+        let other = MembershipId { index: 6, ..membership.id };
+        let asked = tokio::spawn({
+            let (handle, membership) = (channel.handle.clone(), membership.clone());
+            async move { handle.membership_known(membership).await }
+        });
+        assert_eq!(heard(&mut guard).await, ToGuard::Membership(membership.clone()));
+        say(&mut guard, ToWorker::MembershipKnown(other)).await;
+        tokio::task::yield_now().await;
+        assert!(!asked.is_finished());
+        say(&mut guard, ToWorker::MembershipKnown(membership.id)).await;
+        assert_eq!(asked.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_guard_that_goes_away_fails_questions_and_stops_the_worker() {
+        let (channel, mut guard) = pair();
+        let asked = tokio::spawn({
+            let handle = channel.handle.clone();
+            async move { handle.leave().await }
+        });
+        assert_eq!(heard(&mut guard).await, ToGuard::Leave);
+        drop(guard);
+        assert_eq!(asked.await.unwrap(), Err(GuardGone));
+        channel.stop.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn ownership_and_stop_arrive() {
+        let (mut channel, mut guard) = pair();
+        let held: Ownership = [("web".parse().unwrap(), Holding::Held { epoch: 3, since_unix_ms: 5 })].into();
+        say(&mut guard, ToWorker::Ownership(held.clone())).await;
+        channel.ownership.changed().await.unwrap();
+        assert_eq!(*channel.ownership.borrow(), held);
+        assert!(!channel.stop.is_cancelled());
+        say(&mut guard, ToWorker::Stop).await;
+        channel.stop.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn beats_come_by_themselves() {
+        let (_channel, mut guard) = pair();
+        assert_eq!(frame::read_frame(&mut guard, MAX_FRAME_BYTES).await.unwrap(), Some(ToGuard::Beat));
+    }
+}

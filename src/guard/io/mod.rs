@@ -1,0 +1,10 @@
+//! The part of the guard that touches sockets, files, processes and the clock.
+
+pub mod announce;
+pub mod channel;
+pub mod lock;
+pub mod privilege;
+pub mod socket;
+pub mod timer;
+pub mod vip_file;
+pub mod worker;

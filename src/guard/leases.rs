@@ -1,0 +1,362 @@
+//! This node's part in all leases: one voter, a holder for each group it may hold, and who reaches whom. Pure: it says what is to be done.
+
+use super::{
+    protocol::GroupOrder,
+    slot::{Place, Slot, Wish},
+};
+use crate::{
+    clock::BootInstant,
+    model::{Holding, NodeId, Ownership, TimingProfile, VipName},
+    vip::{Holder, HolderEvent, Membership, Message, Pace, Standing, Voter, VoterEffect, VoterEvent, Why},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+/// More nodes than that do not hold VIPs; whoever is not remembered is reached by its address in the membership.
+const MAX_HEARD: usize = 1024;
+
+/// A point in time: one clock to decide by, the other for labels and for round numbers that no earlier start has used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moment {
+    /// Boot-time clock.
+    pub now: BootInstant,
+    /// Unix time.
+    pub unix: Duration,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LeaseEvent {
+    /// The worker told the effective membership.
+    Membership(Membership),
+    /// The worker told all VIP groups.
+    Groups(Vec<GroupOrder>),
+    /// The worker told whether rules are in the kernel.
+    Ready(bool),
+    /// A guard said something.
+    Heard {
+        /// Who.
+        from: NodeId,
+        /// Where an answer reaches it.
+        source: SocketAddr,
+        /// What.
+        message: Message,
+    },
+    /// [`Act::Install`] is done.
+    Installed(VipName),
+    /// [`Act::Install`] failed.
+    InstallFailed(VipName),
+    /// [`Act::Remove`] is done.
+    Removed(VipName),
+    /// [`Act::Remove`] failed.
+    RemovalFailed(VipName),
+    /// Give up every group and take none until [`LeaseEvent::Return`]: shutdown, or the node leaves.
+    RetireAll,
+    /// A worker said hello again after [`LeaseEvent::RetireAll`].
+    Return,
+    /// A deadline has come.
+    Tick,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// Send a datagram.
+    Send {
+        /// Where.
+        to: SocketAddr,
+        /// What.
+        message: Message,
+    },
+    /// Put addresses on, or refresh them, for as long as the lease lasts.
+    Install {
+        /// For this group.
+        group: VipName,
+        /// Which and where.
+        places: BTreeSet<Place>,
+        /// Which the group no longer has: take them off.
+        stale: BTreeSet<Place>,
+        /// Local end of the lease.
+        until: BootInstant,
+        /// First installation of this holding.
+        fresh: bool,
+        /// Label of this holding.
+        epoch: u64,
+    },
+    /// Take addresses off now.
+    Remove {
+        /// For this group.
+        group: VipName,
+        /// Which and where.
+        places: BTreeSet<Place>,
+        /// In one line, for the log.
+        why: &'static str,
+        /// Label of the holding that ends; `None`: it was not held, and this only makes sure.
+        epoch: Option<u64>,
+    },
+    /// Tell the neighbours that the VIPs are here.
+    Announce {
+        /// For this group.
+        group: VipName,
+        /// Where.
+        interface: String,
+        /// Which.
+        vips: Vec<Ipv4Addr>,
+    },
+}
+
+/// See the file's first line.
+#[derive(Clone, Debug)]
+pub struct Leases {
+    me: NodeId,
+    timing: TimingProfile,
+    voter: Voter,
+    slots: BTreeMap<VipName, Slot>,
+    /// Every group of the rules.
+    orders: BTreeMap<VipName, GroupOrder>,
+    membership: Option<Membership>,
+    ready: bool,
+    retiring: bool,
+    /// Where members' guards listen, by the membership told last and by refusals that taught a newer one.
+    listening: BTreeMap<NodeId, SocketAddr>,
+    /// Where nodes last spoke from: the only address of a candidate that is no voter.
+    heard: BTreeMap<NodeId, SocketAddr>,
+}
+
+/// What is left to do of one step.
+struct Step {
+    at: Moment,
+    queue: VecDeque<Work>,
+    acts: Vec<Act>,
+}
+
+enum Work {
+    Voter(VoterEvent),
+    Holder(VipName, HolderEvent),
+}
+
+impl Leases {
+    /// `started`: since when promises may have been forgotten.
+    pub fn new(me: NodeId, timing: TimingProfile, started: BootInstant) -> Self {
+        Self {
+            me,
+            timing,
+            voter: Voter::new(me, timing.ttl(), started),
+            slots: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            membership: None,
+            ready: false,
+            retiring: false,
+            listening: BTreeMap::new(),
+            heard: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one event; says what is to be done, in order.
+    pub fn step(&mut self, event: LeaseEvent, at: Moment) -> Vec<Act> {
+        let mut step = Step { at, queue: VecDeque::new(), acts: Vec::new() };
+        self.take(event, &mut step);
+        self.work_off(&mut step);
+        self.fill_and_clear_slots(&mut step);
+        self.work_off(&mut step);
+        step.acts
+    }
+
+    /// When [`LeaseEvent::Tick`] is due.
+    pub fn deadline(&self) -> Option<BootInstant> {
+        self.slots.values().filter_map(Slot::deadline).min()
+    }
+
+    /// What the worker is told.
+    pub fn ownership(&self) -> Ownership {
+        let holding = |group| self.slots.get(group).map_or(Holding::NotHeld, Slot::holding);
+        self.orders.keys().map(|group| (group.clone(), holding(group))).collect()
+    }
+
+    /// Every address that this node has or may come to have on an interface.
+    pub fn places(&self) -> BTreeSet<Place> {
+        self.slots.values().flat_map(Slot::places).collect()
+    }
+
+    /// After [`LeaseEvent::RetireAll`]: nothing is held, and everything has been released.
+    pub fn all_retired(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    fn take(&mut self, event: LeaseEvent, step: &mut Step) {
+        match event {
+            LeaseEvent::Membership(membership) => {
+                self.listening.clone_from(&membership.addresses);
+                self.membership = Some(membership.clone());
+                step.queue.push_back(Work::Voter(VoterEvent::Membership(membership.clone())));
+                self.tell_all(&HolderEvent::Membership(membership), step);
+            }
+            LeaseEvent::Groups(orders) => self.groups_are(orders, step),
+            LeaseEvent::Ready(ready) => {
+                self.ready = ready;
+                self.tell_all(&HolderEvent::Ready(ready), step);
+            }
+            LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
+            LeaseEvent::Installed(group) => {
+                if let Some(slot) = self.slots.get_mut(&group) {
+                    slot.installed(step.at.now, step.at.unix);
+                    step.queue.push_back(Work::Holder(group, HolderEvent::Installed));
+                }
+            }
+            LeaseEvent::InstallFailed(group) => step.queue.push_back(Work::Holder(group, HolderEvent::InstallFailed)),
+            LeaseEvent::Removed(group) => {
+                if let Some(slot) = self.slots.get_mut(&group) {
+                    slot.removed();
+                    step.queue.push_back(Work::Holder(group, HolderEvent::Removed));
+                }
+            }
+            LeaseEvent::RemovalFailed(group) => {
+                if let Some(slot) = self.slots.get_mut(&group) {
+                    slot.removal_failed(step.at.now);
+                }
+            }
+            LeaseEvent::RetireAll => self.retiring = true,
+            LeaseEvent::Return => self.retiring = false,
+            LeaseEvent::Tick => self.tick(step),
+        }
+    }
+
+    /// Most urgent first, announcements last: what was let go meanwhile is not announced.
+    fn tick(&mut self, step: &mut Step) {
+        let now = step.at.now;
+        let holders = self.slots.iter().filter_map(|(name, slot)| Some((slot.holder_deadline()?, name.clone())));
+        let mut due: Vec<(BootInstant, VipName)> = holders.filter(|(deadline, _)| *deadline <= now).collect();
+        due.sort();
+        step.queue.extend(due.into_iter().map(|(_, group)| Work::Holder(group, HolderEvent::Tick)));
+        self.work_off(step);
+        step.acts.extend(self.slots.values_mut().filter_map(|slot| slot.due(now)));
+    }
+
+    fn groups_are(&mut self, orders: Vec<GroupOrder>, step: &mut Step) {
+        let candidates = orders.iter().map(|order| (order.group.name.clone(), order.candidates.clone())).collect();
+        step.queue.push_back(Work::Voter(VoterEvent::Candidates(candidates)));
+        self.orders = orders.into_iter().map(|order| (order.group.name.clone(), order)).collect();
+        for (name, slot) in &mut self.slots {
+            if let Some(order) = self.orders.get(name) {
+                slot.set_order(order.clone());
+                step.queue.push_back(Work::Holder(name.clone(), HolderEvent::Candidates(order.candidates.clone())));
+            }
+        }
+    }
+
+    fn heard_from(&mut self, from: NodeId, source: SocketAddr, message: Message, step: &mut Step) {
+        if from == self.me {
+            // Another node speaks in our name, or a datagram came back. Nothing of ours comes over the network.
+            return;
+        }
+        if self.heard.len() < MAX_HEARD || self.heard.contains_key(&from) {
+            self.heard.insert(from, source);
+        }
+        if let Message::Refuse { why: Why::NewerMembership(newer), .. } = &message {
+            for (node, address) in &newer.addresses {
+                self.listening.entry(*node).or_insert(*address);
+            }
+        }
+        step.queue.push_back(routed(from, message));
+    }
+
+    /// Who may hold a group has a slot for it; a slot that is no longer wanted retires first and is then cleared away. A group that comes back
+    /// meanwhile gets a new slot.
+    fn fill_and_clear_slots(&mut self, step: &mut Step) {
+        self.slots.retain(|_, slot| slot.standing() != Standing::Retired);
+        for (name, slot) in &self.slots {
+            if !self.wants(name) && slot.standing() != Standing::Removing {
+                step.queue.push_back(Work::Holder(name.clone(), HolderEvent::Retire));
+            }
+        }
+        let missing: Vec<GroupOrder> = self.orders.values().filter(|order| self.lacks(&order.group.name)).cloned().collect();
+        for order in missing {
+            self.add_slot(order, step);
+        }
+    }
+
+    fn wants(&self, group: &VipName) -> bool {
+        !self.retiring && self.orders.get(group).is_some_and(|order| order.candidates.contains(&self.me))
+    }
+
+    fn lacks(&self, group: &VipName) -> bool {
+        self.wants(group) && !self.slots.contains_key(group)
+    }
+
+    fn add_slot(&mut self, order: GroupOrder, step: &mut Step) {
+        let name = order.group.name.clone();
+        let first_round = u64::try_from(step.at.unix.as_micros()).unwrap_or(u64::MAX);
+        let holder = Holder::new(self.me, name.clone(), Pace::of(self.timing.ttl()), first_round);
+        let mut tell = |event| step.queue.push_back(Work::Holder(name.clone(), event));
+        if let Some(membership) = &self.membership {
+            tell(HolderEvent::Membership(membership.clone()));
+        }
+        tell(HolderEvent::Candidates(order.candidates.clone()));
+        tell(HolderEvent::Ready(self.ready));
+        self.slots.insert(name.clone(), Slot::new(order, holder));
+    }
+
+    fn tell_all(&self, event: &HolderEvent, step: &mut Step) {
+        step.queue.extend(self.slots.keys().map(|group| Work::Holder(group.clone(), event.clone())));
+    }
+
+    fn work_off(&mut self, step: &mut Step) {
+        while let Some(work) = step.queue.pop_front() {
+            match work {
+                Work::Voter(event) => {
+                    for VoterEffect::Send { to, message } in self.voter.step(event, step.at.now) {
+                        self.post(to, message, step);
+                    }
+                }
+                Work::Holder(group, event) => self.step_holder(&group, event, step),
+            }
+        }
+    }
+
+    fn step_holder(&mut self, group: &VipName, event: HolderEvent, step: &mut Step) {
+        let Some(slot) = self.slots.get_mut(group) else { return };
+        let effects = slot.holder().step(event, step.at.now);
+        let wishes: Vec<Wish> = effects.into_iter().filter_map(|effect| slot.translate(effect)).collect();
+        for wish in wishes {
+            match wish {
+                Wish::Send(to, message) => self.post(to, message, step),
+                Wish::Act(act) => step.acts.push(act),
+            }
+        }
+    }
+
+    /// To this node itself at once; to others by datagram, if it is known where they are.
+    fn post(&self, to: NodeId, message: Message, step: &mut Step) {
+        if to == self.me {
+            step.queue.push_back(routed(self.me, message));
+        } else if let Some(to) = self.address_of(to, &message) {
+            step.acts.push(Act::Send { to, message });
+        }
+    }
+
+    /// An answer goes where the question came from, everything else where the node listens.
+    fn address_of(&self, node: NodeId, message: &Message) -> Option<SocketAddr> {
+        let (listening, heard) = (self.listening.get(&node), self.heard.get(&node));
+        let address = match message {
+            Message::Grant { .. } | Message::Refuse { .. } => heard.or(listening),
+            Message::Ask { .. } | Message::Release { .. } | Message::HandOver { .. } => listening.or(heard),
+        };
+        address.copied()
+    }
+}
+
+/// Which side a message is for.
+fn routed(from: NodeId, message: Message) -> Work {
+    match message {
+        Message::Ask { .. } | Message::Release { .. } => Work::Voter(VoterEvent::Heard { from, message }),
+        Message::Grant { .. } | Message::Refuse { .. } | Message::HandOver { .. } => {
+            Work::Holder(message.group().clone(), HolderEvent::Heard { from, message })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! One VIP group on this node: its holder side, what it has put on the interface, when that is announced. Pure.
+
+use super::{arp::Burst, leases::Act, protocol::GroupOrder};
+use crate::{
+    clock::BootInstant,
+    model::{Holding, NodeId, VipName},
+    vip::{Holder, HolderEffect, Message, Standing},
+};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+/// An address on an interface.
+pub type Place = (String, IpAddr);
+
+/// A removal that the kernel refused is tried again after so long. Until it succeeds nothing is released; the address's lifetime runs out meanwhile.
+const REMOVAL_RETRY: Duration = Duration::from_millis(50);
+
+/// See the file's first line.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    order: GroupOrder,
+    holder: Holder,
+    /// What may be on interfaces because of us.
+    placed: BTreeSet<Place>,
+    /// An [`Act::Install`] is with the driver.
+    installing: Option<Installing>,
+    held: Option<Held>,
+    /// An [`Act::Remove`] is with the driver, or to be tried again.
+    removing: Option<Removing>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Installing {
+    epoch: u64,
+    /// Addresses come to the interface that were not there.
+    announce: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    epoch: u64,
+    since_unix_ms: u64,
+    burst: Burst,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Removing {
+    why: &'static str,
+    epoch: Option<u64>,
+    retry_at: Option<BootInstant>,
+}
+
+/// What a slot asks for.
+#[derive(Debug)]
+pub enum Wish {
+    /// Send a lease message.
+    Send(NodeId, Message),
+    /// Do something to the kernel or the network.
+    Act(Act),
+}
+
+impl Slot {
+    /// A group that this node has just been told of.
+    pub fn new(order: GroupOrder, holder: Holder) -> Self {
+        Self { order, holder, placed: BTreeSet::new(), installing: None, held: None, removing: None }
+    }
+
+    /// Its holder side.
+    pub fn holder(&mut self) -> &mut Holder {
+        &mut self.holder
+    }
+
+    /// When the holder side is due.
+    pub fn holder_deadline(&self) -> Option<BootInstant> {
+        self.holder.deadline()
+    }
+
+    /// Where the holder side stands.
+    pub fn standing(&self) -> Standing {
+        self.holder.standing()
+    }
+
+    /// The rules say something else of the group. Changed addresses come to the interface, and go from it, with the next renewal.
+    pub fn set_order(&mut self, order: GroupOrder) {
+        self.order = order;
+    }
+
+    /// What the worker is told.
+    pub fn holding(&self) -> Holding {
+        match self.held {
+            Some(Held { epoch, since_unix_ms, .. }) => Holding::Held { epoch, since_unix_ms },
+            None => Holding::NotHeld,
+        }
+    }
+
+    /// Everything that is or may come to be on an interface.
+    pub fn places(&self) -> BTreeSet<Place> {
+        self.wanted().chain(self.placed.iter().cloned()).collect()
+    }
+
+    /// When [`Slot::due`] has something to say.
+    pub fn deadline(&self) -> Option<BootInstant> {
+        let retry = self.removing.and_then(|removing| removing.retry_at);
+        let announcement = self.held.map(|held| held.burst.deadline());
+        [self.holder.deadline(), retry, announcement].into_iter().flatten().min()
+    }
+
+    /// What has come due beside the holder side's own deadline.
+    pub fn due(&mut self, now: BootInstant) -> Option<Act> {
+        let retry = self.removing.as_mut().filter(|removing| removing.retry_at.is_some_and(|at| now >= at));
+        if let Some(removing) = retry {
+            removing.retry_at = None;
+            return self.remove_act();
+        }
+        let held = self.held.as_mut()?;
+        held.burst.take_due(now).then(|| self.announce_act())
+    }
+
+    /// What the holder side wants, in terms of interfaces and addresses.
+    pub fn translate(&mut self, effect: HolderEffect) -> Option<Wish> {
+        match effect {
+            HolderEffect::Send { to, message } => Some(Wish::Send(to, message)),
+            HolderEffect::Install { until, fresh, epoch } => Some(Wish::Act(self.install_act(until, fresh, epoch))),
+            HolderEffect::Remove { why } => {
+                let epoch = self.held.take().map(|held| held.epoch);
+                self.installing = None;
+                self.removing = Some(Removing { why, epoch, retry_at: None });
+                self.remove_act().map(Wish::Act)
+            }
+        }
+    }
+
+    /// The driver did [`Act::Install`].
+    pub fn installed(&mut self, now: BootInstant, unix: Duration) {
+        let Some(Installing { epoch, announce }) = self.installing.take() else { return };
+        self.placed = self.wanted().collect();
+        let burst = Burst::start(now);
+        match &mut self.held {
+            None => {
+                let since_unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+                self.held = Some(Held { epoch, since_unix_ms, burst });
+            }
+            Some(held) if announce => held.burst = burst,
+            Some(_) => (),
+        }
+    }
+
+    /// The driver did [`Act::Remove`].
+    pub fn removed(&mut self) {
+        self.placed.clear();
+        self.removing = None;
+    }
+
+    /// The driver could not do [`Act::Remove`].
+    pub fn removal_failed(&mut self, now: BootInstant) {
+        if let Some(removing) = &mut self.removing {
+            removing.retry_at = Some(now + REMOVAL_RETRY);
+        }
+    }
+
+    fn name(&self) -> VipName {
+        self.order.group.name.clone()
+    }
+
+    fn wanted(&self) -> impl Iterator<Item = Place> + '_ {
+        let group = &self.order.group;
+        group.addresses.iter().map(|address| (group.interface.clone(), *address))
+    }
+
+    fn install_act(&mut self, until: BootInstant, fresh: bool, epoch: u64) -> Act {
+        let places: BTreeSet<Place> = self.wanted().collect();
+        let stale = self.placed.difference(&places).cloned().collect();
+        self.installing = Some(Installing { epoch, announce: fresh || !places.is_subset(&self.placed) });
+        // They may be there from now on, whatever becomes of it.
+        self.placed.extend(places.iter().cloned());
+        Act::Install { group: self.name(), places, stale, until, fresh, epoch }
+    }
+
+    fn remove_act(&self) -> Option<Act> {
+        let Removing { why, epoch, .. } = self.removing?;
+        Some(Act::Remove { group: self.name(), places: self.places(), why, epoch })
+    }
+
+    /// IPv4 only: VIPs are (IPv6 neighbours would be told by unsolicited neighbour advertisements).
+    fn announce_act(&self) -> Act {
+        let group = &self.order.group;
+        let vips = group.addresses.iter().filter_map(|address| match address {
+            IpAddr::V4(vip) => Some(*vip),
+            IpAddr::V6(_) => None,
+        });
+        Act::Announce { group: self.name(), interface: group.interface.clone(), vips: vips.collect() }
+    }
+}

@@ -1,0 +1,328 @@
+//! The worker's life, decided: when it is started, killed, given up on, stopped. Pure.
+
+use super::protocol::{WORKER_GRACE, WORKER_HUNG, WORKER_STOP};
+use crate::clock::BootInstant;
+use std::time::Duration;
+
+/// A worker that ended is started again after so long at first, and twice as long each time,
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// at most after so long,
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// and as at first when it had lived for so long.
+const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+
+/// What the supervisor is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WorkerEvent {
+    /// The process runs.
+    Started,
+    /// It could not be started.
+    StartFailed,
+    /// It showed that it lives.
+    Heard,
+    /// It is of no use any more, but there.
+    Broke,
+    /// Its process is gone.
+    Exited,
+    /// The guard shuts down.
+    Stop,
+    /// A deadline has come.
+    Tick,
+}
+
+/// What the supervisor wants done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WorkerOrder {
+    /// Start the process; answer with [`WorkerEvent::Started`] or [`WorkerEvent::StartFailed`].
+    Start,
+    /// Tell it to stop.
+    AskToStop,
+    /// Kill it, for this reason.
+    Kill(&'static str),
+    /// There has been no worker for too long: give the VIPs to others. Said once an absence.
+    HandVipsOver,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// To be started then.
+    Pausing { until: BootInstant },
+    /// [`WorkerOrder::Start`] is with the driver.
+    Starting,
+    /// It runs.
+    Running { since: BootInstant, heard: BootInstant },
+    /// It has been killed and is not yet gone.
+    Killed { since: BootInstant },
+    /// It has been asked to stop.
+    Stopping { kill_at: BootInstant },
+    /// It is gone and stays away, or is being killed for that.
+    Ending,
+    /// As above, and gone.
+    Gone,
+}
+
+/// How long the worker has been away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Absence {
+    /// It is there.
+    None,
+    /// Since then; the VIPs are still held.
+    Since(BootInstant),
+    /// For too long; the VIPs have been given up.
+    TooLong,
+}
+
+/// One guard's view of its worker, through all its processes.
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    phase: Phase,
+    pause: Duration,
+    absence: Absence,
+}
+
+impl Supervisor {
+    /// The first worker is due at once.
+    pub fn new(now: BootInstant) -> Self {
+        Self { phase: Phase::Pausing { until: now }, pause: FIRST_PAUSE, absence: Absence::Since(now) }
+    }
+
+    /// Takes one event; says what is to be done, in order.
+    pub fn step(&mut self, event: WorkerEvent, now: BootInstant) -> Vec<WorkerOrder> {
+        match event {
+            WorkerEvent::Started => self.started(now),
+            WorkerEvent::StartFailed => self.ended(now, None),
+            WorkerEvent::Heard => self.heard(now),
+            WorkerEvent::Broke => return self.kill("it says what is not understood", now),
+            WorkerEvent::Exited => self.exited(now),
+            WorkerEvent::Stop => return self.stop(now),
+            WorkerEvent::Tick => return self.tick(now),
+        }
+        Vec::new()
+    }
+
+    /// When [`WorkerEvent::Tick`] is due.
+    pub fn deadline(&self) -> Option<BootInstant> {
+        let grace_over = match self.absence {
+            Absence::Since(since) => Some(since + WORKER_GRACE),
+            Absence::None | Absence::TooLong => None,
+        };
+        let next = match self.phase {
+            Phase::Pausing { until } => Some(until),
+            Phase::Running { heard, .. } => Some(heard + WORKER_HUNG),
+            Phase::Stopping { kill_at } => Some(kill_at),
+            Phase::Ending | Phase::Gone => return None,
+            Phase::Starting | Phase::Killed { .. } => None,
+        };
+        grace_over.into_iter().chain(next).min()
+    }
+
+    /// After [`WorkerEvent::Stop`]: there is no worker any more, nor will there be.
+    pub fn is_gone(&self) -> bool {
+        self.phase == Phase::Gone
+    }
+
+    fn started(&mut self, now: BootInstant) {
+        match self.phase {
+            Phase::Starting => self.phase = Phase::Running { since: now, heard: now },
+            Phase::Pausing { .. }
+            | Phase::Running { .. }
+            | Phase::Killed { .. }
+            | Phase::Stopping { .. }
+            | Phase::Ending
+            | Phase::Gone => {}
+        }
+    }
+
+    fn heard(&mut self, now: BootInstant) {
+        if let Phase::Running { heard, .. } = &mut self.phase {
+            *heard = now;
+            self.absence = Absence::None;
+        }
+    }
+
+    fn exited(&mut self, now: BootInstant) {
+        match self.phase {
+            Phase::Running { since, .. } | Phase::Killed { since } => self.ended(now, Some(since)),
+            Phase::Stopping { .. } | Phase::Ending => self.phase = Phase::Gone,
+            Phase::Pausing { .. } | Phase::Starting | Phase::Gone => {}
+        }
+    }
+
+    /// The worker that ran since then, if it ever ran, is to be followed by another.
+    fn ended(&mut self, now: BootInstant, since: Option<BootInstant>) {
+        if since.is_some_and(|since| now - since >= HEALTHY_AFTER) {
+            self.pause = FIRST_PAUSE;
+        }
+        self.phase = Phase::Pausing { until: now + self.pause };
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        if self.absence == Absence::None {
+            self.absence = Absence::Since(now);
+        }
+    }
+
+    fn kill(&mut self, why: &'static str, now: BootInstant) -> Vec<WorkerOrder> {
+        match self.phase {
+            Phase::Running { since, .. } => {
+                self.phase = Phase::Killed { since };
+                if self.absence == Absence::None {
+                    self.absence = Absence::Since(now);
+                }
+            }
+            Phase::Stopping { .. } => self.phase = Phase::Ending,
+            Phase::Pausing { .. } | Phase::Starting | Phase::Killed { .. } | Phase::Ending | Phase::Gone => return Vec::new(),
+        }
+        vec![WorkerOrder::Kill(why)]
+    }
+
+    fn stop(&mut self, now: BootInstant) -> Vec<WorkerOrder> {
+        match self.phase {
+            Phase::Running { .. } => {
+                self.phase = Phase::Stopping { kill_at: now + WORKER_STOP };
+                vec![WorkerOrder::AskToStop]
+            }
+            Phase::Killed { .. } => {
+                self.phase = Phase::Ending;
+                Vec::new()
+            }
+            Phase::Pausing { .. } | Phase::Starting => {
+                self.phase = Phase::Gone;
+                Vec::new()
+            }
+            Phase::Stopping { .. } | Phase::Ending | Phase::Gone => Vec::new(),
+        }
+    }
+
+    fn tick(&mut self, now: BootInstant) -> Vec<WorkerOrder> {
+        let mut orders = Vec::new();
+        if let Absence::Since(since) = self.absence
+            && now >= since + WORKER_GRACE
+        {
+            self.absence = Absence::TooLong;
+            orders.push(WorkerOrder::HandVipsOver);
+        }
+        match self.phase {
+            Phase::Pausing { until } if now >= until => {
+                self.phase = Phase::Starting;
+                orders.push(WorkerOrder::Start);
+            }
+            Phase::Running { heard, .. } if now >= heard + WORKER_HUNG => orders.extend(self.kill("it hangs", now)),
+            Phase::Stopping { kill_at } if now >= kill_at => orders.extend(self.kill("it did not stop in time", now)),
+            Phase::Pausing { .. }
+            | Phase::Starting
+            | Phase::Running { .. }
+            | Phase::Killed { .. }
+            | Phase::Stopping { .. }
+            | Phase::Ending
+            | Phase::Gone => {}
+        }
+        orders
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> BootInstant {
+        BootInstant::from_boot(Duration::from_secs(100) + Duration::from_millis(millis))
+    }
+
+    /// Steps the supervisor to its next deadline.
+    fn wait(worker: &mut Supervisor) -> (u128, Vec<WorkerOrder>) {
+        let now = worker.deadline().unwrap();
+        ((now - at(0)).as_millis(), worker.step(WorkerEvent::Tick, now))
+    }
+
+    /// A worker that runs since 0.
+    fn running() -> Supervisor {
+        let mut worker = Supervisor::new(at(0));
+        assert_eq!(wait(&mut worker), (0, vec![WorkerOrder::Start]));
+        worker.step(WorkerEvent::Started, at(0));
+        worker.step(WorkerEvent::Heard, at(0));
+        worker
+    }
+
+    #[test]
+    fn pauses_double_up_to_five_seconds_and_start_over_after_a_healthy_life() {
+        let mut worker = running();
+        let mut now = at(0);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            worker.step(WorkerEvent::Exited, now);
+            let due = worker.deadline().unwrap();
+            pauses.push((due - now).as_millis());
+            assert_eq!(worker.step(WorkerEvent::Tick, due), [WorkerOrder::Start]);
+            worker.step(WorkerEvent::Started, due);
+            worker.step(WorkerEvent::Heard, due);
+            now = due;
+        }
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        now = now + HEALTHY_AFTER;
+        worker.step(WorkerEvent::Exited, now);
+        assert_eq!(worker.deadline(), Some(now + FIRST_PAUSE));
+    }
+
+    #[test]
+    fn vips_are_handed_over_once_when_no_worker_comes_up_within_the_grace() {
+        let mut worker = running();
+        worker.step(WorkerEvent::Exited, at(1000));
+        let mut handed_over = Vec::new();
+        for _ in 0..20 {
+            let (when, orders) = wait(&mut worker);
+            if orders.contains(&WorkerOrder::HandVipsOver) {
+                handed_over.push(when);
+            }
+            if orders.contains(&WorkerOrder::Start) {
+                worker.step(WorkerEvent::StartFailed, at(u64::try_from(when).unwrap()));
+            }
+        }
+        assert_eq!(handed_over, [11_000]);
+    }
+
+    #[test]
+    fn a_worker_that_is_back_in_time_keeps_the_vips() {
+        let mut worker = running();
+        worker.step(WorkerEvent::Exited, at(1000));
+        assert_eq!(wait(&mut worker), (1100, vec![WorkerOrder::Start]));
+        worker.step(WorkerEvent::Started, at(1100));
+        worker.step(WorkerEvent::Heard, at(1500));
+        assert_eq!(worker.deadline(), Some(at(1500) + WORKER_HUNG));
+    }
+
+    #[test]
+    fn a_silent_worker_is_killed_once_and_started_again_when_it_is_gone() {
+        let mut worker = running();
+        worker.step(WorkerEvent::Heard, at(500));
+        assert_eq!(wait(&mut worker), (8500, vec![WorkerOrder::Kill("it hangs")]));
+        assert_eq!(worker.step(WorkerEvent::Broke, at(8501)), []);
+        worker.step(WorkerEvent::Exited, at(8510));
+        assert_eq!(wait(&mut worker), (8610, vec![WorkerOrder::Start]));
+    }
+
+    #[test]
+    fn stopping_asks_then_kills_then_is_gone() {
+        let mut worker = running();
+        assert_eq!(worker.step(WorkerEvent::Stop, at(0)), [WorkerOrder::AskToStop]);
+        assert_eq!(wait(&mut worker), (3000, vec![WorkerOrder::Kill("it did not stop in time")]));
+        assert!(!worker.is_gone());
+        worker.step(WorkerEvent::Exited, at(3001));
+        assert!(worker.is_gone());
+        assert_eq!(worker.deadline(), None);
+    }
+
+    #[test]
+    fn a_worker_that_stops_when_asked_is_not_killed() {
+        let mut worker = running();
+        worker.step(WorkerEvent::Stop, at(0));
+        worker.step(WorkerEvent::Exited, at(200));
+        assert!(worker.is_gone());
+    }
+
+    #[test]
+    fn stopping_between_two_workers_starts_none() {
+        let mut worker = running();
+        worker.step(WorkerEvent::Exited, at(1000));
+        assert_eq!(worker.step(WorkerEvent::Stop, at(1001)), []);
+        assert!(worker.is_gone());
+    }
+}

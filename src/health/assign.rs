@@ -1,0 +1,171 @@
+//! Which targets this node observes, and which of them others are worried about.
+
+use super::schedule;
+use crate::{
+    model::{Check, NodeName},
+    rules::{ClusterState, Target},
+    verdict::{Seen, Testimonies, asked_at, electorate, question},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+/// One target to observe.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Assignment {
+    /// Where to ask.
+    pub address: SocketAddr,
+    /// What to ask and how often.
+    pub check: Check,
+    /// This node's place among the observers in the order of their names, from 0.
+    pub position: usize,
+    /// How many observers there are.
+    pub of: usize,
+}
+
+impl Assignment {
+    /// See [`question`].
+    pub fn question(&self) -> u32 {
+        question(self.address, &self.check.kind)
+    }
+
+    pub(super) fn phase(&self, target: &Target) -> Duration {
+        schedule::phase(target, self.check.interval, self.position, self.of)
+    }
+}
+
+/// Another observer's bad news of a target. It is news once: the same alarm seen again calls for nothing.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Alarm {
+    /// Who says so.
+    pub observer: NodeName,
+    /// Since when, by its clock.
+    pub since_unix_ms: u64,
+}
+
+/// All that health needs to know from the rest of the agent.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HealthInputs {
+    /// What to observe.
+    pub assignments: BTreeMap<Target, Assignment>,
+    /// What other observers suspect or say is down, see [`peer_alarms`].
+    pub peer_alarms: BTreeMap<Target, BTreeSet<Alarm>>,
+}
+
+/// The targets that `me` is an observer of.
+pub fn assignments(me: &NodeName, state: &ClusterState, live: &BTreeSet<NodeName>) -> BTreeMap<Target, Assignment> {
+    state
+        .rules
+        .targets()
+        .filter_map(|(target, service, server)| {
+            let check = service.check.as_ref()?;
+            let own = state.node_at(server.address).map(|node| &node.name);
+            let observers = electorate(own, &state.nodes, live, &target);
+            let position = observers.iter().position(|observer| observer == me)?;
+            let address = asked_at(server, check);
+            Some((target, Assignment { address, check: check.clone(), position, of: observers.len() }))
+        })
+        .collect()
+}
+
+/// What other live nodes suspect or say is down of what this node observes. A word about a former question is no alarm.
+pub fn peer_alarms(
+    me: &NodeName,
+    heard: &Testimonies<'_>,
+    assignments: &BTreeMap<Target, Assignment>,
+) -> BTreeMap<Target, BTreeSet<Alarm>> {
+    let mut alarms: BTreeMap<Target, BTreeSet<Alarm>> = BTreeMap::new();
+    for (observer, testimony) in heard.iter().filter(|(observer, testimony)| **observer != me && testimony.live) {
+        for (target, observation) in testimony.observations {
+            let bad = matches!(observation.seen, Seen::Suspect | Seen::Down);
+            let Some(assignment) = assignments.get(target).filter(|_| bad) else { continue };
+            if assignment.question() == observation.question {
+                let alarm = Alarm { observer: (*observer).clone(), since_unix_ms: observation.since_unix_ms };
+                alarms.entry(target.clone()).or_default().insert(alarm);
+            }
+        }
+    }
+    alarms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{CheckKind, ForwardMethod, NodeId, NodeRecord, Protocol, RealServer, Role, Roles, Scheduler, Service, Weight},
+        verdict::{Observation, Testimony},
+    };
+
+    fn node(text: &str) -> NodeName {
+        text.parse().unwrap()
+    }
+
+    /// d1, d2 and r1, r2, of which r1 and r2 serve `web`.
+    fn state() -> ClusterState {
+        let mut state = ClusterState::default();
+        for (i, name) in ["d1", "d2", "r1", "r2"].iter().enumerate() {
+            let role = if name.starts_with('d') { Role::Director } else { Role::RealServer };
+            let (roles, addr) = (Roles::new([role]).unwrap(), format!("10.0.0.{i}:7400").parse().unwrap());
+            state.nodes.insert(node(name), NodeRecord { id: NodeId(i as u64), name: node(name), roles, addr });
+        }
+        let second = Duration::from_secs(1);
+        let server = |name: &str, address: &str| {
+            let address = address.parse().unwrap();
+            RealServer { name: name.parse().unwrap(), address, port: 80, weight: Weight(1), agentless: false }
+        };
+        let servers = [server("r1", "10.0.0.2"), server("r2", "10.0.0.3")];
+        let service = Service {
+            name: "web".parse().unwrap(),
+            vip: "front".parse().unwrap(),
+            protocol: Protocol::Tcp,
+            port: 80,
+            scheduler: Scheduler::Rr,
+            forward: ForwardMethod::Dr,
+            check: Some(Check { kind: CheckKind::Tcp, port: Some(8080), interval: second, timeout: second, fall: 3, rise: 2 }),
+            servers: servers.into_iter().map(|server| (server.name.clone(), server)).collect(),
+        };
+        state.rules.services.insert(service.name.clone(), service);
+        state
+    }
+
+    fn target(server: &str) -> Target {
+        Target { service: "web".parse().unwrap(), server: server.parse().unwrap() }
+    }
+
+    fn assigned(me: &str) -> Vec<String> {
+        let state = state();
+        let live = state.nodes.keys().cloned().collect();
+        let line = |(target, a): (Target, Assignment)| format!("{target} at {}: {} of {}", a.address, a.position, a.of);
+        assignments(&node(me), &state, &live).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn each_observer_has_a_place_of_its_own_and_none_observes_itself() {
+        assert_eq!(assigned("d1"), ["web/r1 at 10.0.0.2:8080: 0 of 3", "web/r2 at 10.0.0.3:8080: 0 of 3"]);
+        assert_eq!(assigned("d2"), ["web/r1 at 10.0.0.2:8080: 1 of 3", "web/r2 at 10.0.0.3:8080: 1 of 3"]);
+        assert_eq!(assigned("r1"), ["web/r2 at 10.0.0.3:8080: 2 of 3"]);
+        assert_eq!(assigned("x"), [""; 0]);
+    }
+
+    #[test]
+    fn alarms_are_fresh_bad_news_from_others_about_what_is_asked_here() {
+        let (me, other) = (node("d1"), node("d2"));
+        let state = state();
+        let mine = assignments(&me, &state, &state.nodes.keys().cloned().collect());
+        let question = mine[&target("r1")].question();
+        let alarms = |who: &NodeName, live, seen, question| {
+            let observation = Observation { seen, reason: String::new(), since_unix_ms: 7, question };
+            let observations = [(target("r1"), observation)].into();
+            let heard = [(who, Testimony { live, observations: &observations })].into();
+            peer_alarms(&me, &heard, &mine).into_values().flatten().count()
+        };
+        assert_eq!(alarms(&other, true, Seen::Suspect, question), 1);
+        assert_eq!(alarms(&other, true, Seen::Down, question), 1);
+        assert_eq!(alarms(&other, true, Seen::Up, question), 0);
+        assert_eq!(alarms(&other, false, Seen::Down, question), 0);
+        assert_eq!(alarms(&other, true, Seen::Down, question + 1), 0);
+        assert_eq!(alarms(&me, true, Seen::Down, question), 0);
+    }
+}

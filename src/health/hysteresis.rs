@@ -1,0 +1,138 @@
+//! What an observer makes of a row of probes: `fall` failures in a row are down, `rise` successes in a row are up again.
+
+use crate::verdict::Seen;
+
+/// What one probe brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Grade {
+    /// The server answered as it should.
+    Passed,
+    /// It did not.
+    Failed,
+    /// The question was never put, for a lack on this node (no descriptors, no ports): says nothing of the server.
+    NotAsked,
+}
+
+/// An observer's judgement of a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Judgement {
+    /// Nothing is said yet.
+    #[default]
+    Unknown,
+    /// Nothing is said yet, but so many probes failed in a row.
+    Doubtful(u8),
+    /// Up.
+    Up,
+    /// Up so far, but so many probes failed in a row.
+    Suspect(u8),
+    /// Down; so many probes passed in a row since.
+    Down(u8),
+}
+
+impl Judgement {
+    /// The judgement after one more probe. At the start one good probe is enough for up: a cluster that starts is not to wait for `rise`.
+    #[must_use]
+    pub fn after(self, grade: Grade, fall: u8, rise: u8) -> Self {
+        match (self, grade) {
+            (unchanged, Grade::NotAsked) => unchanged,
+            (Judgement::Unknown | Judgement::Doubtful(_) | Judgement::Up | Judgement::Suspect(_), Grade::Passed) => Judgement::Up,
+            (Judgement::Unknown, Grade::Failed) => fallen(1, fall, Judgement::Doubtful),
+            (Judgement::Doubtful(failed), Grade::Failed) => fallen(failed.saturating_add(1), fall, Judgement::Doubtful),
+            (Judgement::Up, Grade::Failed) => fallen(1, fall, Judgement::Suspect),
+            (Judgement::Suspect(failed), Grade::Failed) => fallen(failed.saturating_add(1), fall, Judgement::Suspect),
+            (Judgement::Down(passed), Grade::Passed) if passed.saturating_add(1) >= rise => Judgement::Up,
+            (Judgement::Down(passed), Grade::Passed) => Judgement::Down(passed.saturating_add(1)),
+            (Judgement::Down(_), Grade::Failed) => Judgement::Down(0),
+        }
+    }
+
+    /// What is told to others; `None` before the first judgement.
+    pub const fn seen(self) -> Option<Seen> {
+        match self {
+            Judgement::Unknown | Judgement::Doubtful(_) => None,
+            Judgement::Up => Some(Seen::Up),
+            Judgement::Suspect(_) => Some(Seen::Suspect),
+            Judgement::Down(_) => Some(Seen::Down),
+        }
+    }
+
+    /// The next probe is not to wait for its turn: a judgement hangs on it.
+    pub const fn in_a_hurry(self) -> bool {
+        match self {
+            Judgement::Doubtful(_) | Judgement::Suspect(_) => true,
+            Judgement::Unknown | Judgement::Up | Judgement::Down(_) => false,
+        }
+    }
+}
+
+fn fallen(failed: u8, fall: u8, not_yet: fn(u8) -> Judgement) -> Judgement {
+    if failed >= fall { Judgement::Down(0) } else { not_yet(failed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One letter a probe: `+` passed, `-` failed, `.` not asked.
+    fn grade(letter: char) -> Grade {
+        match letter {
+            '+' => Grade::Passed,
+            '-' => Grade::Failed,
+            _ => Grade::NotAsked,
+        }
+    }
+
+    fn judged(probes: &str, fall: u8, rise: u8) -> Judgement {
+        probes.chars().fold(Judgement::default(), |judgement, letter| judgement.after(grade(letter), fall, rise))
+    }
+
+    #[test]
+    fn rows_of_probes_are_judged() {
+        use Seen::{Down, Suspect, Up};
+        for (probes, fall, rise, seen) in [
+            ("", 3, 2, None),
+            (".", 3, 2, None),
+            ("+", 3, 2, Some(Up)),
+            ("--", 3, 2, None),
+            ("---", 3, 2, Some(Down)),
+            ("--+", 3, 2, Some(Up)),
+            ("+-", 3, 2, Some(Suspect)),
+            ("+-+-+-", 3, 2, Some(Suspect)),
+            ("+---", 3, 2, Some(Down)),
+            ("+-.-.-", 3, 2, Some(Down)),
+            ("---+", 3, 2, Some(Down)),
+            ("---+-+", 3, 2, Some(Down)),
+            ("---++", 3, 2, Some(Up)),
+            ("---+.+", 3, 2, Some(Up)),
+            ("+-", 1, 1, Some(Down)),
+            ("+-+", 1, 1, Some(Up)),
+        ] {
+            assert_eq!(judged(probes, fall, rise).seen(), seen, "{probes}");
+        }
+    }
+
+    /// Looks at the whole row each time: up or down is whichever row was completed last.
+    fn twin(probes: &str, fall: usize, rise: usize) -> Option<Seen> {
+        let asked: Vec<char> = probes.chars().filter(|letter| *letter != '.').collect();
+        let mut says = None;
+        for end in 1..=asked.len() {
+            let row = asked[..end].iter().rev().take_while(|letter| **letter == asked[end - 1]).count();
+            let enough = if says.is_none() { 1 } else { rise };
+            says = match asked[end - 1] {
+                '-' if row >= fall => Some(Seen::Down),
+                '+' if row >= enough || says != Some(Seen::Down) => Some(Seen::Up),
+                '-' if matches!(says, Some(Seen::Up | Seen::Suspect)) => Some(Seen::Suspect),
+                _ => says,
+            };
+        }
+        says
+    }
+
+    proptest! {
+        #[test]
+        fn judgements_are_those_of_the_dumb_twin(probes in "[+.-]{0,20}", fall in 1_u8..5, rise in 1_u8..5) {
+            prop_assert_eq!(judged(&probes, fall, rise).seen(), twin(&probes, fall.into(), rise.into()));
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Runs this node's observers: starts their probes in time, takes the answers back, publishes what they say.
+
+use super::{
+    HealthInputs, io,
+    observer::{Answer, Effect, Event, Observer},
+    schedule::Moment,
+};
+use crate::{
+    clock::{BootInstant, Clock},
+    model::Check,
+    rules::Target,
+    verdict::Observation,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    net::SocketAddr,
+    sync::Arc,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Probes under way at a time. Each is a socket: enough for 250 servers that all run into a timeout of a second at an interval of a
+/// second, and a quarter of the descriptors that a process has by default. What is beyond waits for its turn, its timeout not yet running.
+const MAX_PROBES: usize = 256;
+
+/// Puts one question to one address.
+pub trait Prober: Clone + Send + Sync + 'static {
+    /// Ends within the check's timeout.
+    fn probe(&self, address: SocketAddr, check: &Check) -> impl Future<Output = Answer> + Send;
+}
+
+/// Asks over the network.
+#[derive(Clone, Copy, Debug)]
+pub struct Network;
+
+impl Prober for Network {
+    async fn probe(&self, address: SocketAddr, check: &Check) -> Answer {
+        io::probe(address, check).await
+    }
+}
+
+/// Observes what `inputs` assigns until `shutdown`, or until nobody gives inputs any more.
+///
+/// `out` is sent when what is seen of a target or the kind of reason changes, never for a latency.
+pub async fn run(
+    inputs: watch::Receiver<HealthInputs>,
+    out: watch::Sender<Arc<BTreeMap<Target, Observation>>>,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) {
+    run_with(Network, inputs, out, clock, shutdown).await;
+}
+
+/// [`run`] with another way to ask.
+pub async fn run_with<P: Prober>(
+    prober: P,
+    mut inputs: watch::Receiver<HealthInputs>,
+    out: watch::Sender<Arc<BTreeMap<Target, Observation>>>,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) {
+    let mut health = Health::new(prober, out, clock);
+    let first = inputs.borrow_and_update().clone();
+    health.take_inputs(first);
+    loop {
+        let next = health.due.first().map(|(at, _)| *at);
+        // All arms are cancel-safe: what is not taken now is there the next time round.
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = inputs.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let current = inputs.borrow_and_update().clone();
+                health.take_inputs(current);
+            }
+            Some(ended) = health.probes.join_next() => health.take_answer(ended),
+            () = sleep_until(&*health.clock, next) => health.wake_due(),
+        }
+        health.publish();
+    }
+}
+
+async fn sleep_until(clock: &dyn Clock, at: Option<BootInstant>) {
+    match at {
+        Some(at) => tokio::time::sleep(at - clock.now()).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Watched {
+    /// Which observer of this target it is: answers to a former one's probes are not this one's.
+    number: u64,
+    observer: Observer,
+}
+
+struct Ended {
+    target: Target,
+    number: u64,
+    answer: Answer,
+}
+
+struct Health<P> {
+    prober: P,
+    out: watch::Sender<Arc<BTreeMap<Target, Observation>>>,
+    clock: Arc<dyn Clock>,
+    inputs: HealthInputs,
+    watched: BTreeMap<Target, Watched>,
+    /// The observers' deadlines, the next one first.
+    due: BTreeSet<(BootInstant, Target)>,
+    /// At most one of each observer, and those of observers that are gone, each within its timeout.
+    probes: JoinSet<Ended>,
+    permits: Arc<Semaphore>,
+    observations: BTreeMap<Target, Observation>,
+    changed: bool,
+    numbers: u64,
+}
+
+impl<P: Prober> Health<P> {
+    fn new(prober: P, out: watch::Sender<Arc<BTreeMap<Target, Observation>>>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            prober,
+            out,
+            clock,
+            inputs: HealthInputs::default(),
+            watched: BTreeMap::new(),
+            due: BTreeSet::new(),
+            probes: JoinSet::new(),
+            permits: Arc::new(Semaphore::new(MAX_PROBES)),
+            observations: BTreeMap::new(),
+            changed: false,
+            numbers: 0,
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment { boot: self.clock.now(), unix: self.clock.unix_now() }
+    }
+
+    /// Removed targets stop, targets with another question start anew, others keep what they know.
+    fn take_inputs(&mut self, inputs: HealthInputs) {
+        let former = std::mem::replace(&mut self.inputs, inputs.clone());
+        let gone: Vec<Target> = self
+            .watched
+            .iter()
+            .filter(|(target, watched)| {
+                let asked = watched.observer.assignment().question();
+                inputs.assignments.get(target).is_none_or(|assignment| assignment.question() != asked)
+            })
+            .map(|(target, _)| target.clone())
+            .collect();
+        gone.iter().for_each(|target| self.stop(target));
+        for (target, assignment) in inputs.assignments {
+            if former.assignments.get(&target) != Some(&assignment) || !self.watched.contains_key(&target) {
+                self.assign(target, assignment);
+            }
+        }
+        let none = BTreeSet::new();
+        for (target, alarms) in &inputs.peer_alarms {
+            if !alarms.is_subset(former.peer_alarms.get(target).unwrap_or(&none)) {
+                self.step(target, Event::Alarm);
+            }
+        }
+    }
+
+    fn stop(&mut self, target: &Target) {
+        if let Some(deadline) = self.watched.remove(target).and_then(|watched| watched.observer.deadline()) {
+            self.due.remove(&(deadline, target.clone()));
+        }
+        self.changed |= self.observations.remove(target).is_some();
+    }
+
+    fn assign(&mut self, target: Target, assignment: super::Assignment) {
+        let now = self.now();
+        if self.watched.contains_key(&target) {
+            self.with(&target, |observer| observer.reassign(assignment, now));
+            return;
+        }
+        self.numbers += 1;
+        let observer = Observer::new(target.clone(), assignment, now);
+        self.due.extend(observer.deadline().map(|deadline| (deadline, target.clone())));
+        self.watched.insert(target, Watched { number: self.numbers, observer });
+    }
+
+    /// Does something with an observer and keeps `due` true. `None` when nobody observes the target.
+    fn with<T>(&mut self, target: &Target, act: impl FnOnce(&mut Observer) -> T) -> Option<T> {
+        let watched = self.watched.get_mut(target)?;
+        let before = watched.observer.deadline();
+        let result = act(&mut watched.observer);
+        let after = watched.observer.deadline();
+        if before != after {
+            before.map(|deadline| self.due.remove(&(deadline, target.clone())));
+            self.due.extend(after.map(|deadline| (deadline, target.clone())));
+        }
+        Some(result)
+    }
+
+    fn step(&mut self, target: &Target, event: Event) {
+        let now = self.now();
+        let effects = self.with(target, |observer| observer.step(event, now)).unwrap_or_default();
+        for effect in effects {
+            match effect {
+                Effect::Probe => self.start_probe(target),
+                Effect::Publish(observation) => self.tell(target, observation),
+            }
+        }
+    }
+
+    fn wake_due(&mut self) {
+        let now = self.clock.now();
+        let due: Vec<Target> = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, target)| target.clone()).collect();
+        for target in due {
+            self.step(&target, Event::Due);
+        }
+    }
+
+    fn start_probe(&mut self, target: &Target) {
+        let Some(watched) = self.watched.get(target) else { return };
+        let (prober, permits) = (self.prober.clone(), self.permits.clone());
+        let (target, number, assignment) = (target.clone(), watched.number, watched.observer.assignment().clone());
+        self.probes.spawn(async move {
+            let _permit = permits.acquire().await.expect("the semaphore is never closed");
+            let answer = prober.probe(assignment.address, &assignment.check).await;
+            Ended { target, number, answer }
+        });
+    }
+
+    fn take_answer(&mut self, ended: Result<Ended, JoinError>) {
+        let ended = match ended {
+            Ok(ended) => ended,
+            // Its observer would wait for ever. Probes are aborted only when the set is dropped, so this is a panic, and a bug.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        if self.watched.get(&ended.target).is_some_and(|watched| watched.number == ended.number) {
+            self.step(&ended.target, Event::Answered(ended.answer));
+        }
+    }
+
+    fn tell(&mut self, target: &Target, observation: Observation) {
+        let former = self.observations.insert(target.clone(), observation.clone());
+        let from = former.map(|observation| observation.seen);
+        if from != Some(observation.seen) {
+            let Observation { seen: to, reason: why, .. } = observation;
+            tracing::info!(service = %target.service, real_server = %target.server, ?from, ?to, why, "real server is seen differently");
+        }
+        self.changed = true;
+    }
+
+    fn publish(&mut self) {
+        if std::mem::take(&mut self.changed) {
+            self.out.send_replace(Arc::new(self.observations.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

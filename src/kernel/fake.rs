@@ -1,0 +1,162 @@
+//! A data plane in memory, which refuses what the kernel refuses.
+
+use super::{
+    data_plane::{DataPlane, DataPlaneError, IpvsUse, StepError, StepFailure, voided},
+    state::{Dest, IpvsService, KernelState, ServiceKey},
+    step::Step,
+};
+use crate::model::Scheduler;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// An in-memory kernel. Clones share it, so that a test can look at it, and edit it by hand, while a task owns the other end.
+#[derive(Clone, Debug, Default)]
+pub struct FakeDataPlane(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: KernelState,
+    /// Steps done so far.
+    done: Vec<Step>,
+    /// Steps that fail whatever the state.
+    broken: Vec<Step>,
+    /// Observing fails.
+    blind: bool,
+    looks: u64,
+}
+
+impl FakeDataPlane {
+    /// A kernel that holds `state`.
+    pub fn holding(state: KernelState) -> Self {
+        let fake = Self::default();
+        fake.edit(|kernel| *kernel = state);
+        fake
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+
+    /// What it holds now.
+    pub fn state(&self) -> KernelState {
+        self.lock().state.clone()
+    }
+
+    /// Changes it behind the agent's back.
+    pub fn edit(&self, change: impl FnOnce(&mut KernelState)) {
+        change(&mut self.lock().state);
+    }
+
+    /// Every step that was done since the last call.
+    pub fn take_done(&self) -> Vec<Step> {
+        std::mem::take(&mut self.lock().done)
+    }
+
+    /// How often it was observed.
+    pub fn looks(&self) -> u64 {
+        self.lock().looks
+    }
+
+    /// From now on exactly these steps fail.
+    pub fn break_steps(&self, steps: Vec<Step>) {
+        self.lock().broken = steps;
+    }
+
+    /// Whether observing fails from now on.
+    pub fn set_blind(&self, blind: bool) {
+        self.lock().blind = blind;
+    }
+}
+
+impl DataPlane for FakeDataPlane {
+    async fn observe(&mut self, _ipvs: IpvsUse) -> Result<KernelState, DataPlaneError> {
+        let mut inner = self.lock();
+        inner.looks += 1;
+        if inner.blind {
+            return Err(DataPlaneError::Malformed("the fake is blind"));
+        }
+        Ok(inner.state.clone())
+    }
+
+    async fn execute(&mut self, steps: &[Step]) -> Vec<StepFailure> {
+        let mut inner = self.lock();
+        let mut failures = Vec::new();
+        for step in steps {
+            if let Some(failure) = voided(step, &failures) {
+                failures.push(failure);
+            } else if inner.broken.contains(step) {
+                failures.push(StepFailure { step: step.clone(), error: StepError::Failed("broken by the test".to_owned()) });
+            } else if let Err(errno) = perform(&mut inner.state, step) {
+                let explained = std::io::Error::from_raw_os_error(errno).to_string();
+                failures.push(StepFailure { step: step.clone(), error: StepError::Refused { errno, explained } });
+            } else {
+                inner.done.push(step.clone());
+            }
+        }
+        failures
+    }
+}
+
+/// `ip_vs_genl_set_cmd()` in `net/netfilter/ipvs/ip_vs_ctl.c`, as far as its error numbers go.
+fn perform(kernel: &mut KernelState, step: &Step) -> Result<(), i32> {
+    match step {
+        Step::AddService(key, options) => {
+            if kernel.services.contains_key(key) {
+                return Err(libc::EEXIST);
+            }
+            known_scheduler(&options.scheduler)?;
+            kernel.services.insert(*key, IpvsService { options: options.clone(), dests: [].into() });
+        }
+        Step::EditService(key, options) => {
+            let service = service(kernel, key)?;
+            known_scheduler(&options.scheduler)?;
+            service.options = options.clone();
+        }
+        Step::RemoveService(key) => {
+            kernel.services.remove(key).ok_or(libc::ESRCH)?;
+        }
+        Step::AddDest(key, dest, to) => {
+            let service = service(kernel, key)?;
+            legal_dest(to)?;
+            if service.dests.contains_key(dest) {
+                return Err(libc::EEXIST);
+            }
+            service.dests.insert(*dest, *to);
+        }
+        Step::EditDest(key, dest, to) => {
+            let service = service(kernel, key)?;
+            legal_dest(to)?;
+            *service.dests.get_mut(dest).ok_or(libc::ENOENT)? = *to;
+        }
+        Step::RemoveDest(key, dest) => {
+            service(kernel, key)?.dests.remove(dest).ok_or(libc::ENOENT)?;
+        }
+        Step::SilenceArp => {
+            kernel.arp.former_kept |= !kernel.arp.silenced;
+            kernel.arp.silenced = true;
+        }
+        Step::RestoreArp => {
+            kernel.arp.silenced &= !kernel.arp.former_kept;
+            kernel.arp.former_kept = false;
+        }
+        Step::AddLoVip(address) => {
+            kernel.lo_addresses.insert(*address);
+        }
+        Step::RemoveLoVip(address) => {
+            kernel.lo_addresses.remove(address);
+        }
+    }
+    Ok(())
+}
+
+fn service<'a>(kernel: &'a mut KernelState, key: &ServiceKey) -> Result<&'a mut IpvsService, i32> {
+    kernel.services.get_mut(key).ok_or(libc::ESRCH)
+}
+
+fn known_scheduler(name: &str) -> Result<(), i32> {
+    name.parse::<Scheduler>().map(|_| ()).map_err(|_| libc::ENOENT)
+}
+
+fn legal_dest(dest: &Dest) -> Result<(), i32> {
+    let legal = dest.lower_threshold <= dest.upper_threshold && i32::try_from(dest.weight).is_ok();
+    legal.then_some(()).ok_or(libc::ERANGE)
+}

@@ -1,0 +1,8 @@
+//! IPVS over generic netlink: read the tables, change them.
+
+mod calls;
+mod frame;
+mod socket;
+mod wire;
+
+pub(crate) use calls::Ipvs;

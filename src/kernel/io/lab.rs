@@ -1,0 +1,40 @@
+//! For tests that want a real kernel with IPVS. They need root, and an empty network namespace of their own:
+//! `LVS_LAB=1 ip netns exec NAMESPACE TEST-BINARY --exact TEST --nocapture`. Without `LVS_LAB` they say that they skip.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A data directory; `None` outside of the lab.
+pub fn lab(test: &str) -> Option<PathBuf> {
+    if std::env::var_os("LVS_LAB").is_none() {
+        #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+        {
+            eprintln!("SKIPPED {test}: needs a kernel with IPVS and root; set LVS_LAB=1 in the lab");
+        }
+        return None;
+    }
+    let dir = std::env::temp_dir().join(format!("lvs-agent-{test}-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    run("ip link set lo up"); // without a routing table the kernel takes no destination (EINVAL)
+    Some(dir)
+}
+
+#[expect(clippy::print_stdout, reason = "figures are for people")]
+pub fn say(line: &str) {
+    println!("LAB {line}");
+}
+
+pub fn run(command: &str) -> String {
+    let mut words = command.split_whitespace();
+    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+pub fn sysctls() -> Vec<String> {
+    let value = |file: &str| fs::read_to_string(Path::new("/proc/sys/net/ipv4/conf").join(file)).unwrap().trim().to_owned();
+    ["all/arp_ignore", "lo/arp_ignore", "all/arp_announce", "lo/arp_announce"].map(value).to_vec()
+}

@@ -1,0 +1,86 @@
+//! The data plane of this node: IPVS, addresses on `lo`, ARP settings, all of the agent's network namespace.
+
+use super::{
+    address::{AddressError, Addresses, LOOPBACK},
+    ipvs::Ipvs,
+    sysctl::ArpSettings,
+};
+use crate::kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, chain, data_plane::voided};
+use std::{collections::BTreeSet, net::IpAddr, path::Path};
+
+/// A [`DataPlane`] on Linux.
+pub struct Linux {
+    ipvs: Ipvs,
+    addresses: Addresses,
+    arp: ArpSettings,
+}
+
+impl Linux {
+    /// Opens the kernel of the calling thread's network namespace; records of former settings go to `data_dir`, which must exist. Must be called
+    /// within a tokio runtime.
+    ///
+    /// # Errors
+    /// Without a netlink socket there is no data plane.
+    pub fn open(data_dir: &Path) -> Result<Self, AddressError> {
+        Ok(Self { ipvs: Ipvs::default(), addresses: Addresses::open()?, arp: ArpSettings::new(data_dir) })
+    }
+
+    async fn lo_addresses(&self) -> Result<BTreeSet<IpAddr>, AddressError> {
+        let host_prefix = |address: IpAddr| if address.is_ipv4() { 32 } else { 128 };
+        let listed = self.addresses.list().await?.into_iter();
+        let on_lo =
+            listed.filter(|installed| installed.interface == LOOPBACK && installed.prefix == host_prefix(installed.address));
+        Ok(on_lo.map(|installed| installed.address).filter(|address| !address.is_loopback()).collect())
+    }
+
+    /// One step that is not IPVS's.
+    async fn perform(&self, step: &Step) -> Result<(), StepError> {
+        let unchanged = |error: &dyn std::error::Error| StepError::Failed(chain(error));
+        match step {
+            Step::SilenceArp => self.arp.silence().map_err(|error| unchanged(&error)),
+            Step::RestoreArp => self.arp.restore().map_err(|error| unchanged(&error)),
+            Step::AddLoVip(address) => self.addresses.install(LOOPBACK, *address, None).await.map_err(|error| unchanged(&error)),
+            Step::RemoveLoVip(address) => self.addresses.remove(LOOPBACK, *address).await.map_err(|error| unchanged(&error)),
+            Step::RemoveService(_)
+            | Step::AddService(..)
+            | Step::EditService(..)
+            | Step::AddDest(..)
+            | Step::EditDest(..)
+            | Step::RemoveDest(..) => Err(StepError::Failed("an ipvs step outside of a pipeline".to_owned())),
+        }
+    }
+}
+
+impl DataPlane for Linux {
+    async fn observe(&mut self, ipvs: IpvsUse) -> Result<KernelState, DataPlaneError> {
+        let (services, fwmark_services) = self.ipvs.read(ipvs).await?;
+        let lo_addresses = self.lo_addresses().await.map_err(DataPlaneError::Addresses)?;
+        Ok(KernelState { services, fwmark_services, lo_addresses, arp: self.arp.state()? })
+    }
+
+    async fn execute(&mut self, steps: &[Step]) -> Vec<StepFailure> {
+        let mut failures = Vec::new();
+        // Neighbouring IPVS steps go down one pipeline; the others are few.
+        for run in steps.chunk_by(|one, next| one.is_ipvs() && next.is_ipvs()) {
+            match run {
+                [step] if !step.is_ipvs() => {
+                    if let Some(failure) = voided(step, &failures) {
+                        failures.push(failure);
+                    } else if let Err(error) = self.perform(step).await {
+                        failures.push(StepFailure { step: step.clone(), error });
+                    }
+                }
+                run => failures.extend(self.ipvs.change(run).await),
+            }
+        }
+        failures
+    }
+}
+
+/// What this node's kernel can do for LVS, one fact a line, for example `ip_vs 1.2.1 4096` (version and buckets of the connection table).
+/// Empty where IPVS is not loaded.
+pub async fn capabilities() -> Vec<String> {
+    let Ok(Some(info)) = Ipvs::default().info().await else { return Vec::new() };
+    let [_, major, minor, patch] = info.version.to_be_bytes();
+    vec![format!("ip_vs {major}.{minor}.{patch} {}", info.table_size)]
+}

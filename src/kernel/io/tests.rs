@@ -1,0 +1,113 @@
+//! The Linux data plane on a real kernel with IPVS (see `lab.rs`).
+
+use super::{
+    Linux, capabilities,
+    contract::{dest, done, holds, look, options, service, vip, weight},
+    lab::{lab, run, say, sysctls},
+};
+use crate::{
+    kernel::{DataPlane as _, DestKey, IpvsUse, KernelState, ServiceKey, Step},
+    model::{Protocol, Scheduler},
+};
+use std::{fs, net::IpAddr, time::Instant};
+
+#[tokio::test]
+async fn linux_keeps_the_contract() {
+    let Some(dir) = lab("contract") else { return };
+    let before = sysctls();
+    holds(&mut Linux::open(&dir).unwrap()).await;
+    assert_eq!(sysctls(), before);
+    assert_eq!(run("ipvsadm -Sn"), "");
+    assert_eq!(capabilities().await, ["ip_vs 1.2.1 4096"]);
+}
+
+#[tokio::test]
+async fn ipvsadm_and_the_agent_see_the_same() {
+    let Some(dir) = lab("ipvsadm") else { return };
+    let mut linux = Linux::open(&dir).unwrap();
+    let udp = ServiceKey { protocol: Protocol::Udp, ..service(53) };
+    let steps = [
+        Step::AddService(service(80), options(Scheduler::Wlc)),
+        Step::AddDest(service(80), dest(21), weight(7)),
+        Step::AddDest(service(80), dest(22), weight(0)),
+        Step::AddService(udp, options(Scheduler::Sh)),
+    ];
+    done(&mut linux, &steps).await;
+    let mut saved: Vec<String> = run("ipvsadm -Sn").lines().map(|line| line.trim_end().to_owned()).collect();
+    saved.sort();
+    let expected = [
+        "-A -t 192.0.2.100:80 -s wlc",
+        "-A -u 192.0.2.100:53 -s sh",
+        "-a -t 192.0.2.100:80 -r 192.0.2.21:80 -g -w 7",
+        "-a -t 192.0.2.100:80 -r 192.0.2.22:80 -g -w 0",
+    ];
+    assert_eq!(saved, expected);
+
+    // The same made by ipvsadm is the same to us, so that a node with such rules is taken over without a step.
+    let ours = look(&mut linux).await;
+    run("ipvsadm -C");
+    assert_eq!(look(&mut linux).await, KernelState::default());
+    for line in expected {
+        run(&format!("ipvsadm {line}"));
+    }
+    assert_eq!(look(&mut linux).await, ours);
+
+    // Services of kinds that we never make are read without harm.
+    run("ipvsadm -A -f 77 -s rr");
+    run("ipvsadm -A -t 192.0.2.200:443 -s mh -b mh-port -p 600 -M 255.255.0.0");
+    run("ipvsadm -a -t 192.0.2.200:443 -r 192.0.2.31:443 -m");
+    run("ipvsadm -a -t 192.0.2.200:443 -r 192.0.2.32:443 -i --tun-type gue --tun-port 6080");
+    let all = look(&mut linux).await;
+    assert_eq!((all.services.len(), all.fwmark_services.into_iter().collect::<Vec<_>>()), (3, vec![77]));
+    let strange = &all.services[&ServiceKey { address: [192, 0, 2, 200].into(), ..service(443) }];
+    assert_eq!(strange.options.to_string(), "scheduler mh, flags 0x11, persistent 600 s, netmask 0xffff0000");
+    let dests: Vec<String> = strange.dests.values().map(ToString::to_string).collect();
+    assert_eq!(dests, ["nat weight 1", "tun weight 1"]);
+}
+
+#[tokio::test]
+async fn a_thousand_services_go_down_the_pipeline() {
+    let Some(dir) = lab("thousand") else { return };
+    let mut linux = Linux::open(&dir).unwrap();
+    let keys: Vec<ServiceKey> = (0..1000).map(|index| service(10_000 + index)).collect();
+    let dests: Vec<DestKey> = (1..=10).map(dest).collect();
+    let add = keys.iter().map(|key| Step::AddService(*key, options(Scheduler::Wlc)));
+    let fill = keys.iter().flat_map(|key| dests.iter().map(|dest| Step::AddDest(*key, *dest, weight(1))));
+    let steps: Vec<Step> = add.chain(fill).collect();
+    let begun = Instant::now();
+    done(&mut linux, &steps).await;
+    let added = begun.elapsed();
+    let begun = Instant::now();
+    let seen = look(&mut linux).await;
+    let read = begun.elapsed();
+    assert_eq!(seen.services.len(), 1000);
+    assert!(seen.services.values().all(|service| service.dests.len() == 10));
+    assert_eq!(run("ipvsadm -Sn").lines().count(), 11_000);
+    let begun = Instant::now();
+    done(&mut linux, &keys.iter().map(|key| Step::RemoveService(*key)).collect::<Vec<_>>()).await;
+    let removed = begun.elapsed();
+    assert_eq!(look(&mut linux).await, KernelState::default());
+    say(&format!(
+        "1000 services x 10 destinations: {} steps in {added:?}, read in {read:?}, removed in {removed:?}",
+        steps.len()
+    ));
+}
+
+#[tokio::test]
+async fn a_vip_that_is_on_lo_by_hand_is_seen_and_can_be_removed() {
+    let Some(dir) = lab("by-hand") else { return };
+    run("ip address add 192.0.2.100/32 dev lo label lo:0");
+    run("ip address add 192.0.2.77/24 dev lo");
+    fs::write("/proc/sys/net/ipv4/conf/all/arp_ignore", "1").unwrap();
+    let mut linux = Linux::open(&dir).unwrap();
+    let seen = linux.observe(IpvsUse::IfLoaded).await.unwrap();
+    assert_eq!(seen.lo_addresses, [vip()].into());
+    assert!(!seen.arp.silenced);
+    done(&mut linux, &[Step::SilenceArp, Step::AddLoVip(vip())]).await;
+    assert_eq!(sysctls(), ["1", "1", "2", "2"]);
+    assert_eq!(run("ip -o address show dev lo to 192.0.2.100/32").lines().count(), 1);
+    done(&mut linux, &[Step::RemoveLoVip(vip()), Step::RestoreArp]).await;
+    assert_eq!(sysctls(), ["1", "0", "0", "0"], "the operator's own value is among the former ones");
+    let left: Vec<IpAddr> = linux.observe(IpvsUse::IfLoaded).await.unwrap().lo_addresses.into_iter().collect();
+    assert!(left.is_empty() && run("ip -o address show dev lo").contains("192.0.2.77/24"));
+}

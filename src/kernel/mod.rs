@@ -1,0 +1,15 @@
+//! What a node's kernel holds for LVS, and the seam through which it is seen and changed.
+//!
+//! Two implementations of [`DataPlane`]: [`io::Linux`] and [`FakeDataPlane`]; `io/contract.rs` is run over both.
+
+mod data_plane;
+mod fake;
+pub mod io;
+mod state;
+mod step;
+
+pub(crate) use data_plane::chain;
+pub use data_plane::{DataPlane, DataPlaneError, IpvsUse, StepError, StepFailure};
+pub use fake::FakeDataPlane;
+pub use state::{ArpState, Dest, DestKey, Forward, IpvsService, KernelState, ServiceKey, ServiceOptions};
+pub use step::Step;

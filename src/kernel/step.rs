@@ -1,0 +1,77 @@
+//! One change of the kernel, as a plan lists it and a log shows it.
+
+use super::state::{Dest, DestKey, ServiceKey, ServiceOptions};
+use std::{fmt, net::IpAddr};
+
+/// One change. There is none that flushes: whatever is not named stays as it is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Step {
+    /// Takes a VIP off `lo`.
+    RemoveLoVip(IpAddr),
+    /// Puts the former ARP settings back. Not done when a [`Step::RemoveLoVip`] before it failed.
+    RestoreArp,
+    /// Removes a service with its destinations.
+    RemoveService(ServiceKey),
+    /// Adds a service without destinations.
+    AddService(ServiceKey, ServiceOptions),
+    /// Changes a service; its destinations and connections stay.
+    EditService(ServiceKey, ServiceOptions),
+    /// Adds a destination to a service.
+    AddDest(ServiceKey, DestKey, Dest),
+    /// Changes a destination; its connections stay.
+    EditDest(ServiceKey, DestKey, Dest),
+    /// Removes a destination.
+    RemoveDest(ServiceKey, DestKey),
+    /// Keeps this node from answering ARP for addresses on `lo`, after the former settings are safe on disk.
+    SilenceArp,
+    /// Puts a VIP on `lo`. Not done when a [`Step::SilenceArp`] before it failed: the address would leak.
+    AddLoVip(IpAddr),
+}
+
+impl Step {
+    /// Whether this step needs IPVS.
+    pub fn is_ipvs(&self) -> bool {
+        match self {
+            Step::RemoveService(_)
+            | Step::AddService(..)
+            | Step::EditService(..)
+            | Step::AddDest(..)
+            | Step::EditDest(..)
+            | Step::RemoveDest(..) => true,
+            Step::RemoveLoVip(_) | Step::RestoreArp | Step::SilenceArp | Step::AddLoVip(_) => false,
+        }
+    }
+
+    /// The step before it that must not have failed, if there is one.
+    pub fn is_voided_by(&self, failed: &Step) -> bool {
+        match self {
+            Step::RestoreArp => matches!(failed, Step::RemoveLoVip(_)),
+            Step::AddLoVip(_) => matches!(failed, Step::SilenceArp),
+            Step::RemoveLoVip(_)
+            | Step::RemoveService(_)
+            | Step::AddService(..)
+            | Step::EditService(..)
+            | Step::AddDest(..)
+            | Step::EditDest(..)
+            | Step::RemoveDest(..)
+            | Step::SilenceArp => false,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::RemoveLoVip(address) => write!(f, "remove {address} from lo"),
+            Step::RestoreArp => f.pad("put the former arp settings back"),
+            Step::RemoveService(service) => write!(f, "remove service {service}"),
+            Step::AddService(service, options) => write!(f, "add service {service}: {options}"),
+            Step::EditService(service, options) => write!(f, "edit service {service}: {options}"),
+            Step::AddDest(service, dest, to) => write!(f, "add {dest} to {service}: {to}"),
+            Step::EditDest(service, dest, to) => write!(f, "edit {dest} of {service}: {to}"),
+            Step::RemoveDest(service, dest) => write!(f, "remove {dest} from {service}"),
+            Step::SilenceArp => f.pad("silence arp for addresses on lo"),
+            Step::AddLoVip(address) => write!(f, "put {address} on lo"),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What reconciling remembers across restarts.
+
+mod owned;
+#[cfg(test)]
+mod tests;
+
+pub use owned::OwnedVips;

@@ -1,0 +1,71 @@
+//! The fewest steps from what the kernel holds to what it should hold, in a safe order. Pure.
+
+use super::desired::Desired;
+use crate::kernel::{IpvsService, KernelState, ServiceKey, Step};
+use std::{collections::BTreeSet, net::IpAddr};
+
+/// The steps that lead from `observed` to `desired`, empty when there is nothing to do.
+///
+/// Ours are services and `lo` addresses on the cluster's VIPs: those of the rules, and those in `owned`, which were the cluster's once. All else is
+/// never touched. Order: VIPs off `lo`, then ARP settings back; services; ARP silence, then VIPs on `lo`, so that no address is ever there
+/// without it.
+pub fn plan(desired: &Desired, observed: &KernelState, owned: &BTreeSet<IpAddr>) -> Vec<Step> {
+    let is_ours = |address: &IpAddr| desired.vips.contains(address) || owned.contains(address);
+    let mut steps = Vec::new();
+    let stale_vips = observed.lo_addresses.iter().filter(|address| is_ours(address) && !desired.lo_vips.contains(address));
+    steps.extend(stale_vips.map(|address| Step::RemoveLoVip(*address)));
+    if desired.lo_vips.is_empty() && observed.arp.former_kept {
+        steps.push(Step::RestoreArp);
+    }
+    let stale_services = observed.services.keys().filter(|key| is_ours(&key.address) && !desired.services.contains_key(key));
+    steps.extend(stale_services.map(|key| Step::RemoveService(*key)));
+    for (key, service) in &desired.services {
+        plan_service(key, service, observed.services.get(key), &mut steps);
+    }
+    if !desired.lo_vips.is_empty() && !observed.arp.silenced {
+        steps.push(Step::SilenceArp);
+    }
+    steps.extend(desired.lo_vips.difference(&observed.lo_addresses).map(|address| Step::AddLoVip(*address)));
+    steps
+}
+
+/// Additions come before removals, so that a pool is never empty in between.
+fn plan_service(key: &ServiceKey, desired: &IpvsService, observed: Option<&IpvsService>, steps: &mut Vec<Step>) {
+    match observed {
+        None => steps.push(Step::AddService(*key, desired.options.clone())),
+        Some(observed) if observed.options != desired.options => steps.push(Step::EditService(*key, desired.options.clone())),
+        Some(_) => {}
+    }
+    let present = |dest| observed.and_then(|service| service.dests.get(dest));
+    let missing = desired.dests.iter().filter(|(dest, _)| present(dest).is_none());
+    steps.extend(missing.map(|(dest, to)| Step::AddDest(*key, *dest, *to)));
+    let different = desired.dests.iter().filter(|(dest, to)| present(dest).is_some_and(|is| is != *to));
+    steps.extend(different.map(|(dest, to)| Step::EditDest(*key, *dest, *to)));
+    let stale = observed.into_iter().flat_map(|service| service.dests.keys()).filter(|dest| !desired.dests.contains_key(dest));
+    steps.extend(stale.map(|dest| Step::RemoveDest(*key, *dest)));
+}
+
+/// The services that are not the cluster's.
+pub fn foreign(desired: &Desired, observed: &KernelState, owned: &BTreeSet<IpAddr>) -> Vec<ServiceKey> {
+    let is_ours = |address: &IpAddr| desired.vips.contains(address) || owned.contains(address);
+    observed.services.keys().filter(|key| !is_ours(&key.address)).copied().collect()
+}
+
+/// What the kernel has in place of what `step` makes: how drift is reported.
+pub fn found(step: &Step, observed: &KernelState) -> String {
+    let service = |key: &ServiceKey| observed.services.get(key);
+    let was = match step {
+        Step::AddService(key, _) | Step::EditService(key, _) | Step::RemoveService(key) => {
+            service(key).map(|service| format!("{} with {} destinations", service.options, service.dests.len()))
+        }
+        Step::AddDest(key, dest, _) | Step::EditDest(key, dest, _) | Step::RemoveDest(key, dest) => {
+            service(key).and_then(|service| service.dests.get(dest)).map(ToString::to_string)
+        }
+        Step::AddLoVip(address) | Step::RemoveLoVip(address) => observed.lo_addresses.get(address).map(|_| "on lo".to_owned()),
+        Step::SilenceArp | Step::RestoreArp => Some(format!("silenced {}", observed.arp.silenced)),
+    };
+    was.unwrap_or_else(|| "nothing".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

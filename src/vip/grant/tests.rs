@@ -1,0 +1,1 @@
+//! The voter side, rule by rule.

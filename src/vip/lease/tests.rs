@@ -1,0 +1,1 @@
+//! The holder side, rule by rule.

@@ -1,0 +1,77 @@
+//! Whose turn it is to ask: candidates by rank, who has just handed over, who must wait.
+
+use super::{Pace, tally::Tally};
+use crate::{clock::BootInstant, model::NodeId};
+
+/// The order of a group's candidates, seen from one of them.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    me: NodeId,
+    candidates: Vec<NodeId>,
+    not_before: BootInstant,
+    /// Until then, a promise to that node counts as released: it said so, and its Release may still be under way.
+    handed_over: Option<(NodeId, BootInstant)>,
+}
+
+impl Order {
+    /// Nobody is a candidate yet.
+    pub fn new(me: NodeId) -> Self {
+        Self { me, candidates: Vec::new(), not_before: BootInstant::default(), handed_over: None }
+    }
+
+    /// Who may hold the group, best first.
+    pub fn candidates_are(&mut self, candidates: Vec<NodeId>) {
+        self.candidates = candidates;
+    }
+
+    /// Whether this node may hold the group.
+    pub fn has_me(&self) -> bool {
+        self.candidates.contains(&self.me)
+    }
+
+    /// The other candidates, best first.
+    pub fn others(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.candidates.iter().copied().filter(|node| *node != self.me)
+    }
+
+    /// This node does not ask before that.
+    pub fn back_off(&mut self, until: BootInstant) {
+        self.not_before = until;
+    }
+
+    /// `node` has let go.
+    pub fn hands_over(&mut self, node: NodeId, until: BootInstant) {
+        self.handed_over = Some((node, until));
+    }
+
+    /// Whether `node` has let go a moment before `at`.
+    pub fn has_handed_over(&self, node: NodeId, at: BootInstant) -> bool {
+        self.handed_over.is_some_and(|(from, until)| from == node && at < until)
+    }
+
+    /// When this node may ask, if a majority is free at `at`: a small step later for each better candidate that has not just handed over.
+    pub fn turn(&self, at: BootInstant, pace: Pace) -> BootInstant {
+        let waited_for = self.better().filter(|node| !self.has_handed_over(*node, at)).count();
+        let steps = u32::try_from(waited_for).unwrap_or(u32::MAX);
+        (at + pace.step.saturating_mul(steps)).max(self.not_before)
+    }
+
+    /// When to ask again after a round that came to nothing.
+    ///
+    /// Normally when the refusals say, because silent voters are probably dead. Two candidates that each have a part of the votes release them
+    /// as soon as they see it, so there the better one comes back first, and soon; the other waits for as long as it was told.
+    pub fn again(&self, lost: &Tally, now: BootInstant, pace: Pace) -> BootInstant {
+        let split_is_over = now + pace.rhythm();
+        let free_at = lost.free_at(now, |by| (lost.has_grants() && self.outranks(by)).then_some(split_is_over));
+        let unless_silent_ones_wake = if lost.is_contested() { split_is_over } else { now };
+        self.turn(free_at.unwrap_or(unless_silent_ones_wake).max(lost.t0 + pace.step), pace)
+    }
+
+    fn outranks(&self, node: NodeId) -> bool {
+        !self.better().any(|better| better == node)
+    }
+
+    fn better(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.candidates.iter().copied().take_while(|node| *node != self.me)
+    }
+}

@@ -1,0 +1,213 @@
+//! The answers to one ask: is it won, lost, or still open, and when is asking again worth it.
+
+use super::{
+    majority_of_each,
+    message::{Membership, Round},
+};
+use crate::{clock::BootInstant, model::NodeId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// What the answers say so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Outcome {
+    /// Majorities of every constituent set have granted.
+    Won,
+    /// Answers are missing that could still make it won.
+    Pending,
+    /// No majority is possible any more.
+    Lost,
+}
+
+/// Why and for how long a voter's answer to this round is no grant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal {
+    /// When the voter could grant.
+    pub free_at: BootInstant,
+    /// To whom it has promised.
+    pub held_by: Option<NodeId>,
+    /// Whether the voter may have granted this very round nevertheless (the refusal answers a duplicate of the ask).
+    pub may_have_granted: bool,
+}
+
+/// One round's answers. They are counted with the membership that the ask named, whatever has become known since.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    /// The ask's number.
+    pub round: Round,
+    /// When it was about to be sent.
+    pub t0: BootInstant,
+    /// How long a lease it asked for.
+    pub ttl: Duration,
+    voters: Vec<BTreeSet<NodeId>>,
+    granted: BTreeSet<NodeId>,
+    refused: BTreeMap<NodeId, Refusal>,
+}
+
+impl Tally {
+    /// No answers yet.
+    pub fn new(round: Round, t0: BootInstant, ttl: Duration, membership: &Membership) -> Self {
+        let voters = membership.voters.clone();
+        Self { round, t0, ttl, voters, granted: BTreeSet::new(), refused: BTreeMap::new() }
+    }
+
+    /// A grant holds whatever refusals of the same round come before or after it: those answer duplicates.
+    pub fn grant(&mut self, by: NodeId) {
+        if self.is_voter(by) {
+            self.granted.insert(by);
+        }
+    }
+
+    /// Notes a refusal.
+    pub fn refuse(&mut self, by: NodeId, refusal: Refusal) {
+        if self.is_voter(by) {
+            self.refused.insert(by, refusal);
+        }
+    }
+
+    /// With `both_majorities` off (simulation only), the newest constituent set alone decides.
+    pub fn outcome(&self, both_majorities: bool) -> Outcome {
+        let sets = if both_majorities { &self.voters[..] } else { &self.voters[self.voters.len().saturating_sub(1)..] };
+        if majority_of_each(sets, |node| self.granted.contains(node)) {
+            Outcome::Won
+        } else if majority_of_each(sets, |node| self.may_still_grant(node)) {
+            Outcome::Pending
+        } else {
+            Outcome::Lost
+        }
+    }
+
+    /// Everybody who was asked.
+    pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.voters.iter().flatten().copied()
+    }
+
+    /// Who has granted this round, or may have without this node's knowing.
+    pub fn may_hold_a_promise(&self, node: NodeId) -> bool {
+        self.granted.contains(&node) || self.refused.get(&node).is_none_or(|refusal| refusal.may_have_granted)
+    }
+
+    /// When a majority of every constituent set can be free; `None` if that depends on voters that have not answered. Who has granted counts
+    /// as free at `now`. `sooner` may know better than a voter when the one to whom it has promised lets go.
+    pub fn free_at(&self, now: BootInstant, sooner: impl Fn(NodeId) -> Option<BootInstant>) -> Option<BootInstant> {
+        let voter_free_at = |node: &NodeId| {
+            if self.granted.contains(node) {
+                return Some(now);
+            }
+            let refusal = self.refused.get(node)?;
+            let told = refusal.free_at.max(now);
+            Some(refusal.held_by.and_then(&sooner).map_or(told, |sooner| sooner.min(told)))
+        };
+        let majority_free_at = |set: &BTreeSet<NodeId>| {
+            let mut times: Vec<BootInstant> = set.iter().filter_map(voter_free_at).collect();
+            times.sort_unstable();
+            times.get(set.len() / 2).copied()
+        };
+        let times: Option<Vec<BootInstant>> = self.voters.iter().map(majority_free_at).collect();
+        times?.into_iter().max()
+    }
+
+    /// Whether anybody has granted.
+    pub fn has_grants(&self) -> bool {
+        !self.granted.is_empty()
+    }
+
+    /// Whether a voter has promised to another.
+    pub fn is_contested(&self) -> bool {
+        self.refused.values().any(|refusal| refusal.held_by.is_some())
+    }
+
+    fn may_still_grant(&self, node: &NodeId) -> bool {
+        self.granted.contains(node) || !self.refused.contains_key(node)
+    }
+
+    fn is_voter(&self, node: NodeId) -> bool {
+        self.voters.iter().any(|set| set.contains(&node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> BootInstant {
+        BootInstant::from_boot(Duration::from_millis(ms))
+    }
+
+    fn tally(sets: &[&[u64]]) -> Tally {
+        let voters = sets.iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
+        Tally::new(1, at(0), Duration::from_millis(300), &Membership { voters, ..Membership::default() })
+    }
+
+    fn held_until(ms: u64) -> Refusal {
+        Refusal { free_at: at(ms), held_by: Some(NodeId(9)), may_have_granted: false }
+    }
+
+    #[test]
+    fn half_of_an_even_set_is_no_majority() {
+        let mut tally = tally(&[&[1, 2, 3, 4]]);
+        tally.grant(NodeId(1));
+        tally.grant(NodeId(2));
+        assert_eq!(tally.outcome(true), Outcome::Pending);
+        tally.grant(NodeId(4));
+        assert_eq!(tally.outcome(true), Outcome::Won);
+    }
+
+    #[test]
+    fn joint_membership_needs_both_majorities() {
+        let mut tally = tally(&[&[1, 2, 3], &[1, 2, 3, 4]]);
+        tally.grant(NodeId(4));
+        tally.grant(NodeId(3));
+        assert_eq!(tally.outcome(true), Outcome::Pending);
+        tally.refuse(NodeId(1), held_until(100));
+        tally.refuse(NodeId(2), held_until(200));
+        assert_eq!(tally.outcome(true), Outcome::Lost);
+        tally.grant(NodeId(2));
+        assert_eq!(tally.outcome(true), Outcome::Won, "a grant outweighs the refusal of a duplicate");
+    }
+
+    #[test]
+    fn strangers_do_not_count() {
+        let mut tally = tally(&[&[1, 2, 3]]);
+        for stranger in 4..9 {
+            tally.grant(NodeId(stranger));
+        }
+        assert_eq!(tally.outcome(true), Outcome::Pending);
+        assert!(tally.granted.is_empty());
+    }
+
+    #[test]
+    fn no_voters_never_win() {
+        assert_eq!(tally(&[]).outcome(true), Outcome::Lost);
+    }
+
+    #[test]
+    fn asking_again_is_worth_it_when_the_last_of_the_quickest_majority_is_free() {
+        let mut tally = tally(&[&[1, 2, 3, 4, 5]]);
+        tally.refuse(NodeId(1), held_until(100));
+        tally.refuse(NodeId(2), held_until(300));
+        tally.refuse(NodeId(3), held_until(200));
+        tally.grant(NodeId(4));
+        assert_eq!(tally.free_at(at(50), |_| None), Some(at(200)), "4 is free now, 1 and 3 follow, 5 is silent");
+        assert_eq!(tally.free_at(at(50), |_| Some(at(60))), Some(at(60)), "unless the other lets go sooner");
+    }
+
+    #[test]
+    fn a_majority_that_needs_silent_voters_is_not_foretold() {
+        let mut tally = tally(&[&[1, 2, 3, 4, 5]]);
+        tally.refuse(NodeId(1), held_until(100));
+        tally.grant(NodeId(4));
+        assert_eq!(tally.free_at(at(50), |_| None), None);
+    }
+
+    #[test]
+    fn joint_membership_is_free_when_the_slower_set_is() {
+        let mut tally = tally(&[&[1, 2, 3], &[4, 5, 6]]);
+        for (node, ms) in [(1, 100), (2, 110), (3, 120), (4, 200), (5, 210), (6, 220)] {
+            tally.refuse(NodeId(node), held_until(ms));
+        }
+        assert_eq!(tally.free_at(at(50), |_| None), Some(at(210)));
+    }
+}
