@@ -262,10 +262,16 @@ async fn all_stopped_at_once_come_back_from_disk_with_their_rules() {
 async fn a_node_far_behind_is_brought_up_by_a_snapshot() {
     let mut cluster = Cluster::of(3).await;
     cluster.votes(&[1, 2, 3]).await;
+    let has = cluster.members[2].node().view().borrow().applied;
     cluster.members[2].crash().await;
     let leader = cluster.running().next().unwrap().node().clone();
     for n in 0..700_u64 {
         leader.propose(apply(n, if n % 2 == 0 { 1 } else { 2 }), PATIENCE).await.unwrap();
+    }
+    // Nobody has the entries any more that it lacks: only a snapshot can help it.
+    for member in cluster.running() {
+        let purged = |metrics: &openraft::RaftMetrics<TypeConfig>| metrics.purged.is_some_and(|id| id.index > has);
+        member.node().raft().wait(Some(PATIENCE)).metrics(purged, "entries are purged").await.unwrap();
     }
     let live = cluster.live.clone();
     cluster.members[2].try_start(&live).await.unwrap();
