@@ -87,8 +87,9 @@ pub fn random_world(seed: u64, options: Options) -> World {
 
 fn chaos(world: &mut World) -> Result<(), Failure> {
     let end = world.now + world.options.chaos_ttls * TTL;
-    let between_mishaps = world.dice.pick(&[TTL / 8, TTL / 3, TTL]).unwrap_or(TTL);
+    let between_mishaps = world.dice.pick(&[TTL / 8, TTL / 3, TTL, 3 * TTL]).unwrap_or(TTL);
     let between_raft = world.dice.pick(&[TTL / 40, TTL / 10, TTL / 3]).unwrap_or(TTL);
+    world.elections = world.dice.pick(&[0, 1, 5]).unwrap_or(1);
     let (mut mishap, mut raft) = (2 * TTL, TTL);
     while world.now < end {
         world.run_until(mishap.min(raft));
@@ -114,6 +115,7 @@ fn safe(world: &World) -> Result<(), Failure> {
 /// Everything works again, and Raft has come to rest.
 fn heal(world: &mut World) {
     world.network = Network::calm();
+    world.deaf.clear();
     world.options.install_failures = false;
     let nodes = world.nodes.len();
     let candidates = world.nodes[0].candidates.clone();
