@@ -16,7 +16,6 @@ fn from_environment(name: &str) -> Option<u64> {
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 fn never_two_holders_and_always_one_again() {
-    let start = std::time::Instant::now();
     let only = from_environment("LVS_SIM_SEED");
     let first = only.unwrap_or(1);
     let seeds = if only.is_some() { 1 } else { from_environment("LVS_SIM_SEEDS").unwrap_or(SEEDS) };
@@ -33,11 +32,10 @@ fn never_two_holders_and_always_one_again() {
     }
     let total = |of: fn(&Findings) -> u64| all.iter().map(of).sum::<u64>();
     println!(
-        "{} steps, {} fresh installations in chaos, {} log entries, {:.1} s",
+        "{} steps, {} fresh installations in chaos, {} log entries",
         total(|f| f.steps),
         total(|f| f.installs),
-        total(|f| f.log_entries),
-        start.elapsed().as_secs_f64()
+        total(|f| f.log_entries)
     );
     print_quantiles("healed to holder", all.iter().map(|f| f.healed).collect());
     print_quantiles("take-over after power-off", all.iter().filter_map(|f| f.takeover).collect());

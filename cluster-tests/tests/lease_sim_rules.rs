@@ -1,9 +1,10 @@
-//! A checker that cannot find the violation shows nothing: with each rule of LEASE.md off in turn, the simulation finds two holders.
+//! A checker that cannot find the violation shows nothing: with each of these rules of LEASE.md off in turn, random search finds two holders.
+//! `lease_sim_scripts.rs` has the rules for which it would need too long.
 
 use cluster_tests::sim::{Options, run::run_chaos};
 
 /// Seeds after which the search gives up: many times what it needs.
-const SEEDS: u64 = 20_000;
+const SEEDS: u64 = 1_000;
 
 /// Says after how many seeds two held.
 #[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
@@ -36,11 +37,6 @@ found_without! {
     two_hold_if_old_rounds_are_granted: product.old_rounds;
     two_hold_if_a_lease_counts_from_its_grant: product.count_from_t0;
     two_hold_if_older_memberships_are_granted: product.refuse_older_membership;
-    two_hold_if_one_majority_of_a_joint_membership_is_enough: product.both_majorities;
     two_hold_if_the_promise_is_released_before_the_removal: product.removal_before_release;
-    two_hold_without_a_margin_for_drift: product.drift_margin;
-    two_hold_if_changes_are_not_spaced: log.spacing;
-    two_hold_if_the_spacing_counts_from_the_earlier_of_both: log.later_of;
     two_hold_if_several_voters_change_at_once: log.one_at_a_time;
-    two_hold_if_guards_learn_of_memberships_late: log.order_of_knowing;
 }

@@ -221,7 +221,7 @@ impl Holder {
     fn round_ends(&self) -> BootInstant {
         let asked_at = self.rounds.asked_at();
         let without_the_silent = self.rounds.newest().and_then(|tally| tally.free_at(asked_at, |_| None));
-        without_the_silent.map_or(self.next_ask(), |at| at.max(asked_at + self.pace.step).min(self.next_ask()))
+        without_the_silent.map_or(self.next_ask(), |at| at.max(asked_at + self.pace.step / 2).min(self.next_ask()))
     }
 
     fn heard(&mut self, from: NodeId, message: Message, now: BootInstant, effects: &mut Vec<HolderEffect>) {
@@ -280,7 +280,9 @@ impl Holder {
         let may_have_granted = matches!(why, Why::OldRound { .. });
         let held_by = if let Why::Held { by, .. } = &why { Some(*by) } else { None };
         let (free_at, learned) = match why {
-            Why::Held { by, remaining } if self.order.has_handed_over(by, now) => (now + remaining.min(self.pace.step), false),
+            Why::Held { by, remaining } if self.order.has_handed_over(by, now) => {
+                (now + remaining.min(self.pace.shortest_pause()), false)
+            }
             Why::Held { remaining, .. } | Why::Quiet { remaining } => (now + remaining, false),
             Why::NotCandidate | Why::TtlTooLong { .. } => (now + self.pace.ttl, false),
             Why::NewerMembership(membership) => (now, self.adopt(membership, now)),
@@ -323,7 +325,7 @@ impl Holder {
             self.release(false, effects);
         }
         if matches!(self.phase, Phase::Asking | Phase::Waiting { .. }) {
-            self.phase = Phase::Waiting { retry_at: self.order.turn(now, self.pace) };
+            self.phase = Phase::Waiting { retry_at: self.order.turn_after_hand_over(now, self.pace) };
         }
     }
 

@@ -51,20 +51,36 @@ impl Order {
 
     /// When this node may ask, if a majority is free at `at`: a small step later for each better candidate that has not just handed over.
     pub fn turn(&self, at: BootInstant, pace: Pace) -> BootInstant {
+        (at + pace.step.saturating_mul(self.waited_for(at))).max(self.not_before)
+    }
+
+    /// When this node may ask after a hand-over: two steps for each better candidate, which may have to ask twice because its ask overtakes
+    /// the Release.
+    pub fn turn_after_hand_over(&self, now: BootInstant, pace: Pace) -> BootInstant {
+        (now + pace.step.saturating_mul(2 * self.waited_for(now))).max(self.not_before)
+    }
+
+    fn waited_for(&self, at: BootInstant) -> u32 {
         let waited_for = self.better().filter(|node| !self.has_handed_over(*node, at)).count();
-        let steps = u32::try_from(waited_for).unwrap_or(u32::MAX);
-        (at + pace.step.saturating_mul(steps)).max(self.not_before)
+        u32::try_from(waited_for.min(1000)).expect("at most 1000")
     }
 
     /// When to ask again after a round that came to nothing.
     ///
-    /// Normally when the refusals say, because silent voters are probably dead. Two candidates that each have a part of the votes release them
-    /// as soon as they see it, so there the better one comes back first, and soon; the other waits for as long as it was told.
+    /// Normally when the refusals say. Two candidates that each have a part of the votes release them as soon as they see it, so there the
+    /// better one comes back first, and soon; the other waits for as long as it was told. Voters that have not answered yet will say what the
+    /// others say; those that have been silent for the whole round are probably dead, and no reason to ask soon while another has promises.
     pub fn again(&self, lost: &Tally, now: BootInstant, pace: Pace) -> BootInstant {
         let split_is_over = now + pace.rhythm();
-        let free_at = lost.free_at(now, |by| (lost.has_grants() && self.outranks(by)).then_some(split_is_over));
-        let unless_silent_ones_wake = if lost.is_contested() { split_is_over } else { now };
-        self.turn(free_at.unwrap_or(unless_silent_ones_wake).max(lost.t0 + pace.step), pace)
+        let sooner = |by| (lost.has_grants() && self.outranks(by)).then_some(split_is_over);
+        let timed_out = now >= lost.t0 + pace.rhythm();
+        let if_silent_ones_matter = match (timed_out, lost.is_contested()) {
+            (false, _) => lost.all_free_at(now, sooner),
+            (true, true) => split_is_over,
+            (true, false) => now,
+        };
+        let free_at = lost.free_at(now, sooner).unwrap_or(if_silent_ones_matter);
+        self.turn(free_at.max(lost.t0 + pace.shortest_pause()), pace)
     }
 
     fn outranks(&self, node: NodeId) -> bool {

@@ -87,7 +87,7 @@ pub struct Pace {
     pub ttl: Duration,
     /// Time kept free before the end of a lease for taking the VIP off the interface.
     pub removal: Duration,
-    /// By how much each candidate waits longer than the next better one; also the shortest time between two asks for the same thing.
+    /// By how much each candidate waits longer than the next better one.
     pub step: Duration,
 }
 
@@ -100,5 +100,10 @@ impl Pace {
     /// Time between two renewals, and how long answers to an ask are waited for.
     pub(super) fn rhythm(&self) -> Duration {
         self.ttl / 4
+    }
+
+    /// Shortest time between two asks: well under a step, so that who is told "in a millisecond" is back before the next candidate's turn.
+    pub(super) fn shortest_pause(&self) -> Duration {
+        self.step / 4
     }
 }

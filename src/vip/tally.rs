@@ -92,21 +92,32 @@ impl Tally {
     /// When a majority of every constituent set can be free; `None` if that depends on voters that have not answered. Who has granted counts
     /// as free at `now`. `sooner` may know better than a voter when the one to whom it has promised lets go.
     pub fn free_at(&self, now: BootInstant, sooner: impl Fn(NodeId) -> Option<BootInstant>) -> Option<BootInstant> {
-        let voter_free_at = |node: &NodeId| {
-            if self.granted.contains(node) {
-                return Some(now);
-            }
-            let refusal = self.refused.get(node)?;
-            let told = refusal.free_at.max(now);
-            Some(refusal.held_by.and_then(&sooner).map_or(told, |sooner| sooner.min(told)))
-        };
         let majority_free_at = |set: &BTreeSet<NodeId>| {
-            let mut times: Vec<BootInstant> = set.iter().filter_map(voter_free_at).collect();
+            let mut times: Vec<BootInstant> = set.iter().filter_map(|node| self.voter_free_at(node, now, &sooner)).collect();
             times.sort_unstable();
             times.get(set.len() / 2).copied()
         };
         let times: Option<Vec<BootInstant>> = self.voters.iter().map(majority_free_at).collect();
         times?.into_iter().max()
+    }
+
+    /// When the last of those who have answered is free.
+    pub fn all_free_at(&self, now: BootInstant, sooner: impl Fn(NodeId) -> Option<BootInstant>) -> BootInstant {
+        self.refused.keys().filter_map(|node| self.voter_free_at(node, now, &sooner)).max().unwrap_or(now)
+    }
+
+    fn voter_free_at(
+        &self,
+        node: &NodeId,
+        now: BootInstant,
+        sooner: impl Fn(NodeId) -> Option<BootInstant>,
+    ) -> Option<BootInstant> {
+        if self.granted.contains(node) {
+            return Some(now);
+        }
+        let refusal = self.refused.get(node)?;
+        let told = refusal.free_at.max(now);
+        Some(refusal.held_by.and_then(sooner).map_or(told, |sooner| sooner.min(told)))
     }
 
     /// Whether anybody has granted.

@@ -13,7 +13,8 @@ impl World {
         let count = self.nodes.len();
         let node = self.any_node();
         match self.dice.below(100) {
-            0..=29 => self.network.change(count, &mut self.dice),
+            0..=6 => self.deafen_or_heal(node),
+            7..=29 => self.network.change(count, &mut self.dice),
             30..=37 => {
                 let power = self.dice.chance(500);
                 self.crash(node, power);
@@ -66,6 +67,14 @@ impl World {
         }
     }
 
+    fn deafen_or_heal(&mut self, node: usize) {
+        if self.dice.chance(400) {
+            self.deaf.clear();
+        } else {
+            self.deaf.insert(node);
+        }
+    }
+
     fn any_node(&mut self) -> usize {
         self.dice.below(self.nodes.len() as u64) as usize
     }
@@ -99,11 +108,15 @@ impl World {
         let leaders = self.log.leaders();
         let leader = self.dice.pick(&leaders);
         match (self.dice.below(100), leader) {
-            (0..=5, _) | (_, None) => {
+            (roll, _) if roll < self.elections => {
                 let candidate = self.any_node();
                 self.election(candidate);
             }
-            (6..=25, Some(leader)) => {
+            (_, None) => {
+                let candidate = self.any_node();
+                self.election(candidate);
+            }
+            (0..=25, Some(leader)) => {
                 let target = self.wanted_voters(leader);
                 self.propose(leader, &target);
             }
@@ -118,7 +131,7 @@ impl World {
 
     /// `candidate` stands for election among all it can reach.
     pub fn election(&mut self, candidate: usize) -> bool {
-        if !self.nodes[candidate].has_worker() {
+        if !self.nodes[candidate].has_worker() || self.deaf.contains(&candidate) {
             return false;
         }
         let mut reachable = self.reachable(candidate);
@@ -142,7 +155,8 @@ impl World {
     }
 
     fn reachable(&self, node: usize) -> Vec<usize> {
-        let connected = |other: &usize| self.nodes[*other].has_worker() && self.network.connected(node, *other);
+        let connected =
+            |other: &usize| self.nodes[*other].has_worker() && !self.deaf.contains(other) && self.network.connected(node, *other);
         (0..self.nodes.len()).filter(|other| *other != node).filter(connected).collect()
     }
 
@@ -166,7 +180,8 @@ impl World {
 
     /// `leader` sends `follower` its log up to `sent` entries; the answer may be lost.
     pub fn replicate(&mut self, leader: usize, follower: usize, sent: usize) {
-        let reachable = self.nodes[follower].has_worker() && self.network.connected(leader, follower);
+        let hears = self.nodes[follower].has_worker() && !self.deaf.contains(&follower) && !self.deaf.contains(&leader);
+        let reachable = hears && self.network.connected(leader, follower);
         if leader == follower || !reachable {
             return;
         }

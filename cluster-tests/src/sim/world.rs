@@ -14,7 +14,7 @@ use lvs_agent::{
 };
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
 };
 
 /// Datagrams that a stopped guard's socket keeps; more are dropped, as the kernel does.
@@ -94,6 +94,10 @@ pub struct World {
     pub violation: Option<TwoHolders>,
     /// Fresh installations so far: when, where.
     pub takeovers: Vec<(Nanos, usize)>,
+    /// Nodes whose workers hear nothing of Raft, while their guards hear each other.
+    pub deaf: BTreeSet<usize>,
+    /// Of a hundred things that happen in Raft, how many are elections.
+    pub elections: u64,
     /// A datagram that this function wants is not sent. For scripts.
     pub swallow: Option<fn(usize, usize, &Message) -> bool>,
     queue: BinaryHeap<Reverse<Due>>,
@@ -120,6 +124,8 @@ impl World {
             options,
             violation: None,
             takeovers: Vec::new(),
+            deaf: BTreeSet::new(),
+            elections: 5,
             swallow: None,
             queue: BinaryHeap::new(),
             order: 0,
