@@ -16,12 +16,12 @@ fn ms(ms: u64) -> Duration {
 }
 
 fn web() -> VipName {
-    "web".parse().unwrap()
+    "web".parse().expect("legal")
 }
 
 fn membership(index: u64) -> Membership {
     let voters = vec![BTreeSet::from([NodeId(1), NodeId(2), NodeId(3)])];
-    let address = "192.0.2.1:4402".parse().unwrap();
+    let address = "192.0.2.1:4402".parse().expect("legal");
     let id = MembershipId { term: 1, leader: NodeId(1), index };
     Membership { id, voters, addresses: BTreeMap::from([(NodeId(1), address)]) }
 }
@@ -103,7 +103,7 @@ fn a_round_is_answered_once() {
     assert_eq!(ask(&mut voter, 2, 10, 400), Ok(10));
     assert_eq!(ask(&mut voter, 2, 10, 401), Err(Why::OldRound { last: 10 }));
     assert_eq!(ask(&mut voter, 2, 9, 402), Err(Why::OldRound { last: 10 }));
-    assert_eq!(ask(&mut voter, 3, 7, 403).unwrap_err(), Why::Held { by: NodeId(2), remaining: ms(303) });
+    assert_eq!(ask(&mut voter, 3, 7, 403), Err(Why::Held { by: NodeId(2), remaining: ms(303) }));
     assert_eq!(ask(&mut voter, 3, 7, 800), Err(Why::OldRound { last: 7 }), "refused rounds count as seen");
 }
 

@@ -10,7 +10,7 @@ fn at(ms: u64) -> BootInstant {
 }
 
 fn web() -> VipName {
-    "web".parse().unwrap()
+    "web".parse().expect("legal")
 }
 
 fn membership(index: u64, sets: &[&[u64]]) -> Membership {
@@ -311,7 +311,7 @@ fn the_better_of_two_that_split_the_votes_comes_back_first() {
         holder.step(grant(2, 101), at(1006));
         holder.step(refuse(1, 101, held(3, 300)), at(1006));
         holder.step(refuse(3, 101, held(3, 300)), at(1006));
-        holder.deadline().unwrap()
+        holder.deadline().expect("it waits")
     };
     assert!(split(&[2, 3]) <= at(1082));
     assert!(split(&[3, 2]) >= at(1306));
