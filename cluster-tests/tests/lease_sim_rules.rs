@@ -4,7 +4,7 @@
 use cluster_tests::sim::{Options, run::run_chaos};
 
 /// Seeds after which the search gives up: many times what it needs.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 5_000;
 
 /// Says after how many seeds two held.
 #[expect(clippy::print_stdout, reason = "the figures are what the run is for")]

@@ -111,7 +111,7 @@ impl MembershipLog {
         self.replicas[node].seen = None;
     }
 
-    /// `candidate` asks `reachable` for their votes; says whether it leads now. Its first entry is to be appended with [`Self::blank`].
+    /// `candidate` asks `reachable` for their votes; says whether it leads now. Its first entry is to be appended with [`Self::with_blank`].
     pub fn elect(&mut self, candidate: usize, reachable: &[usize], local_now: Nanos) -> bool {
         let term = self.replicas[candidate].term + 1;
         let position = self.position(candidate);

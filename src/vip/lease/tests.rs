@@ -1,1 +1,318 @@
-//! The holder side, rule by rule.
+//! The holder side, rule by rule. Node 2 of the voters 1, 2, 3 asks with a ttl of 300 ms: a lease counts for 294 ms, its removal begins 15 ms
+//! before, renewals come every 75 ms.
+
+use super::*;
+use crate::vip::message::MembershipId;
+use std::{collections::BTreeMap, time::Duration};
+
+fn at(ms: u64) -> BootInstant {
+    BootInstant::from_boot(Duration::from_millis(ms))
+}
+
+fn web() -> VipName {
+    "web".parse().expect("legal")
+}
+
+fn membership(index: u64, sets: &[&[u64]]) -> Membership {
+    let voters = sets.iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
+    Membership { id: MembershipId { term: 1, leader: NodeId(1), index }, voters, addresses: BTreeMap::new() }
+}
+
+fn remove(why: &'static str) -> HolderEffect {
+    HolderEffect::Remove { why }
+}
+
+fn install(until: u64, fresh: bool, epoch: u64) -> HolderEffect {
+    HolderEffect::Install { until: at(until), fresh, epoch }
+}
+
+fn to(nodes: &[u64], message: &Message) -> Vec<HolderEffect> {
+    nodes.iter().map(|node| HolderEffect::Send { to: NodeId(*node), message: message.clone() }).collect()
+}
+
+fn asks(nodes: &[u64], round: Round, index: u64, epoch: u64) -> Vec<HolderEffect> {
+    let membership = membership(index, &[]).id;
+    to(nodes, &Message::Ask { group: web(), round, membership, ttl: Duration::from_millis(300), epoch })
+}
+
+fn releases(nodes: &[u64], round: Round) -> Vec<HolderEffect> {
+    to(nodes, &Message::Release { group: web(), round })
+}
+
+fn hand_overs(nodes: &[u64]) -> Vec<HolderEffect> {
+    to(nodes, &Message::HandOver { group: web() })
+}
+
+fn grant(from: u64, round: Round) -> HolderEvent {
+    HolderEvent::Heard { from: NodeId(from), message: Message::Grant { group: web(), round, epoch: 4 } }
+}
+
+fn refuse(from: u64, round: Round, why: Why) -> HolderEvent {
+    HolderEvent::Heard { from: NodeId(from), message: Message::Refuse { group: web(), round, why, epoch: 4 } }
+}
+
+fn held(by: u64, remaining: u64) -> Why {
+    Why::Held { by: NodeId(by), remaining: Duration::from_millis(remaining) }
+}
+
+fn hand_over_from(node: u64) -> HolderEvent {
+    HolderEvent::Heard { from: NodeId(node), message: Message::HandOver { group: web() } }
+}
+
+/// Swept and told everything but that it is ready; `candidates` best first.
+fn unready(candidates: &[u64]) -> Holder {
+    let mut holder = Holder::new(NodeId(2), web(), Pace::of(Duration::from_millis(300)), 100);
+    assert_eq!(holder.deadline(), Some(BootInstant::default()), "it has something to do before it is told anything");
+    assert_eq!(holder.step(HolderEvent::Tick, at(0)), vec![remove("guard started")]);
+    assert_eq!(holder.step(HolderEvent::Removed, at(0)), vec![]);
+    assert_eq!(holder.step(HolderEvent::Membership(membership(5, &[&[1, 2, 3]])), at(0)), vec![]);
+    assert_eq!(holder.step(HolderEvent::Candidates(candidates.iter().copied().map(NodeId).collect()), at(0)), vec![]);
+    holder
+}
+
+/// The best candidate, which has asked round 101 at 1000.
+fn asking() -> Holder {
+    let mut holder = unready(&[2, 3]);
+    assert_eq!(holder.step(HolderEvent::Ready(true), at(1000)), asks(&[1, 2, 3], 101, 5, 0));
+    assert_eq!(holder.standing(), Standing::Asking);
+    holder
+}
+
+/// …and has got it, to keep until 1294.
+fn holding() -> Holder {
+    let mut holder = asking();
+    assert_eq!(holder.step(grant(2, 101), at(1001)), vec![]);
+    assert_eq!(holder.step(grant(1, 101), at(1002)), vec![install(1294, true, 5)]);
+    assert_eq!(holder.step(HolderEvent::Installed, at(1003)), vec![]);
+    assert_eq!(holder.standing(), Standing::Holding { until: at(1294), epoch: 5 });
+    holder
+}
+
+#[test]
+fn a_guard_that_starts_removes_before_it_sends_anything() {
+    let mut holder = Holder::new(NodeId(2), web(), Pace::of(Duration::from_millis(300)), 100);
+    let first = holder.step(HolderEvent::Membership(membership(5, &[&[1, 2, 3]])), at(0));
+    assert_eq!(first, vec![remove("guard started")]);
+    holder.step(HolderEvent::Candidates(vec![NodeId(2)]), at(0));
+    assert_eq!(holder.step(HolderEvent::Ready(true), at(0)), vec![]);
+    assert_eq!(holder.step(HolderEvent::Removed, at(1)), asks(&[1, 2, 3], 101, 5, 0));
+}
+
+#[test]
+fn a_lease_counts_from_before_it_was_asked_for() {
+    assert_eq!(holding().deadline(), Some(at(1075)));
+}
+
+#[test]
+fn a_worse_candidate_asks_a_step_later() {
+    let mut holder = unready(&[3, 2]);
+    assert_eq!(holder.step(HolderEvent::Ready(true), at(1000)), vec![]);
+    assert_eq!(holder.deadline(), Some(at(1005)));
+    assert_eq!(holder.step(HolderEvent::Tick, at(1005)), asks(&[1, 2, 3], 101, 5, 0));
+}
+
+#[test]
+fn a_renewal_extends_the_lease_from_its_own_t0() {
+    let mut holder = holding();
+    assert_eq!(holder.step(HolderEvent::Tick, at(1075)), asks(&[1, 2, 3], 102, 5, 5));
+    assert_eq!(holder.step(grant(3, 101), at(1076)), vec![], "a late grant of the round before adds nothing");
+    assert_eq!(holder.step(grant(3, 102), at(1076)), vec![]);
+    assert_eq!(holder.step(grant(1, 102), at(1077)), vec![install(1369, false, 5)]);
+}
+
+#[test]
+fn a_failed_renewal_releases_nothing() {
+    let mut holder = holding();
+    holder.step(HolderEvent::Tick, at(1075));
+    for from in [1, 3] {
+        assert_eq!(holder.step(refuse(from, 102, held(3, 300)), at(1080)), vec![]);
+    }
+    assert_eq!(holder.step(HolderEvent::Tick, at(1150)), asks(&[1, 2, 3], 103, 5, 5));
+}
+
+#[test]
+fn a_lease_that_runs_out_is_removed_in_time_and_then_released() {
+    let mut holder = holding();
+    holder.step(HolderEvent::Tick, at(1278));
+    assert_eq!(holder.deadline(), Some(at(1279)));
+    assert_eq!(holder.step(HolderEvent::Tick, at(1279)), vec![remove("lease ran out without a renewal")]);
+    assert_eq!(holder.standing(), Standing::Removing);
+    assert_eq!(holder.step(grant(1, 102), at(1280)), vec![], "too late");
+    let expected = [releases(&[1, 2, 3], 102), asks(&[1, 2, 3], 103, 5, 5)].concat();
+    assert_eq!(holder.step(HolderEvent::Removed, at(1281)), expected);
+}
+
+#[test]
+fn who_wakes_past_the_deadline_removes_first_whatever_woke_it() {
+    for event in [grant(3, 101), HolderEvent::Tick, HolderEvent::Ready(false), HolderEvent::Installed] {
+        assert_eq!(holding().step(event, at(5000)), vec![remove("lease ran out without a renewal")]);
+    }
+}
+
+#[test]
+fn a_grant_that_comes_too_late_to_be_of_use_installs_nothing() {
+    let mut holder = asking();
+    holder.step(grant(2, 101), at(1001));
+    assert_eq!(holder.step(grant(1, 101), at(1279)), [releases(&[1, 2, 3], 101)].concat());
+}
+
+#[test]
+fn a_lost_round_is_released_and_dead() {
+    let mut holder = asking();
+    holder.step(grant(2, 101), at(1001));
+    holder.step(refuse(1, 101, held(3, 200)), at(1002));
+    assert_eq!(holder.step(refuse(3, 101, held(3, 200)), at(1003)), releases(&[2], 101), "who refused has nothing to release");
+    assert_eq!(holder.step(grant(1, 101), at(1004)), vec![]);
+    assert_eq!(holder.step(grant(3, 101), at(1004)), vec![]);
+    assert_eq!(holder.standing(), Standing::Asking);
+}
+
+#[test]
+fn asking_again_waits_until_a_majority_can_be_free() {
+    let mut holder = asking();
+    for (from, remaining) in [(1, 100), (2, 150), (3, 200)] {
+        holder.step(refuse(from, 101, held(3, remaining)), at(1010));
+    }
+    assert_eq!(holder.deadline(), Some(at(1160)), "1 is free at 1110, 2 at 1160: a majority");
+}
+
+#[test]
+fn silence_ends_a_round_after_a_quarter_of_a_ttl() {
+    let mut holder = asking();
+    assert_eq!(holder.deadline(), Some(at(1075)));
+    assert_eq!(holder.step(HolderEvent::Tick, at(1075)), releases(&[1, 2, 3], 101));
+    assert_eq!(holder.step(HolderEvent::Tick, at(1075)), asks(&[1, 2, 3], 102, 5, 0));
+}
+
+#[test]
+fn a_newer_membership_is_adopted_at_once_and_lapses() {
+    let mut holder = asking();
+    let newer = Why::NewerMembership(membership(6, &[&[1, 2, 3, 4]]));
+    let expected = [releases(&[2, 3], 101), asks(&[1, 2, 3, 4], 102, 6, 4)].concat();
+    assert_eq!(holder.step(refuse(1, 101, newer), at(1001)), expected);
+    holder.step(HolderEvent::Tick, at(2300));
+    assert_eq!(holder.step(HolderEvent::Tick, at(2300)), asks(&[1, 2, 3], 103, 5, 4), "four ttl later");
+}
+
+#[test]
+fn a_truncated_log_takes_what_was_adopted_with_it() {
+    let mut holder = asking();
+    holder.step(refuse(1, 101, Why::NewerMembership(membership(6, &[&[1, 2, 3, 4]]))), at(1001));
+    holder.step(HolderEvent::Membership(membership(4, &[&[1, 2]])), at(1002));
+    holder.step(HolderEvent::Tick, at(1080));
+    assert_eq!(holder.step(HolderEvent::Tick, at(1080)), asks(&[1, 2], 103, 4, 4));
+}
+
+#[test]
+fn a_round_is_counted_with_the_membership_that_its_ask_named() {
+    let mut holder = asking();
+    holder.step(HolderEvent::Membership(membership(6, &[&[1, 2, 3, 4, 5]])), at(1001));
+    holder.step(grant(2, 101), at(1001));
+    assert_eq!(holder.step(grant(1, 101), at(1002)), vec![install(1294, true, 5)]);
+}
+
+#[test]
+fn a_joint_membership_needs_both_majorities() {
+    let mut holder = unready(&[2]);
+    holder.step(HolderEvent::Membership(membership(6, &[&[1, 2, 3], &[2, 3, 4]])), at(1));
+    assert_eq!(holder.step(HolderEvent::Ready(true), at(1000)), asks(&[1, 2, 3, 4], 101, 6, 0));
+    holder.step(grant(1, 101), at(1001));
+    assert_eq!(holder.step(grant(2, 101), at(1001)), vec![]);
+    assert_eq!(holder.step(grant(4, 101), at(1002)), vec![install(1294, true, 5)]);
+}
+
+#[test]
+fn a_node_whose_clock_went_back_catches_up() {
+    let mut holder = asking();
+    let next = 900 + (1 << 20) + 1;
+    let expected = [releases(&[1, 2, 3], 900 + (1 << 20)), asks(&[1, 2, 3], next, 5, 4)].concat();
+    assert_eq!(holder.step(refuse(1, 101, Why::OldRound { last: 900 }), at(1001)), expected);
+}
+
+#[test]
+fn the_refusal_of_a_duplicate_does_not_undo_the_grant() {
+    let mut holder = asking();
+    holder.step(grant(1, 101), at(1001));
+    holder.step(refuse(1, 101, Why::OldRound { last: 101 }), at(1001));
+    assert_eq!(holder.step(grant(2, 101), at(1002)), vec![install(1294, true, 5)]);
+}
+
+#[test]
+fn retiring_removes_then_releases_then_hands_over() {
+    let mut holder = holding();
+    assert_eq!(holder.step(HolderEvent::Retire, at(1010)), vec![remove("retiring")]);
+    let expected = [releases(&[1, 2, 3], 101), hand_overs(&[3])].concat();
+    assert_eq!(holder.step(HolderEvent::Removed, at(1012)), expected);
+    assert_eq!(holder.standing(), Standing::Retired);
+    assert_eq!(holder.step(HolderEvent::Ready(true), at(1013)), vec![]);
+    assert_eq!(holder.deadline(), None);
+}
+
+#[test]
+fn without_rules_in_the_kernel_it_lets_another_have_it() {
+    let mut holder = holding();
+    assert_eq!(holder.step(HolderEvent::Ready(false), at(1010)), vec![remove("rules are not in the kernel")]);
+    let expected = [releases(&[1, 2, 3], 101), hand_overs(&[3])].concat();
+    assert_eq!(holder.step(HolderEvent::Removed, at(1012)), expected);
+    assert_eq!(holder.standing(), Standing::Idle);
+}
+
+#[test]
+fn who_is_no_candidate_any_more_lets_go() {
+    let mut holder = holding();
+    assert_eq!(holder.step(HolderEvent::Candidates(vec![NodeId(3)]), at(1010)), vec![remove("no candidate any more")]);
+}
+
+#[test]
+fn a_kernel_that_refuses_the_vip_is_left_alone_for_a_while() {
+    let mut holder = asking();
+    holder.step(grant(1, 101), at(1001));
+    holder.step(grant(2, 101), at(1001));
+    assert_eq!(holder.step(HolderEvent::InstallFailed, at(1010)), vec![remove("kernel would not take the VIP")]);
+    let expected = [releases(&[1, 2, 3], 101), hand_overs(&[3])].concat();
+    assert_eq!(holder.step(HolderEvent::Removed, at(1012)), expected);
+    assert_eq!(holder.deadline(), Some(at(4010)));
+}
+
+#[test]
+fn the_successor_asks_at_once_and_again_soon_if_its_ask_overtook_the_release() {
+    let mut holder = asking();
+    for from in [1, 2, 3] {
+        holder.step(refuse(from, 101, held(3, 250)), at(1001));
+    }
+    assert_eq!(holder.step(hand_over_from(3), at(1020)), asks(&[1, 2, 3], 102, 5, 4));
+    for from in [1, 3] {
+        holder.step(refuse(from, 102, held(3, 230)), at(1021));
+    }
+    assert!(holder.deadline() < Some(at(1023)), "{:?}", holder.deadline());
+}
+
+#[test]
+fn a_better_candidate_does_not_preempt_a_healthy_holder() {
+    let mut holder = holding();
+    assert_eq!(holder.step(HolderEvent::Candidates(vec![NodeId(3), NodeId(2)]), at(1010)), vec![]);
+    assert_eq!(holder.standing(), Standing::Holding { until: at(1294), epoch: 5 });
+}
+
+#[test]
+fn a_cluster_of_one_asks_itself() {
+    let mut holder = unready(&[2]);
+    holder.step(HolderEvent::Membership(membership(6, &[&[2]])), at(1));
+    assert_eq!(holder.step(HolderEvent::Ready(true), at(1000)), asks(&[2], 101, 6, 0));
+    assert_eq!(holder.step(grant(2, 101), at(1000)), vec![install(1294, true, 5)]);
+}
+
+#[test]
+fn the_better_of_two_that_split_the_votes_comes_back_first() {
+    let split = |candidates: &[u64]| {
+        let mut holder = unready(candidates);
+        holder.step(HolderEvent::Ready(true), at(1000));
+        holder.step(HolderEvent::Tick, at(1005));
+        holder.step(grant(2, 101), at(1006));
+        holder.step(refuse(1, 101, held(3, 300)), at(1006));
+        holder.step(refuse(3, 101, held(3, 300)), at(1006));
+        holder.deadline().expect("it waits")
+    };
+    assert!(split(&[2, 3]) <= at(1082));
+    assert!(split(&[3, 2]) >= at(1306));
+}
