@@ -7,27 +7,19 @@ use checks::{Source, Violation, first_names};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("a member lies in its workspace")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member lies in its workspace").to_owned()
 }
 
 /// Every file below a folder, leaving out what is built or hidden.
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let skipped =
-            [".git", "target"].iter().any(|skip| name == *skip) || name.to_string_lossy().ends_with(".lock");
+        let skipped = [".git", "target"].iter().any(|skip| name == *skip) || name.to_string_lossy().ends_with(".lock");
         let path = entry.path();
         if skipped {
             continue;
         }
-        if path.is_dir() {
-            files(&path, found)
-        } else {
-            found.push(path)
-        }
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
     }
 }
 
@@ -38,20 +30,13 @@ fn hold(wanted: impl Fn(&str) -> bool, check: impl Fn(&Source<'_>) -> Vec<Violat
     let mut seen = 0;
     let mut found = Vec::new();
     for path in paths {
-        let place = path
-            .strip_prefix(&root)
-            .expect("found below it")
-            .to_string_lossy()
-            .into_owned();
+        let place = path.strip_prefix(&root).expect("found below it").to_string_lossy().into_owned();
         let Ok(text) = std::fs::read_to_string(&path) else {
             continue;
         };
         if wanted(&place) {
             seen += 1;
-            found.extend(check(&Source {
-                place: &place,
-                text: &text,
-            }));
+            found.extend(check(&Source { place: &place, text: &text }));
         }
     }
     assert!(seen > 0, "found nothing to check below {}", root.display());
@@ -79,11 +64,7 @@ fn no_binary_is_kept_in_the_tree() {
 }
 
 fn whats(place: &str, text: &str) -> Vec<String> {
-    Source { place, text }
-        .rust()
-        .into_iter()
-        .map(|violation| violation.to_string())
-        .collect()
+    Source { place, text }.rust().into_iter().map(|violation| violation.to_string()).collect()
 }
 
 #[test]
@@ -93,25 +74,10 @@ fn the_checks_find_what_they_are_for() {
     assert!(whats("src/kitchen/a.rs", "//! a\n")[0].contains("no such room: kitchen"));
     assert!(whats("src/vip/fsm.rs", "//! a\nfn f() { x().await }\n")[0].contains("fsm.rs:2: .await"));
     assert!(whats("src/vip/fsm.rs", "//! a\nuse tokio::time;\n")[0].contains("tokio::"));
-    assert!(
-        whats(
-            "src/clock.rs",
-            "//! a\n#[cfg(test)]\nmod tests { let t = Instant::now(); }\n"
-        )[0]
-        .contains("::now()")
-    );
+    assert!(whats("src/clock.rs", "//! a\n#[cfg(test)]\nmod tests { let t = Instant::now(); }\n")[0].contains("::now()"));
     assert!(whats("src/rules/a.rs", "//! a\nfn f() { println!(\"x\") }\n")[0].contains("printing"));
-    assert!(
-        whats(
-            "cluster-tests/src/lab/a.rs",
-            "//! a\nfn f() { eprintln!(\"x\") }\n"
-        )[0]
-        .contains("printing")
-    );
-    let bad = Source {
-        place: "README.md",
-        text: concat!("see\n/ho", "me/me/x\n"),
-    };
+    assert!(whats("cluster-tests/src/lab/a.rs", "//! a\nfn f() { eprintln!(\"x\") }\n")[0].contains("printing"));
+    let bad = Source { place: "README.md", text: concat!("see\n/ho", "me/me/x\n") };
     assert_eq!(bad.machine_paths()[0].line, 2);
 }
 
@@ -121,32 +87,10 @@ fn a_room_may_import_only_rooms_above_it() {
         "src/rules/apply.rs",
         "//! a\nuse crate::model::Vip;\nuse crate::{\n    clock::Clock,\n    gossip::{View, keys},\n};\n",
     );
-    assert_eq!(
-        found,
-        ["src/rules/apply.rs:3: rules imports gossip, which is below it"]
-    );
-    assert_eq!(
-        whats(
-            "src/model.rs",
-            "//! a\n#[cfg(test)]\nmod tests { use crate::raft::X; }\n"
-        )
-        .len(),
-        1
-    );
-    assert_eq!(
-        whats(
-            "src/agent.rs",
-            "//! a\nuse crate::{raft::X, api, model::{vip, a::{b}}, gossip};\n"
-        ),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        whats(
-            "src/rules/a.rs",
-            "//! a\n// see crate::raft::X\nuse crate::rules::b;\n"
-        ),
-        Vec::<String>::new()
-    );
+    assert_eq!(found, ["src/rules/apply.rs:3: rules imports gossip, which is below it"]);
+    assert_eq!(whats("src/model.rs", "//! a\n#[cfg(test)]\nmod tests { use crate::raft::X; }\n").len(), 1);
+    assert_eq!(whats("src/agent.rs", "//! a\nuse crate::{raft::X, api, model::{vip, a::{b}}, gossip};\n"), Vec::<String>::new());
+    assert_eq!(whats("src/rules/a.rs", "//! a\n// see crate::raft::X\nuse crate::rules::b;\n"), Vec::<String>::new());
 }
 
 #[test]
@@ -160,19 +104,13 @@ fn files_that_are_for_waiting_may_wait() {
         "src/main.rs",
     ] {
         assert_eq!(
-            whats(
-                place,
-                "//! a\nasync fn f() { tokio::time::sleep(x).await; let _ = I::now(); }\n"
-            ),
+            whats(place, "//! a\nasync fn f() { tokio::time::sleep(x).await; let _ = I::now(); }\n"),
             Vec::<String>::new(),
             "{place}"
         );
     }
     assert_eq!(
-        whats(
-            "src/kernel/fake.rs",
-            "//! a\n#[cfg(test)]\nmod tests { async fn f() { x().await } }\n"
-        ),
+        whats("src/kernel/fake.rs", "//! a\n#[cfg(test)]\nmod tests { async fn f() { x().await } }\n"),
         Vec::<String>::new()
     );
 }
@@ -180,8 +118,5 @@ fn files_that_are_for_waiting_may_wait() {
 #[test]
 fn a_group_of_imports_is_taken_apart() {
     assert_eq!(first_names("model::Vip;"), ["model"]);
-    assert_eq!(
-        first_names("{model::{a, raft}, clock, rules::b}; use crate::x"),
-        ["model", "clock", "rules"]
-    );
+    assert_eq!(first_names("{model::{a, raft}, clock, rules::b}; use crate::x"), ["model", "clock", "rules"]);
 }

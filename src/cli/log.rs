@@ -10,7 +10,8 @@ const QUIET: &str = "openraft=warn,chitchat=warn";
 /// Logs to stderr from now on, what the arguments (or `LVS_AGENT_LOG`) say, else what the configuration says.
 pub fn start(args: &LogArgs, configured: &str) {
     let wanted = args.log.as_deref().unwrap_or(configured);
-    let filter = EnvFilter::try_new(format!("{QUIET},{wanted}")).unwrap_or_else(|_| EnvFilter::new(crate::config::agent::DEFAULT_LOG));
+    let filter =
+        EnvFilter::try_new(format!("{QUIET},{wanted}")).unwrap_or_else(|_| EnvFilter::new(crate::config::agent::DEFAULT_LOG));
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(super::terminal::colours(&stderr()));
     // A second subscriber in one process is a programming error that costs no more than its log lines.

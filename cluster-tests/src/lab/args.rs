@@ -1,8 +1,5 @@
 //! The command line of the verbs: names, arguments, help.
-#![expect(
-    missing_docs,
-    reason = "doc comments here are the help that users read; a name that says it all has none"
-)]
+#![expect(missing_docs, reason = "doc comments here are the help that users read; a name that says it all has none")]
 
 use super::hosts::{Host, VIP};
 use super::paths;
@@ -16,11 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Parser)]
-#[command(
-    name = "lvs-lab",
-    about = "The verbs of the lab; scripts/lab brings one up",
-    version
-)]
+#[command(name = "lvs-lab", about = "The verbs of the lab; scripts/lab brings one up", version)]
 pub struct Direct {
     #[command(subcommand)]
     /// What to do.
@@ -36,9 +29,7 @@ pub struct ByName {
 }
 
 fn millis(text: &str) -> Result<Duration, String> {
-    let ms: f64 = text
-        .parse()
-        .map_err(|_| format!("{text:?} is no number of milliseconds"))?;
+    let ms: f64 = text.parse().map_err(|_| format!("{text:?} is no number of milliseconds"))?;
     if !(ms > 0.0 && ms < 1e9) {
         return Err(format!("{text:?} is no sensible number of milliseconds"));
     }
@@ -46,9 +37,7 @@ fn millis(text: &str) -> Result<Duration, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| format!("{text:?} is no number of seconds"))?;
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
     if !(seconds > 0.0 && seconds < 1e6) {
         return Err(format!("{text:?} is no sensible number of seconds"));
     }
@@ -63,10 +52,7 @@ fn at_least_zero(text: &str) -> Result<f64, String> {
 }
 
 fn percent(text: &str) -> Result<f64, String> {
-    at_least_zero(text)
-        .ok()
-        .filter(|&number| number <= 100.0)
-        .ok_or_else(|| format!("{text:?} is not a percentage (0 to 100)"))
+    at_least_zero(text).ok().filter(|&number| number <= 100.0).ok_or_else(|| format!("{text:?} is not a percentage (0 to 100)"))
 }
 
 fn signal(text: &str) -> Result<Signal, String> {
@@ -188,11 +174,7 @@ pub enum Verb {
     #[command(hide = true)]
     HostRun(HostRun),
     #[command(hide = true)]
-    Keeper {
-        folder: PathBuf,
-        kernel: Option<PathBuf>,
-        memory_mb: Option<u32>,
-    },
+    Keeper { folder: PathBuf, kernel: Option<PathBuf>, memory_mb: Option<u32> },
 }
 
 #[derive(Subcommand)]
@@ -239,20 +221,8 @@ pub struct Schedule {
 }
 
 impl From<Schedule> for probe::Plan {
-    fn from(
-        Schedule {
-            every,
-            span,
-            timeout,
-            log,
-        }: Schedule,
-    ) -> Self {
-        Self {
-            every,
-            span,
-            timeout,
-            log,
-        }
+    fn from(Schedule { every, span, timeout, log }: Schedule) -> Self {
+        Self { every, span, timeout, log }
     }
 }
 

@@ -26,27 +26,16 @@ pub struct Asker {
 impl Asker {
     /// Opens a packet socket on the client.
     pub fn new(target: Ipv4Addr) -> Result<Self> {
-        let socket =
-            namespaces::within_net(Host::client(), packet_socket).context("listen for ARP on the client")?;
-        Ok(Self {
-            socket,
-            target,
-            round: BTreeSet::new(),
-            most: 0,
-            answers: BTreeMap::new(),
-        })
+        let socket = namespaces::within_net(Host::client(), packet_socket).context("listen for ARP on the client")?;
+        Ok(Self { socket, target, round: BTreeSet::new(), most: 0, answers: BTreeMap::new() })
     }
 
     /// Closes the last round and asks anew, by broadcast.
     pub fn ask(&mut self) -> Result<()> {
         self.hear();
         self.round.clear();
-        rustix::net::send(
-            &self.socket,
-            &question(self.target),
-            rustix::net::SendFlags::empty(),
-        )
-        .context("send an ARP request")?;
+        rustix::net::send(&self.socket, &question(self.target), rustix::net::SendFlags::empty())
+            .context("send an ARP request")?;
         Ok(())
     }
 
@@ -68,18 +57,10 @@ impl Asker {
             .answers
             .iter()
             .map(|(&mac, count)| {
-                format!(
-                    "{}:{count}",
-                    Host::by_mac(mac)
-                        .map_or_else(|| mac_text(mac).replace(':', "-"), |host| host.to_string())
-                )
+                format!("{}:{count}", Host::by_mac(mac).map_or_else(|| mac_text(mac).replace(':', "-"), |host| host.to_string()))
             })
             .collect();
-        if counts.is_empty() {
-            "-".to_owned()
-        } else {
-            counts.join(",")
-        }
+        if counts.is_empty() { "-".to_owned() } else { counts.join(",") }
     }
 }
 
@@ -104,11 +85,7 @@ fn packet_socket() -> Result<OwnedFd> {
         address.sll_family = libc::AF_PACKET as u16;
         address.sll_protocol = ETH_P_ARP.to_be();
         address.sll_ifindex = i32::try_from(libc::if_nametoindex(c"eth0".as_ptr())).unwrap_or(0);
-        libc::bind(
-            socket.as_raw_fd(),
-            (&raw const address).cast(),
-            size_of::<libc::sockaddr_ll>() as u32,
-        )
+        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of::<libc::sockaddr_ll>() as u32)
     };
     if bound != 0 {
         return Err(std::io::Error::last_os_error()).context("bind a packet socket to eth0");

@@ -16,11 +16,7 @@ use std::time::Duration;
 
 /// Names under which the binary is installed in the lab.
 pub fn verbs() -> Vec<String> {
-    Direct::command()
-        .get_subcommands()
-        .filter(|verb| !verb.is_hide_set())
-        .map(|verb| verb.get_name().to_owned())
-        .collect()
+    Direct::command().get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| verb.get_name().to_owned()).collect()
 }
 
 /// Parses and carries out one verb.
@@ -31,22 +27,14 @@ pub fn main() -> ExitCode {
         init::guest(Path::new(&folder));
     }
     let called = std::env::args_os().next().unwrap_or_default();
-    let name = Path::new(&called)
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or("lvs-lab")
-        .to_owned();
+    let name = Path::new(&called).file_name().and_then(|name| name.to_str()).unwrap_or("lvs-lab").to_owned();
     if name == "cut"
         && let Some(error) = coreutils_cut()
     {
         report::note(format!("cut: {error}"));
         return ExitCode::FAILURE;
     }
-    let verb = if verbs().contains(&name) {
-        ByName::parse().verb
-    } else {
-        Direct::parse().verb
-    };
+    let verb = if verbs().contains(&name) { ByName::parse().verb } else { Direct::parse().verb };
     match carry_out(verb) {
         Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(1)),
         Err(error) => {
@@ -70,11 +58,7 @@ fn carry_out(verb: Verb) -> Result<i32> {
         Verb::Probe(ProbeKind::Http { url, plan }) => report::line(probe::http::run(&url, &plan.into())?),
         Verb::Probe(ProbeKind::Tcp { target, plan }) => report::line(probe::tcp::run(target, &plan.into())?),
         Verb::HostRun(order) => return host_run(order),
-        Verb::Keeper {
-            folder,
-            kernel,
-            memory_mb,
-        } => {
+        Verb::Keeper { folder, kernel, memory_mb } => {
             return supervise::keep(&folder, kernel.as_deref(), memory_mb.unwrap_or(1024));
         }
         Verb::On { host, command } => return on(host, &command),
@@ -100,24 +84,12 @@ fn enter_lab() -> Result<()> {
 fn on(host: Host, command: &[OsString]) -> Result<i32> {
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     enter_lab()?;
-    Room::open(host)?
-        .enter()
-        .with_context(|| format!("enter {host}"))?;
+    Room::open(host)?.enter().with_context(|| format!("enter {host}"))?;
     let _ = std::env::set_current_dir(cwd);
-    let [program, args @ ..] = command else {
-        bail!("no command")
-    };
-    let error = std::process::Command::new(program)
-        .args(args)
-        .env("HOST", host.name())
-        .env("HOSTNAME", host.name())
-        .exec();
+    let [program, args @ ..] = command else { bail!("no command") };
+    let error = std::process::Command::new(program).args(args).env("HOST", host.name()).env("HOSTNAME", host.name()).exec();
     report::note(format!("on: {host}: {}: {error}", program.display()));
-    Ok(if error.kind() == std::io::ErrorKind::NotFound {
-        127
-    } else {
-        126
-    })
+    Ok(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
 }
 
 fn on_the_switch(verb: Verb) -> Result<i32> {
@@ -130,16 +102,12 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
                 return Ok(2);
             }
             let others = Host::all().filter(|&other| other != a && b.is_none_or(|b| b == other));
-            let pairs: Vec<(Host, Host)> = others
-                .flat_map(|other| [Some((a, other)), (!one_way).then_some((other, a))])
-                .flatten()
-                .collect();
+            let pairs: Vec<(Host, Host)> =
+                others.flat_map(|other| [Some((a, other)), (!one_way).then_some((other, a))]).flatten().collect();
             faults::cut(&pairs)?;
         }
         Verb::Loss { host, percent } => faults::spoil(host, |cable| cable.loss = percent)?,
-        Verb::Delay { host, ms, jitter } => {
-            faults::spoil(host, |cable| (cable.delay_ms, cable.jitter_ms) = (ms, jitter))?
-        }
+        Verb::Delay { host, ms, jitter } => faults::spoil(host, |cable| (cable.delay_ms, cable.jitter_ms) = (ms, jitter))?,
         Verb::Heal => faults::heal()?,
         Verb::CrashWeb { host } => daemons::crash_web(host)?,
         Verb::StartWeb { host } => daemons::start_web(host)?,
@@ -151,22 +119,9 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
             holders.iter().for_each(report::line);
             return Ok(i32::from(holders.is_empty()));
         }
-        Verb::WatchHolders {
-            address,
-            every,
-            span,
-            arp_every,
-            no_arp,
-            log,
-        } => {
+        Verb::WatchHolders { address, every, span, arp_every, no_arp, log } => {
             let arp_every = if no_arp { Duration::ZERO } else { arp_every };
-            report::line(watch::run(&watch::Plan {
-                address,
-                every,
-                span,
-                arp_every,
-                log,
-            })?);
+            report::line(watch::run(&watch::Plan { address, every, span, arp_every, log })?);
         }
         Verb::FormCluster { file } => cluster::form(&file, false)?,
         Verb::On { .. } | Verb::Probe(_) | Verb::Web { .. } | Verb::HostRun(_) | Verb::Keeper { .. } => {}
@@ -180,9 +135,7 @@ fn agent_pids(host: Host) -> Result<i32> {
     }
     let AgentPids { guards, workers } = AgentPids::of(host)?;
     guards.iter().for_each(|pid| report::line(format!("guard {pid}")));
-    workers
-        .iter()
-        .for_each(|pid| report::line(format!("worker {pid}")));
+    workers.iter().for_each(|pid| report::line(format!("worker {pid}")));
     Ok(i32::from(guards.is_empty()))
 }
 
@@ -190,9 +143,7 @@ fn host_run(order: HostRun) -> Result<i32> {
     let job = Job {
         script: order.script,
         cwd: std::env::current_dir().context("find the current directory")?,
-        env: std::env::vars()
-            .filter(|(name, _)| !matches!(name.as_str(), "TMPDIR" | "PWD" | "OLDPWD" | "SHLVL" | "_"))
-            .collect(),
+        env: std::env::vars().filter(|(name, _)| !matches!(name.as_str(), "TMPDIR" | "PWD" | "OLDPWD" | "SHLVL" | "_")).collect(),
         shared: order.share,
         default_cluster: order.default_cluster,
         keep: order.keep,

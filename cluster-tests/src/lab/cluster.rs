@@ -17,6 +17,9 @@ const AGENT_LIMIT: Duration = Duration::from_secs(10);
 /// How long the rules may take to reach every kernel, and the servers to be found alive.
 const RULES_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long it may take until every node votes.
+const VOTERS_LIMIT: Duration = Duration::from_secs(30);
+
 /// What a cluster file asks for, as far as it can be seen in the kernels.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
@@ -34,40 +37,18 @@ impl Wanted {
     fn parse(text: &str) -> Result<Self> {
         let file: toml::Table = text.parse()?;
         let tables = |holder: &toml::Table, key: &str| -> Vec<toml::Table> {
-            let list = holder
-                .get(key)
-                .and_then(toml::Value::as_array)
-                .cloned()
-                .unwrap_or_default();
-            list.into_iter()
-                .filter_map(|value| value.try_into().ok())
-                .collect()
+            let list = holder.get(key).and_then(toml::Value::as_array).cloned().unwrap_or_default();
+            list.into_iter().filter_map(|value| value.try_into().ok()).collect()
         };
-        let text_of = |table: &toml::Table, key: &str| {
-            table
-                .get(key)
-                .and_then(toml::Value::as_str)
-                .unwrap_or("")
-                .to_owned()
-        };
-        let port_of = |table: &toml::Table| {
-            table
-                .get("port")
-                .and_then(toml::Value::as_integer)
-                .and_then(|port| u16::try_from(port).ok())
-        };
+        let text_of = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_str).unwrap_or("").to_owned();
+        let port_of =
+            |table: &toml::Table| table.get("port").and_then(toml::Value::as_integer).and_then(|port| u16::try_from(port).ok());
         let mut wanted = Self::default();
         let mut groups = Vec::new();
         for vip in tables(&file, "vip") {
-            let addresses = vip
-                .get("addresses")
-                .and_then(toml::Value::as_array)
-                .cloned()
-                .unwrap_or_default();
-            let addresses: Vec<Ipv4Addr> = addresses
-                .iter()
-                .filter_map(|address| address.as_str()?.split('/').next()?.parse().ok())
-                .collect();
+            let addresses = vip.get("addresses").and_then(toml::Value::as_array).cloned().unwrap_or_default();
+            let addresses: Vec<Ipv4Addr> =
+                addresses.iter().filter_map(|address| address.as_str()?.split('/').next()?.parse().ok()).collect();
             wanted.vips.extend(&addresses);
             groups.push((text_of(&vip, "name"), addresses));
         }
@@ -77,21 +58,12 @@ impl Wanted {
             let servers: Vec<(SocketAddrV4, u32)> = tables(&service, "server")
                 .iter()
                 .filter_map(|server| {
-                    let weight = server
-                        .get("weight")
-                        .and_then(toml::Value::as_integer)
-                        .unwrap_or(1);
+                    let weight = server.get("weight").and_then(toml::Value::as_integer).unwrap_or(1);
                     let ip = text_of(server, "address").parse().ok()?;
-                    Some((
-                        SocketAddrV4::new(ip, port_of(server).unwrap_or(port)),
-                        u32::try_from(weight).ok()?,
-                    ))
+                    Some((SocketAddrV4::new(ip, port_of(server).unwrap_or(port)), u32::try_from(weight).ok()?))
                 })
                 .collect();
-            let addresses = groups
-                .iter()
-                .filter(|(name, _)| *name == group)
-                .flat_map(|(_, addresses)| addresses);
+            let addresses = groups.iter().filter(|(name, _)| *name == group).flat_map(|(_, addresses)| addresses);
             wanted.services.extend(addresses.map(|&vip| Service {
                 protocol: text_of(&service, "protocol"),
                 address: SocketAddrV4::new(vip, port),
@@ -113,24 +85,15 @@ impl Wanted {
         for director in Host::directors() {
             let table = ipvs::table(director)?;
             for service in &self.services {
-                let Some(seen) = table
-                    .iter()
-                    .find(|seen| seen.address == service.address && seen.protocol == service.protocol)
+                let Some(seen) = table.iter().find(|seen| seen.address == service.address && seen.protocol == service.protocol)
                 else {
                     writeln!(hard, "  {director} has no IPVS service {}", service.address)?;
                     continue;
                 };
                 for (server, weight) in &service.servers {
-                    let in_place = seen
-                        .servers
-                        .iter()
-                        .any(|(address, weight)| address == server && *weight > 0);
+                    let in_place = seen.servers.iter().any(|(address, weight)| address == server && *weight > 0);
                     if *weight > 0 && !in_place {
-                        writeln!(
-                            soft,
-                            "  {director} sends nothing to {server} for {}",
-                            service.address
-                        )?;
+                        writeln!(soft, "  {director} sends nothing to {server} for {}", service.address)?;
                     }
                 }
             }
@@ -160,10 +123,7 @@ impl Wanted {
             bail!("{RULES_LIMIT:?} after the cluster file was applied the kernels still lack:\n{hard}{soft}");
         }
         if !soft.is_empty() {
-            report::note(format!(
-                "lab: servers that are not in (the cluster file may mean it so):\n{}",
-                soft.trim_end()
-            ));
+            report::note(format!("lab: servers that are not in (the cluster file may mean it so):\n{}", soft.trim_end()));
         }
         Ok(())
     }
@@ -178,11 +138,7 @@ fn agent(host: Host, args: &[&str]) -> Result<()> {
         match output {
             Ok(output) if output.status.success() => true,
             Ok(output) => {
-                said = format!(
-                    "{}: {}",
-                    output.status,
-                    String::from_utf8_lossy(&output.stderr).trim()
-                );
+                said = format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
                 false
             }
             Err(error) => {
@@ -192,10 +148,7 @@ fn agent(host: Host, args: &[&str]) -> Result<()> {
         }
     });
     if !done {
-        bail!(
-            "on {host}: lvs-agent {} does not succeed within {AGENT_LIMIT:?}; last answer: {said}",
-            args.join(" ")
-        );
+        bail!("on {host}: lvs-agent {} does not succeed within {AGENT_LIMIT:?}; last answer: {said}", args.join(" "));
     }
     Ok(())
 }
@@ -207,11 +160,29 @@ pub fn form(file: &Path, strict: bool) -> Result<()> {
     Host::nodes().try_for_each(daemons::start_agent)?;
     agent(founder, &["init"])?;
     let seed = founder.address().to_string();
-    Host::nodes()
-        .filter(|&host| host != founder)
-        .try_for_each(|host| agent(host, &["join", &seed]))?;
+    Host::nodes().filter(|&host| host != founder).try_for_each(|host| agent(host, &["join", &seed]))?;
     agent(founder, &["apply", &file.display().to_string()])?;
-    wanted.wait(strict)
+    wanted.wait(strict)?;
+    all_vote(founder)
+}
+
+/// Waits until every node votes: before that the loss of one machine may cost the majority. Voters are added one by one.
+fn all_vote(founder: Host) -> Result<()> {
+    let wanted = Host::nodes().count();
+    let mut voters = 0;
+    let done = ticks::poll(VOTERS_LIMIT, Duration::from_millis(250), || {
+        voters = voters_of(founder).unwrap_or(0);
+        voters == wanted
+    });
+    if done { Ok(()) } else { bail!("{VOTERS_LIMIT:?} after the cluster served, {voters} of {wanted} nodes vote") }
+}
+
+fn voters_of(host: Host) -> Result<usize> {
+    let output = daemons::command_on(host, "lvs-agent")?.args(["status", "--json"]).stdin(Stdio::null()).output()?;
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let cluster = &status["cluster"];
+    let voters = cluster["voters"].as_array().filter(|_| cluster["quorum"] == true);
+    Ok(voters.map_or(0, Vec::len))
 }
 
 #[cfg(test)]
@@ -222,9 +193,7 @@ mod tests {
     fn the_lab_s_own_cluster_file_asks_for_one_vip_and_three_servers() {
         let wanted = Wanted::parse(include_str!("../../cluster.toml")).unwrap();
         assert_eq!(wanted.vips, [super::super::hosts::VIP]);
-        let [service] = wanted.services.as_slice() else {
-            panic!("one service: {wanted:?}")
-        };
+        let [service] = wanted.services.as_slice() else { panic!("one service: {wanted:?}") };
         assert_eq!(service.address, "10.0.0.100:80".parse().unwrap());
         assert_eq!(service.servers.len(), 3);
     }
@@ -236,12 +205,6 @@ mod tests {
              [[service.server]]\naddress='10.0.0.21'\n[[service.server]]\naddress='10.0.0.22'\nport=5353\nweight=0\n",
         )
         .unwrap();
-        assert_eq!(
-            wanted.services[0].servers,
-            [
-                ("10.0.0.21:53".parse().unwrap(), 1),
-                ("10.0.0.22:5353".parse().unwrap(), 0)
-            ]
-        );
+        assert_eq!(wanted.services[0].servers, [("10.0.0.21:53".parse().unwrap(), 1), ("10.0.0.22:5353".parse().unwrap(), 0)]);
     }
 }

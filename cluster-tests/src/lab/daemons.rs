@@ -43,22 +43,10 @@ fn spawn(host: Host, program: &str, args: &[&str], log: &str) -> Result<Child> {
     let folder = paths::logs();
     std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let path = folder.join(format!("{host}.{log}.log"));
-    let output = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .with_context(|| format!("open {}", path.display()))?;
+    let output = OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))?;
     let mut command = command_on(host, program)?;
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .process_group(0)
-        .current_dir("/");
-    command
-        .spawn()
-        .with_context(|| format!("start {program} on {host}"))
+    command.args(args).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0).current_dir("/");
+    command.spawn().with_context(|| format!("start {program} on {host}"))
 }
 
 /// Waits until a daemon serves, and tells from its log why it does not.
@@ -82,17 +70,9 @@ fn settle(host: Host, child: &mut Child, log: &str, mut ready: impl FnMut() -> b
             .join("\n")
     };
     match ended {
-        Some(status) => bail!(
-            "the {log} of {host} ended at once ({status}); end of {}:\n{}",
-            path.display(),
-            said()
-        ),
+        Some(status) => bail!("the {log} of {host} ended at once ({status}); end of {}:\n{}", path.display(), said()),
         None if !ok => {
-            bail!(
-                "the {log} of {host} is not up after {START_LIMIT:?}; end of {}:\n{}",
-                path.display(),
-                said()
-            )
+            bail!("the {log} of {host} is not up after {START_LIMIT:?}; end of {}:\n{}", path.display(), said())
         }
         None => Ok(()),
     }
@@ -106,10 +86,7 @@ fn processes(host: Host) -> Result<Vec<Process>> {
 }
 
 fn web_servers(host: Host) -> Result<Vec<Process>> {
-    Ok(processes(host)?
-        .into_iter()
-        .filter(|process| process.name() == "web")
-        .collect())
+    Ok(processes(host)?.into_iter().filter(|process| process.name() == "web").collect())
 }
 
 /// Starts the web server and returns once it listens.
@@ -121,22 +98,14 @@ pub fn start_web(host: Host) -> Result<()> {
         bail!("the web server of {host} runs already");
     }
     let [http, echo] = WEB_PORTS;
-    let mut child = spawn(
-        host,
-        &format!("{}/web", paths::BIN),
-        &[host.name(), http, echo],
-        "web",
-    )?;
+    let mut child = spawn(host, &format!("{}/web", paths::BIN), &[host.name(), http, echo], "web")?;
     settle(host, &mut child, "web", || listens(host, 7))
 }
 
 /// True when something on the host listens on this TCP port (dual-stack sockets are in the IPv6 table).
 fn listens(host: Host, port: u16) -> bool {
     let wanted = format!(":{port:04X}");
-    namespaces::within_net(host, || {
-        Ok(std::fs::read_to_string("/proc/thread-self/net/tcp6")?)
-    })
-    .is_ok_and(|table| {
+    namespaces::within_net(host, || Ok(std::fs::read_to_string("/proc/thread-self/net/tcp6")?)).is_ok_and(|table| {
         table.lines().any(|line| {
             let mut fields = line.split_whitespace().skip(1);
             fields.next().is_some_and(|local| local.ends_with(&wanted)) && fields.nth(1) == Some("0A")
@@ -150,18 +119,11 @@ pub fn crash_web(host: Host) -> Result<()> {
     if running.is_empty() {
         bail!("no web server runs on {host}");
     }
-    running
-        .iter()
-        .for_each(|process| procs::signal(process.pid, Signal::KILL));
+    running.iter().for_each(|process| procs::signal(process.pid, Signal::KILL));
     wait_gone(host, "web server", Duration::from_secs(5), web_servers)
 }
 
-fn wait_gone(
-    host: Host,
-    what: &str,
-    limit: Duration,
-    list: impl Fn(Host) -> Result<Vec<Process>>,
-) -> Result<()> {
+fn wait_gone(host: Host, what: &str, limit: Duration, list: impl Fn(Host) -> Result<Vec<Process>>) -> Result<()> {
     let mut left = Vec::new();
     let gone = ticks::poll(limit, Duration::from_millis(1), || {
         left = list(host).unwrap_or_default();
@@ -169,10 +131,7 @@ fn wait_gone(
     });
     if !gone {
         let pids: Vec<String> = left.iter().map(|process| process.pid.to_string()).collect();
-        bail!(
-            "the {what} of {host} is still there after {limit:?}: pid {}",
-            pids.join(" ")
-        );
+        bail!("the {what} of {host} is still there after {limit:?}: pid {}", pids.join(" "));
     }
     Ok(())
 }
@@ -188,21 +147,14 @@ pub struct AgentPids {
 
 impl AgentPids {
     fn sort_out(processes: &[Process]) -> Self {
-        let agents: Vec<&Process> = processes
-            .iter()
-            .filter(|process| process.name() == "lvs-agent")
-            .collect();
+        let agents: Vec<&Process> = processes.iter().filter(|process| process.name() == "lvs-agent").collect();
         let guards: Vec<i32> = agents
             .iter()
             .filter(|process| process.words.iter().skip(1).any(|word| word == "run"))
             .filter(|process| !agents.iter().any(|other| other.pid == process.parent))
             .map(|process| process.pid)
             .collect();
-        let workers = processes
-            .iter()
-            .filter(|process| guards.contains(&process.parent))
-            .map(|process| process.pid)
-            .collect();
+        let workers = processes.iter().filter(|process| guards.contains(&process.parent)).map(|process| process.pid).collect();
         Self { guards, workers }
     }
 
@@ -252,11 +204,7 @@ mod tests {
     use super::*;
 
     fn process(pid: i32, parent: i32, words: &[&str]) -> Process {
-        Process {
-            pid,
-            parent,
-            words: words.iter().map(|&word| word.to_owned()).collect(),
-        }
+        Process { pid, parent, words: words.iter().map(|&word| word.to_owned()).collect() }
     }
 
     #[test]
@@ -267,12 +215,6 @@ mod tests {
             process(12, 5, &["lvs-agent", "status"]),
             process(13, 1, &["web", "r1", "80"]),
         ];
-        assert_eq!(
-            AgentPids::sort_out(&seen),
-            AgentPids {
-                guards: vec![10],
-                workers: vec![11]
-            }
-        );
+        assert_eq!(AgentPids::sort_out(&seen), AgentPids { guards: vec![10], workers: vec![11] });
     }
 }

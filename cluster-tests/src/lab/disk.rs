@@ -16,11 +16,7 @@ pub const MOUNT_POINTS: [&str; 3] = ["/etc/lvs-agent", "/var/lib/lvs-agent", "/r
 /// What is mounted where on a host: (folder of the lab, path the host sees).
 pub fn bindings(host: Host) -> [(PathBuf, &'static str); 3] {
     let disk = paths::disk(host);
-    [
-        (disk.join("etc"), MOUNT_POINTS[0]),
-        (disk.join("var"), MOUNT_POINTS[1]),
-        (paths::runtime(host), MOUNT_POINTS[2]),
-    ]
+    [(disk.join("etc"), MOUNT_POINTS[0]), (disk.join("var"), MOUNT_POINTS[1]), (paths::runtime(host), MOUNT_POINTS[2])]
 }
 
 /// Builds a host's disk, with the node configuration on it.
@@ -28,14 +24,8 @@ pub fn create(host: Host) -> Result<()> {
     let disk = paths::disk(host);
     std::fs::create_dir_all(&disk)?;
     let options = CString::new(format!("size={SIZE_MB}m,mode=755"))?;
-    rustix::mount::mount(
-        host.name(),
-        &disk,
-        "tmpfs",
-        MountFlags::empty(),
-        Some(options.as_c_str()),
-    )
-    .with_context(|| format!("mount the disk of {host}"))?;
+    rustix::mount::mount(host.name(), &disk, "tmpfs", MountFlags::empty(), Some(options.as_c_str()))
+        .with_context(|| format!("mount the disk of {host}"))?;
     for (folder, _) in bindings(host) {
         std::fs::create_dir_all(&folder)?;
     }

@@ -40,24 +40,12 @@ fn host(index: usize) -> Option<Host> {
 }
 
 fn cut_filter(verb: &str, from: Host, to: Host) -> String {
-    let head = format!(
-        "filter {verb} dev {} egress protocol all pref {} handle 1 flower",
-        to.port(),
-        from.index() + 1
-    );
-    if verb == "del" {
-        head
-    } else {
-        format!("{head} indev {} action drop", from.port())
-    }
+    let head = format!("filter {verb} dev {} egress protocol all pref {} handle 1 flower", to.port(), from.index() + 1);
+    if verb == "del" { head } else { format!("{head} indev {} action drop", from.port()) }
 }
 
 fn netem(port: &str, cable: Cable) -> String {
-    let Cable {
-        loss,
-        delay_ms,
-        jitter_ms,
-    } = cable;
+    let Cable { loss, delay_ms, jitter_ms } = cable;
     let mut text = format!("qdisc replace dev {port} root netem limit {NETEM_FRAMES}");
     if delay_ms > 0.0 {
         text += &format!(" delay {delay_ms}ms");
@@ -80,17 +68,14 @@ fn change<T>(edit: impl FnOnce(&mut Faults) -> Result<T>) -> Result<T> {
         Err(_) => Faults::default(),
     };
     let done = edit(&mut faults)?;
-    std::fs::write(paths::FAULTS, serde_json::to_vec(&faults)?)
-        .with_context(|| format!("write {}", paths::FAULTS))?;
+    std::fs::write(paths::FAULTS, serde_json::to_vec(&faults)?).with_context(|| format!("write {}", paths::FAULTS))?;
     Ok(done)
 }
 
 /// Stops every frame from the first to the second host of each pair.
 pub fn cut(pairs: &[(Host, Host)]) -> Result<()> {
     change(|faults| {
-        faults
-            .cuts
-            .extend(pairs.iter().map(|(from, to)| (from.index(), to.index())));
+        faults.cuts.extend(pairs.iter().map(|(from, to)| (from.index(), to.index())));
         let filters: Vec<String> = pairs
             .iter()
             .filter(|(from, to)| namespaces::is_up(*from) && namespaces::is_up(*to))
@@ -127,16 +112,8 @@ fn mend_cable(host: Host) -> Result<()> {
         return Ok(());
     }
     // "force" makes tc go on where there is nothing to delete.
-    run::batch(
-        "tc",
-        &["-force"],
-        &[format!("qdisc replace dev {} root noqueue", host.port())],
-    )?;
-    run::batch(
-        "tc",
-        &["-force", "-n", host.name()],
-        &["qdisc replace dev eth0 root noqueue".into()],
-    )
+    run::batch("tc", &["-force"], &[format!("qdisc replace dev {} root noqueue", host.port())])?;
+    run::batch("tc", &["-force", "-n", host.name()], &["qdisc replace dev eth0 root noqueue".into()])
 }
 
 /// Takes every fault away.
@@ -151,11 +128,7 @@ pub fn heal() -> Result<()> {
             .map(|(from, to)| cut_filter("del", from, to))
             .collect();
         run::batch("tc", &[], &filters)?;
-        healed
-            .cables
-            .keys()
-            .filter_map(|name| name.parse().ok())
-            .try_for_each(mend_cable)
+        healed.cables.keys().filter_map(|name| name.parse().ok()).try_for_each(mend_cable)
     })
 }
 
@@ -171,12 +144,10 @@ pub fn reapply(hosts: &[Host]) -> Result<()> {
             .map(|(from, to)| cut_filter("replace", from, to))
             .collect();
         run::batch("tc", &[], &filters)?;
-        hosts
-            .iter()
-            .try_for_each(|&host| match faults.cables.get(host.name()) {
-                Some(&cable) => spoil_cable(host, cable),
-                None => Ok(()),
-            })
+        hosts.iter().try_for_each(|&host| match faults.cables.get(host.name()) {
+            Some(&cable) => spoil_cable(host, cable),
+            None => Ok(()),
+        })
     })
 }
 
@@ -191,22 +162,12 @@ mod tests {
             cut_filter("replace", d1, r1),
             "filter replace dev r1-0 egress protocol all pref 2 handle 1 flower indev d1-0 action drop"
         );
-        assert_eq!(
-            cut_filter("del", d1, r1),
-            "filter del dev r1-0 egress protocol all pref 2 handle 1 flower"
-        );
+        assert_eq!(cut_filter("del", d1, r1), "filter del dev r1-0 egress protocol all pref 2 handle 1 flower");
     }
 
     #[test]
     fn loss_and_delay_share_one_netem() {
-        let cable = Cable {
-            loss: 2.5,
-            delay_ms: 10.0,
-            jitter_ms: 3.0,
-        };
-        assert_eq!(
-            netem("eth0", cable),
-            "qdisc replace dev eth0 root netem limit 100000 delay 10ms 3ms loss 2.5%"
-        );
+        let cable = Cable { loss: 2.5, delay_ms: 10.0, jitter_ms: 3.0 };
+        assert_eq!(netem("eth0", cable), "qdisc replace dev eth0 root netem limit 100000 delay 10ms 3ms loss 2.5%");
     }
 }

@@ -25,11 +25,7 @@ pub struct Watcher {
 impl Watcher {
     /// A watcher for one host; it need not have power.
     pub fn new(host: Host) -> Self {
-        Self {
-            host,
-            life: None,
-            buffer: vec![0; 64 * 1024],
-        }
+        Self { host, life: None, buffer: vec![0; 64 * 1024] }
     }
 
     /// True while an interface other than `lo` of the host has the address.
@@ -40,13 +36,13 @@ impl Watcher {
         };
         let host = self.host;
         if self.life.as_ref().is_none_or(|(known, _)| *known != inode) {
-            let socket =
-                namespaces::within_net(host, netlink).with_context(|| format!("ask the kernel of {host}"))?;
+            let socket = namespaces::within_net(host, netlink).with_context(|| format!("ask the kernel of {host}"))?;
             self.life = Some((inode, socket));
         }
         match &self.life {
-            Some((_, socket)) => dump_has(socket, &mut self.buffer, address)
-                .with_context(|| format!("read the addresses of {host}")),
+            Some((_, socket)) => {
+                dump_has(socket, &mut self.buffer, address).with_context(|| format!("read the addresses of {host}"))
+            }
             None => Ok(false),
         }
     }
@@ -54,13 +50,7 @@ impl Watcher {
 
 fn netlink() -> Result<OwnedFd> {
     // SAFETY: a plain system call; the descriptor it returns is ours alone.
-    let fd = unsafe {
-        libc::socket(
-            libc::AF_NETLINK,
-            libc::SOCK_RAW | libc::SOCK_CLOEXEC,
-            libc::NETLINK_ROUTE,
-        )
-    };
+    let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
     if fd < 0 {
         return Err(std::io::Error::last_os_error()).context("open a netlink socket");
     }
@@ -115,17 +105,11 @@ fn scan(mut bytes: &[u8], address: Ipv4Addr) -> Result<Part> {
     while bytes.len() >= 16 {
         let length = u32::from_ne_bytes(number(bytes, 0)?) as usize;
         if length < 16 || length > bytes.len() {
-            bail!(
-                "netlink message of {length} bytes in a datagram of {}",
-                bytes.len()
-            );
+            bail!("netlink message of {length} bytes in a datagram of {}", bytes.len());
         }
         match u16::from_ne_bytes(number(bytes, 4)?) {
             NLMSG_DONE => part.done = true,
-            NLMSG_ERROR => bail!(
-                "the kernel refused: errno {}",
-                -i32::from_ne_bytes(number(bytes, 16)?)
-            ),
+            NLMSG_ERROR => bail!("the kernel refused: errno {}", -i32::from_ne_bytes(number(bytes, 16)?)),
             RTM_NEWADDR => part.found |= carries(&bytes[16..length], address)?,
             _ => {}
         }
@@ -185,13 +169,7 @@ mod tests {
     #[test]
     fn an_address_on_eth0_is_held_and_one_on_lo_is_not() {
         let vip = Ipv4Addr::new(10, 0, 0, 100);
-        assert_eq!(
-            scan(&answer(2, 0, vip.octets()), vip).unwrap(),
-            Part {
-                found: true,
-                done: false
-            }
-        );
+        assert_eq!(scan(&answer(2, 0, vip.octets()), vip).unwrap(), Part { found: true, done: false });
         assert_eq!(scan(&answer(1, 254, vip.octets()), vip).unwrap(), Part::default());
         assert_eq!(scan(&answer(2, 0, [10, 0, 0, 11]), vip).unwrap(), Part::default());
     }

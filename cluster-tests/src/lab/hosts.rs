@@ -27,36 +27,12 @@ struct Entry {
 }
 
 const TABLE: [Entry; 6] = [
-    Entry {
-        name: "c",
-        octet: 10,
-        role: Role::Client,
-    },
-    Entry {
-        name: "d1",
-        octet: 11,
-        role: Role::Director,
-    },
-    Entry {
-        name: "d2",
-        octet: 12,
-        role: Role::Director,
-    },
-    Entry {
-        name: "r1",
-        octet: 21,
-        role: Role::RealServer,
-    },
-    Entry {
-        name: "r2",
-        octet: 22,
-        role: Role::RealServer,
-    },
-    Entry {
-        name: "r3",
-        octet: 23,
-        role: Role::RealServer,
-    },
+    Entry { name: "c", octet: 10, role: Role::Client },
+    Entry { name: "d1", octet: 11, role: Role::Director },
+    Entry { name: "d2", octet: 12, role: Role::Director },
+    Entry { name: "r1", octet: 21, role: Role::RealServer },
+    Entry { name: "r2", octet: 22, role: Role::RealServer },
+    Entry { name: "r3", octet: 23, role: Role::RealServer },
 ];
 
 /// A host, by its place in the table; there is no way to name one that does not exist.
@@ -170,10 +146,7 @@ mod tests {
     #[test]
     fn an_unknown_host_is_refused_with_the_list_of_hosts() {
         let refusal = "d9".parse::<Host>().unwrap_err();
-        assert!(
-            refusal.contains("d9") && refusal.contains("c d1 d2 r1 r2 r3"),
-            "{refusal}"
-        );
+        assert!(refusal.contains("d9") && refusal.contains("c d1 d2 r1 r2 r3"), "{refusal}");
     }
 
     #[test]

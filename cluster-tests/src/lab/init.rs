@@ -34,10 +34,7 @@ const MODULES: [&str; 12] = [
 
 /// Process 1 of a guest kernel: never returns.
 pub fn guest(job_folder: &Path) -> ! {
-    let status = match console()
-        .and_then(|()| mounts::guest(job_folder))
-        .and_then(|()| whole(Path::new(paths::JOB)))
-    {
+    let status = match console().and_then(|()| mounts::guest(job_folder)).and_then(|()| whole(Path::new(paths::JOB))) {
         Ok(status) => status,
         Err(error) => {
             report::note(format!("lab: {error:#}"));
@@ -65,9 +62,7 @@ fn whole(job_folder: &Path) -> Result<i32> {
     set_up(&order, job_folder).context("the lab could not be set up")?;
     let status = run_script(&order)?;
     if order.keep {
-        report::note(format!(
-            "lab: the script ended with status {status}; the lab stays up until this shell ends"
-        ));
+        report::note(format!("lab: the script ended with status {status}; the lab stays up until this shell ends"));
         shell(&order)?;
     }
     Ok(status)
@@ -75,18 +70,9 @@ fn whole(job_folder: &Path) -> Result<i32> {
 
 /// Standard output and error of everything in the guest: two consoles, raw, so that not a byte is changed on its way.
 fn console() -> Result<()> {
-    let null = OpenOptions::new()
-        .read(true)
-        .open("/dev/null")
-        .context("open /dev/null")?;
-    let out = OpenOptions::new()
-        .write(true)
-        .open("/dev/tty1")
-        .context("open /dev/tty1")?;
-    let err = OpenOptions::new()
-        .write(true)
-        .open("/dev/tty2")
-        .context("open /dev/tty2")?;
+    let null = OpenOptions::new().read(true).open("/dev/null").context("open /dev/null")?;
+    let out = OpenOptions::new().write(true).open("/dev/tty1").context("open /dev/tty1")?;
+    let err = OpenOptions::new().write(true).open("/dev/tty2").context("open /dev/tty2")?;
     for (file, fd) in [(null, 0), (out, 1), (err, 2)] {
         // SAFETY: plain system calls on descriptors we own; termios is plain data, for which zeroes are valid.
         unsafe {
@@ -149,15 +135,8 @@ fn install(job_folder: &Path) -> Result<()> {
 }
 
 fn environment(order: &Job) -> Vec<(String, String)> {
-    let mut environment: Vec<(String, String)> = order
-        .env
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    let path = format!(
-        "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        paths::BIN
-    );
+    let mut environment: Vec<(String, String)> = order.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", paths::BIN);
     for (name, value) in [
         ("PATH", path),
         ("HOME", "/root".into()),
@@ -186,16 +165,10 @@ fn load_modules() -> Result<()> {
         std::fs::create_dir_all(root.join("lib/modules"))?;
         symlink(&stored, root.join("lib/modules").join(&release))?;
         let wrapper = Path::new(paths::BIN).join("modprobe");
-        std::fs::write(
-            &wrapper,
-            format!("#!/bin/sh\nexec /sbin/modprobe -d {} \"$@\"\n", root.display()),
-        )?;
+        std::fs::write(&wrapper, format!("#!/bin/sh\nexec /sbin/modprobe -d {} \"$@\"\n", root.display()))?;
         std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))?;
-        std::fs::write(
-            "/proc/sys/kernel/modprobe",
-            wrapper.as_os_str().as_encoded_bytes(),
-        )
-        .context("tell the kernel its modprobe")?;
+        std::fs::write("/proc/sys/kernel/modprobe", wrapper.as_os_str().as_encoded_bytes())
+            .context("tell the kernel its modprobe")?;
     }
     let mut args = vec!["-a", "-q"];
     args.extend(MODULES);
@@ -212,18 +185,13 @@ fn run_script(order: &Job) -> Result<i32> {
     if order.guest {
         command.stdin(Stdio::null());
     }
-    let script = command
-        .spawn()
-        .with_context(|| format!("start bash in {}", order.cwd.display()))?;
+    let script = command.spawn().with_context(|| format!("start bash in {}", order.cwd.display()))?;
     reap_until(script.id())
 }
 
 /// Reaps whatever dies, as process 1 must, until this child has.
 pub fn reap_until(child: u32) -> Result<i32> {
-    let child = i32::try_from(child)
-        .ok()
-        .and_then(Pid::from_raw)
-        .context("a process has a number")?;
+    let child = i32::try_from(child).ok().and_then(Pid::from_raw).context("a process has a number")?;
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == child => {
@@ -238,18 +206,9 @@ pub fn reap_until(child: u32) -> Result<i32> {
 
 fn shell(order: &Job) -> Result<()> {
     let mut command = Command::new("/bin/bash");
-    command
-        .args(["--norc", "-i"])
-        .env("PS1", "lab:\\w\\$ ")
-        .current_dir(&order.cwd);
+    command.args(["--norc", "-i"]).env("PS1", "lab:\\w\\$ ").current_dir(&order.cwd);
     if order.guest {
-        let tty = || {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open("/dev/tty1")
-                .context("open /dev/tty1")
-        };
+        let tty = || OpenOptions::new().read(true).write(true).open("/dev/tty1").context("open /dev/tty1");
         command.stdin(tty()?).stdout(tty()?).stderr(tty()?);
         // SAFETY: system calls only; zeroed termios is overwritten by tcgetattr before it is used.
         unsafe {
@@ -260,8 +219,7 @@ fn shell(order: &Job) -> Result<()> {
                 if libc::tcgetattr(0, &raw mut mode) == 0 {
                     mode.c_iflag |= libc::ICRNL;
                     mode.c_oflag |= libc::OPOST | libc::ONLCR;
-                    mode.c_lflag |=
-                        libc::ISIG | libc::ICANON | libc::ECHO | libc::ECHOE | libc::ECHOK | libc::IEXTEN;
+                    mode.c_lflag |= libc::ISIG | libc::ICANON | libc::ECHO | libc::ECHOE | libc::ECHOK | libc::IEXTEN;
                     libc::tcsetattr(0, libc::TCSANOW, &raw const mode);
                 }
                 Ok(())

@@ -19,8 +19,7 @@ pub struct Service {
 /// The table of a host that has power.
 pub fn table(host: Host) -> Result<Vec<Service>> {
     let text = namespaces::within_net(host, || {
-        std::fs::read_to_string("/proc/thread-self/net/ip_vs")
-            .context("read /proc/net/ip_vs (has this kernel ip_vs?)")
+        std::fs::read_to_string("/proc/thread-self/net/ip_vs").context("read /proc/net/ip_vs (has this kernel ip_vs?)")
     })?;
     Ok(parse(&text))
 }
@@ -29,10 +28,7 @@ pub fn table(host: Host) -> Result<Vec<Service>> {
 fn address(text: &str) -> Option<SocketAddrV4> {
     let (ip, port) = text.split_once(':')?;
     let ip = u32::from_str_radix(ip, 16).ok()?;
-    Some(SocketAddrV4::new(
-        Ipv4Addr::from(ip),
-        u16::from_str_radix(port, 16).ok()?,
-    ))
+    Some(SocketAddrV4::new(Ipv4Addr::from(ip), u16::from_str_radix(port, 16).ok()?))
 }
 
 fn parse(text: &str) -> Vec<Service> {
@@ -42,17 +38,11 @@ fn parse(text: &str) -> Vec<Service> {
         match fields.as_slice() {
             [protocol @ ("TCP" | "UDP"), at, ..] => {
                 if let Some(address) = address(at) {
-                    services.push(Service {
-                        protocol: protocol.to_lowercase(),
-                        address,
-                        servers: Vec::new(),
-                    });
+                    services.push(Service { protocol: protocol.to_lowercase(), address, servers: Vec::new() });
                 }
             }
             ["->", at, _forward, weight, ..] => {
-                if let (Some(service), Some(address), Ok(weight)) =
-                    (services.last_mut(), address(at), weight.parse())
-                {
+                if let (Some(service), Some(address), Ok(weight)) = (services.last_mut(), address(at), weight.parse()) {
                     service.servers.push((address, weight));
                 }
             }
@@ -77,12 +67,6 @@ mod tests {
         let services = parse(text);
         assert_eq!(services.len(), 1);
         assert_eq!(services[0].address, "10.0.0.100:80".parse().unwrap());
-        assert_eq!(
-            services[0].servers,
-            [
-                ("10.0.0.21:80".parse().unwrap(), 1),
-                ("10.0.0.22:80".parse().unwrap(), 0)
-            ]
-        );
+        assert_eq!(services[0].servers, [("10.0.0.21:80".parse().unwrap(), 1), ("10.0.0.22:80".parse().unwrap(), 0)]);
     }
 }

@@ -14,9 +14,7 @@ pub fn create_switch() -> Result<()> {
         &[],
         &[
             "link set lo up".into(),
-            format!(
-                "link add {BRIDGE} address 06:00:0a:00:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
-            ),
+            format!("link add {BRIDGE} address 06:00:0a:00:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0"),
             format!("link set {BRIDGE} up"),
         ],
     )
@@ -42,11 +40,7 @@ pub fn plug(hosts: &[Host]) -> Result<()> {
         run::batch(
             "ip",
             &["-n", host.name()],
-            &[
-                "link set lo up".into(),
-                "link set eth0 up".into(),
-                format!("addr add {}/24 dev eth0", host.address()),
-            ],
+            &["link set lo up".into(), "link set eth0 up".into(), format!("addr add {}/24 dev eth0", host.address())],
         )?;
     }
     Ok(())

@@ -52,8 +52,7 @@ pub fn host(job_folder: &Path) -> Result<()> {
     tmpfs("/run")?;
     std::fs::create_dir_all(paths::JOB)?;
     use std::os::fd::AsRawFd;
-    rustix::mount::mount_bind(format!("/proc/self/fd/{}", held.as_raw_fd()), paths::JOB)
-        .context("mount the job directory")?;
+    rustix::mount::mount_bind(format!("/proc/self/fd/{}", held.as_raw_fd()), paths::JOB).context("mount the job directory")?;
     tmpfs("/var/lib")
 }
 
@@ -73,18 +72,9 @@ pub fn etc() -> Result<()> {
     for part in ["upper", "work"] {
         std::fs::create_dir_all(folder.join(part))?;
     }
-    let options = format!(
-        "lowerdir=/etc,upperdir={0}/upper,workdir={0}/work",
-        folder.display()
-    );
+    let options = format!("lowerdir=/etc,upperdir={0}/upper,workdir={0}/work", folder.display());
     let options = CString::new(options)?;
-    let overlaid = mount(
-        "etc",
-        "/etc",
-        "overlay",
-        MountFlags::empty(),
-        Some(options.as_c_str()),
-    );
+    let overlaid = mount("etc", "/etc", "overlay", MountFlags::empty(), Some(options.as_c_str()));
     if overlaid.is_err() {
         link_etc(&folder)?;
     }

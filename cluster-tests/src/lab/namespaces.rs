@@ -11,18 +11,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 fn open(path: &Path) -> Result<OwnedFd> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .with_context(|| format!("open {}", path.display()))
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).with_context(|| format!("open {}", path.display()))
 }
 
 /// Steps into the namespaces of process 1, wherever the caller stands; the verbs that work on the switch begin with this.
 pub fn enter_root() -> Result<()> {
     let net = open(Path::new("/proc/1/ns/net"))?;
     let mnt = open(Path::new("/proc/1/ns/mnt"))?;
-    move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network))
-        .context("enter the switch's network namespace")?;
-    move_into_link_name_space(mnt.as_fd(), Some(LinkNameSpaceType::Mount))
-        .context("enter the lab's mount namespace")?;
+    move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network)).context("enter the switch's network namespace")?;
+    move_into_link_name_space(mnt.as_fd(), Some(LinkNameSpaceType::Mount)).context("enter the lab's mount namespace")?;
     Ok(())
 }
 
@@ -39,11 +36,7 @@ impl Room {
         if !is_up(host) {
             bail!("{host} is powered off (power-on {host} brings it back)");
         }
-        Ok(Self {
-            host,
-            net: open(&paths::netns(host))?,
-            mnt: open(&paths::mount_ns(host))?,
-        })
+        Ok(Self { host, net: open(&paths::netns(host))?, mnt: open(&paths::mount_ns(host))? })
     }
 
     /// Moves the calling process onto the host. Safe between fork and exec: system calls only.
@@ -64,11 +57,9 @@ pub fn open_net(host: Host) -> Result<OwnedFd> {
 pub fn within_net<T>(host: Host, look: impl FnOnce() -> Result<T>) -> Result<T> {
     let home = open(Path::new("/proc/thread-self/ns/net"))?;
     let net = open_net(host)?;
-    move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network))
-        .with_context(|| format!("enter {host}"))?;
+    move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network)).with_context(|| format!("enter {host}"))?;
     let seen = look();
-    move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network))
-        .context("come back from a host")?;
+    move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network)).context("come back from a host")?;
     seen
 }
 
@@ -117,10 +108,8 @@ pub fn create(host: Host) -> Result<()> {
     let furnished = furnish(host);
     let mnt = open(Path::new("/proc/thread-self/ns/mnt"))?;
 
-    move_into_link_name_space(home_mnt.as_fd(), Some(LinkNameSpaceType::Mount))
-        .context("come back to the lab's mounts")?;
-    move_into_link_name_space(home_net.as_fd(), Some(LinkNameSpaceType::Network))
-        .context("come back to the switch")?;
+    move_into_link_name_space(home_mnt.as_fd(), Some(LinkNameSpaceType::Mount)).context("come back to the lab's mounts")?;
+    move_into_link_name_space(home_net.as_fd(), Some(LinkNameSpaceType::Network)).context("come back to the switch")?;
     let _ = std::env::set_current_dir(cwd);
     furnished?;
     let fd = PathBuf::from(format!("/proc/self/fd/{}", mnt.as_raw_fd()));
@@ -130,8 +119,7 @@ pub fn create(host: Host) -> Result<()> {
 /// Inside the host's new namespaces: its own /sys and its own disk.
 fn furnish(host: Host) -> Result<()> {
     let _ = rustix::mount::unmount("/sys", UnmountFlags::DETACH);
-    rustix::mount::mount("sysfs", "/sys", "sysfs", MountFlags::empty(), None)
-        .context("mount the host's /sys")?;
+    rustix::mount::mount("sysfs", "/sys", "sysfs", MountFlags::empty(), None).context("mount the host's /sys")?;
     for (from, to) in disk::bindings(host) {
         rustix::mount::mount_bind(&from, to).with_context(|| format!("mount {} at {to}", from.display()))?;
     }
@@ -141,8 +129,7 @@ fn furnish(host: Host) -> Result<()> {
 /// Forgets both namespaces of a host; they go when the last process in them has gone.
 pub fn destroy(host: Host) -> Result<()> {
     for pinned in [paths::mount_ns(host), paths::netns(host)] {
-        rustix::mount::unmount(&pinned, UnmountFlags::DETACH)
-            .with_context(|| format!("unpin {}", pinned.display()))?;
+        rustix::mount::unmount(&pinned, UnmountFlags::DETACH).with_context(|| format!("unpin {}", pinned.display()))?;
         std::fs::remove_file(&pinned).with_context(|| format!("remove {}", pinned.display()))?;
     }
     Ok(())

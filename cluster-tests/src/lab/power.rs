@@ -7,9 +7,7 @@ use std::time::Duration;
 
 /// Destroys a host as a power cut would. The cable goes first, so that dying sockets send no last word to anyone.
 pub fn off(host: Host) -> Result<()> {
-    let Some(inode) = namespaces::inode(host) else {
-        bail!("{host} is powered off already")
-    };
+    let Some(inode) = namespaces::inode(host) else { bail!("{host} is powered off already") };
     lan::unplug(host)?;
     procs::kill_namespace(inode, Duration::from_secs(10))?;
     namespaces::destroy(host)?;

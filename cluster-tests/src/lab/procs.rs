@@ -20,9 +20,7 @@ pub struct Process {
 impl Process {
     /// The last part of the program's path as it was called.
     pub fn name(&self) -> &str {
-        self.words
-            .first()
-            .map_or("", |word| word.rsplit('/').next().unwrap_or(word))
+        self.words.first().map_or("", |word| word.rsplit('/').next().unwrap_or(word))
     }
 }
 
@@ -71,18 +69,12 @@ pub fn signal(pid: i32, signal: Signal) {
 pub fn kill_namespace(inode: u64, limit: Duration) -> Result<()> {
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let emptied = ticks::poll(limit, Duration::from_millis(1), || {
-        let left: Vec<Process> = in_namespace(inode)
-            .into_iter()
-            .filter(|process| process.pid != own)
-            .collect();
+        let left: Vec<Process> = in_namespace(inode).into_iter().filter(|process| process.pid != own).collect();
         left.iter().for_each(|process| signal(process.pid, Signal::KILL));
         left.is_empty()
     });
     if !emptied {
-        bail!(
-            "processes survived SIGKILL for {limit:?}: {:?}",
-            in_namespace(inode)
-        );
+        bail!("processes survived SIGKILL for {limit:?}: {:?}", in_namespace(inode));
     }
     Ok(())
 }

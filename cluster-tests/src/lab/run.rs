@@ -19,37 +19,21 @@ pub fn batch(program: &str, args: &[&str], lines: &[String]) -> Result<()> {
         .with_context(|| format!("start {program}"))?;
     let text = lines.join("\n") + "\n";
     if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all(text.as_bytes())
-            .with_context(|| format!("write to {program}"))?;
+        stdin.write_all(text.as_bytes()).with_context(|| format!("write to {program}"))?;
     }
-    let done = child
-        .wait_with_output()
-        .with_context(|| format!("wait for {program}"))?;
+    let done = child.wait_with_output().with_context(|| format!("wait for {program}"))?;
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr);
-        bail!(
-            "{program} {} failed: {}\nwhile told:\n{text}",
-            args.join(" "),
-            said.trim()
-        );
+        bail!("{program} {} failed: {}\nwhile told:\n{text}", args.join(" "), said.trim());
     }
     Ok(())
 }
 
 /// Runs a program to its end, quietly; its standard error becomes the error.
 pub fn quiet(program: &str, args: &[&str]) -> Result<()> {
-    let done = Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("start {program}"))?;
+    let done = Command::new(program).args(args).stdin(Stdio::null()).output().with_context(|| format!("start {program}"))?;
     if !done.status.success() {
-        bail!(
-            "{program} {} failed: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&done.stderr).trim()
-        );
+        bail!("{program} {} failed: {}", args.join(" "), String::from_utf8_lossy(&done.stderr).trim());
     }
     Ok(())
 }

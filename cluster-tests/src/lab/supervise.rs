@@ -7,9 +7,7 @@ use super::job::{self, Job};
 use super::{init, report, ticks};
 use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, set_parent_process_death_signal,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 use std::fs::File;
 use std::io::Write;
@@ -58,11 +56,7 @@ struct JobFolder {
 
 fn memory_folder() -> PathBuf {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        memory.to_owned()
-    } else {
-        std::env::temp_dir()
-    }
+    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 impl JobFolder {
@@ -74,8 +68,7 @@ impl JobFolder {
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
                     let lock = File::create(path.join("lock"))?;
-                    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-                        .context("lock the job directory")?;
+                    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).context("lock the job directory")?;
                     return Ok(Self { path, _lock: lock });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -98,10 +91,7 @@ fn sweep(parent: &Path) {
         return;
     };
     for entry in entries.flatten() {
-        let ours = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| name.starts_with(PREFIX));
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         let Ok(lock) = File::open(entry.path().join("lock")) else {
             continue;
         };
@@ -120,8 +110,7 @@ pub fn run(plan: &Plan) -> Result<i32> {
     plan.job.write(&folder.path)?;
     if let Some(agent) = &plan.agent {
         // A copy, because the guest sees only a part of the host's files; and the build may go on meanwhile.
-        std::fs::copy(agent, folder.path.join(job::AGENT))
-            .with_context(|| format!("read the agent {}", agent.display()))?;
+        std::fs::copy(agent, folder.path.join(job::AGENT)).with_context(|| format!("read the agent {}", agent.display()))?;
     }
     if let Some(cluster) = &plan.cluster {
         std::fs::copy(cluster, folder.path.join(job::CLUSTER))
@@ -131,10 +120,7 @@ pub fn run(plan: &Plan) -> Result<i32> {
     super::namespaces::unshare(UnshareFlags::NEWPID).context("create a process namespace")?;
     let mut keeper = keeper(plan, &folder.path)?;
     let child = keeper.spawn().context("start the lab")?;
-    let pid = i32::try_from(child.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .context("a process has a number")?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process has a number")?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("watch the lab")?;
     let ended = wait(&pidfd, &signals, plan.timeout)?;
     if !matches!(ended, Ended::ByItself) {
@@ -144,10 +130,7 @@ pub fn run(plan: &Plan) -> Result<i32> {
     match ended {
         Ended::ByItself => status(plan, &folder.path, keeper_status),
         Ended::Late => {
-            report::note(format!(
-                "lab: ended after {} s, the limit of this run (--timeout)",
-                plan.timeout.as_secs()
-            ));
+            report::note(format!("lab: ended after {} s, the limit of this run (--timeout)", plan.timeout.as_secs()));
             Ok(TIMED_OUT)
         }
         Ended::Asked(signal) => Ok(128 + signal),
@@ -158,18 +141,12 @@ fn status(plan: &Plan, folder: &Path, keeper_status: i32) -> Result<i32> {
     if plan.kernel.is_none() {
         return Ok(keeper_status);
     }
-    if let Some(status) = std::fs::read_to_string(folder.join(job::STATUS))
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-    {
+    if let Some(status) = std::fs::read_to_string(folder.join(job::STATUS)).ok().and_then(|text| text.trim().parse().ok()) {
         return Ok(status);
     }
     let log = std::fs::read_to_string(folder.join(KERNEL_LOG)).unwrap_or_default();
     // The addresses of a stack trace help nobody here.
-    let lines: Vec<&str> = log
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("[<"))
-        .collect();
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim_start().starts_with("[<")).collect();
     let tail = lines[lines.len().saturating_sub(15)..].join("\n");
     report::note(format!(
         "lab: the guest died (status {keeper_status}) before the script ended; the last words of its kernel:\n{tail}"
@@ -215,14 +192,8 @@ fn wait(lab: &OwnedFd, signals: &OwnedFd, timeout: Duration) -> Result<Ended> {
     let end = ticks::now() + timeout;
     loop {
         let left = end.saturating_sub(ticks::now());
-        let left = Timespec {
-            tv_sec: i64::try_from(left.as_secs())?,
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        let mut fds = [
-            PollFd::new(lab, PollFlags::IN),
-            PollFd::new(signals, PollFlags::IN),
-        ];
+        let left = Timespec { tv_sec: i64::try_from(left.as_secs())?, tv_nsec: i64::from(left.subsec_nanos()) };
+        let mut fds = [PollFd::new(lab, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
         match poll(&mut fds, Some(&left)) {
             Ok(0) => return Ok(Ended::Late),
             Ok(_) if !fds[0].revents().is_empty() => return Ok(Ended::ByItself),
@@ -264,24 +235,12 @@ pub fn keep(folder: &Path, kernel: Option<&Path>, memory_mb: u32) -> Result<i32>
     let order = Job::read(folder)?;
     let mut command = Command::new(kernel);
     command
-        .args([
-            "root=/dev/root",
-            "rootfstype=hostfs",
-            "rootflags=/",
-            "ro",
-            "quiet",
-            "loglevel=3",
-            "panic=-1",
-        ])
+        .args(["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "loglevel=3", "panic=-1"])
         .args(["con=null", "con0=null,fd:1", "console=tty0"])
         .arg(format!("mem={memory_mb}M"))
         .arg(format!("uml_dir={}", folder.display()))
         .arg(format!("con2=null,fd:{STDERR_FD}"))
-        .arg(if order.keep {
-            format!("con1=fd:{STDIN_FD},fd:{STDOUT_FD}")
-        } else {
-            format!("con1=null,fd:{STDOUT_FD}")
-        })
+        .arg(if order.keep { format!("con1=fd:{STDIN_FD},fd:{STDOUT_FD}") } else { format!("con1=null,fd:{STDOUT_FD}") })
         .arg(format!("init={}", std::env::current_exe()?.display()))
         .arg(format!("LVS_LAB_JOB={}", folder.display()));
     if order.time == "virtual" {
@@ -291,11 +250,7 @@ pub fn keep(folder: &Path, kernel: Option<&Path>, memory_mb: u32) -> Result<i32>
     writeln!(&log, "{command:?}")?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     // The guest's memory is a file here; on a disk every write to it would go to the disk.
-    command
-        .env_clear()
-        .env("TMPDIR", memory_folder())
-        .env("HOME", folder)
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env_clear().env("TMPDIR", memory_folder()).env("HOME", folder).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let outer = [(0, STDIN_FD), (1, STDOUT_FD), (2, STDERR_FD)].map(|(from, to)| {
         // SAFETY: duplicates a standard stream of this process to a high number.
         let copy = unsafe { libc::fcntl(from, libc::F_DUPFD_CLOEXEC, 100) };
@@ -312,9 +267,7 @@ pub fn keep(folder: &Path, kernel: Option<&Path>, memory_mb: u32) -> Result<i32>
             Ok(())
         });
     }
-    let guest = command
-        .spawn()
-        .with_context(|| format!("start the guest kernel {}", kernel.display()))?;
+    let guest = command.spawn().with_context(|| format!("start the guest kernel {}", kernel.display()))?;
     for (copy, _) in outer {
         // SAFETY: ours, made above; the guest has its own.
         drop(unsafe { OwnedFd::from_raw_fd(copy.as_raw_fd()) });

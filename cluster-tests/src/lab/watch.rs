@@ -41,10 +41,7 @@ pub struct Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (most, summary) = self
-            .arp
-            .as_ref()
-            .map_or((0, "-".to_owned()), |arp| (arp.most, arp.summary()));
+        let (most, summary) = self.arp.as_ref().map_or((0, "-".to_owned()), |arp| (arp.most, arp.summary()));
         write!(
             f,
             "holders_max={} arp_macs_max={most} samples={} changes={} unheld_ms={} last={} arp={summary}",
@@ -66,20 +63,9 @@ fn names(hosts: &[Host]) -> String {
 
 /// Looks until the time is up.
 pub fn run(plan: &Plan) -> Result<Seen> {
-    let mut watchers: Vec<(Host, Watcher)> =
-        Host::directors().map(|host| (host, Watcher::new(host))).collect();
-    let mut log = plan
-        .log
-        .as_ref()
-        .map(std::fs::File::create)
-        .transpose()
-        .context("open the log")?
-        .map(BufWriter::new);
-    let mut arp = if plan.arp_every.is_zero() {
-        None
-    } else {
-        Some(Asker::new(plan.address)?)
-    };
+    let mut watchers: Vec<(Host, Watcher)> = Host::directors().map(|host| (host, Watcher::new(host))).collect();
+    let mut log = plan.log.as_ref().map(std::fs::File::create).transpose().context("open the log")?.map(BufWriter::new);
+    let mut arp = if plan.arp_every.is_zero() { None } else { Some(Asker::new(plan.address)?) };
     let mut waker = Waker::new()?;
     if let Some(arp) = &arp {
         waker.add(arp, 0, EventFlags::IN)?;
@@ -87,14 +73,7 @@ pub fn run(plan: &Plan) -> Result<Seen> {
     let start = ticks::now();
     let end = start + plan.span;
     let (mut looked, mut next_look, mut next_ask) = (start, start, start);
-    let mut seen = Seen {
-        holders_max: 0,
-        samples: 0,
-        changes: 0,
-        unheld: Duration::ZERO,
-        last: Vec::new(),
-        arp: None,
-    };
+    let mut seen = Seen { holders_max: 0, samples: 0, changes: 0, unheld: Duration::ZERO, last: Vec::new(), arp: None };
     while ticks::now() < end {
         let now = ticks::now();
         if now >= next_look {
@@ -106,12 +85,7 @@ pub fn run(plan: &Plan) -> Result<Seen> {
             }
             if holders != seen.last || seen.samples == 0 {
                 if let Some(log) = &mut log {
-                    writeln!(
-                        log,
-                        "{:.1} {}",
-                        (now - start).as_secs_f64() * 1e3,
-                        names(&holders)
-                    )?;
+                    writeln!(log, "{:.1} {}", (now - start).as_secs_f64() * 1e3, names(&holders))?;
                 }
                 seen.changes += u64::from(seen.samples > 0);
             }
@@ -135,11 +109,7 @@ pub fn run(plan: &Plan) -> Result<Seen> {
             }
             arp.hear();
         }
-        let due = if arp.is_some() {
-            next_look.min(next_ask)
-        } else {
-            next_look
-        };
+        let due = if arp.is_some() { next_look.min(next_ask) } else { next_look };
         waker.sleep_until(due.min(end))?;
     }
     if let Some(log) = &mut log {

@@ -49,12 +49,7 @@ pub fn serve(name: &str, ports: &[u16]) -> Result<()> {
         rustix::net::listen(&listener, 4096).context("enlarge the backlog")?;
         listener.set_nonblocking(true)?;
         let key = u64::try_from(listeners.len())?;
-        epoll::add(
-            &poll,
-            &listener,
-            epoll::EventData::new_u64(key),
-            epoll::EventFlags::IN,
-        )?;
+        epoll::add(&poll, &listener, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?;
         listeners.push(listener);
     }
     let first_client = u64::try_from(listeners.len())?;
@@ -81,23 +76,12 @@ pub fn serve(name: &str, ports: &[u16]) -> Result<()> {
     }
 }
 
-fn accept_all(
-    listener: &TcpListener,
-    poll: &OwnedFd,
-    clients: &mut HashMap<u64, Client>,
-    next_key: &mut u64,
-) {
+fn accept_all(listener: &TcpListener, poll: &OwnedFd, clients: &mut HashMap<u64, Client>, next_key: &mut u64) {
     while let Ok((stream, _)) = listener.accept() {
         let ready = stream.set_nonblocking(true).is_ok() && stream.set_nodelay(true).is_ok();
         let data = epoll::EventData::new_u64(*next_key);
         if ready && epoll::add(poll.as_fd(), &stream, data, epoll::EventFlags::IN).is_ok() {
-            clients.insert(
-                *next_key,
-                Client {
-                    stream,
-                    talk: Talk::Listening(Vec::new()),
-                },
-            );
+            clients.insert(*next_key, Client { stream, talk: Talk::Listening(Vec::new()) });
             *next_key += 1;
         }
     }
@@ -127,17 +111,9 @@ impl Client {
                 if so_far.windows(4).any(|end| end == b"\r\n\r\n") {
                     self.talk = Talk::Answered;
                     let next = self.say(answer);
-                    return if self.stream.shutdown(Shutdown::Write).is_ok() {
-                        next
-                    } else {
-                        Next::Close
-                    };
+                    return if self.stream.shutdown(Shutdown::Write).is_ok() { next } else { Next::Close };
                 }
-                if so_far.len() > REQUEST_MAX {
-                    Next::Close
-                } else {
-                    Next::Keep
-                }
+                if so_far.len() > REQUEST_MAX { Next::Close } else { Next::Keep }
             }
         }
     }

@@ -30,12 +30,7 @@ const WAITING_ROOMS: [&str; 5] = ["cli", "api", "guard", "agent", "main"];
 const LINES_MAX: usize = 400;
 
 /// Paths of somebody's machine. Put together here so that this file passes its own test.
-const MACHINE_PATHS: [&str; 4] = [
-    concat!("/ho", "me/"),
-    concat!("/ro", "ot/"),
-    concat!("/tmp/", "wt"),
-    concat!("/wo", "rk/"),
-];
+const MACHINE_PATHS: [&str; 4] = [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/tmp/", "wt"), concat!("/wo", "rk/")];
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -58,19 +53,12 @@ pub struct Source<'a> {
 
 impl Source<'_> {
     fn violation(&self, line: usize, what: impl Into<String>) -> Violation {
-        Violation {
-            place: self.place.to_owned(),
-            line,
-            what: what.into(),
-        }
+        Violation { place: self.place.to_owned(), line, what: what.into() }
     }
 
     /// Lines with their numbers, comments cut off.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .map(|(at, line)| (at + 1, line.split_once("//").map_or(line, |(code, _)| code)))
+        self.text.lines().enumerate().map(|(at, line)| (at + 1, line.split_once("//").map_or(line, |(code, _)| code)))
     }
 
     /// The room of a file of the agent's `src/`; none for lib.rs.
@@ -84,16 +72,11 @@ impl Source<'_> {
     fn tests_begin(&self) -> usize {
         let whole = self.place.ends_with("tests.rs") || self.place.contains("/tests/");
         let marked = self.text.lines().position(|line| line.trim() == "#[cfg(test)]");
-        if whole {
-            1
-        } else {
-            marked.map_or(usize::MAX, |at| at + 1)
-        }
+        if whole { 1 } else { marked.map_or(usize::MAX, |at| at + 1) }
     }
 
     fn head(&self) -> Option<Violation> {
-        (!self.text.starts_with("//!"))
-            .then(|| self.violation(1, "the first line does not say the file's job (//! …)"))
+        (!self.text.starts_with("//!")).then(|| self.violation(1, "the first line does not say the file's job (//! …)"))
     }
 
     fn length(&self) -> Option<Violation> {
@@ -107,18 +90,15 @@ impl Source<'_> {
             return Vec::new();
         };
         let Some(own) = rank(room) else {
-            return vec![self.violation(
-                1,
-                format!("no such room: {room} (add it to ROOMS in its place, and to ARCHITECTURE.md)"),
-            )];
+            return vec![
+                self.violation(1, format!("no such room: {room} (add it to ROOMS in its place, and to ARCHITECTURE.md)")),
+            ];
         };
         let code: String = self.code().map(|(_, line)| line.to_owned() + "\n").collect();
         let mut found = Vec::new();
         for (at, _) in code.match_indices("crate::") {
-            let named_here = code[..at]
-                .chars()
-                .next_back()
-                .is_none_or(|before| !before.is_alphanumeric() && before != '_' && before != '$');
+            let named_here =
+                code[..at].chars().next_back().is_none_or(|before| !before.is_alphanumeric() && before != '_' && before != '$');
             if !named_here {
                 continue;
             }
@@ -139,12 +119,7 @@ impl Source<'_> {
         };
         let name = self.place.rsplit('/').next().unwrap_or("");
         let inside = |folder: &str| self.place.contains(&format!("/{folder}/"));
-        if WAITING_ROOMS.contains(&room)
-            || name == "task.rs"
-            || name.ends_with("_task.rs")
-            || inside("io")
-            || inside("task")
-        {
+        if WAITING_ROOMS.contains(&room) || name == "task.rs" || name.ends_with("_task.rs") || inside("io") || inside("task") {
             return Vec::new();
         }
         let tests = self.tests_begin();
@@ -153,13 +128,12 @@ impl Source<'_> {
             for word in [".await", "tokio::", "::now()"] {
                 let allowed = number >= tests && word != "::now()";
                 if line.contains(word) && !allowed {
-                    found.push(self.violation(
-                        number,
-                        format!(
-                            "{word} belongs in task.rs, io/ or the rooms {}",
-                            WAITING_ROOMS.join(", ")
+                    found.push(
+                        self.violation(
+                            number,
+                            format!("{word} belongs in task.rs, io/ or the rooms {}", WAITING_ROOMS.join(", ")),
                         ),
-                    ));
+                    );
                 }
             }
         }
@@ -173,11 +147,7 @@ impl Source<'_> {
         let tests = self.tests_begin();
         self.code()
             .filter(|(number, _)| *number < tests)
-            .filter(|(_, line)| {
-                ["println!(", "print!(", "dbg!("]
-                    .iter()
-                    .any(|word| line.contains(word))
-            })
+            .filter(|(_, line)| ["println!(", "print!(", "dbg!("].iter().any(|word| line.contains(word)))
             .map(|(number, _)| self.violation(number, "printing belongs in cli/ and main.rs"))
             .collect()
     }
@@ -186,9 +156,7 @@ impl Source<'_> {
         let lines = self.text.lines().enumerate();
         let named = |line: &str| MACHINE_PATHS.iter().find(|path| line.contains(**path));
         lines
-            .filter_map(|(at, line)| {
-                named(line).map(|path| self.violation(at + 1, format!("{path} is a path of one machine")))
-            })
+            .filter_map(|(at, line)| named(line).map(|path| self.violation(at + 1, format!("{path} is a path of one machine"))))
             .collect()
     }
 
@@ -208,10 +176,7 @@ fn rank(room: &str) -> Option<usize> {
 
 /// What stands directly behind `crate::`: one name, or the first name of each branch of a group.
 pub fn first_names(path: &str) -> Vec<&str> {
-    let name = |text: &'_ str| {
-        text.find(|letter: char| !letter.is_alphanumeric() && letter != '_')
-            .unwrap_or(text.len())
-    };
+    let name = |text: &'_ str| text.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(text.len());
     let Some(group) = path.strip_prefix('{') else {
         return vec![&path[..name(path)]];
     };

@@ -45,11 +45,7 @@ pub struct Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servers: Vec<String> = self
-            .servers
-            .iter()
-            .map(|(name, count)| format!("{name}:{count}"))
-            .collect();
+        let servers: Vec<String> = self.servers.iter().map(|(name, count)| format!("{name}:{count}")).collect();
         write!(
             f,
             "sent={} ok={} failed={} outage_ms={} outage_at_ms={} servers={}",
@@ -58,11 +54,7 @@ impl fmt::Display for Seen {
             self.sent - self.answered,
             ticks::ms(self.gap.length),
             ticks::ms(self.gap.at),
-            if servers.is_empty() {
-                "-".to_owned()
-            } else {
-                servers.join(",")
-            },
+            if servers.is_empty() { "-".to_owned() } else { servers.join(",") },
         )
     }
 }
@@ -95,8 +87,7 @@ pub fn run(target: &HttpTarget, plan: &Plan) -> Result<Seen> {
             }
             open.pop_front();
         }
-        let next_start = (requests.len() < count)
-            .then(|| start + plan.every * u32::try_from(requests.len()).unwrap_or(u32::MAX));
+        let next_start = (requests.len() < count).then(|| start + plan.every * u32::try_from(requests.len()).unwrap_or(u32::MAX));
         let next_timeout = open.front().map(|&key| requests[key].start + plan.timeout);
         let undecided = open.iter().any(|&key| requests[key].fate.is_none());
         let due = match (next_start, next_timeout) {
@@ -124,34 +115,14 @@ pub fn run(target: &HttpTarget, plan: &Plan) -> Result<Seen> {
         }
     }
     let answered = servers.values().sum();
-    Ok(Seen {
-        sent: requests.len(),
-        answered,
-        gap: outage.end(plan.span),
-        servers,
-    })
+    Ok(Seen { sent: requests.len(), answered, gap: outage.end(plan.span), servers })
 }
 
 fn begin(target: &HttpTarget, now: Duration, key: usize, waker: &Waker) -> Result<Request> {
-    let family = if target.address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let socket = socket_with(
-        family,
-        SocketType::STREAM,
-        SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
-        None,
-    )
-    .context("create a socket (too many in flight? lower --timeout or raise --every)")?;
-    let mut request = Request {
-        start: now,
-        socket: None,
-        asked: false,
-        heard: Vec::new(),
-        fate: None,
-    };
+    let family = if target.address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)
+        .context("create a socket (too many in flight? lower --timeout or raise --every)")?;
+    let mut request = Request { start: now, socket: None, asked: false, heard: Vec::new(), fate: None };
     match rustix::net::connect(&socket, &target.address) {
         Ok(()) | Err(Errno::INPROGRESS) => {
             waker.add(&socket, u64::try_from(key)?, EventFlags::OUT)?;
@@ -231,8 +202,7 @@ fn read_answer(heard: &[u8], ended: bool) -> Option<Fate> {
     let body = &heard[cut + 4..];
     let length = head.lines().skip(1).find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse::<usize>().ok())?
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
     });
     if !ended && length.is_none_or(|length| body.len() < length) {
         return None;
@@ -243,29 +213,10 @@ fn read_answer(heard: &[u8], ended: bool) -> Option<Fate> {
     if head.split_whitespace().nth(1) != Some("200") {
         return Some(Fate::Failed("status"));
     }
-    let first = String::from_utf8_lossy(body)
-        .lines()
-        .next()
-        .unwrap_or("")
-        .trim()
-        .chars()
-        .take(32)
-        .collect::<String>();
-    let name: String = first
-        .chars()
-        .map(|letter| {
-            if letter.is_whitespace() || letter == ',' || letter == ':' {
-                '_'
-            } else {
-                letter
-            }
-        })
-        .collect();
-    Some(Fate::Answered(if name.is_empty() {
-        "?".to_owned()
-    } else {
-        name
-    }))
+    let first = String::from_utf8_lossy(body).lines().next().unwrap_or("").trim().chars().take(32).collect::<String>();
+    let name: String =
+        first.chars().map(|letter| if letter.is_whitespace() || letter == ',' || letter == ':' { '_' } else { letter }).collect();
+    Some(Fate::Answered(if name.is_empty() { "?".to_owned() } else { name }))
 }
 
 fn write_log(path: &std::path::Path, start: Duration, requests: &[Request]) -> Result<()> {
@@ -293,23 +244,14 @@ mod tests {
         let whole = b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nr1\n";
         assert_eq!(read_answer(whole, false), Some(Fate::Answered("r1".into())));
         assert_eq!(read_answer(&whole[..whole.len() - 1], false), None);
-        assert_eq!(
-            read_answer(&whole[..whole.len() - 1], true),
-            Some(Fate::Failed("closed"))
-        );
+        assert_eq!(read_answer(&whole[..whole.len() - 1], true), Some(Fate::Failed("closed")));
         assert_eq!(read_answer(b"HTTP/1.0 200 OK\r\n\r\nr1", false), None);
-        assert_eq!(
-            read_answer(b"HTTP/1.0 200 OK\r\n\r\nr1", true),
-            Some(Fate::Answered("r1".into()))
-        );
+        assert_eq!(read_answer(b"HTTP/1.0 200 OK\r\n\r\nr1", true), Some(Fate::Answered("r1".into())));
     }
 
     #[test]
     fn another_status_than_200_is_a_failure() {
-        assert_eq!(
-            read_answer(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", false),
-            Some(Fate::Failed("status"))
-        );
+        assert_eq!(read_answer(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", false), Some(Fate::Failed("status")));
         assert_eq!(read_answer(b"", true), Some(Fate::Failed("closed")));
     }
 }

@@ -23,10 +23,7 @@ impl Outage {
     pub fn answered(&mut self, at: Duration) {
         let length = at.saturating_sub(self.last);
         if length > self.longest.length {
-            self.longest = Gap {
-                length,
-                at: self.last,
-            };
+            self.longest = Gap { length, at: self.last };
         }
         self.last = self.last.max(at);
     }
@@ -48,45 +45,17 @@ mod tests {
 
     #[test]
     fn the_time_before_the_first_and_after_the_last_answer_counts() {
-        assert_eq!(
-            Outage::default().end(ms(900)),
-            Gap {
-                length: ms(900),
-                at: ms(0)
-            }
-        );
+        assert_eq!(Outage::default().end(ms(900)), Gap { length: ms(900), at: ms(0) });
         let mut late = Outage::default();
-        [ms(300), ms(310), ms(400)]
-            .into_iter()
-            .for_each(|at| late.answered(at));
-        assert_eq!(
-            late.end(ms(500)),
-            Gap {
-                length: ms(300),
-                at: ms(0)
-            }
-        );
-        assert_eq!(
-            late.end(ms(800)),
-            Gap {
-                length: ms(400),
-                at: ms(400)
-            }
-        );
+        [ms(300), ms(310), ms(400)].into_iter().for_each(|at| late.answered(at));
+        assert_eq!(late.end(ms(500)), Gap { length: ms(300), at: ms(0) });
+        assert_eq!(late.end(ms(800)), Gap { length: ms(400), at: ms(400) });
     }
 
     #[test]
     fn the_longest_gap_in_the_middle_is_found() {
         let mut outage = Outage::default();
-        [5, 10, 15, 165, 170]
-            .into_iter()
-            .for_each(|at| outage.answered(ms(at)));
-        assert_eq!(
-            outage.end(ms(175)),
-            Gap {
-                length: ms(150),
-                at: ms(15)
-            }
-        );
+        [5, 10, 15, 165, 170].into_iter().for_each(|at| outage.answered(ms(at)));
+        assert_eq!(outage.end(ms(175)), Gap { length: ms(150), at: ms(15) });
     }
 }

@@ -43,13 +43,7 @@ impl fmt::Display for Seen {
             End::Reset => "reset",
             End::Timeout => "timeout",
         };
-        write!(
-            f,
-            "sent={} echoed={} stall_ms={} end={end}",
-            self.sent,
-            self.echoed,
-            ticks::ms(self.stall)
-        )
+        write!(f, "sent={} echoed={} stall_ms={} end={end}", self.sent, self.echoed, ticks::ms(self.stall))
     }
 }
 
@@ -65,33 +59,13 @@ struct Line {
 
 /// Sends a message every `plan.every`, on one connection, and waits for the last echo.
 pub fn run(TcpTarget(address): TcpTarget, plan: &Plan) -> Result<Seen> {
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let socket = socket_with(
-        family,
-        SocketType::STREAM,
-        SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
-        None,
-    )
-    .context("create a socket")?;
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket =
+        socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None).context("create a socket")?;
     rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
-    let mut log = plan
-        .log
-        .as_ref()
-        .map(std::fs::File::create)
-        .transpose()
-        .context("open the log")?;
+    let mut log = plan.log.as_ref().map(std::fs::File::create).transpose().context("open the log")?;
     let mut waker = Waker::new()?;
-    let mut line = Line {
-        socket,
-        connected: false,
-        out: 0,
-        back: 0,
-        rest: 0,
-    };
+    let mut line = Line { socket, connected: false, out: 0, back: 0, rest: 0 };
     let start = ticks::now();
     let stop = start + plan.span;
     let mut outage = Outage::default();
@@ -99,9 +73,7 @@ pub fn run(TcpTarget(address): TcpTarget, plan: &Plan) -> Result<Seen> {
     let mut due = start;
     let size = MESSAGE.len() as u64;
     let begun = match rustix::net::connect(&line.socket, &address) {
-        Ok(()) | Err(Errno::INPROGRESS) => waker
-            .add(&line.socket, 0, EventFlags::OUT | EventFlags::IN)
-            .map(|()| true)?,
+        Ok(()) | Err(Errno::INPROGRESS) => waker.add(&line.socket, 0, EventFlags::OUT | EventFlags::IN).map(|()| true)?,
         Err(_) => false,
     };
     let end = loop {
@@ -138,12 +110,7 @@ pub fn run(TcpTarget(address): TcpTarget, plan: &Plan) -> Result<Seen> {
         if heard > 0 {
             outage.answered(now - start);
             if let Some(log) = &mut log {
-                writeln!(
-                    log,
-                    "{:.1} {}",
-                    (now - start).as_secs_f64() * 1e3,
-                    line.back / size
-                )?;
+                writeln!(log, "{:.1} {}", (now - start).as_secs_f64() * 1e3, line.back / size)?;
             }
         }
         while due <= now && due < stop {
@@ -156,17 +123,8 @@ pub fn run(TcpTarget(address): TcpTarget, plan: &Plan) -> Result<Seen> {
         }
     };
     let over = ticks::now() - start;
-    let last = if end == End::Alive {
-        over.min(plan.span)
-    } else {
-        over
-    };
-    Ok(Seen {
-        sent,
-        echoed: line.back / size,
-        stall: outage.end(last).length,
-        end,
-    })
+    let last = if end == End::Alive { over.min(plan.span) } else { over };
+    Ok(Seen { sent, echoed: line.back / size, stall: outage.end(last).length, end })
 }
 
 impl Line {
