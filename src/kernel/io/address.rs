@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-/// Our mark on an address (`IFA_PROTO`, since Linux 5.18; older kernels ignore it). `ip address` shows it as `proto 0x4c`.
+/// Our mark on an address (`IFA_PROTO`, since Linux 5.18; older kernels ignore it). A recent `ip address` shows it as `proto 0x4c`.
 pub const MARK: u8 = 0x4c;
 /// The loopback interface, whose addresses belong to the real-server role.
 pub const LOOPBACK: &str = "lo";
