@@ -4,7 +4,7 @@ use crate::{
     kernel::{Dest, DestKey, IpvsService, KernelState, ServiceKey, ServiceOptions},
     model::{Holding, NodeName, Ownership, RealServer, Role, Roles, Service, VipName, Weight},
     rules::{ClusterState, Target, Verdict},
-    verdict::{Observation, Seen},
+    verdict::{Observation, Seen, asked_at, question},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -202,7 +202,7 @@ fn decide(input: &DesiredInput<'_>, service: &Service, keys: &[ServiceKey]) -> V
             decision(service, server, presence, &reason)
         })
         .collect();
-    leave_out_path_faults(input, &mut decisions);
+    leave_out_path_faults(input, service, &mut decisions);
     decisions
 }
 
@@ -236,10 +236,12 @@ fn judge(input: &DesiredInput<'_>, service: &Service, server: &RealServer, keys:
 
 /// Invariant 4: what this director cannot reach itself, it leaves out, whatever others see. Never all of a pool, though: if it can reach
 /// none of them, its own sight is the likelier fault.
-fn leave_out_path_faults(input: &DesiredInput<'_>, decisions: &mut [Decision]) {
-    let fault = |decision: &Decision| match input.own.get(&decision.target) {
-        Some(Observation { seen: Seen::Down, reason, .. }) => Some(reason.clone()),
-        Some(Observation { seen: Seen::Up | Seen::Suspect, .. }) | None => None,
+fn leave_out_path_faults(input: &DesiredInput<'_>, service: &Service, decisions: &mut [Decision]) {
+    let fault = |decision: &Decision| {
+        let check = service.check.as_ref()?;
+        let asked = question(asked_at(&service.servers[&decision.target.server], check), &check.kind);
+        let own = input.own.get(&decision.target).filter(|own| own.question == asked)?;
+        (own.seen == Seen::Down).then(|| own.reason.clone())
     };
     let takes_traffic = |decision: &Decision| decision.presence.weight().is_some_and(|weight| weight.0 > 0);
     let some_remain = decisions.iter().any(|decision| takes_traffic(decision) && fault(decision).is_none());

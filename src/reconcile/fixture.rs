@@ -8,7 +8,7 @@ use crate::{
     },
     reconcile::{InPlace, Inputs},
     rules::{ClusterState, RuleSet, Target, Verdict},
-    verdict::{Observation, Seen},
+    verdict::{Observation, Seen, asked_at, question},
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -111,8 +111,12 @@ pub fn down() -> (Verdict, String) {
     (Verdict::Down, "2 of 3 say down".to_owned())
 }
 
-pub fn seen(seen: Seen) -> Observation {
-    Observation { seen, reason: "connection refused".to_owned(), since_unix_ms: 0 }
+/// What this node sees of server `r1`, `r2` or `r3`.
+pub fn own(server: &str, seen: Seen) -> (Target, Observation) {
+    let service = service();
+    let asked = asked_at(&service.servers[&name::<ServerName>(server)], service.check.as_ref().unwrap());
+    let question = question(asked, &CheckKind::Tcp);
+    (target(server), Observation { seen, reason: "connection refused".to_owned(), since_unix_ms: 0, question })
 }
 
 /// All real servers say that their VIP is in place.

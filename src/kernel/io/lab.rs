@@ -10,10 +10,7 @@ use std::{
 /// A data directory; `None` outside of the lab.
 pub fn lab(test: &str) -> Option<PathBuf> {
     if std::env::var_os("LVS_LAB").is_none() {
-        #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
-        {
-            eprintln!("SKIPPED {test}: needs a kernel with IPVS and root; set LVS_LAB=1 in the lab");
-        }
+        eprintln!("SKIPPED {test}: needs a kernel with IPVS and root; set LVS_LAB=1 in the lab");
         return None;
     }
     let dir = std::env::temp_dir().join(format!("lvs-agent-{test}-{}", std::process::id()));
@@ -22,7 +19,7 @@ pub fn lab(test: &str) -> Option<PathBuf> {
     Some(dir)
 }
 
-#[expect(clippy::print_stdout, reason = "figures are for people")]
+/// A figure for people.
 pub fn say(line: &str) {
     println!("LAB {line}");
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::reconcile::{
     Inputs,
-    fixture::{all_in_place, cluster, dest, director, down, host, http, name, real_server, roles, seen, target, vip, vip_name},
+    fixture::{all_in_place, cluster, dest, director, down, host, http, name, own, real_server, roles, target, vip, vip_name},
 };
 use std::sync::Arc;
 
@@ -146,15 +146,19 @@ fn a_server_without_agent_must_be_marked_as_such() {
 
 #[test]
 fn what_this_director_cannot_reach_it_leaves_out_and_says_so() {
-    let own = [(target("r1"), seen(Seen::Down)), (target("r2"), seen(Seen::Suspect)), (target("r3"), seen(Seen::Up))].into();
-    let wanted = decide(&Inputs { own: Arc::new(own), ..director() });
+    let mut seen: BTreeMap<_, _> = [own("r1", Seen::Down), own("r2", Seen::Suspect), own("r3", Seen::Up)].into();
+    let wanted = decide(&Inputs { own: Arc::new(seen.clone()), ..director() });
     assert_eq!(servers(&wanted), [22, 23]);
     assert_eq!(reason(&wanted, "r1"), "path fault, this director cannot reach it: connection refused");
+
+    // A word about the server's former address or check says nothing of the present one.
+    seen.get_mut(&target("r1")).unwrap().question += 1;
+    assert_eq!(servers(&decide(&Inputs { own: Arc::new(seen), ..director() })), [21, 22, 23]);
 }
 
 #[test]
 fn path_faults_alone_never_empty_a_pool() {
-    let own: BTreeMap<_, _> = ["r1", "r2", "r3"].map(|server| (target(server), seen(Seen::Down))).into();
+    let own: BTreeMap<_, _> = ["r1", "r2", "r3"].map(|server| own(server, Seen::Down)).into();
     let wanted = decide(&Inputs { own: Arc::new(own.clone()), ..director() });
     assert_eq!(servers(&wanted), [21, 22, 23]);
     assert!(reason(&wanted, "r1").ends_with("but it would be left with none"));
@@ -176,7 +180,7 @@ fn path_faults_alone_never_empty_a_pool() {
 
 #[test]
 fn before_the_first_verdict_a_director_trusts_its_own_eyes() {
-    let own = [(target("r1"), seen(Seen::Down))].into();
+    let own = [own("r1", Seen::Down)].into();
     let inputs = with_state(Inputs { own: Arc::new(own), ..director() }, |state| state.verdicts.clear());
     assert_eq!(servers(&decide_with(&inputs, &kernel_with(&[21, 22, 23]))), [22, 23]);
 }
