@@ -6,7 +6,7 @@ use std::{
     fmt,
     ops::{Add, Sub},
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 /// A point on this machine's boot-time clock. Meaningless on any other machine or after a reboot.
@@ -62,7 +62,7 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Unix time, as far as this machine knows it. It may jump: for labels and for spreading work, never for a promise.
     fn unix_now(&self) -> Duration {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+        read(rustix::time::ClockId::Realtime)
     }
 }
 
@@ -72,11 +72,13 @@ pub struct BootClock;
 
 impl Clock for BootClock {
     fn now(&self) -> BootInstant {
-        let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let seconds = u64::try_from(t.tv_sec).unwrap_or(0);
-        let nanos = u32::try_from(t.tv_nsec).unwrap_or(0);
-        BootInstant(Duration::new(seconds, nanos))
+        BootInstant(read(rustix::time::ClockId::Boottime))
     }
+}
+
+fn read(clock: rustix::time::ClockId) -> Duration {
+    let t = rustix::time::clock_gettime(clock);
+    Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
 }
 
 /// A clock that moves only when told to, for tests and simulation.

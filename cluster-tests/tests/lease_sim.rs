@@ -14,7 +14,6 @@ fn from_environment(name: &str) -> Option<u64> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 fn never_two_holders_and_always_one_again() {
     let only = from_environment("LVS_SIM_SEED");
     let first = only.unwrap_or(1);
@@ -48,7 +47,6 @@ fn never_two_holders_and_always_one_again() {
     );
 }
 
-#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 fn print_quantiles(what: &str, mut times: Vec<u64>) {
     times.sort_unstable();
     let at =

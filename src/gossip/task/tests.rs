@@ -7,8 +7,9 @@ use crate::{
     rules::Target,
     verdict::{Observation, Seen},
 };
-use std::{net::UdpSocket, time::Instant};
+use std::net::UdpSocket;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Longest that a test waits for news: far longer than they take, for machines that are busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -202,7 +203,6 @@ async fn how_long_a_change_travels() {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "its figures are its result")]
 async fn measure(interval: Duration) {
     let addrs: Vec<SocketAddr> = (0..5).map(|_| free_addr()).collect();
     let start = |(i, addr): (usize, &SocketAddr)| {

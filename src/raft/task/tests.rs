@@ -20,7 +20,6 @@ use std::{
         Mutex,
         atomic::{AtomicU8, Ordering},
     },
-    time::Instant,
 };
 
 /// Far longer than anything takes; only a test that fails waits so long.
@@ -39,12 +38,12 @@ fn address() -> SocketAddr {
 
 /// Notes when it was told what.
 #[derive(Default)]
-struct Notes(Mutex<Vec<(Instant, Membership)>>);
+struct Notes(Mutex<Vec<(tokio::time::Instant, Membership)>>);
 
 #[async_trait::async_trait]
 impl MembershipSink for Notes {
     async fn effective(&self, membership: Membership) -> Result<(), SinkError> {
-        self.0.lock().unwrap().push((Instant::now(), membership));
+        self.0.lock().unwrap().push((tokio::time::Instant::now(), membership));
         Ok(())
     }
 }
