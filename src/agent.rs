@@ -1,6 +1,6 @@
 //! The worker's composition root: the one place that knows every task.
 //!
-//! A worker serves the admin API from start to stop. While its node is a member of a cluster it also runs one [`member::Member`].
+//! A worker serves the admin API from start to stop. While its node is a member of a cluster it also runs one `member::Member`.
 
 mod admin;
 mod derive;

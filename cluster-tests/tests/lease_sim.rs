@@ -47,6 +47,7 @@ fn never_two_holders_and_always_one_again() {
     );
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 fn print_quantiles(what: &str, mut times: Vec<u64>) {
     times.sort_unstable();
     let at =

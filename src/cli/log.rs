@@ -4,8 +4,8 @@ use super::args::{LogArgs, LogFormat};
 use std::io::stderr;
 use tracing_subscriber::EnvFilter;
 
-/// Libraries that tell at `info` what this agent tells in its own words. What the user asks for comes after it and counts more.
-const QUIET: &str = "openraft=warn,chitchat=warn";
+/// Libraries that tell, heartbeat by heartbeat, what this agent tells in its own words. What the user asks for comes after it and counts more.
+const QUIET: &str = "openraft=error,chitchat=warn";
 
 /// Logs to stderr from now on, what the arguments (or `LVS_AGENT_LOG`) say, else what the configuration says.
 pub fn start(args: &LogArgs, configured: &str) {

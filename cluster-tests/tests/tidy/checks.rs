@@ -6,10 +6,10 @@ use std::fmt;
 const ROOMS: [&str; 18] = [
     "model",
     "clock",
+    "rules",
     "config",
     "link",
     "verdict",
-    "rules",
     "import",
     "kernel",
     "reconcile",

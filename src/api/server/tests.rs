@@ -1,3 +1,5 @@
+//! The admin protocol over a real socket.
+
 use super::super::{
     Client, ClientError,
     fake::{Fake, Place},

@@ -1,3 +1,5 @@
+//! Every command against a server in memory, with its exit code.
+
 use super::*;
 use crate::api::{
     self, AdminListener,

@@ -1,3 +1,5 @@
+//! What `agent.toml` may say, and what is said of one that is wrong.
+
 use super::*;
 
 fn parse(text: &str) -> Result<AgentConfig, Vec<String>> {

@@ -1,3 +1,5 @@
+//! What a cluster file may say, and every error with its place.
+
 use super::*;
 use crate::model::{Check, CheckKind, Protocol, Scheduler, StatusRange, Weight};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Export and parse are inverses.
+
 use super::*;
 use crate::{
     config::cluster,

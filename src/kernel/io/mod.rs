@@ -5,11 +5,9 @@ pub mod address;
 mod contract;
 pub(crate) mod durable;
 mod ipvs;
-#[cfg(test)]
-pub(crate) mod lab;
 mod linux;
 mod sysctl;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use linux::{Linux, capabilities};

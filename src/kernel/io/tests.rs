@@ -1,16 +1,18 @@
-//! The Linux data plane on a real kernel with IPVS (see `lab.rs`).
+//! The Linux data plane on a real kernel with IPVS (see `tests/lab.rs`).
 
 use super::{
     Linux, capabilities,
     contract::{dest, done, holds, look, options, service, vip, weight},
-    lab::{lab, run, say, sysctls},
 };
 use crate::{
     clock::{BootClock, Clock as _},
     kernel::{DataPlane as _, DestKey, IpvsUse, KernelState, ServiceKey, Step},
     model::{Protocol, Scheduler},
 };
+use lab::{lab, run, say, sysctls};
 use std::{fs, net::IpAddr};
+
+pub mod lab;
 
 #[tokio::test]
 async fn linux_keeps_the_contract() {

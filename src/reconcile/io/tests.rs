@@ -1,11 +1,11 @@
-//! The loop on a real kernel, with `ipvsadm` as the hand that meddles (see `kernel/io/lab.rs`).
+//! The loop on a real kernel, with `ipvsadm` as the hand that meddles (see `kernel/io/tests/lab.rs`).
 
 use super::OwnedVips;
 use crate::{
     clock::{BootClock, Clock as _},
     kernel::io::{
         Linux,
-        lab::{lab, run, say, sysctls},
+        tests::lab::{lab, run, say, sysctls},
     },
     reconcile::{
         self, Inputs, Report,

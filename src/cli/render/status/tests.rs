@@ -1,3 +1,5 @@
+//! What `status` shows, as snapshots, and that it fits 100 columns.
+
 use super::*;
 use crate::api::status::sample;
 
