@@ -24,9 +24,11 @@ for damage in truncated overwritten; do
     figure "$damage" refused
     expect "$node names the file it refuses" grep -q $log "$LVS_LAB_LOG/$node.agent.log"
     agent-pids "$node" >/dev/null && stop-agent "$node" --signal KILL
-    on "$node" rm -f $log
+    # What the error says: move the data away, start, join.
+    on "$node" sh -c 'rm -rf /var/lib/lvs-agent/*'
     start-agent "$node"
-    expect "$node rejoins once the file is gone" wait_until 20 back "$node"
+    expect "$node joins anew" wait_until 10 on "$node" lvs-agent join
+    expect "$node is back with an empty disk" wait_until 20 back "$node"
   fi
 done
 join_line probe

@@ -20,6 +20,7 @@ fn search(rule: &str, options: Options) -> Option<u64> {
 macro_rules! found_without {
     ($($name:ident: $part:ident.$rule:ident;)*) => {$(
         #[test]
+        #[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation: cargo test --release")]
         fn $name() {
             let mut options = Options::default();
             options.$part.$rule = false;

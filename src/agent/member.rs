@@ -37,6 +37,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// How long tasks other than Raft may take to end.
 const STOP: Duration = Duration::from_secs(1);
 
+/// How long a node that leaves goes on answering after the cluster has let it go.
+const DRAIN: Duration = Duration::from_secs(1);
+
 /// Why a member does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum MemberError {
@@ -305,7 +308,10 @@ impl Running {
         if !alone {
             self.raft.leave(CHANGE_DEADLINE).await.map_err(admin::refused)?;
         }
-        self.guard.leave().await.map_err(|gone| AdminError::Internal(gone.to_string()))
+        self.guard.leave().await.map_err(|gone| AdminError::Internal(gone.to_string()))?;
+        // The directors hear of it with the next heartbeat; requests that this node has begun to answer may end.
+        tokio::time::sleep(DRAIN).await;
+        Ok(())
     }
 
     /// The second half of leaving: nothing of the cluster stays on this machine.

@@ -136,6 +136,9 @@ fn install(job_folder: &Path) -> Result<()> {
 
 fn environment(order: &Job) -> Vec<(String, String)> {
     let mut environment: Vec<(String, String)> = order.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    // What the caller asks for is in the order; this process's own environment is the kernel's.
+    let asked = order.env.iter().find(|(name, _)| *name == "LVS_LAB_OUT").map(|(_, folder)| folder.clone());
+    let logs = asked.unwrap_or_else(|| paths::logs().to_string_lossy().into_owned());
     let path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", paths::BIN);
     for (name, value) in [
         ("PATH", path),
@@ -143,7 +146,7 @@ fn environment(order: &Job) -> Vec<(String, String)> {
         ("VIP", VIP.to_string()),
         ("HOSTS", Host::names()),
         ("LVS_LAB_CLUSTER", paths::CLUSTER.into()),
-        ("LVS_LAB_LOG", paths::logs().to_string_lossy().into_owned()),
+        ("LVS_LAB_LOG", logs),
         ("LVS_LAB_TIME", order.time.clone()),
         // Standard error is a console here, whatever it is outside.
         ("NO_COLOR", "1".into()),
