@@ -89,7 +89,7 @@ pub enum OutReason {
 impl fmt::Display for OutReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OutReason::Down(votes) => write!(f, "down: {votes}"),
+            OutReason::Down(votes) => f.pad(votes),
             OutReason::NotJudged => f.pad("waiting for its first verdict"),
             OutReason::VipNotInPlace(why) => write!(f, "its VIP is not in place: {why}"),
             OutReason::NoWord(node) => write!(f, "waiting for word from {node} that its VIP is in place"),
