@@ -89,7 +89,7 @@ fn a_server_that_the_cluster_holds_for_down_is_out_wherever_it_was() {
     let inputs = with_state(director(), |state| drop(state.verdicts.insert(target("r2"), down())));
     let wanted = decide_with(&inputs, &kernel_with(&[21, 22, 23]));
     assert_eq!(servers(&wanted), [21, 23]);
-    assert_eq!(reason(&wanted, "r2"), "down: 2 of 3 say down");
+    assert_eq!(reason(&wanted, "r2"), "2 of 3 say down");
 }
 
 #[test]
