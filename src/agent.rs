@@ -7,6 +7,8 @@ mod derive;
 mod hub_task;
 mod judge_task;
 mod member;
+mod renew_task;
+mod running;
 mod status;
 
 use crate::{
@@ -16,7 +18,8 @@ use crate::{
     raft::{Identity, IdentityError},
 };
 use admin::{Agent, Order};
-use member::{Ended, Member};
+use member::Member;
+use running::Ended;
 use std::sync::Arc;
 use tokio::{
     signal::unix::{SignalKind, signal},

@@ -147,17 +147,21 @@ async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>) -> Result<Identity, 
         let hint = "no seed to ask: name a member, `lvs-agent join ADDRESS`, or set `seeds` in agent.toml";
         return Err(AdminError::Invalid(hint.to_owned()));
     }
-    let request = JoinRequest {
+    match tokio::time::timeout(JOIN_DEADLINE, raft::join(&seeds, join_request(config), &config.data_dir)).await {
+        Ok(joined) => joined.map_err(not_joined),
+        Err(_) => Err(AdminError::Timeout(format!("not taken in within {JOIN_DEADLINE:?}"))),
+    }
+}
+
+/// This node as its configuration has it.
+pub fn join_request(config: &AgentConfig) -> JoinRequest {
+    JoinRequest {
         name: config.node.clone(),
         roles: config.roles.clone(),
         addr: config.address,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         timing: None,
         known: None,
-    };
-    match tokio::time::timeout(JOIN_DEADLINE, raft::join(&seeds, request, &config.data_dir)).await {
-        Ok(joined) => joined.map_err(not_joined),
-        Err(_) => Err(AdminError::Timeout(format!("not taken in within {JOIN_DEADLINE:?}"))),
     }
 }
 

@@ -133,8 +133,8 @@ impl Hub {
             ownership,
         };
         send(&self.sinks.reconcile, inputs);
-        // Revision 0: this worker has not been through the kernel yet, and its predecessor's word stands.
-        self.tell_guard(loaded, groups, (report.applied_revision > 0).then_some(report.ready))
+        // A worker that has not been through the kernel yet says nothing: its predecessor's word stands.
+        self.tell_guard(loaded, groups, (report.applied_revision > 0 || report.ready).then_some(report.ready))
     }
 
     /// Says nothing before the state is whole: an empty rule set would give VIPs away.

@@ -4,7 +4,7 @@ use super::derive;
 use crate::{
     gossip::ClusterView,
     raft::{RaftNode, RaftView},
-    rules::{ClusterState, Edge, RuleChange},
+    rules::{ClusterState, Edge, RuleChange, Verdict},
     verdict,
 };
 use std::{sync::Arc, time::Duration};
@@ -37,8 +37,13 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
         }
         let proposed = tokio::select! {
             () = shutdown.cancelled() => return,
-            proposed = raft.propose(RuleChange::Verdicts(due), PROPOSAL) => proposed,
+            proposed = raft.propose(RuleChange::Verdicts(due.clone()), PROPOSAL) => proposed,
         };
+        // What is committed shows in the state a moment later; before that it would be proposed again.
+        let stands = |state: &Arc<ClusterState>| due.iter().all(|edge| verdict_of(state, edge) == Some(edge.to));
+        if proposed.is_ok() {
+            let _ = tokio::time::timeout(PAUSE, state.wait_for(stands)).await;
+        }
         if let Err(error) = proposed {
             tracing::warn!(%error, "verdict not committed, looking again");
             tokio::select! {
@@ -47,6 +52,10 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
             }
         }
     }
+}
+
+fn verdict_of(state: &ClusterState, edge: &Edge) -> Option<Verdict> {
+    state.verdicts.get(&edge.target).map(|(verdict, _)| *verdict)
 }
 
 fn edges(raft: &RaftNode, standing: &RaftView, state: &ClusterState, view: &ClusterView) -> Vec<Edge> {

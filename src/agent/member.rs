@@ -1,12 +1,13 @@
 //! Everything a worker runs while its node is a member of a cluster, from start to stop or leave.
 
 use super::{
-    admin::{self, Order, with_sources},
     hub_task::{self, Hub},
-    judge_task, status,
+    judge_task, renew_task,
+    running::Running,
+    status,
 };
 use crate::{
-    api::{AdminError, CHANGE_DEADLINE, Status},
+    api::Status,
     clock::{BootClock, Clock},
     config::AgentConfig,
     gossip::{self, ClusterView, Facts, GossipError, GossipSettings, Word},
@@ -26,19 +27,9 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
-};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// How long tasks other than Raft may take to end.
-const STOP: Duration = Duration::from_secs(1);
-
-/// How long a node that leaves goes on answering after the cluster has let it go.
-const DRAIN: Duration = Duration::from_secs(1);
 
 /// Why a member does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -71,14 +62,6 @@ pub enum MemberError {
         /// As the cluster knows it.
         identity: crate::model::NodeName,
     },
-}
-
-/// How a member's time ended.
-pub enum Ended {
-    /// Told to stop; it is a member still.
-    Stopped,
-    /// It is no member any more.
-    Left,
 }
 
 /// A running member, as the API looks at it.
@@ -229,7 +212,9 @@ impl Wires {
         let reconciling = shutdown.child_token();
         let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
         let reconcile = tokio::spawn(reconcile);
+        tasks.spawn(renew_task::run(config.clone(), raft.clone(), shutdown.child_token()));
         tasks.spawn(judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
+        let view = self.view.1.clone();
         let hub = Hub {
             config: config.clone(),
             facts,
@@ -253,109 +238,7 @@ impl Wires {
         };
         tasks.spawn(hub.run(shutdown.child_token()));
         tasks.close();
-        Running { config, identity, raft, gossip, reconcile, reconciling, tasks, guard, shutdown }
-    }
-}
-
-/// The tasks of a member.
-pub struct Running {
-    config: Arc<AgentConfig>,
-    identity: Identity,
-    raft: RaftNode,
-    gossip: JoinHandle<Result<(), GossipError>>,
-    reconcile: JoinHandle<()>,
-    reconciling: CancellationToken,
-    tasks: TaskTracker,
-    guard: GuardHandle,
-    shutdown: CancellationToken,
-}
-
-impl Running {
-    /// Runs until told to stop, until an order to leave has been carried out, or until a task ends that must not.
-    ///
-    /// # Errors
-    /// Why it does not go on; the worker should end and be started again.
-    pub async fn until_ended(
-        mut self,
-        orders: &mut mpsc::Receiver<Order>,
-        stop: &CancellationToken,
-    ) -> Result<Ended, MemberError> {
-        let ended = loop {
-            // All arms are cancel-safe: a fault stays, and so does an order that is not taken.
-            let order = tokio::select! {
-                () = stop.cancelled() => break Ok(Ended::Stopped),
-                fault = self.raft.failed() => break Err(fault.into()),
-                ended = &mut self.gossip => break Err(gossip_ended(ended)),
-                order = orders.recv() => order,
-            };
-            let Some(order) = order else { break Ok(Ended::Stopped) };
-            let Some(reply) = admin::inside(order, &self.identity) else { continue };
-            match self.leave().await {
-                Ok(()) => break self.left(reply).await,
-                Err(error) => {
-                    let _ = reply.send(Err(error));
-                }
-            }
-        };
-        self.stop_tasks().await;
-        ended
-    }
-
-    /// Goes out of the cluster while the others can still be told; puts the kernel back.
-    async fn leave(&self) -> Result<(), AdminError> {
-        tracing::info!(node = %self.config.node, "leaving the cluster");
-        let alone = self.raft.state().borrow().nodes.len() <= 1;
-        if !alone {
-            self.raft.leave(CHANGE_DEADLINE).await.map_err(admin::refused)?;
-        }
-        self.guard.leave().await.map_err(|gone| AdminError::Internal(gone.to_string()))?;
-        // The directors hear of it with the next heartbeat; requests that this node has begun to answer may end.
-        tokio::time::sleep(DRAIN).await;
-        Ok(())
-    }
-
-    /// The second half of leaving: nothing of the cluster stays on this machine.
-    async fn left(&mut self, reply: oneshot::Sender<Result<(), AdminError>>) -> Result<Ended, MemberError> {
-        self.reconciling.cancel();
-        let _ = (&mut self.reconcile).await;
-        let withdrawn = withdraw(&self.config.data_dir).await;
-        self.stop_tasks().await;
-        let forgotten = Identity::forget(&self.config.data_dir).map_err(|error| with_sources(&error));
-        let answer = withdrawn.and(forgotten).map_err(AdminError::Internal);
-        if let Err(error) = &answer {
-            tracing::error!(%error, "left the cluster, but not everything could be put back");
-        }
-        let _ = reply.send(answer);
-        Ok(Ended::Left)
-    }
-
-    /// Gossip says goodbye, the kernel is left as it is, Raft hands over and closes its log.
-    async fn stop_tasks(&mut self) {
-        self.shutdown.cancel();
-        if !self.gossip.is_finished() && tokio::time::timeout(STOP, &mut self.gossip).await.is_err() {
-            tracing::warn!("gossip did not stop in time");
-        }
-        if !self.reconcile.is_finished() && tokio::time::timeout(STOP, &mut self.reconcile).await.is_err() {
-            tracing::warn!("reconciling did not stop in time");
-        }
-        if tokio::time::timeout(STOP, self.tasks.wait()).await.is_err() {
-            tracing::warn!("tasks did not stop in time");
-        }
-        self.raft.shutdown().await;
-    }
-}
-
-async fn withdraw(data_dir: &std::path::Path) -> Result<(), String> {
-    let mut data_plane = Linux::open(data_dir).map_err(|error| with_sources(&error))?;
-    let mut owned = OwnedVips::open(data_dir).map_err(|error| with_sources(&error))?;
-    reconcile::withdraw(&mut data_plane, &mut owned).await.map_err(|error| with_sources(&error))
-}
-
-fn gossip_ended(ended: Result<Result<(), GossipError>, tokio::task::JoinError>) -> MemberError {
-    match ended {
-        Ok(Err(error)) => error.into(),
-        Ok(Ok(())) => GossipError::Alone.into(),
-        Err(panicked) => GossipError::Stopped(Box::new(panicked)).into(),
+        Running { config, identity, raft, view, gossip, reconcile, reconciling, tasks, guard, shutdown }
     }
 }
 

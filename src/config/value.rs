@@ -45,6 +45,9 @@ pub(super) fn interface(text: &str) -> Decoded<String> {
     if text.is_empty() || text.len() > 15 || matches!(text, "." | "..") || !text.chars().all(legal) {
         return Err(format!("`{}` is not an interface name: use 1 to 15 characters without spaces, `/` and `:`", clip(text)));
     }
+    if text == "lo" {
+        return Err("`lo` carries no VIP that clients could reach: name the directors' interface on their network".to_owned());
+    }
     Ok(text.to_owned())
 }
 

@@ -209,6 +209,8 @@ impl EventLoop {
                         worker.kill();
                     }
                 }
+                // Outside of a cluster no worker ever has rules.
+                WorkerOrder::HandVipsOver if self.leases.is_none() => {}
                 WorkerOrder::HandVipsOver => {
                     tracing::warn!("no worker for too long, giving vips to others");
                     self.lease_event(LeaseEvent::Ready(false)).await;
@@ -266,7 +268,10 @@ impl EventLoop {
                 self.lease_event(LeaseEvent::Membership(membership)).await;
                 self.tell(ToWorker::MembershipKnown(id));
             }
-            ToGuard::Groups(orders) => self.lease_event(LeaseEvent::Groups(orders)).await,
+            ToGuard::Groups(orders) => {
+                self.worker_event(WorkerEvent::Useful).await;
+                self.lease_event(LeaseEvent::Groups(orders)).await;
+            }
             ToGuard::Ready(ready) => self.lease_event(LeaseEvent::Ready(ready)).await,
             ToGuard::Leave => {
                 tracing::info!("node leaves the cluster");

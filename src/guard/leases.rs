@@ -183,7 +183,7 @@ impl Leases {
 
     /// After [`LeaseEvent::RetireAll`]: nothing is held, and everything has been released.
     pub fn all_retired(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.values().all(|slot| slot.standing() == Standing::Retired)
     }
 
     fn take(&mut self, event: LeaseEvent, step: &mut Step) {

@@ -20,6 +20,8 @@ pub enum WorkerEvent {
     StartFailed,
     /// It showed that it lives.
     Heard,
+    /// It has the cluster's rules: only now it is back, for one that dies at every start shows that it lives, too.
+    Useful,
     /// It is of no use any more, but there.
     Broke,
     /// Its process is gone.
@@ -92,6 +94,7 @@ impl Supervisor {
             WorkerEvent::Started => self.started(now),
             WorkerEvent::StartFailed => self.ended(now, None),
             WorkerEvent::Heard => self.heard(now),
+            WorkerEvent::Useful => self.useful(),
             WorkerEvent::Broke => return self.kill("it says what is not understood", now),
             WorkerEvent::Exited => self.exited(now),
             WorkerEvent::Stop => return self.stop(now),
@@ -136,6 +139,11 @@ impl Supervisor {
     fn heard(&mut self, now: BootInstant) {
         if let Phase::Running { heard, .. } = &mut self.phase {
             *heard = now;
+        }
+    }
+
+    fn useful(&mut self) {
+        if let Phase::Running { .. } = self.phase {
             self.absence = Absence::None;
         }
     }
@@ -239,6 +247,7 @@ mod tests {
         assert_eq!(wait(&mut worker), (0, vec![WorkerOrder::Start]));
         worker.step(WorkerEvent::Started, at(0));
         worker.step(WorkerEvent::Heard, at(0));
+        worker.step(WorkerEvent::Useful, at(0));
         worker
     }
 
@@ -253,7 +262,7 @@ mod tests {
             pauses.push((due - now).as_millis());
             assert_eq!(worker.step(WorkerEvent::Tick, due), [WorkerOrder::Start]);
             worker.step(WorkerEvent::Started, due);
-            worker.step(WorkerEvent::Heard, due);
+            worker.step(WorkerEvent::Useful, due);
             now = due;
         }
         assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
@@ -286,7 +295,28 @@ mod tests {
         assert_eq!(wait(&mut worker), (1100, vec![WorkerOrder::Start]));
         worker.step(WorkerEvent::Started, at(1100));
         worker.step(WorkerEvent::Heard, at(1500));
+        worker.step(WorkerEvent::Useful, at(1500));
         assert_eq!(worker.deadline(), Some(at(1500) + WORKER_HUNG));
+    }
+
+    #[test]
+    fn a_worker_that_dies_at_every_start_does_not_keep_the_vips() {
+        let mut worker = running();
+        worker.step(WorkerEvent::Exited, at(1000));
+        let mut handed_over = Vec::new();
+        for _ in 0..20 {
+            let (when, orders) = wait(&mut worker);
+            if orders.contains(&WorkerOrder::HandVipsOver) {
+                handed_over.push(when);
+            }
+            if orders.contains(&WorkerOrder::Start) {
+                let now = at(u64::try_from(when).unwrap());
+                for event in [WorkerEvent::Started, WorkerEvent::Heard, WorkerEvent::Exited] {
+                    worker.step(event, now);
+                }
+            }
+        }
+        assert_eq!(handed_over, [11_000]);
     }
 
     #[test]

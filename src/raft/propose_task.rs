@@ -12,6 +12,7 @@ use crate::{
     rules::{ClusterState, Refusal, RuleChange},
 };
 use openraft::{
+    ServerState,
     async_runtime::WatchReceiver,
     errors::{ClientWriteError, RaftError},
 };
@@ -218,10 +219,27 @@ impl RaftNode {
         }
         let mut view = self.view();
         let me = self.id();
-        match timeout_at(until, view.wait_for(|view| !view.voters.contains(&me))).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(ProposeError::Unknown { why: "it is no member any more, but still votes".to_owned() }),
+        if timeout_at(until, view.wait_for(|view| !view.voters.contains(&me))).await.is_err() {
+            return Err(ProposeError::Unknown { why: "it is no member any more, but still votes".to_owned() });
         }
+        self.removal_is_committed(until).await
+    }
+
+    /// A leader sees its own removal when it has written it; it must stay until a majority of the others has.
+    async fn removal_is_committed(&self, until: Instant) -> Result<(), ProposeError> {
+        let mut metrics = self.raft().metrics();
+        let me = self.id().0;
+        // Only a leader knows better than others; a follower that no longer votes was told so by a leader.
+        while {
+            let metrics = metrics.borrow_watched();
+            metrics.state == ServerState::Leader
+                && metrics.committed_membership_config.membership().voter_ids().any(|id| id == me)
+        } {
+            if !matches!(timeout_at(until, metrics.changed()).await, Ok(Ok(()))) {
+                return Err(ProposeError::Unknown { why: "its removal is not committed yet".to_owned() });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepFailure, chain},
+    kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, chain},
     model::Role,
 };
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
@@ -136,7 +136,9 @@ impl<P: DataPlane> Reconciler<P> {
             Err(error) => return self.blind(&error),
         };
         problems.extend(self.forget_gone_vips(&wanted, &after).err().map(|error| chain(&error)));
-        let unready = failures.iter().any(|failure| failure.step.is_ipvs());
+        // What the kernel refuses, or what rests on that, breaks one service; the others are in place, and no director would do better.
+        let lost = |failure: &StepFailure| !matches!(failure.error, StepError::Refused { .. } | StepError::Voided(_));
+        let unready = failures.iter().any(|failure| failure.step.is_ipvs() && lost(failure));
         self.report.foreign = foreign(&wanted, &after, &owned);
         self.report.in_place = in_place(&wanted, &after, &failures);
         self.report.steps_last = if steps.is_empty() { self.report.steps_last } else { steps.len() };

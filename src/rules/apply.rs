@@ -6,6 +6,7 @@ use super::{
 };
 use crate::model::{NodeId, NodeName, NodeRecord};
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// Why a committed change left the state as it was.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
@@ -31,6 +32,14 @@ pub enum Refusal {
     /// No such member.
     #[error("no node is called {0}")]
     NoSuchNode(NodeName),
+    /// A VIP would be taken off the machine whose own address it is.
+    #[error("{address} is the address of node {node}: a VIP must be an address of its own")]
+    VipIsNode {
+        /// The address.
+        address: IpAddr,
+        /// Whose.
+        node: NodeName,
+    },
     /// The cluster exists already.
     #[error("the cluster is initialised already")]
     Initialised,
@@ -52,6 +61,9 @@ impl ClusterState {
             RuleChange::NodeJoined { name, roles, addr, keeps_id } => {
                 if let Some(owner) = self.nodes.values().find(|node| node.addr == *addr && node.name != *name) {
                     return Err(Refusal::AddressTaken { addr: addr.to_string(), owner: owner.name.clone() });
+                }
+                if self.rules.vips.values().any(|group| group.addresses.contains(&addr.ip())) {
+                    return Err(Refusal::VipIsNode { address: addr.ip(), node: name.clone() });
                 }
                 let id = match self.nodes.get(name) {
                     Some(known) if *keeps_id => known.id,
@@ -85,6 +97,10 @@ impl ClusterState {
     fn replace_rules(&mut self, base: Option<u64>, rules: &RuleSet) -> Result<Option<NodeId>, Refusal> {
         if let Some(base) = base.filter(|base| *base != self.revision) {
             return Err(Refusal::Stale { base, current: self.revision });
+        }
+        let vips: BTreeSet<IpAddr> = rules.vips.values().flat_map(|group| &group.addresses).copied().collect();
+        if let Some(node) = self.nodes.values().find(|node| vips.contains(&node.addr.ip())) {
+            return Err(Refusal::VipIsNode { address: node.addr.ip(), node: node.name.clone() });
         }
         if self.rules == *rules {
             return Ok(None);
