@@ -11,11 +11,9 @@ figure echo_connections_on_r1 "$on_r1"
 start probe on c probe http "http://$VIP/" --every 10 --for 8
 now_ms crash
 crash-web r1
-for d in $(holder) $(other "$director"); do
-  expect "$d isolates r1" wait_until 5 not sends_to "$d" r1
-  now_ms now
-  expect_le "isolation_ms.$d" $((now - crash)) 2000
-done
+expect "both directors isolate r1" wait-pool r1 d1 d2 --out --within 5
+now_ms now
+expect_le isolation_ms $((now - crash)) 2000
 on d1 lvs-agent status
 sleep 1
 start after on c probe http "http://$VIP/" --every 10 --for 2

@@ -42,8 +42,7 @@ step "The web server of r1 crashes."
 start probe on c probe http "http://$VIP/" --every 10 --for 4
 now_ms crash
 crash-web r1
-isolated() { not sends_to "$1" r1; }
-expect "r1 is isolated on both directors" wait_until 5 both isolated
+expect "r1 is isolated on both directors" wait-pool r1 d1 d2 --out --within 5
 now_ms now
 isolation=$((now - crash))
 expect_le isolation_ms "$isolation" 2000

@@ -157,6 +157,20 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         log: Option<PathBuf>,
     },
+    /// Wait until directors send to a server, or with --out until they do not, as their kernels have it
+    ///
+    /// Prints waited_ms=N for each director, in the order in which they came to it. Exit status 1 when one did not in time.
+    #[command(after_help = "Example:\n  crash-web r1; wait-pool r1 d1 d2 --out --within 5")]
+    WaitPool {
+        server: Host,
+        #[arg(required = true)]
+        directors: Vec<Host>,
+        /// Until they do not
+        #[arg(long)]
+        out: bool,
+        #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+        within: Duration,
+    },
     /// Send requests on schedule and print what became of them
     #[command(subcommand)]
     Probe(ProbeKind),

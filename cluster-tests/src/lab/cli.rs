@@ -5,7 +5,7 @@ use super::daemons::{self, AgentPids};
 use super::hosts::{Host, Role};
 use super::job::Job;
 use super::namespaces::{self, Room};
-use super::{cluster, faults, holders, init, paths, power, probe, report, supervise, watch, web};
+use super::{cluster, faults, holders, init, paths, pool, power, probe, report, supervise, watch, web};
 use anyhow::{Context, Result, bail};
 use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
@@ -123,6 +123,7 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
             let arp_every = if no_arp { Duration::ZERO } else { arp_every };
             report::line(watch::run(&watch::Plan { address, every, span, arp_every, log })?);
         }
+        Verb::WaitPool { server, directors, out, within } => return pool::wait(server, directors, out, within),
         Verb::FormCluster { file } => cluster::form(&file, false)?,
         Verb::On { .. } | Verb::Probe(_) | Verb::Web { .. } | Verb::HostRun(_) | Verb::Keeper { .. } => {}
     }

@@ -7,7 +7,7 @@
 //! Inside: [`init`] is process 1. It mounts ([`mounts`]) what the script may write to, cables the hosts ([`lan`], [`hosts`]),
 //! forms the cluster ([`cluster`]) and runs the script. The script calls verbs ([`args`], [`cli`]), all of them this same binary:
 //! [`namespaces`] and [`disk`] are a host, [`power`] switches it, [`faults`] spoils its cable, [`daemons`] and [`web`] are what
-//! runs on it, [`probe`], [`holders`], [`watch`] and [`arp`] look at it.
+//! runs on it, [`probe`], [`holders`], [`watch`], [`pool`] and [`arp`] look at it.
 //!
 //! Nothing here spins: in virtual time the guest's clock advances only while every process sleeps.
 
@@ -27,6 +27,7 @@ pub mod lan;
 pub mod mounts;
 pub mod namespaces;
 pub mod paths;
+pub mod pool;
 pub mod power;
 pub mod probe;
 pub mod procs;
