@@ -65,7 +65,8 @@ impl Wanted {
                 .collect();
             let addresses = groups.iter().filter(|(name, _)| *name == group).flat_map(|(_, addresses)| addresses);
             wanted.services.extend(addresses.map(|&vip| Service {
-                protocol: text_of(&service, "protocol"),
+                protocol:
+                    Some(text_of(&service, "protocol")).filter(|named| !named.is_empty()).unwrap_or_else(|| "tcp".to_owned()),
                 address: SocketAddrV4::new(vip, port),
                 servers: servers.clone(),
             }));
@@ -199,7 +200,9 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_port_and_weight_gets_the_service_s_port_and_weight_one() {
+    fn what_a_cluster_file_leaves_out_is_what_the_agent_takes_it_for() {
+        let tcp = Wanted::parse("[[vip]]\nname='v'\naddresses=['10.0.0.101']\n[[service]]\nvip='v'\nport=80\n").unwrap();
+        assert_eq!(tcp.services[0].protocol, "tcp");
         let wanted = Wanted::parse(
             "[[vip]]\nname='v'\naddresses=['10.0.0.101/32','fd00::1']\n[[service]]\nname='s'\nvip='v'\nprotocol='udp'\nport=53\n\
              [[service.server]]\naddress='10.0.0.21'\n[[service.server]]\naddress='10.0.0.22'\nport=5353\nweight=0\n",

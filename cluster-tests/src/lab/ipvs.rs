@@ -3,6 +3,7 @@
 use super::hosts::Host;
 use super::namespaces;
 use anyhow::{Context, Result};
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// One virtual service as the kernel has it.
@@ -19,9 +20,21 @@ pub struct Service {
 /// The table of a host that has power.
 pub fn table(host: Host) -> Result<Vec<Service>> {
     let text = namespaces::within_net(host, || {
-        std::fs::read_to_string("/proc/thread-self/net/ip_vs").context("read /proc/net/ip_vs (has this kernel ip_vs?)")
+        read_whole("/proc/thread-self/net/ip_vs").context("read /proc/net/ip_vs (has this kernel ip_vs?)")
     })?;
     Ok(parse(&text))
+}
+
+/// The kernel goes through its hash table anew for each read, so that a table read in small pieces may lack entries: large pieces, and few.
+fn read_whole(path: &str) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut text, mut piece) = (Vec::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(String::from_utf8_lossy(&text).into_owned()),
+            got => text.extend_from_slice(&piece[..got]),
+        }
+    }
 }
 
 /// `0A000064:0050`
