@@ -56,3 +56,6 @@ pub fn gossip_seeds(state: &ClusterState, me: &NodeName, configured: &[SocketAdd
 pub fn in_place(view: &ClusterView) -> BTreeMap<NodeName, InPlace> {
     view.nodes.iter().map(|(name, node)| (name.clone(), node.in_place.clone())).collect()
 }
+
+#[cfg(test)]
+mod tests;

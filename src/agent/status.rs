@@ -231,3 +231,6 @@ fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,3 +135,6 @@ impl ClusterState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,3 +81,6 @@ fn server_line(server: &RealServer) -> String {
     let agentless = if server.agentless { ", agentless" } else { "" };
     format!("{}:{} weight {}{agentless}", server.address, server.port, server.weight.0)
 }
+
+#[cfg(test)]
+mod tests;

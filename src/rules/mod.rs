@@ -3,6 +3,8 @@
 mod apply;
 mod change;
 mod diff;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod state;
 
 pub use apply::Refusal;

@@ -1,0 +1,95 @@
+//! Who may hold which VIP, whom gossip asks, who is alive.
+
+use super::*;
+use crate::{
+    gossip::NodeView,
+    model::Role,
+    rules::{
+        RuleChange,
+        fixture::{cluster, host, joined, name, vip},
+    },
+};
+
+/// Directors of these names, in the order in which they joined, and VIP groups of these names.
+fn directors_and_groups(directors: &[&str], groups: &[&str]) -> ClusterState {
+    let mut state = ClusterState::default();
+    for (number, director) in (1..).zip(directors) {
+        state.apply(&joined(director, number, Role::Director)).unwrap();
+    }
+    state.apply(&joined("r1", 91, Role::RealServer)).unwrap();
+    state.apply(&joined("w1", 92, Role::Witness)).unwrap();
+    state.rules.vips = (101..).zip(groups).map(|(number, group)| (name(group), vip(group, number))).collect();
+    state
+}
+
+/// `group: candidates` for each order.
+fn orders(state: &ClusterState) -> Vec<String> {
+    let line = |order: GroupOrder| format!("{}: {:?}", order.group.name, order.candidates);
+    guard_orders(state, None).into_iter().map(line).collect()
+}
+
+#[test]
+fn each_group_begins_at_another_director() {
+    let state = directors_and_groups(&["d1", "d2", "d3"], &["a", "b", "c", "d"]);
+    assert_eq!(orders(&state), ["a: [n1, n2, n3]", "b: [n2, n3, n1]", "c: [n3, n1, n2]", "d: [n1, n2, n3]"]);
+    assert_eq!(orders(&directors_and_groups(&["d1"], &["a", "b"])), ["a: [n1]", "b: [n1]"]);
+}
+
+#[test]
+fn candidates_go_by_name_so_that_a_new_number_moves_no_vip() {
+    let mut state = directors_and_groups(&["d2", "d1"], &["a", "b"]);
+    assert_eq!(orders(&state), ["a: [n2, n1]", "b: [n1, n2]"]);
+    // d1 comes back with an empty disk.
+    state.apply(&joined("d1", 2, Role::Director)).unwrap();
+    assert_eq!(orders(&state), ["a: [n5, n1]", "b: [n1, n5]"]);
+}
+
+#[test]
+fn without_a_director_a_group_has_no_candidate() {
+    assert_eq!(orders(&directors_and_groups(&[], &["a", "b"])), ["a: []", "b: []"]);
+    assert_eq!(orders(&directors_and_groups(&["d1"], &[])), [""; 0]);
+}
+
+#[test]
+fn the_nodes_own_interface_replaces_that_of_the_rules() {
+    let state = directors_and_groups(&["d1", "d2"], &["a", "b"]);
+    let interfaces = |own| guard_orders(&state, own).into_iter().map(|order| order.group.interface).collect::<Vec<_>>();
+    assert_eq!(interfaces(None), ["eth0", "eth0"]);
+    assert_eq!(interfaces(Some("bond0")), ["bond0", "bond0"]);
+    let other_than_interface = |own| {
+        let without = |order: GroupOrder| (order.group.name, order.group.addresses, order.candidates);
+        guard_orders(&state, own).into_iter().map(without).collect::<Vec<_>>()
+    };
+    assert_eq!(other_than_interface(None), other_than_interface(Some("bond0")));
+}
+
+#[test]
+fn seeds_are_the_configured_ones_and_every_other_member() {
+    let seeds = |state: &ClusterState, configured: &[SocketAddr]| {
+        gossip_seeds(state, &name("d1"), configured).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let elsewhere: SocketAddr = (host(50), 7420).into();
+    let known: SocketAddr = (host(12), 7420).into();
+    let members = ["192.0.2.12:7420", "192.0.2.21:7420", "192.0.2.22:7420"];
+    assert_eq!(seeds(&cluster(), &[]), members);
+    assert_eq!(seeds(&cluster(), &[known]), members, "a configured member is asked once");
+    assert_eq!(seeds(&cluster(), &[elsewhere]), [&members[..], &["192.0.2.50:7420"]].concat());
+    assert_eq!(seeds(&ClusterState::default(), &[elsewhere]), ["192.0.2.50:7420"]);
+    let mut left = cluster();
+    left.apply(&RuleChange::NodeLeft(name("r2"))).unwrap();
+    assert_eq!(seeds(&left, &[]), members[..2]);
+}
+
+#[test]
+fn the_dead_are_not_live_but_what_they_said_is_known() {
+    let node = |live| {
+        let in_place = [(name("front"), Ok(()))].into();
+        NodeView { live, in_place, ..NodeView::default() }
+    };
+    let view = ClusterView { nodes: [(name("d1"), node(true)), (name("r1"), node(false))].into() };
+    assert_eq!(live(&view), [name("d1")].into());
+    let heard: Vec<(String, bool)> = testimonies(&view).into_iter().map(|(name, word)| (name.to_string(), word.live)).collect();
+    assert_eq!(heard, [("d1".to_owned(), true), ("r1".to_owned(), false)]);
+    assert_eq!(in_place(&view)[&name::<NodeName>("r1")], InPlace::from([(name("front"), Ok(()))]));
+    assert_eq!(live(&ClusterView::default()), BTreeSet::new());
+}

@@ -1,0 +1,317 @@
+//! What a status says of VIPs, servers and votes, and which problems it names.
+
+use super::*;
+use crate::{
+    gossip::{Facts, NodeView},
+    model::Weight,
+    reconcile::{OutReason, Presence},
+    rules::{
+        RuleChange,
+        fixture::{self, edge, host, joined, name, server_of, service, target},
+    },
+    verdict::Seen as Sight,
+};
+
+const NOW_MS: u64 = 10_000;
+
+/// All that a status is made of: at first a cluster in which all is well. d1 holds the VIP, r1 and r2 are up.
+struct World {
+    state: ClusterState,
+    view: ClusterView,
+    raft: RaftView,
+    report: Report,
+    own: BTreeMap<Target, Observation>,
+}
+
+impl World {
+    fn well() -> Self {
+        let mut state = fixture::cluster();
+        let up = ["r1", "r2"].map(|server| edge("http", server, Verdict::Up, "all say up"));
+        state.apply(&RuleChange::Verdicts(up.into())).unwrap();
+        let nodes = state.nodes.values().map(|node| {
+            let facts = Facts { roles: node.roles.clone(), addr: node.addr, version: "1.2.3".to_owned(), kernel: Vec::new() };
+            (node.name.clone(), NodeView { live: true, facts: Some(facts), revision: 1, ..NodeView::default() })
+        });
+        let view = ClusterView { nodes: nodes.collect() };
+        let voters = [NodeId(1), NodeId(2), NodeId(3)].into();
+        let raft = RaftView { leader: Some(NodeId(2)), term: 7, voters, quorum: true, ..RaftView::default() };
+        let mut world = Self { state, view, raft, report: Report::default(), own: BTreeMap::new() };
+        world.holds("d1", 1, 4_000);
+        world.places("r1", Ok(()));
+        world.places("r2", Ok(()));
+        world
+    }
+
+    fn node(&mut self, node: &str) -> &mut NodeView {
+        self.view.nodes.entry(name(node)).or_default()
+    }
+
+    fn holds(&mut self, node: &str, epoch: u64, since_unix_ms: u64) {
+        self.node(node).holding.insert(name("front"), Holding::Held { epoch, since_unix_ms });
+    }
+
+    fn places(&mut self, node: &str, word: Result<(), String>) {
+        self.node(node).in_place.insert(name("front"), word);
+    }
+
+    /// What `node` says of `http/r1`.
+    fn says(&mut self, node: &str, seen: Sight, since_unix_ms: u64) {
+        let service = &self.state.rules.services[&name("http")];
+        let check = service.check.as_ref().unwrap();
+        let asked = verdict::asked_at(&service.servers[&name("r1")], check);
+        let question = verdict::question(asked, &check.kind);
+        let word = Observation { seen, reason: format!("{node} says so"), since_unix_ms, question };
+        self.node(node).observations.insert(target("http", "r1"), word);
+    }
+
+    fn judges(&mut self, server: &str, to: Verdict) {
+        self.state.apply(&RuleChange::Verdicts(vec![edge("http", server, to, "2 of 3")])).unwrap();
+    }
+
+    fn decides(&mut self, server: &str, presence: Presence) {
+        let decision = Decision { target: target("http", server), presence, reason: "as decided".to_owned() };
+        self.report.decisions.push(decision);
+    }
+
+    fn status(&self) -> Status {
+        let Self { state, view, raft, report, own } = self;
+        let me = &name("d1");
+        status(&Sources { me, state, view, raft, report, own, unix_now: Duration::from_millis(NOW_MS) })
+    }
+
+    fn vip(&self) -> VipStatus {
+        self.status().vips.remove(0)
+    }
+
+    /// The server `r1` or `r2` of `http`.
+    fn server(&self, server: &str) -> ServerStatus {
+        let servers = self.status().services.remove(0).servers;
+        servers.into_iter().find(|status| status.name.as_str() == server).unwrap()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        self.status().problems
+    }
+}
+
+fn names(names: &[&str]) -> Vec<NodeName> {
+    names.iter().map(|text| name(text)).collect()
+}
+
+#[test]
+fn a_cluster_that_is_well_has_no_problem() {
+    let status = World::well().status();
+    assert_eq!(status.problems, [""; 0]);
+    let cluster = status.cluster.unwrap();
+    assert_eq!((cluster.id.as_str(), cluster.revision, cluster.term, cluster.quorum), ("test", 1, 7, true));
+    assert_eq!((cluster.leader, cluster.voters), (Some(name("d2")), names(&["d1", "d2", "r1"])));
+    let voters: Vec<bool> = status.nodes.iter().map(|node| node.voter).collect();
+    assert_eq!(voters, [true, true, true, false]);
+    assert!(status.nodes.iter().all(|node| node.reachable && node.revision == 1 && node.version.as_deref() == Some("1.2.3")));
+}
+
+#[test]
+fn the_holder_is_told_with_its_epoch_and_for_how_long() {
+    let vip = World::well().vip();
+    assert_eq!((vip.holder, vip.holders), (Some(name("d1")), names(&["d1"])));
+    assert_eq!((vip.epoch, vip.held_ms), (Some(1), Some(6_000)));
+}
+
+#[test]
+fn the_newest_claim_is_the_holders_and_two_claims_are_a_problem() {
+    // An epoch counts before a clock: clocks of two nodes may differ.
+    for (epoch, since) in [(2, 5_000), (2, 3_000), (1, 4_001)] {
+        let mut world = World::well();
+        world.holds("d2", epoch, since);
+        let vip = world.vip();
+        assert_eq!((vip.holder, vip.holders), (Some(name("d2")), names(&["d2", "d1"])));
+        assert_eq!((vip.epoch, vip.held_ms), (Some(epoch), Some(NOW_MS - since)));
+        assert_eq!(world.problems(), ["VIP group front is claimed by more than one node: [d2, d1]"]);
+    }
+}
+
+#[test]
+fn a_holder_whose_clock_is_ahead_has_held_for_no_time() {
+    let mut world = World::well();
+    world.holds("d1", 1, NOW_MS + 1);
+    assert_eq!(world.vip().held_ms, Some(0));
+}
+
+#[test]
+fn a_dead_nodes_claim_is_not_counted() {
+    let mut world = World::well();
+    world.holds("d2", 9, 9_000);
+    world.node("d2").live = false;
+    assert_eq!((world.vip().holder, world.vip().holders), (Some(name("d1")), names(&["d1"])));
+    assert_eq!(world.problems(), ["node d2 is not heard"]);
+    world.node("d1").live = false;
+    let vip = world.vip();
+    assert_eq!((vip.holder, vip.holders, vip.epoch, vip.held_ms), (None, names(&[]), None, None));
+    assert_eq!(world.problems(), ["node d1 is not heard", "node d2 is not heard", "no node holds VIP group front"]);
+}
+
+#[test]
+fn the_claim_of_a_node_that_is_no_member_is_not_counted() {
+    let mut world = World::well();
+    world.holds("stranger", 9, 9_000);
+    world.node("stranger").live = true;
+    assert_eq!(world.vip().holders, names(&["d1"]));
+    assert_eq!(world.problems(), [""; 0]);
+}
+
+#[test]
+fn a_vip_that_was_given_back_has_no_holder() {
+    let mut world = World::well();
+    world.node("d1").holding.insert(name("front"), Holding::NotHeld);
+    assert_eq!(world.vip().holder, None);
+    assert_eq!(world.problems(), ["no node holds VIP group front"]);
+}
+
+#[test]
+fn a_member_that_was_never_heard_is_a_problem() {
+    let mut world = World::well();
+    world.state.apply(&joined("w1", 31, Role::Witness)).unwrap();
+    let status = world.status();
+    let node = status.nodes.iter().find(|node| node.name.as_str() == "w1").unwrap();
+    assert_eq!((node.reachable, node.version.as_deref(), node.revision), (false, None, 0));
+    assert_eq!(status.problems, ["node w1 is not heard"]);
+}
+
+#[test]
+fn real_servers_without_the_vip_are_told_with_what_is_in_the_way() {
+    let mut world = World::well();
+    world.places("r2", Err("arp_ignore is read-only".to_owned()));
+    let missing = |why: &str| vec![MissingVip { node: name("r2"), why: why.to_owned() }];
+    assert_eq!((world.vip().in_place, world.vip().missing), (names(&["r1"]), missing("arp_ignore is read-only")));
+    assert_eq!(world.problems(), ["VIP group front is not in place on r2: arp_ignore is read-only"]);
+    world.node("r2").in_place.clear();
+    assert_eq!(world.vip().missing, missing("its agent has not said anything about it yet"));
+}
+
+#[test]
+fn only_agents_of_the_groups_servers_are_expected_to_have_the_vip() {
+    let mut world = World::well();
+    world.node("r2").in_place.clear();
+    server_of(&mut world.state.rules, "r2").agentless = true;
+    assert_eq!((world.vip().in_place, world.vip().missing), (names(&["r1"]), Vec::new()));
+    // No member is at this address.
+    let r2 = server_of(&mut world.state.rules, "r2");
+    (r2.agentless, r2.address) = (false, host(99));
+    assert_eq!((world.vip().in_place, world.vip().missing), (names(&["r1"]), Vec::new()));
+    service(&mut world.state.rules).vip = name("back");
+    assert_eq!((world.vip().in_place, world.vip().missing), (names(&[]), Vec::new()));
+}
+
+#[test]
+fn the_loss_of_the_quorum_is_told_with_what_goes_on() {
+    let mut world = World::well();
+    (world.raft.quorum, world.raft.leader) = (false, None);
+    let status = world.status();
+    let cluster = status.cluster.unwrap();
+    assert_eq!((cluster.quorum, cluster.leader), (false, None));
+    assert_eq!(
+        status.problems,
+        ["no quorum: rules and verdicts are frozen, forwarding goes on; bring back a majority of the voters"]
+    );
+}
+
+#[test]
+fn every_elector_is_told_with_its_word_and_its_age() {
+    let mut world = World::well();
+    world.says("d1", Sight::Up, 7_500);
+    world.says("d2", Sight::Down, NOW_MS + 500);
+    world.node("d2").live = false;
+    let vote = |observer: &str, state, reason: &str, age_ms, fresh| VoteStatus {
+        observer: name(observer),
+        state,
+        reason: reason.to_owned(),
+        age_ms,
+        fresh,
+    };
+    assert_eq!(
+        world.server("r1").votes,
+        [
+            vote("d1", Seen::Up, "d1 says so", Some(2_500), true),
+            // Its clock is ahead of ours.
+            vote("d2", Seen::Down, "d2 says so", Some(0), false),
+            vote("r2", Seen::Unknown, "no probe finished yet", None, true),
+        ]
+    );
+    world.says("d1", Sight::Suspect, 9_999);
+    let suspicion = world.server("r1").votes.remove(0);
+    assert_eq!((suspicion.state, suspicion.age_ms), (Seen::Suspect, Some(1)));
+    // A word about what was asked formerly is no word on what is asked now.
+    service(&mut world.state.rules).check.as_mut().unwrap().kind = fixture::http("/");
+    assert_eq!(world.server("r1").votes[0].state, Seen::Unknown);
+}
+
+#[test]
+fn a_verdict_is_the_committed_one_with_its_votes() {
+    let mut world = World::well();
+    world.judges("r1", Verdict::Down);
+    let r1 = world.server("r1");
+    assert_eq!((r1.verdict, r1.state, r1.why.as_str()), (Judgement::Down, Pool::Out, "2 of 3"));
+    world.state.verdicts.clear();
+    let r1 = world.server("r1");
+    assert_eq!((r1.verdict, r1.state, r1.why.as_str()), (Judgement::Undecided, Pool::Out, ""));
+    service(&mut world.state.rules).check = None;
+    let r1 = world.server("r1");
+    assert_eq!((r1.verdict, r1.state, r1.votes), (Judgement::Unchecked, Pool::In, Vec::new()));
+}
+
+#[test]
+fn a_server_without_its_vip_is_out_unless_it_has_no_agent() {
+    let mut world = World::well();
+    world.places("r1", Err("no right".to_owned()));
+    assert_eq!((world.server("r1").state, world.server("r1").in_place), (Pool::Out, false));
+    server_of(&mut world.state.rules, "r1").agentless = true;
+    assert_eq!((world.server("r1").state, world.server("r1").in_place), (Pool::In, false));
+}
+
+#[test]
+fn what_this_director_does_counts_more_than_what_it_should() {
+    let mut world = World::well();
+    world.decides("r1", Presence::Out(OutReason::NotHolder));
+    world.decides("r2", Presence::In { weight: Weight(1) });
+    world.judges("r2", Verdict::Down);
+    for (server, verdict, state) in [("r1", Judgement::Up, Pool::Out), ("r2", Judgement::Down, Pool::In)] {
+        let status = world.server(server);
+        assert_eq!((status.verdict, status.state, status.why.as_str()), (verdict, state, "as decided"));
+    }
+    let word = Observation { seen: Sight::Down, reason: "refused".to_owned(), since_unix_ms: 0, question: 0 };
+    world.own.insert(target("http", "r1"), word);
+    assert_eq!(world.server("r1").local, Some(LocalView { state: Seen::Down, reason: "refused".to_owned() }));
+    assert_eq!(world.server("r2").local, None);
+}
+
+#[test]
+fn a_service_without_a_server_in_its_pool_is_a_problem() {
+    let empty = ["service http has no server in its pool"];
+    let mut world = World::well();
+    world.judges("r1", Verdict::Down);
+    assert_eq!(world.problems(), [""; 0]);
+    world.judges("r2", Verdict::Down);
+    assert_eq!(world.problems(), empty);
+    world.judges("r1", Verdict::Up);
+    assert_eq!(world.problems(), [""; 0]);
+    world.decides("r1", Presence::Out(OutReason::NotHolder));
+    assert_eq!(world.problems(), empty);
+    service(&mut world.state.rules).servers.clear();
+    assert_eq!(world.problems(), empty);
+}
+
+#[test]
+fn what_reconciling_stumbles_over_is_a_problem() {
+    let mut world = World::well();
+    world.report.error = Some("ip_vs is not loaded".to_owned());
+    assert_eq!(world.problems(), ["ip_vs is not loaded"]);
+}
+
+#[test]
+fn a_cluster_without_a_director_says_so() {
+    let mut world = World::well();
+    for director in ["d1", "d2"] {
+        world.state.apply(&RuleChange::NodeLeft(name(director))).unwrap();
+    }
+    assert_eq!(world.problems(), ["no node holds VIP group front", "no node has the role director"]);
+}
