@@ -12,6 +12,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+/// The demo's cluster file.
+pub const DEFAULT: &str = include_str!("../../cluster.toml");
+
 /// How long an agent may take to answer its first command.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);
 /// How long the rules may take to reach every kernel, and the servers to be found alive.
@@ -192,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_lab_s_own_cluster_file_asks_for_one_vip_and_three_servers() {
-        let wanted = Wanted::parse(include_str!("../../cluster.toml")).unwrap();
+        let wanted = Wanted::parse(DEFAULT).unwrap();
         assert_eq!(wanted.vips, [super::super::hosts::VIP]);
         let [service] = wanted.services.as_slice() else { panic!("one service: {wanted:?}") };
         assert_eq!(service.address, "10.0.0.100:80".parse().unwrap());

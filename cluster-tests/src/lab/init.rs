@@ -108,11 +108,12 @@ fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
     hosts.iter().try_for_each(|&host| disk::create(host))?;
     power::on(&hosts)?;
     let file = job_folder.join(job::CLUSTER);
-    if file.exists() {
-        std::fs::copy(&file, paths::CLUSTER).context("copy the cluster file")?;
-        cluster::form(Path::new(paths::CLUSTER), order.default_cluster).context("form the cluster")?;
+    if !file.exists() {
+        // For a script that forms the cluster itself, by `form-cluster` or by hand.
+        return std::fs::write(paths::CLUSTER, cluster::DEFAULT).context("write the cluster file");
     }
-    Ok(())
+    std::fs::copy(&file, paths::CLUSTER).context("copy the cluster file")?;
+    cluster::form(Path::new(paths::CLUSTER), order.default_cluster).context("form the cluster")
 }
 
 /// Puts this binary under the name of each verb, and the agent, where running them is fast.
