@@ -46,7 +46,7 @@ pub(super) fn interface(text: &str) -> Decoded<String> {
         return Err(format!("`{}` is not an interface name: use 1 to 15 characters without spaces, `/` and `:`", clip(text)));
     }
     if text == "lo" {
-        return Err("`lo` carries no VIP that clients could reach: name the directors' interface on their network".to_owned());
+        return Err("VIPs go on the directors' network interface, not on `lo` (real servers use `lo` by themselves)".to_owned());
     }
     Ok(text.to_owned())
 }

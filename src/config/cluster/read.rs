@@ -26,7 +26,7 @@ pub(super) fn cluster(mut root: Table<'_>, findings: &mut Findings<'_>) -> Draft
 fn vip(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftVip {
     let name = table.required("name", parsed, findings);
     let addresses = table.required_list("addresses", text(value::host_address), findings);
-    let interface = table.required("interface", text(vip_interface), findings);
+    let interface = table.required("interface", text(value::interface), findings);
     let at = table.at;
     table.finish(findings);
     DraftVip {
@@ -39,15 +39,6 @@ fn vip(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftVip {
             list.items
         }),
         interface: interface.map(|found| found.value),
-    }
-}
-
-fn vip_interface(text: &str) -> Decoded<String> {
-    match value::interface(text)? {
-        lo if lo == "lo" => {
-            Err("VIPs go on the directors' network interface, not on `lo` (real servers use `lo` by themselves)".into())
-        }
-        name => Ok(name),
     }
 }
 
