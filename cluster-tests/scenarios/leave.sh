@@ -10,7 +10,7 @@ form-cluster "$(dirname "$0")/../cluster.toml" || give_up "no cluster"
 expect "the VIP is on lo of r3" vip_on_lo r3
 expect_eq "r3's arp_ignore" "$(on r3 sysctl -n net.ipv4.conf.all.arp_ignore)" 1
 
-start probe on c probe http "http://$VIP/" --every 10 --for 8
+start probe on c probe http "http://$VIP/" --every 10 --for 5 --log "$LVS_LAB_LOG/probe.log"
 sleep 1
 expect "r3 leaves" on r3 lvs-agent leave
 expect "the VIP is off lo of r3" wait_until 5 not vip_on_lo r3
