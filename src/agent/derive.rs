@@ -6,22 +6,11 @@ use crate::{
     model::{NodeId, NodeName, Role},
     reconcile::InPlace,
     rules::ClusterState,
-    verdict::{Testimonies, Testimony},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
 };
-
-/// The nodes whose heartbeat is heard.
-pub fn live(view: &ClusterView) -> BTreeSet<NodeName> {
-    view.nodes.iter().filter(|(_, node)| node.live).map(|(name, _)| name.clone()).collect()
-}
-
-/// What every node's observers say.
-pub fn testimonies(view: &ClusterView) -> Testimonies<'_> {
-    view.nodes.iter().map(|(name, node)| (name, Testimony { live: node.live, observations: &node.observations })).collect()
-}
 
 /// Every VIP group with the directors that may hold it, best first. Groups begin at different directors, so that several VIPs spread.
 ///

@@ -107,9 +107,9 @@ impl Hub {
         let own = self.sources.own.borrow_and_update().clone();
         let ownership = self.sources.ownership.borrow_and_update().clone();
         let report = self.sources.report.borrow_and_update().clone();
-        let live = derive::live(&view);
+        let live = view.live();
         let assignments = health::assignments(me, &state, &live);
-        let peer_alarms = health::peer_alarms(me, &derive::testimonies(&view), &assignments);
+        let peer_alarms = health::peer_alarms(me, &view.testimonies(), &assignments);
         send(&self.sinks.health, HealthInputs { assignments, peer_alarms });
         send(&self.sinks.live, live);
         send(&self.sinks.seeds, derive::gossip_seeds(&state, me, &self.config.seeds));

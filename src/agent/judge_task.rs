@@ -1,6 +1,5 @@
 //! The leader's duty to commit what a majority of observers sees.
 
-use super::derive;
 use crate::{
     gossip::ClusterView,
     raft::{RaftNode, RaftView},
@@ -60,5 +59,5 @@ fn verdict_of(state: &ClusterState, edge: &Edge) -> Option<Verdict> {
 
 fn edges(raft: &RaftNode, standing: &RaftView, state: &ClusterState, view: &ClusterView) -> Vec<Edge> {
     let leads = standing.loaded && raft.is_leader_with_quorum();
-    if leads { verdict::edges(state, &derive::testimonies(view)) } else { Vec::new() }
+    if leads { verdict::edges(state, &view.testimonies()) } else { Vec::new() }
 }

@@ -2,7 +2,6 @@
 
 use super::{
     admin::{self, Order, with_sources},
-    derive,
     member::MemberError,
 };
 use crate::{
@@ -98,7 +97,7 @@ impl Running {
     /// Leaving takes effect before this node's vote is gone, so that the others must be able to take it away.
     fn may_go(&self) -> Result<(), AdminError> {
         let me = self.raft.id();
-        let (state, live) = (self.raft.state().borrow().clone(), derive::live(&self.view.borrow()));
+        let (state, live) = (self.raft.state().borrow().clone(), self.view.borrow().live());
         let heard = |id: &NodeId| state.node_by_id(*id).is_some_and(|node| live.contains(&node.name));
         let mut voters = self.raft.view().borrow().voters.clone();
         if !voters.remove(&me) {

@@ -1,6 +1,5 @@
 //! Everything the worker knows, as `GET /v1/status` says it. Pure.
 
-use super::derive;
 use crate::{
     api::status::{
         ClusterStatus, Judgement, LocalView, MissingVip, NodeStatus, Pool, Seen, ServerStatus, ServiceStatus, Status, VipMode,
@@ -36,7 +35,7 @@ pub struct Sources<'a> {
 /// The status of a member.
 pub fn status(sources: &Sources<'_>) -> Status {
     let state = sources.state;
-    let heard = derive::testimonies(sources.view);
+    let heard = sources.view.testimonies();
     let mut status = Status {
         cluster: Some(cluster(sources)),
         nodes: state.nodes.values().map(|node| node_status(sources, &node.name, node.id)).collect(),

@@ -87,9 +87,9 @@ fn the_dead_are_not_live_but_what_they_said_is_known() {
         NodeView { live, in_place, ..NodeView::default() }
     };
     let view = ClusterView { nodes: [(name("d1"), node(true)), (name("r1"), node(false))].into() };
-    assert_eq!(live(&view), [name("d1")].into());
-    let heard: Vec<(String, bool)> = testimonies(&view).into_iter().map(|(name, word)| (name.to_string(), word.live)).collect();
+    assert_eq!(view.live(), [name("d1")].into());
+    let heard: Vec<(String, bool)> = view.testimonies().into_iter().map(|(name, word)| (name.to_string(), word.live)).collect();
     assert_eq!(heard, [("d1".to_owned(), true), ("r1".to_owned(), false)]);
     assert_eq!(in_place(&view)[&name::<NodeName>("r1")], InPlace::from([(name("front"), Ok(()))]));
-    assert_eq!(live(&ClusterView::default()), BTreeSet::new());
+    assert_eq!(ClusterView::default().live(), BTreeSet::new());
 }
