@@ -2,8 +2,12 @@
 
 use super::member::Member;
 use crate::{
-    api::{Admin, AdminError, Applied, CHANGE_DEADLINE, JOIN_DEADLINE, Membership, Status},
+    api::{
+        Admin, AdminError, Applied, CHANGE_DEADLINE, Founded, IdentityMade, IdentityRequest, IdentityStatus, JOIN_DEADLINE,
+        Membership, Status, TokenMade, TokenRequest, TokenStatus,
+    },
     config::AgentConfig,
+    model::{IdentityName, NodeName, Roles, TokenId},
     raft::{self, Identity, JoinError, JoinRequest, ProposeError},
     rules::{RuleChange, RuleSet},
 };
@@ -80,17 +84,48 @@ impl Admin for Agent {
         Ok(Applied { revision: state.revision, changed: state.revision != before })
     }
 
-    async fn init(&self) -> Result<Membership, AdminError> {
-        self.order(Order::Init).await
+    async fn init(&self) -> Result<Founded, AdminError> {
+        unimplemented!()
     }
 
-    async fn join(&self, seeds: Vec<SocketAddr>) -> Result<Membership, AdminError> {
+    async fn join(&self, seeds: Vec<SocketAddr>, _token: Option<String>) -> Result<Membership, AdminError> {
         self.order(|reply| Order::Join { seeds, reply }).await
     }
 
     async fn leave(&self) -> Result<(), AdminError> {
         self.member()?;
         self.order(Order::Leave).await
+    }
+
+    async fn make_token(&self, _request: TokenRequest) -> Result<TokenMade, AdminError> {
+        unimplemented!()
+    }
+    async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError> {
+        unimplemented!()
+    }
+    async fn revoke_token(&self, _id: TokenId) -> Result<(), AdminError> {
+        unimplemented!()
+    }
+    async fn remove_node(&self, _name: NodeName) -> Result<(), AdminError> {
+        unimplemented!()
+    }
+    async fn set_roles(&self, _name: NodeName, _roles: Roles) -> Result<(), AdminError> {
+        unimplemented!()
+    }
+    async fn rotate_keys(&self) -> Result<(), AdminError> {
+        unimplemented!()
+    }
+    async fn rotate_authority(&self) -> Result<(), AdminError> {
+        unimplemented!()
+    }
+    async fn make_identity(&self, _request: IdentityRequest) -> Result<IdentityMade, AdminError> {
+        unimplemented!()
+    }
+    async fn identities(&self) -> Result<Vec<IdentityStatus>, AdminError> {
+        unimplemented!()
+    }
+    async fn revoke_identity(&self, _name: IdentityName) -> Result<(), AdminError> {
+        unimplemented!()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     api::Status,
     clock::{BootClock, Clock},
     config::AgentConfig,
-    gossip::{self, ClusterView, Facts, GossipError, GossipSettings, Word},
+    gossip::{self, ClusterView, Facts, GossipError, GossipSettings, Holds, Word},
     guard::{GuardChannel, GuardGone, GuardHandle},
     health::{self, HealthInputs},
     kernel::{
@@ -111,7 +111,12 @@ impl Member {
         if config.node != identity.name {
             return Err(MemberError::Renamed { config: config.node.clone(), identity: identity.name });
         }
-        guard.handle.hello(identity.node_id, identity.cluster_id.clone(), identity.timing)?;
+        guard.handle.hello(
+            identity.node_id,
+            identity.cluster_id.clone(),
+            identity.timing,
+            zeroize::Zeroizing::new(Vec::new()),
+        )?;
         let data_plane = Linux::open(&config.data_dir)?;
         let owned = OwnedVips::open(&config.data_dir)?;
         let (live_out, live) = watch::channel(BTreeSet::new());
@@ -124,6 +129,7 @@ impl Member {
             addr: config.address,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: kernel::capabilities().await,
+            holds: Holds::default(),
         };
         let sources = Wires::new(&config, &raft, facts.clone(), guard.ownership.clone());
         let member = Arc::new(Self {

@@ -4,7 +4,7 @@ use super::{admin, derive};
 use crate::{
     config::AgentConfig,
     raft::{self, RaftNode},
-    rules::{ClusterState, RuleChange},
+    rules::{ClusterState, Joining, RuleChange},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +52,14 @@ async fn tell(config: &AgentConfig, raft: &RaftNode, state: &ClusterState) -> Re
         return joined.map(|_| ()).map_err(|error| admin::with_sources(&error));
     }
     let AgentConfig { node, roles, address, .. } = config;
-    let change = RuleChange::NodeJoined { name: node.clone(), roles: roles.clone(), addr: *address, keeps_id: true };
+    let change = RuleChange::NodeJoined(Joining {
+        name: node.clone(),
+        roles: roles.clone(),
+        addr: *address,
+        zone: config.zone.clone(),
+        key: state.nodes[node].key,
+        keeps_id: true,
+        token: None,
+    });
     raft.propose(change, ATTEMPT).await.map(|_| ()).map_err(|error| admin::with_sources(&error))
 }

@@ -2,14 +2,14 @@
 
 use crate::{
     api::status::{
-        ClusterStatus, Judgement, LocalView, MissingVip, NodeStatus, Pool, Seen, ServerStatus, ServiceStatus, Status, VipMode,
-        VipStatus, VoteStatus,
+        ClusterStatus, Judgement, LocalView, MissingVip, NodeStatus, Pool, SecurityStatus, Seen, ServerStatus, ServiceStatus,
+        Status, VipMode, VipStatus, VoteStatus,
     },
     gossip::ClusterView,
     model::{Holding, NodeId, NodeName, RealServer, Role, Service, VipGroup},
     raft::RaftView,
     reconcile::{Decision, Report},
-    rules::{ClusterState, Target, Verdict},
+    rules::{ClusterState, Security, Target, Verdict},
     verdict::{self, Ballot, Observation, Testimonies},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -63,6 +63,24 @@ fn cluster(sources: &Sources<'_>) -> ClusterStatus {
         term: raft.term,
         voters,
         quorum: raft.quorum,
+        security: security(state),
+    }
+}
+
+fn security(state: &ClusterState) -> SecurityStatus {
+    let Security { authorities, keyring, .. } = &state.security;
+    let rotating = match (keyring.next(), authorities.upcoming, authorities.trusted.len()) {
+        (Some(key), ..) => Some(format!("gossip key {key} is going round")),
+        (None, Some(ca), _) => Some(format!("ca {ca} is going round")),
+        (None, None, 2..) => Some("certificates of the former ca are being replaced".to_owned()),
+        (None, None, _) => None,
+    };
+    SecurityStatus {
+        authority: authorities.issuing,
+        other_authorities: authorities.trusted.keys().copied().filter(|ca| authorities.issuing != Some(*ca)).collect(),
+        key: keyring.primary,
+        other_keys: keyring.keys.keys().copied().filter(|key| keyring.primary != Some(*key)).collect(),
+        rotating,
     }
 }
 
@@ -77,6 +95,9 @@ fn node_status(sources: &Sources<'_>, name: &NodeName, id: NodeId) -> NodeStatus
         version: facts.map(|facts| facts.version.clone()),
         reachable: heard.is_some_and(|node| node.live),
         voter: sources.raft.voters.contains(&id),
+        voter_why: String::new(),
+        zone: record.zone.clone(),
+        certificate_expires_unix_s: facts.and_then(|facts| facts.holds.certificate_expires_unix_s),
         kernel: facts.map(|facts| facts.kernel.clone()).unwrap_or_default(),
         revision: heard.map_or(0, |node| node.revision),
     }

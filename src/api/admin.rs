@@ -1,7 +1,13 @@
 //! What the agent must offer for the admin protocol to be served.
 
-use super::{message::Membership, status::Status};
-use crate::rules::{Refusal, RuleSet};
+use super::{
+    message::{Founded, IdentityMade, IdentityRequest, IdentityStatus, Membership, TokenMade, TokenRequest, TokenStatus},
+    status::Status,
+};
+use crate::{
+    model::{IdentityName, NodeName, Roles, TokenId},
+    rules::{Refusal, RuleSet},
+};
 use async_trait::async_trait;
 use std::net::SocketAddr;
 
@@ -68,11 +74,42 @@ pub trait Admin: Send + Sync + 'static {
     async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError>;
 
     /// Makes a cluster with this node as its first member.
-    async fn init(&self) -> Result<Membership, AdminError>;
+    async fn init(&self) -> Result<Founded, AdminError>;
 
-    /// Makes this node a member of the cluster that one of `seeds` is in; without seeds, of `agent.toml`'s seeds.
-    async fn join(&self, seeds: Vec<SocketAddr>) -> Result<Membership, AdminError>;
+    /// Makes this node a member of the cluster that one of `seeds` is in; without seeds, of `agent.toml`'s seeds. `token`: see `link::token`; a node
+    /// that is known to the cluster already, or has a certificate of its own PKI, needs none.
+    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<String>) -> Result<Membership, AdminError>;
 
     /// Takes this node out of its cluster and puts back what the agent changed on it.
     async fn leave(&self) -> Result<(), AdminError>;
+
+    /// Makes a join token.
+    async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError>;
+
+    /// The join tokens that are still worth something, without their secrets.
+    async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError>;
+
+    /// Makes a join token worthless.
+    async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError>;
+
+    /// Takes another node out of the cluster for good; its certificate and keys are worth nothing from then on.
+    async fn remove_node(&self, name: NodeName) -> Result<(), AdminError>;
+
+    /// Gives a node other roles.
+    async fn set_roles(&self, name: NodeName, roles: Roles) -> Result<(), AdminError>;
+
+    /// Begins to replace the gossip key; the members do the rest by themselves, see [`Status`].
+    async fn rotate_keys(&self) -> Result<(), AdminError>;
+
+    /// Begins to replace the cluster's CA and every node's certificate; the members do the rest by themselves, see [`Status`].
+    async fn rotate_authority(&self) -> Result<(), AdminError>;
+
+    /// Makes a certificate for the remote API.
+    async fn make_identity(&self, request: IdentityRequest) -> Result<IdentityMade, AdminError>;
+
+    /// Who may use the remote API.
+    async fn identities(&self) -> Result<Vec<IdentityStatus>, AdminError>;
+
+    /// Makes a remote identity's certificate worthless.
+    async fn revoke_identity(&self, name: IdentityName) -> Result<(), AdminError>;
 }

@@ -2,7 +2,7 @@
 
 use super::{
     CHANGE_DEADLINE, JOIN_DEADLINE, MAX_ANSWER_BYTES, READ_DEADLINE,
-    message::{ApplyAnswer, ApplyRequest, ErrorBody, InitRequest, JoinRequest, Membership, Plan, PlanRequest, Version},
+    message::{ApplyAnswer, ApplyRequest, ErrorBody, Founded, InitRequest, JoinRequest, Membership, Plan, PlanRequest, Version},
     status::Status,
 };
 use http_body_util::{BodyExt, Full, Limited};
@@ -87,7 +87,7 @@ impl Client {
     }
 
     /// Makes a new cluster.
-    pub async fn init(&self, request: &InitRequest) -> Result<Membership, ClientError> {
+    pub async fn init(&self, request: &InitRequest) -> Result<Founded, ClientError> {
         self.post("/v1/init", request, CHANGE_DEADLINE).await
     }
 

@@ -1,6 +1,10 @@
 //! An agent for tests: rules in memory, no cluster behind it.
 
-use super::{Admin, AdminError, Applied, Membership, Status, status::sample};
+use super::{
+    Admin, AdminError, Applied, Founded, IdentityMade, IdentityRequest, IdentityStatus, Membership, Status, TokenMade,
+    TokenRequest, TokenStatus, status::sample,
+};
+use crate::model::{IdentityName, NodeName, Roles, TokenId};
 use crate::rules::{Refusal, RuleSet};
 use async_trait::async_trait;
 use std::{
@@ -43,11 +47,11 @@ impl Admin for Fake {
         Ok(Applied { revision: current.0, changed })
     }
 
-    async fn init(&self) -> Result<Membership, AdminError> {
+    async fn init(&self) -> Result<Founded, AdminError> {
         Err(AdminError::InCluster("c1".to_owned()))
     }
 
-    async fn join(&self, seeds: Vec<SocketAddr>) -> Result<Membership, AdminError> {
+    async fn join(&self, seeds: Vec<SocketAddr>, _token: Option<String>) -> Result<Membership, AdminError> {
         if seeds.is_empty() {
             return Err(AdminError::NoSeed(vec!["10.0.0.11:7400: connection refused".to_owned()]));
         }
@@ -58,6 +62,46 @@ impl Admin for Fake {
 
     async fn leave(&self) -> Result<(), AdminError> {
         Err(AdminError::NoQuorum("no leader is known".to_owned()))
+    }
+
+    async fn make_token(&self, _request: TokenRequest) -> Result<TokenMade, AdminError> {
+        Err(AdminError::NotInCluster)
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError> {
+        Err(AdminError::NotInCluster)
+    }
+
+    async fn revoke_token(&self, _id: TokenId) -> Result<(), AdminError> {
+        Err(AdminError::NotInCluster)
+    }
+
+    async fn remove_node(&self, _name: NodeName) -> Result<(), AdminError> {
+        Err(AdminError::NotInCluster)
+    }
+
+    async fn set_roles(&self, _name: NodeName, _roles: Roles) -> Result<(), AdminError> {
+        Err(AdminError::NotInCluster)
+    }
+
+    async fn rotate_keys(&self) -> Result<(), AdminError> {
+        Err(AdminError::NotInCluster)
+    }
+
+    async fn rotate_authority(&self) -> Result<(), AdminError> {
+        Err(AdminError::NotInCluster)
+    }
+
+    async fn make_identity(&self, _request: IdentityRequest) -> Result<IdentityMade, AdminError> {
+        Err(AdminError::NotInCluster)
+    }
+
+    async fn identities(&self) -> Result<Vec<IdentityStatus>, AdminError> {
+        Err(AdminError::NotInCluster)
+    }
+
+    async fn revoke_identity(&self, _name: IdentityName) -> Result<(), AdminError> {
+        Err(AdminError::NotInCluster)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Bodies of requests and answers.
 
-use crate::{model::NodeName, rules::Difference};
+use crate::{
+    model::{Access, Fingerprint, IdentityName, NodeName, Roles, TokenId},
+    rules::Difference,
+};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -59,6 +62,101 @@ pub struct JoinRequest {
     /// Members to ask; `agent.toml`'s where there are none.
     #[serde(default)]
     pub seeds: Vec<SocketAddr>,
+    /// What lets this node in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// A cluster was made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Founded {
+    /// The cluster, and this node in it.
+    #[serde(flatten)]
+    pub membership: Membership,
+    /// Where the others find this node.
+    pub seed: SocketAddr,
+    /// A token for the others, of any role; `None` where certificates come from elsewhere.
+    pub token: Option<TokenMade>,
+}
+
+/// Asks for a join token.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// How long it is worth something, in seconds.
+    pub ttl_s: u64,
+    /// How many nodes may join with it.
+    pub uses: u32,
+    /// What they may be.
+    pub roles: Roles,
+}
+
+/// A join token, the only time that it is told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TokenMade {
+    /// The secret itself.
+    pub token: String,
+    /// What is known of it from now on.
+    #[serde(flatten)]
+    pub status: TokenStatus,
+}
+
+/// A join token without its secret.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TokenStatus {
+    /// Its name.
+    pub id: TokenId,
+    /// What nodes that join with it may be.
+    pub roles: Roles,
+    /// How many may still join.
+    pub uses_left: u32,
+    /// When it ends.
+    pub expires_unix_s: u64,
+    /// On which node it was made.
+    pub made_by: NodeName,
+}
+
+/// Asks for a node's new roles.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolesRequest {
+    /// All that it is to do.
+    pub roles: Roles,
+}
+
+/// Asks for a certificate for the remote API.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityRequest {
+    /// Its name.
+    pub name: IdentityName,
+    /// What it may do.
+    pub access: Access,
+    /// How long it lasts, in seconds.
+    pub ttl_s: u64,
+}
+
+/// A certificate for the remote API, the only time that its key is told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IdentityMade {
+    /// PEM: private key, certificate, and the CAs to trust.
+    pub bundle: String,
+    /// What is known of it from now on.
+    #[serde(flatten)]
+    pub status: IdentityStatus,
+}
+
+/// Who may use the remote API.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IdentityStatus {
+    /// Its name.
+    pub name: IdentityName,
+    /// What it may do.
+    pub access: Access,
+    /// SHA-256 of its certificate.
+    pub certificate: Fingerprint,
+    /// When it ends.
+    pub expires_unix_s: u64,
 }
 
 /// The cluster that this node is a member of now.

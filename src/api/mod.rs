@@ -25,7 +25,10 @@ pub mod status;
 
 pub use admin::{Admin, AdminError, Applied};
 pub use client::{Client, ClientError};
-pub use message::{ApplyAnswer, ApplyRequest, ErrorBody, InitRequest, JoinRequest, Membership, Plan, PlanRequest, Version};
+pub use message::{
+    ApplyAnswer, ApplyRequest, ErrorBody, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest,
+    Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+};
 pub use server::serve;
 pub use socket::{AdminListener, BindError};
 pub use status::Status;

@@ -2,7 +2,7 @@
 
 use super::{
     Admin, AdminError, AdminListener, CHANGE_DEADLINE, JOIN_DEADLINE, MAX_REQUEST_BYTES, READ_DEADLINE,
-    message::{ApplyAnswer, ApplyRequest, ErrorBody, InitRequest, JoinRequest, Membership, Plan, PlanRequest, Version},
+    message::{ApplyAnswer, ApplyRequest, ErrorBody, Founded, InitRequest, JoinRequest, Membership, Plan, PlanRequest, Version},
     status::Status,
 };
 use crate::{
@@ -140,7 +140,7 @@ async fn apply(State(api): State<Api>, body: Body<ApplyRequest>) -> Result<Json<
     Ok(Json(ApplyAnswer { revision: applied.revision, changed: applied.changed, changes }))
 }
 
-async fn init(State(api): State<Api>, body: Body<InitRequest>) -> Result<Json<Membership>, Failure> {
+async fn init(State(api): State<Api>, body: Body<InitRequest>) -> Result<Json<Founded>, Failure> {
     let Json(InitRequest {}) = body?;
     let admin = api.admin.clone();
     api.change(CHANGE_DEADLINE, async move { admin.init().await }).await.map(Json)
@@ -149,7 +149,7 @@ async fn init(State(api): State<Api>, body: Body<InitRequest>) -> Result<Json<Me
 async fn join(State(api): State<Api>, body: Body<JoinRequest>) -> Result<Json<Membership>, Failure> {
     let Json(request) = body?;
     let admin = api.admin.clone();
-    api.change(JOIN_DEADLINE, async move { admin.join(request.seeds).await }).await.map(Json)
+    api.change(JOIN_DEADLINE, async move { admin.join(request.seeds, request.token).await }).await.map(Json)
 }
 
 async fn leave(State(api): State<Api>) -> Result<Json<serde_json::Value>, Failure> {

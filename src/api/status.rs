@@ -1,6 +1,8 @@
 //! What `GET /v1/status` says: stable names, for people's scripts too. Fields are added, never renamed.
 
-use crate::model::{ForwardMethod, NodeName, Protocol, Roles, Scheduler, ServerName, ServiceName, VipName};
+use crate::model::{
+    Fingerprint, ForwardMethod, KeyId, NodeName, Protocol, Roles, Scheduler, ServerName, ServiceName, VipName, ZoneName,
+};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -57,6 +59,23 @@ pub struct ClusterStatus {
     pub voters: Vec<NodeName>,
     /// A leader is known that has a majority behind it: changes are possible.
     pub quorum: bool,
+    /// Gossip keys, CA, what of them is being replaced.
+    pub security: SecurityStatus,
+}
+
+/// Keys and CAs, without secrets.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SecurityStatus {
+    /// The CA that signs; `None` where certificates come from elsewhere.
+    pub authority: Option<Fingerprint>,
+    /// Other CAs that are trusted for now.
+    pub other_authorities: Vec<Fingerprint>,
+    /// The gossip key in use.
+    pub key: Option<KeyId>,
+    /// Other gossip keys that are accepted for now.
+    pub other_keys: Vec<KeyId>,
+    /// What goes on, in words; `None` when nothing does.
+    pub rotating: Option<String>,
 }
 
 /// One member.
@@ -74,6 +93,12 @@ pub struct NodeStatus {
     pub reachable: bool,
     /// It is one of Raft's voters.
     pub voter: bool,
+    /// Why it votes or does not, in words.
+    pub voter_why: String,
+    /// What fails together with it.
+    pub zone: Option<ZoneName>,
+    /// When its certificate ends; `None` before it was ever heard.
+    pub certificate_expires_unix_s: Option<u64>,
     /// What its kernel can do for LVS.
     pub kernel: Vec<String>,
     /// The rules' revision that its kernel has.

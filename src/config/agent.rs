@@ -5,7 +5,7 @@ use super::{
     problem::{Findings, Problems},
     value,
 };
-use crate::model::{NodeName, Role, Roles, TimingProfile};
+use crate::model::{NodeName, Role, Roles, TimingProfile, ZoneName};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -45,8 +45,25 @@ pub struct AgentConfig {
     pub socket: PathBuf,
     /// `timing`: the profile of a cluster that is made by `init` on this node; joining nodes take the cluster's. Default `lan`.
     pub timing: TimingProfile,
+    /// `zone`: what fails together with this node: a rack, a room, a power feed. Voters are spread over zones.
+    pub zone: Option<ZoneName>,
+    /// `[tls]`: certificates of somebody else's CA instead of the cluster's own.
+    pub tls: Option<TlsConfig>,
+    /// `[api] listen`: where the remote API is served (TCP, mTLS); default: nowhere.
+    pub api_listen: Option<SocketAddr>,
     /// `log`: a level, or `level,target=level,…` as tracing-subscriber's `EnvFilter` takes it. Default [`DEFAULT_LOG`].
     pub log: String,
+}
+
+/// `[tls]`: files that somebody else looks after; they are read again every minute, and at SIGHUP of the worker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsConfig {
+    /// `certificate`: this node's, PEM, intermediate ones after it.
+    pub certificate: PathBuf,
+    /// `key`: its private key, PEM.
+    pub key: PathBuf,
+    /// `ca`: whom to trust, PEM.
+    pub ca: PathBuf,
 }
 
 impl AgentConfig {
@@ -75,6 +92,9 @@ fn read(mut table: Table<'_>, hostname: &str, findings: &mut Findings<'_>) -> Op
     let socket = table.optional("socket", text(socket_path), findings);
     let timing = table.optional("timing", parsed::<TimingProfile>, findings);
     let log = table.optional("log", text(log_filter), findings);
+    let zone = table.optional("zone", parsed::<ZoneName>, findings);
+    let tls = tls(&mut table, findings);
+    let api_listen = api_listen(&mut table, findings);
     table.finish(findings);
     Some(AgentConfig {
         node: node?,
@@ -85,6 +105,9 @@ fn read(mut table: Table<'_>, hostname: &str, findings: &mut Findings<'_>) -> Op
         data_dir: data_dir.map_or_else(|| DEFAULT_DATA_DIR.into(), inner),
         socket: socket.map_or_else(|| DEFAULT_SOCKET.into(), inner),
         timing: timing.map_or_else(TimingProfile::default, inner),
+        zone: zone.map(inner),
+        tls,
+        api_listen,
         log: log.map_or_else(|| DEFAULT_LOG.to_owned(), inner),
     })
 }
@@ -126,6 +149,22 @@ fn seeds(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Vec<SocketAddr> 
         findings.add(seeds.at, format!("`seeds`: at most {MAX_SEEDS}; one that answers is enough"));
     }
     seeds.items.into_iter().map(inner).collect()
+}
+
+fn tls(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<TlsConfig> {
+    let mut table = table.table("tls", "[tls]", findings)?;
+    let certificate = table.required("certificate", text(absolute_path), findings);
+    let key = table.required("key", text(absolute_path), findings);
+    let ca = table.required("ca", text(absolute_path), findings);
+    table.finish(findings);
+    Some(TlsConfig { certificate: certificate?.value, key: key?.value, ca: ca?.value })
+}
+
+fn api_listen(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<SocketAddr> {
+    let mut table = table.table("api", "[api]", findings)?;
+    let listen = table.required("listen", text(value::socket_address), findings);
+    table.finish(findings);
+    listen.map(inner)
 }
 
 fn absolute_path(text: &str) -> Result<PathBuf, String> {

@@ -35,6 +35,14 @@ pub fn node_address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// Reads an address with its port: `10.0.0.11:7443`, or `0.0.0.0:7443` for all of this machine's.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{}` is not an address with a port: write one like 10.0.0.11:7443", clip(text)))
+}
+
 fn not_an_address(text: &str) -> String {
     format!("`{}` is not an address: write one like 10.0.0.11 or 10.0.0.11:7400 (host names are not looked up)", clip(text))
 }

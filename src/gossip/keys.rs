@@ -150,6 +150,7 @@ mod tests {
             roles: Roles::new([Role::Director, Role::RealServer]).unwrap(),
             addr: "192.0.2.1:7400".parse().unwrap(),
             version: "0.1.0".to_owned(),
+            holds: crate::gossip::Holds::default(),
             kernel: vec!["ip_vs 1.2.1".to_owned()],
         }
     }

@@ -9,4 +9,4 @@ pub mod task;
 pub mod view;
 
 pub use task::{GossipError, GossipSettings, run};
-pub use view::{ClusterView, Facts, NodeView, Word};
+pub use view::{ClusterView, Facts, Holds, NodeView, Word};

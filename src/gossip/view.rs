@@ -1,7 +1,7 @@
 //! What this node says, and what it has heard of the others.
 
 use crate::{
-    model::{Holding, NodeName, Roles, VipName},
+    model::{Fingerprint, Holding, KeyId, NodeName, Roles, VipName},
     rules::Target,
     verdict::{Observation, Testimonies, Testimony},
 };
@@ -22,6 +22,22 @@ pub struct Facts {
     pub version: String,
     /// What its kernel can do for LVS, for example `ip_vs 1.2.1`.
     pub kernel: Vec<String>,
+    /// What it holds of the cluster's keys, so that a rotation knows when everybody has followed. Empty from agents that say nothing of it.
+    #[serde(default)]
+    pub holds: Holds,
+}
+
+/// Which keys and certificates a node has.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Holds {
+    /// Gossip keys that it accepts.
+    pub keys: BTreeSet<KeyId>,
+    /// CAs that it trusts.
+    pub authorities: BTreeSet<Fingerprint>,
+    /// The CA that signed its certificate; `None` where certificates come from elsewhere.
+    pub issuer: Option<Fingerprint>,
+    /// When its certificate ends. Unix seconds.
+    pub certificate_expires_unix_s: Option<u64>,
 }
 
 /// All that this node publishes. What is not in it is no word at all: a VIP that was taken away is said to be away, not left out.
@@ -142,7 +158,13 @@ mod tests {
 
     fn heard(node: &str, generation: u64, live: bool, revision: u64) -> Incarnation {
         let roles = Roles::new([crate::model::Role::Director]).unwrap();
-        let facts = Facts { roles, addr: "10.0.0.1:7400".parse().unwrap(), version: String::new(), kernel: Vec::new() };
+        let facts = Facts {
+            roles,
+            addr: "10.0.0.1:7400".parse().unwrap(),
+            version: String::new(),
+            kernel: Vec::new(),
+            holds: crate::gossip::Holds::default(),
+        };
         let view = NodeView { live, revision, facts: Some(facts), ..NodeView::default() };
         Incarnation { node: node.parse().unwrap(), generation, view }
     }

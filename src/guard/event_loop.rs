@@ -261,7 +261,8 @@ impl EventLoop {
     async fn worker_said(&mut self, frame: ToGuard) {
         match frame {
             ToGuard::Beat => (),
-            ToGuard::Hello { id, cluster_id, timing } => self.hello(Identity { id, cluster_id, timing }).await,
+            ToGuard::Speakers { .. } => {}
+            ToGuard::Hello { id, cluster_id, timing, node_key: _ } => self.hello(Identity { id, cluster_id, timing }).await,
             ToGuard::Membership(membership) => {
                 // The answer only after the voter side has taken it in. Without an identity there is no voter side, which grants nothing.
                 let id = membership.id;

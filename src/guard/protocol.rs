@@ -1,10 +1,13 @@
 //! What guard and worker say to each other over their socketpair: one length-prefixed bincode frame a message.
 
 use crate::{
-    model::{NodeId, Ownership, TimingProfile, VipGroup},
+    model::{NodeId, Ownership, PublicKey, TimingProfile, VipGroup},
+    rules::security::KeyRing,
     vip::Membership,
 };
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::SocketAddr};
+use zeroize::Zeroizing;
 
 /// A VIP group as the guard needs it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -26,6 +29,15 @@ pub enum ToGuard {
         cluster_id: String,
         /// The cluster's profile.
         timing: TimingProfile,
+        /// What this node's datagrams are signed with (PKCS#8).
+        node_key: Zeroizing<Vec<u8>>,
+    },
+    /// Who may speak, and what datagrams are sealed with. Sent after `Hello` and at each change.
+    Speakers {
+        /// Gossip keys.
+        keyring: KeyRing,
+        /// Every member's guard address and key.
+        members: BTreeMap<NodeId, (SocketAddr, PublicKey)>,
     },
     /// The effective membership of the Raft log: sent before the entry (or truncation, or snapshot) that makes it so is reported as stored.
     /// Answered with [`ToWorker::MembershipKnown`].

@@ -108,7 +108,17 @@ mod tests {
         for (i, name) in ["d1", "d2", "r1", "r2"].iter().enumerate() {
             let role = if name.starts_with('d') { Role::Director } else { Role::RealServer };
             let (roles, addr) = (Roles::new([role]).unwrap(), format!("10.0.0.{i}:7400").parse().unwrap());
-            state.nodes.insert(node(name), NodeRecord { id: NodeId(i as u64), name: node(name), roles, addr });
+            state.nodes.insert(
+                node(name),
+                NodeRecord {
+                    id: NodeId(i as u64),
+                    name: node(name),
+                    roles,
+                    addr,
+                    zone: None,
+                    key: crate::model::PublicKey([0; 32]),
+                },
+            );
         }
         let second = Duration::from_secs(1);
         let server = |name: &str, address: &str| {

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod duration;
+pub mod key;
 pub mod name;
 pub mod node;
 pub mod service;
@@ -9,7 +10,8 @@ pub mod vip;
 
 pub use check::{Check, CheckKind, StatusRange};
 pub use duration::DurationText;
-pub use name::{BadName, NodeName, ServerName, ServiceName, VipName};
+pub use key::{Access, Fingerprint, KeyId, PublicKey, Secret, TokenId};
+pub use name::{BadName, IdentityName, NodeName, ServerName, ServiceName, VipName, ZoneName};
 pub use node::{NodeId, NodeRecord, Role, Roles};
 pub use service::{ForwardMethod, Protocol, RealServer, Scheduler, Service, Weight};
 pub use vip::{Holding, Ownership, TimingProfile, VipGroup};

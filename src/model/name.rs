@@ -1,4 +1,4 @@
-//! Names of nodes, VIP groups, services and real servers.
+//! Names of nodes, VIP groups, services, real servers, zones and remote identities.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -81,6 +81,15 @@ name!(
 name!(
     /// A real server, unique within its service.
     ServerName
+);
+
+name!(
+    /// A room, rack or power feed: what fails together. Voters are spread over zones.
+    ZoneName
+);
+name!(
+    /// A remote administrator or monitoring system, unique in the cluster.
+    IdentityName
 );
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Nodes and the roles they play.
 
-use super::name::NodeName;
+use super::{
+    key::PublicKey,
+    name::{NodeName, ZoneName},
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr};
 
@@ -99,6 +102,10 @@ pub struct NodeRecord {
     pub roles: Roles,
     /// Where it hears gossip (UDP) and Raft (TCP). The guard listens on UDP at the next port, see [`NodeRecord::guard_addr`].
     pub addr: SocketAddr,
+    /// What fails together with it, where its configuration says so.
+    pub zone: Option<ZoneName>,
+    /// What its datagrams, its words and its certificate are signed with.
+    pub key: PublicKey,
 }
 
 impl NodeRecord {

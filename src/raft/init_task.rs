@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{NodeId, NodeName, Roles, TimingProfile},
-    rules::RuleChange,
+    rules::{Joining, RuleChange},
 };
 use std::{collections::BTreeMap, fs, io, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -108,8 +108,16 @@ async fn write_first_entries(
     raft.initialize(BTreeMap::from([(FIRST.0, me)])).await.map_err(|e| failed(&e))?;
     raft.wait(Some(DEADLINE)).current_leader(FIRST.0, "the only voter leads").await.map_err(|e| failed(&e))?;
     let first = [
-        RuleChange::Init { cluster_id: identity.cluster_id.clone(), timing: identity.timing },
-        RuleChange::NodeJoined { name: identity.name.clone(), roles, addr, keeps_id: false },
+        RuleChange::Init { cluster_id: identity.cluster_id.clone(), timing: identity.timing, founding: unimplemented!() },
+        RuleChange::NodeJoined(Joining {
+            name: identity.name.clone(),
+            roles,
+            addr,
+            zone: None,
+            key: unimplemented!(),
+            keeps_id: false,
+            token: None,
+        }),
     ];
     for change in first {
         let response = raft.client_write(change).await.map_err(|e| failed(&e))?;

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     link::codec::{self, CodecError},
     model::{NodeId, NodeName, NodeRecord},
-    rules::{ClusterState, Refusal, RuleChange},
+    rules::{ClusterState, Joining, Refusal, RuleChange},
 };
 use openraft::{
     ServerState,
@@ -157,7 +157,15 @@ impl RaftNode {
         let id = match known {
             Some(record) if record.roles == roles && record.addr == addr => record.id,
             _ => {
-                let change = RuleChange::NodeJoined { name: name.clone(), roles, addr, keeps_id: known.is_some() };
+                let change = RuleChange::NodeJoined(Joining {
+                    name: name.clone(),
+                    roles,
+                    addr,
+                    zone: None,
+                    key: unimplemented!(),
+                    keeps_id: known.is_some(),
+                    token: None,
+                });
                 let within = until.saturating_duration_since(Instant::now());
                 let given = self.propose(change, within).await.map_err(refusal)?;
                 given.ok_or_else(|| JoinRefusal::NoQuorum("no number was given".to_owned()))?

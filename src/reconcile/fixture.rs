@@ -57,6 +57,8 @@ pub fn cluster() -> ClusterState {
             name: name(node),
             roles: roles(&[role]),
             addr: (host(number), 7420).into(),
+            zone: None,
+            key: crate::model::PublicKey([number; 32]),
         };
         (name::<NodeName>(node), record)
     });

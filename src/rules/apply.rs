@@ -1,10 +1,11 @@
 //! How a change makes the next state. The same change on the same state gives the same state on every node.
 
 use super::{
-    change::{Edge, RuleChange},
+    change::{Edge, Joining, RuleChange},
+    security::{Founding, Security, SecurityRefusal},
     state::{ClusterState, RuleSet},
 };
-use crate::model::{NodeId, NodeName, NodeRecord};
+use crate::model::{NodeId, NodeName, NodeRecord, TimingProfile};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -40,6 +41,9 @@ pub enum Refusal {
         /// Whose.
         node: NodeName,
     },
+    /// Who may speak does not change so.
+    #[error(transparent)]
+    Security(#[from] SecurityRefusal),
     /// The cluster exists already.
     #[error("the cluster is initialised already")]
     Initialised,
@@ -52,40 +56,57 @@ impl ClusterState {
     /// A [`Refusal`] says why nothing was changed.
     pub fn apply(&mut self, change: &RuleChange) -> Result<Option<NodeId>, Refusal> {
         match change {
-            RuleChange::Init { cluster_id, timing } => self.init(cluster_id, *timing),
+            RuleChange::Init { cluster_id, timing, founding } => self.init(cluster_id, *timing, founding),
             RuleChange::Apply { base_revision, rules } => self.replace_rules(*base_revision, rules),
             RuleChange::Verdicts(edges) => {
                 self.judge(edges);
                 Ok(None)
             }
-            RuleChange::NodeJoined { name, roles, addr, keeps_id } => {
-                if let Some(owner) = self.nodes.values().find(|node| node.addr == *addr && node.name != *name) {
-                    return Err(Refusal::AddressTaken { addr: addr.to_string(), owner: owner.name.clone() });
-                }
-                if self.rules.vips.values().any(|group| group.addresses.contains(&addr.ip())) {
-                    return Err(Refusal::VipIsNode { address: addr.ip(), node: name.clone() });
-                }
-                let id = match self.nodes.get(name) {
-                    Some(known) if *keeps_id => known.id,
-                    _ => self.new_id(),
-                };
-                let record = NodeRecord { id, name: name.clone(), roles: roles.clone(), addr: *addr };
-                self.nodes.insert(name.clone(), record);
-                Ok(Some(id))
+            RuleChange::NodeJoined(joining) => self.join(joining).map(Some),
+            RuleChange::NodeRoles { name, roles } => {
+                let node = self.nodes.get_mut(name).ok_or_else(|| Refusal::NoSuchNode(name.clone()))?;
+                node.roles = roles.clone();
+                Ok(Some(node.id))
             }
-            RuleChange::NodeLeft(name) => match self.nodes.remove(name) {
-                Some(node) => Ok(Some(node.id)),
-                None => Err(Refusal::NoSuchNode(name.clone())),
-            },
+            RuleChange::NodeLeft(name) => {
+                let node = self.nodes.remove(name).ok_or_else(|| Refusal::NoSuchNode(name.clone()))?;
+                self.security.keyring.stale = true;
+                Ok(Some(node.id))
+            }
+            RuleChange::Security(change) => {
+                self.security.apply(change)?;
+                Ok(None)
+            }
         }
     }
 
-    fn init(&mut self, cluster_id: &str, timing: crate::model::TimingProfile) -> Result<Option<NodeId>, Refusal> {
+    fn join(&mut self, joining: &Joining) -> Result<NodeId, Refusal> {
+        let Joining { name, roles, addr, zone, key, keeps_id, token } = joining;
+        if let Some(owner) = self.nodes.values().find(|node| node.addr == *addr && node.name != *name) {
+            return Err(Refusal::AddressTaken { addr: addr.to_string(), owner: owner.name.clone() });
+        }
+        if self.rules.vips.values().any(|group| group.addresses.contains(&addr.ip())) {
+            return Err(Refusal::VipIsNode { address: addr.ip(), node: name.clone() });
+        }
+        if let Some(token) = token {
+            self.security.use_token(token, roles)?;
+        }
+        let id = match self.nodes.get(name) {
+            Some(known) if *keeps_id => known.id,
+            _ => self.new_id(),
+        };
+        let record = NodeRecord { id, name: name.clone(), roles: roles.clone(), addr: *addr, zone: zone.clone(), key: *key };
+        self.nodes.insert(name.clone(), record);
+        Ok(id)
+    }
+
+    fn init(&mut self, cluster_id: &str, timing: TimingProfile, founding: &Founding) -> Result<Option<NodeId>, Refusal> {
         if !self.cluster_id.is_empty() {
             return Err(Refusal::Initialised);
         }
         self.cluster_id = cluster_id.to_owned();
         self.timing = timing;
+        self.security = Security::found(founding);
         Ok(None)
     }
 

@@ -1,7 +1,10 @@
 //! Entries of the Raft log.
 
-use super::state::{RuleSet, Target, Verdict};
-use crate::model::{NodeName, Roles, TimingProfile};
+use super::{
+    security::{Founding, SecurityChange, TokenUse},
+    state::{RuleSet, Target, Verdict},
+};
+use crate::model::{NodeName, PublicKey, Roles, TimingProfile, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr};
 
@@ -16,6 +19,25 @@ pub struct Edge {
     pub why: String,
 }
 
+/// A node as it joins.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Joining {
+    /// Its name.
+    pub name: NodeName,
+    /// Its roles.
+    pub roles: Roles,
+    /// Its gossip and Raft address.
+    pub addr: SocketAddr,
+    /// Its zone, if it has one.
+    pub zone: Option<ZoneName>,
+    /// What it signs with.
+    pub key: PublicKey,
+    /// It has the log of the number it had.
+    pub keeps_id: bool,
+    /// What let it in; nothing for a member that only changes, and for nodes with certificates of somebody else's CA.
+    pub token: Option<TokenUse>,
+}
+
 /// One entry of the log. Applying it is atomic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum RuleChange {
@@ -25,6 +47,8 @@ pub enum RuleChange {
         cluster_id: String,
         /// Its rhythm.
         timing: TimingProfile,
+        /// Its first CA and gossip key.
+        founding: Founding,
     },
     /// An operator's rule set replaces the former one.
     Apply {
@@ -35,19 +59,19 @@ pub enum RuleChange {
     },
     /// Verdicts change.
     Verdicts(Vec<Edge>),
-    /// A node becomes a member, or comes back with an empty disk (a new number for an old name), or with other roles or address.
-    NodeJoined {
-        /// Its name.
+    /// A node becomes a member, or comes back with an empty disk (a new number for an old name), or with another address, zone or key.
+    NodeJoined(Joining),
+    /// An administrator gives a member other roles.
+    NodeRoles {
+        /// Who.
         name: NodeName,
-        /// Its roles.
+        /// What it does from now on.
         roles: Roles,
-        /// Its gossip and Raft address.
-        addr: SocketAddr,
-        /// The number it had and still has the log of, if any.
-        keeps_id: bool,
     },
     /// A member goes for good.
     NodeLeft(NodeName),
+    /// Who may speak changes.
+    Security(SecurityChange),
 }
 
 impl fmt::Display for RuleChange {
@@ -56,7 +80,9 @@ impl fmt::Display for RuleChange {
             RuleChange::Init { cluster_id, .. } => write!(f, "init {cluster_id}"),
             RuleChange::Apply { rules, .. } => write!(f, "apply {} services", rules.services.len()),
             RuleChange::Verdicts(edges) => write!(f, "{} verdicts", edges.len()),
-            RuleChange::NodeJoined { name, .. } => write!(f, "node {name} joined"),
+            RuleChange::NodeJoined(joining) => write!(f, "node {} joined", joining.name),
+            RuleChange::NodeRoles { name, roles } => write!(f, "node {name} is {roles}"),
+            RuleChange::Security(_) => f.write_str("keys and tokens"),
             RuleChange::NodeLeft(name) => write!(f, "node {name} left"),
         }
     }

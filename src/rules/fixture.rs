@@ -1,12 +1,13 @@
 //! For tests: short ways to write members and rule sets, and generators of them.
 
 use super::{
-    change::{Edge, RuleChange},
+    change::{Edge, Joining, RuleChange},
+    security::Founding,
     state::{ClusterState, RuleSet, Target, Verdict},
 };
 use crate::model::{
-    Check, CheckKind, ForwardMethod, Protocol, RealServer, Role, Roles, Scheduler, ServerName, Service, StatusRange,
-    TimingProfile, VipGroup, Weight,
+    Check, CheckKind, Fingerprint, ForwardMethod, Protocol, PublicKey, RealServer, Role, Roles, Scheduler, Secret, ServerName,
+    Service, StatusRange, TimingProfile, VipGroup, Weight,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -29,12 +30,25 @@ pub fn edge(service: &str, server: &str, to: Verdict, why: &str) -> Edge {
 
 /// A new node at `host(number)`.
 pub fn joined(node: &str, number: u8, role: Role) -> RuleChange {
-    RuleChange::NodeJoined {
+    RuleChange::NodeJoined(joining(node, number, role))
+}
+
+/// The same, to be edited.
+pub fn joining(node: &str, number: u8, role: Role) -> Joining {
+    Joining {
         name: name(node),
         roles: Roles::new([role]).unwrap(),
         addr: (host(number), 7420).into(),
+        zone: None,
+        key: PublicKey([number; 32]),
         keeps_id: false,
+        token: None,
     }
+}
+
+/// With a CA whose fingerprint is 1s, and a first gossip key of 1s.
+pub fn founding() -> Founding {
+    Founding { authority: Some((Fingerprint([1; 32]), vec![1])), key: Secret::new([1; 32]) }
 }
 
 /// A group with one address, `host(number)`.
@@ -85,7 +99,7 @@ pub fn server_of<'a>(rules: &'a mut RuleSet, server: &str) -> &'a mut RealServer
 /// [`web`] applied in a cluster of directors d1, d2 (n1, n2) and real servers r1, r2 (n3, n4).
 pub fn cluster() -> ClusterState {
     let (director, real) = (Role::Director, Role::RealServer);
-    let init = RuleChange::Init { cluster_id: "test".to_owned(), timing: TimingProfile::Lan };
+    let init = RuleChange::Init { cluster_id: "test".to_owned(), timing: TimingProfile::Lan, founding: founding() };
     let nodes = [("d1", 11, director), ("d2", 12, director), ("r1", 21, real), ("r2", 22, real)];
     let nodes = nodes.map(|(node, number, role)| joined(node, number, role));
     let apply = RuleChange::Apply { base_revision: None, rules: web() };

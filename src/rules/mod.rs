@@ -5,9 +5,11 @@ mod change;
 mod diff;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod security;
 mod state;
 
 pub use apply::Refusal;
-pub use change::{Edge, RuleChange};
+pub use change::{Edge, Joining, RuleChange};
 pub use diff::{Difference, diff};
+pub use security::{Security, SecurityChange, SecurityRefusal};
 pub use state::{ClusterState, RuleSet, Target, Verdict};

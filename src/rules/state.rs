@@ -1,5 +1,6 @@
 //! The replicated state: members, rule set, committed verdicts.
 
+use super::security::Security;
 use crate::model::{
     NodeId, NodeName, NodeRecord, RealServer, ServerName, Service, ServiceName, TimingProfile, VipGroup, VipName,
 };
@@ -73,6 +74,8 @@ pub struct ClusterState {
     pub verdicts: BTreeMap<Target, (Verdict, String)>,
     /// Members by name.
     pub nodes: BTreeMap<NodeName, NodeRecord>,
+    /// Who may speak.
+    pub security: Security,
     /// The next node's number. Numbers are never used again.
     pub next_node: u64,
 }

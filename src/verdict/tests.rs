@@ -114,7 +114,17 @@ fn members(names: &str) -> BTreeMap<NodeName, NodeRecord> {
         let role = if text.starts_with('d') { Role::Director } else { Role::RealServer };
         let addr = format!("10.0.{}.{}:7400", i / 200, i % 200 + 1).parse().unwrap();
         let name: NodeName = name(text);
-        (name.clone(), NodeRecord { id: NodeId(i as u64 + 1), name, roles: Roles::new([role]).unwrap(), addr })
+        (
+            name.clone(),
+            NodeRecord {
+                id: NodeId(i as u64 + 1),
+                name,
+                roles: Roles::new([role]).unwrap(),
+                addr,
+                zone: None,
+                key: crate::model::PublicKey([0; 32]),
+            },
+        )
     };
     names.split_whitespace().enumerate().map(record).collect()
 }

@@ -29,7 +29,13 @@ impl World {
         let up = ["r1", "r2"].map(|server| edge("http", server, Verdict::Up, "all say up"));
         state.apply(&RuleChange::Verdicts(up.into())).unwrap();
         let nodes = state.nodes.values().map(|node| {
-            let facts = Facts { roles: node.roles.clone(), addr: node.addr, version: "1.2.3".to_owned(), kernel: Vec::new() };
+            let facts = Facts {
+                roles: node.roles.clone(),
+                addr: node.addr,
+                version: "1.2.3".to_owned(),
+                kernel: Vec::new(),
+                holds: crate::gossip::Holds::default(),
+            };
             (node.name.clone(), NodeView { live: true, facts: Some(facts), revision: 1, ..NodeView::default() })
         });
         let view = ClusterView { nodes: nodes.collect() };

@@ -108,7 +108,7 @@ async fn a_change_runs_to_its_end_without_its_client_and_others_wait_for_their_t
     let api = Api { admin: fake.clone(), change: Arc::new(Semaphore::new(1)) };
     let admin = fake.clone();
     let seeds = vec!["10.0.0.11:7400".parse().unwrap()];
-    let gone = timeout(SOON, api.change(JOIN_DEADLINE, async move { admin.join(seeds).await })).await;
+    let gone = timeout(SOON, api.change(JOIN_DEADLINE, async move { admin.join(seeds, None).await })).await;
     assert!(gone.is_err(), "the client went away first");
     let second = api.change(SOON, async { Ok(()) }).await.unwrap_err();
     assert_eq!(second.code, StatusCode::SERVICE_UNAVAILABLE);

@@ -30,7 +30,7 @@ pub(super) async fn run(client: &Client, args: &JoinArgs) -> Result<Exit, Failur
 }
 
 async fn ask(client: &Client, args: &JoinArgs, progress: &mut Progress) -> Result<Membership, ClientError> {
-    let request = JoinRequest { seeds: args.seeds.clone() };
+    let request = JoinRequest { seeds: args.seeds.clone(), token: None };
     let answer = client.join(&request);
     tokio::pin!(answer);
     let mut reminder = interval(Duration::from_secs(5));

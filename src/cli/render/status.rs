@@ -46,7 +46,7 @@ fn texts(texts: &[String], tone: Tone, palette: Palette) -> Vec<String> {
 fn headline(status: &Status, palette: Palette) -> Vec<String> {
     let seen_from = format!("as {} knows it, lvs-agent {}", status.this, clean(&status.version));
     let Some(cluster) = &status.cluster else { return wrap(&format!("no cluster, {seen_from}"), WIDTH) };
-    let ClusterStatus { id, revision, leader, term, voters, quorum } = cluster;
+    let ClusterStatus { id, revision, leader, term, voters, quorum, security: _ } = cluster;
     let leader = leader.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
     let first = wrap(&format!("CLUSTER {}, revision {revision}, leader {leader}, term {term}", clean(id)), WIDTH);
     let mut lines: Vec<String> = first.iter().map(|line| palette.paint(Tone::Strong, line)).collect();

@@ -10,6 +10,9 @@ fn parse(text: &str) -> Result<AgentConfig, Vec<String>> {
 fn two_lines_are_enough() {
     let config = parse("roles = [\"director\"]\naddress = \"10.0.0.11\"\n").unwrap();
     let expected = AgentConfig {
+        zone: None,
+        tls: None,
+        api_listen: None,
         node: "d1".parse().unwrap(),
         roles: Roles::new([Role::Director]).unwrap(),
         address: "10.0.0.11:7400".parse().unwrap(),

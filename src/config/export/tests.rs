@@ -39,8 +39,8 @@ fn check() -> impl Strategy<Value = Check> {
 
 fn rules() -> impl Strategy<Value = RuleSet> {
     // No interface is called `lo`: that one is refused.
-    let vips = collection::btree_map("[a-z0-9][a-z0-9._-]{0,12}", ("[a-km-z][a-z]{0,6}[0-9.@\\\\\"]{0,8}", 1usize..4), 1..5).prop_map(
-        |groups| {
+    let vips = collection::btree_map("[a-z0-9][a-z0-9._-]{0,12}", ("[a-km-z][a-z]{0,6}[0-9.@\\\\\"]{0,8}", 1usize..4), 1..5)
+        .prop_map(|groups| {
             let mut next = 0u16;
             let group = |(name, (interface, count)): (String, (String, usize))| {
                 let name: VipName = name.parse().unwrap();
@@ -51,8 +51,7 @@ fn rules() -> impl Strategy<Value = RuleSet> {
                 (name.clone(), VipGroup { name, addresses: addresses.collect(), interface })
             };
             groups.into_iter().map(group).collect::<BTreeMap<_, _>>()
-        },
-    );
+        });
     let server = ("[a-z][a-z0-9]{0,8}", any::<u16>(), any::<bool>());
     let schedulers = select(Scheduler::ALL.to_vec());
     let protocols = select(vec![Protocol::Tcp, Protocol::Udp]);

@@ -3,13 +3,15 @@
 use crate::{
     guard::protocol::{BEAT, GroupOrder, MAX_FRAME_BYTES, ToGuard, ToWorker},
     link::frame,
-    model::{NodeId, Ownership, TimingProfile},
+    model::{NodeId, Ownership, PublicKey, TimingProfile},
+    rules::security::KeyRing,
     vip::{Membership, MembershipId},
 };
 use rustix::net::{AddressFamily, sockopt::socket_domain};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io,
+    net::SocketAddr,
     os::{
         fd::{BorrowedFd, FromRawFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
@@ -26,6 +28,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 /// The environment variable that tells the worker the number of its end of the socketpair.
 pub const GUARD_FD: &str = "LVS_AGENT_GUARD_FD";
@@ -113,8 +116,19 @@ impl GuardChannel {
 
 impl GuardHandle {
     /// Says who this node is: first of all, once it is in a cluster, at each start of the worker.
-    pub fn hello(&self, id: NodeId, cluster_id: String, timing: TimingProfile) -> Result<(), GuardGone> {
-        self.tell(ToGuard::Hello { id, cluster_id, timing })
+    pub fn hello(
+        &self,
+        id: NodeId,
+        cluster_id: String,
+        timing: TimingProfile,
+        node_key: Zeroizing<Vec<u8>>,
+    ) -> Result<(), GuardGone> {
+        self.tell(ToGuard::Hello { id, cluster_id, timing, node_key })
+    }
+
+    /// Tells who may speak, and what datagrams are sealed with.
+    pub fn speakers(&self, keyring: KeyRing, members: BTreeMap<NodeId, (SocketAddr, PublicKey)>) -> Result<(), GuardGone> {
+        self.tell(ToGuard::Speakers { keyring, members })
     }
 
     /// Tells the effective membership and waits until the voter side knows it. Raft's storage calls this *before* it reports the entry,

@@ -1,3 +1,5 @@
-//! The part of `link` that waits for streams.
+//! The part of `link` that waits for streams or touches files.
 
+pub mod files;
 pub mod frame;
+pub mod handshake;

@@ -25,7 +25,14 @@ fn node(word: &str) -> NodeRecord {
     let (role, id) = word.split_at(1);
     let role = if role == "d" { Role::Director } else { Role::RealServer };
     let id: u64 = id.parse().unwrap();
-    NodeRecord { id: NodeId(id), name: word.parse().unwrap(), roles: Roles::new([role]).unwrap(), addr: address(id) }
+    NodeRecord {
+        id: NodeId(id),
+        name: word.parse().unwrap(),
+        roles: Roles::new([role]).unwrap(),
+        addr: address(id),
+        zone: None,
+        key: crate::model::PublicKey([0; 32]),
+    }
 }
 
 fn step(case: &Case) -> Option<Change> {

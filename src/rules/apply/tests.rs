@@ -2,16 +2,19 @@
 
 use super::*;
 use crate::{
-    model::{Role, Roles, TimingProfile, Weight},
+    model::{PublicKey, Role, Roles, TimingProfile, Weight},
     rules::{
         Target, Verdict,
-        fixture::{check, cluster, edge, host, http, joined, name, server, server_of, service, some_rules, target, vip, web},
+        fixture::{
+            check, cluster, edge, founding, host, http, joined, joining, name, server, server_of, service, some_rules, target,
+            vip, web,
+        },
     },
 };
 use proptest::prelude::*;
 
 fn init(cluster_id: &str, timing: TimingProfile) -> RuleChange {
-    RuleChange::Init { cluster_id: cluster_id.to_owned(), timing }
+    RuleChange::Init { cluster_id: cluster_id.to_owned(), timing, founding: founding() }
 }
 
 fn replace(base_revision: Option<u64>, rules: RuleSet) -> RuleChange {
@@ -25,7 +28,7 @@ fn left(node: &str) -> RuleChange {
 /// The same node again, with the log that it had.
 fn keeping_its_number(change: RuleChange) -> RuleChange {
     match change {
-        RuleChange::NodeJoined { name, roles, addr, .. } => RuleChange::NodeJoined { name, roles, addr, keeps_id: true },
+        RuleChange::NodeJoined(joining) => RuleChange::NodeJoined(Joining { keeps_id: true, ..joining }),
         other => other,
     }
 }
@@ -80,8 +83,9 @@ fn a_vip_is_no_nodes_address() {
     assert_eq!(state.apply(&replace(None, rules)), Ok(None));
     // Nor the other way round; another port is no other address.
     is_refused(&mut state, &joined("r2", 22, Role::RealServer), &Refusal::VipIsNode { address: host(22), node: name("r2") });
-    let RuleChange::NodeJoined { name, roles, .. } = joined("x", 1, Role::Witness) else { unreachable!() };
-    let moved = RuleChange::NodeJoined { name: name.clone(), roles, addr: (host(100), 9).into(), keeps_id: false };
+    let new = joining("x", 1, Role::Witness);
+    let name = new.name.clone();
+    let moved = RuleChange::NodeJoined(Joining { addr: (host(100), 9).into(), ..new });
     is_refused(&mut state, &moved, &Refusal::VipIsNode { address: host(100), node: name });
 }
 
@@ -119,6 +123,8 @@ fn a_node_that_kept_its_log_keeps_its_number_with_other_roles_and_address() {
         name: name("r1"),
         roles: Roles::new([Role::Witness]).unwrap(),
         addr: (host(31), 7420).into(),
+        zone: None,
+        key: PublicKey([31; 32]),
     };
     assert_eq!(state.nodes[&name("r1")], expected);
     assert_eq!((state.nodes.len(), state.next_node), (4, 4));
@@ -302,7 +308,7 @@ proptest! {
         for change in &changes {
             let before = state.clone();
             let result = state.apply(change);
-            if let (RuleChange::NodeJoined { name, keeps_id, .. }, Ok(Some(id))) = (change, result) {
+            if let (RuleChange::NodeJoined(Joining { name, keeps_id, .. }), Ok(Some(id))) = (change, result) {
                 let kept = *keeps_id && before.nodes.get(name).is_some_and(|node| node.id == id);
                 prop_assert_eq!(given.insert(id, name.clone()), kept.then(|| name.clone()));
             }

@@ -218,12 +218,15 @@ async fn a_snapshot_and_the_entries_after_it_come_back() {
     let mut log = fresh(&scratch, Arc::new(NoGuard)).await;
     append(&mut log, (0..8).map(|index| blank_ent::<TypeConfig>(1, 1, index))).await.unwrap();
     let (mut machine, published) = StateMachine::new(log.clone(), None);
-    let join = RuleChange::NodeJoined {
+    let join = RuleChange::NodeJoined(crate::rules::Joining {
         name: "d1".parse().unwrap(),
         roles: crate::model::Roles::new([crate::model::Role::Director]).unwrap(),
         addr: "10.0.0.1:7946".parse().unwrap(),
+        zone: None,
+        key: crate::model::PublicKey([1; 32]),
         keeps_id: false,
-    };
+        token: None,
+    });
     let entry = Entry { payload: openraft::EntryPayload::Normal(join), ..blank_ent::<TypeConfig>(1, 1, 5) };
     machine.apply(futures_util::stream::iter([Ok((entry, None))])).await.unwrap();
     machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
