@@ -131,6 +131,7 @@ impl Member {
             raft: &self.raft_view.borrow(),
             report: &self.report.borrow(),
             own: &self.own.borrow(),
+            configured: &self.config.roles,
             unix_now: BootClock.unix_now(),
         })
     }
