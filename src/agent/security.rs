@@ -8,7 +8,7 @@ use crate::{
     api::{AdminError, CHANGE_DEADLINE, IdentityMade, IdentityRequest, IdentityStatus, TokenMade, TokenRequest, TokenStatus},
     clock::{BootClock, Clock},
     config::AgentConfig,
-    link::{authority::Authority, io::files, tls, token::JoinToken},
+    link::{authority::Authority, io::files, token::JoinToken},
     model::{Fingerprint, IdentityName, NodeId, NodeName, Role, Roles, Secret, TokenId},
     rules::{
         ClusterState, RuleChange, SecurityChange,
@@ -171,7 +171,7 @@ pub async fn make_identity(member: &Member, config: &AgentConfig, request: Ident
     change(member, SecurityChange::IdentityAdded { name: name.clone(), identity }).await?;
     tracing::info!(%name, %access, "remote identity made");
     let trusted: Vec<Vec<u8>> = authorities.trusted.values().cloned().collect();
-    Ok(IdentityMade { bundle: tls::bundle(&key, &leaf.der, &trusted), status })
+    Ok(IdentityMade { bundle: files::bundle(&key, &leaf.der, &trusted), status })
 }
 
 /// Who may use the remote API.
