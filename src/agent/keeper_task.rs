@@ -156,10 +156,11 @@ impl Keeper {
         let own = self.own()?;
         let unix_s = BootClock.unix_now().as_secs();
         let need = keeper::needed(own.as_ref(), record, &state.security.authorities, unix_s);
-        let (Some(need), _) | (None, None) = (need, &own) else {
-            return own.ok_or_else(|| "this node has no certificate".to_owned());
-        };
-        self.renew(need).await
+        match (need, own) {
+            (Some(need), _) => self.renew(need).await,
+            (None, Some(own)) => Ok(own),
+            (None, None) => Err("this node has no certificate, and the cluster has no ca of its own: see [tls] in docs/security.md".to_owned()),
+        }
     }
 
     async fn renew(&self, need: keeper::Need) -> Result<Own, String> {
