@@ -2,11 +2,13 @@
 //!
 //! # Layout
 //! `types` names openraft's types, `message` what nodes say to each other, `record` how bytes lie on disk; `effective` knows which membership
-//! counts, `membership` which should come next, `timing` how fast all of it is. `io` touches files and sockets. `task` is what the agent starts,
-//! `init_task` and `join_task` make a node a member.
+//! counts, `electors` which would be best, `membership` which should come next, `hearing` who is dead, `vote_words` why one votes; `timing` knows
+//! how fast all of it is. `io` touches files and sockets. `task` is what the agent starts, `init_task` and `join_task` make a node a member.
 
 mod duties_task;
 mod effective;
+mod electors;
+mod hearing;
 mod init_task;
 pub mod io;
 mod join_task;
@@ -19,6 +21,7 @@ mod task;
 mod timing;
 mod types;
 mod view_task;
+mod vote_words;
 
 pub use init_task::{InitError, init};
 pub use io::{

@@ -2,6 +2,7 @@
 
 use super::{
     RaftView, duties_task,
+    hearing::Hearing,
     io::{
         disk::Stamp,
         identity::Identity,
@@ -101,6 +102,7 @@ struct Inner {
     published: watch::Receiver<Published>,
     state: watch::Receiver<Arc<ClusterState>>,
     view: watch::Receiver<RaftView>,
+    hearing: watch::Receiver<Arc<Hearing>>,
     fault: watch::Receiver<Option<Fault>>,
     /// The agent wants it to stop: no new duties.
     shutdown: CancellationToken,
@@ -135,6 +137,7 @@ impl RaftNode {
         let raft = raft.await.map_err(|why| StartError::Raft { data_dir, why })?;
         let (view_sender, view) = watch::channel(RaftView::default());
         let (state_sender, state) = watch::channel(published.borrow().state.clone());
+        let (hearing_sender, hearing) = watch::channel(Arc::default());
         let (fault_sender, fault) = watch::channel(None);
         let node = Self {
             inner: Arc::new(Inner {
@@ -148,6 +151,7 @@ impl RaftNode {
                 published,
                 state,
                 view,
+                hearing,
                 fault,
                 shutdown,
                 halt: CancellationToken::new(),
@@ -155,7 +159,7 @@ impl RaftNode {
                 stopped: CancellationToken::new(),
             }),
         };
-        node.spawn_tasks(listener, view_sender, state_sender, fault_sender);
+        node.spawn_tasks(listener, view_sender, state_sender, hearing_sender, fault_sender);
         Ok(node)
     }
 
@@ -164,13 +168,14 @@ impl RaftNode {
         listener: TcpListener,
         view: watch::Sender<RaftView>,
         state: watch::Sender<Arc<ClusterState>>,
+        hearing: watch::Sender<Arc<Hearing>>,
         fault: watch::Sender<Option<Fault>>,
     ) {
         let Inner { tasks, shutdown, halt, .. } = self.inner.as_ref();
         tasks.spawn(server::serve(listener, self.clone(), halt.clone()));
         tasks.spawn(view_task::run(self.clone(), view, state, halt.clone()));
         tasks.spawn(view_task::watch_faults(self.clone(), fault, shutdown.clone()));
-        tasks.spawn(duties_task::run(self.clone(), shutdown.clone()));
+        tasks.spawn(duties_task::run(self.clone(), hearing, shutdown.clone()));
         tasks.close();
         tokio::spawn(self.clone().stop_when_told());
     }
@@ -294,6 +299,11 @@ impl RaftNode {
 
     pub(super) fn live(&self) -> watch::Receiver<BTreeSet<NodeName>> {
         self.inner.live.clone()
+    }
+
+    /// Who is heard and who is silent, since when.
+    pub(super) fn hearing(&self) -> Arc<Hearing> {
+        self.inner.hearing.borrow().clone()
     }
 
     pub(super) fn published(&self) -> watch::Receiver<Published> {
