@@ -304,7 +304,7 @@ impl Wires {
         let reconcile = tokio::spawn(reconcile);
         tasks.spawn(renew_task::run(config.clone(), raft.clone(), shutdown.child_token()));
         tasks.spawn(judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
-        tasks.spawn(rotate_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
+        tasks.spawn(rotate_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token()));
         let keeper = Keeper { config: config.clone(), raft: raft.clone(), credentials, holds: self.holds.0, authority_files };
         tasks.spawn(keeper.run(shutdown.child_token()));
         let view = self.view.1.clone();

@@ -143,7 +143,8 @@ fn change(wanted: Wanted) -> Option<SecurityChange> {
     })
 }
 
-fn new_key() -> Option<Secret> {
+/// A gossip key from the system's randomness; `None` when it gives none.
+pub fn new_key() -> Option<Secret> {
     let mut bytes = Zeroizing::new([0; 32]);
     SystemRandom::new().fill(bytes.as_mut_slice()).ok()?;
     Some(Secret::new(*bytes))

@@ -3,6 +3,7 @@
 use super::{
     admin::{refused, with_sources, wrong},
     member::Member,
+    rotate_task,
 };
 use crate::{
     api::{AdminError, CHANGE_DEADLINE, IdentityMade, IdentityRequest, IdentityStatus, TokenMade, TokenRequest, TokenStatus},
@@ -15,9 +16,7 @@ use crate::{
         security::{Identity, Token},
     },
 };
-use ring::rand::{SecureRandom, SystemRandom};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// Where what is asked for can be done.
 pub fn must_be_director(state: &ClusterState, me: &NodeName) -> Result<(), AdminError> {
@@ -125,14 +124,8 @@ pub async fn set_roles(member: &Member, name: NodeName, roles: Roles) -> Result<
 
 /// Adds a gossip key; `rotate_task` does the rest once every member has it.
 pub async fn rotate_keys(member: &Member) -> Result<(), AdminError> {
-    change(member, SecurityChange::KeyAdded(random_secret()?)).await
-}
-
-fn random_secret() -> Result<Secret, AdminError> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    let filled = SystemRandom::new().fill(&mut *bytes);
-    filled.map_err(|_| AdminError::Internal("the system has no randomness".to_owned()))?;
-    Ok(Secret::new(*bytes))
+    let key = rotate_task::new_key().ok_or_else(|| AdminError::Internal("the system has no randomness".to_owned()))?;
+    change(member, SecurityChange::KeyAdded(key)).await
 }
 
 /// Makes another CA and has it trusted; `rotate_task` and every node's keeper do the rest.
