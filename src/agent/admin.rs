@@ -8,7 +8,7 @@ use crate::{
     },
     config::AgentConfig,
     model::{IdentityName, NodeName, Roles, TokenId},
-    raft::{self, Identity, JoinError, JoinRequest, ProposeError},
+    raft::{self, Identity, JoinError, JoinSettings, ProposeError},
     rules::{RuleChange, RuleSet},
 };
 use async_trait::async_trait;
@@ -170,9 +170,9 @@ fn membership(identity: &Identity) -> Membership {
 }
 
 async fn init(config: &AgentConfig) -> Result<Identity, AdminError> {
-    let AgentConfig { data_dir, node, roles, address, timing, .. } = config;
-    let made = raft::init(data_dir, node.clone(), roles.clone(), *address, *timing).await;
-    made.map_err(|error| AdminError::Refused(with_sources(&error)))
+    let AgentConfig { data_dir, node, roles, address, timing, zone, tls, .. } = config.clone();
+    let settings = raft::InitSettings { data_dir, name: node, roles, addr: address, zone, timing, external: tls.is_some() };
+    raft::init(settings).await.map(|founded| founded.identity).map_err(|error| AdminError::Refused(with_sources(&error)))
 }
 
 async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>) -> Result<Identity, AdminError> {
@@ -182,21 +182,24 @@ async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>) -> Result<Identity, 
         let hint = "no seed to ask: name a member, `lvs-agent join ADDRESS`, or set `seeds` in agent.toml";
         return Err(AdminError::Invalid(hint.to_owned()));
     }
-    match tokio::time::timeout(JOIN_DEADLINE, raft::join(&seeds, join_request(config), &config.data_dir)).await {
+    match tokio::time::timeout(JOIN_DEADLINE, raft::join(&seeds, join_settings(config))).await {
         Ok(joined) => joined.map_err(not_joined),
         Err(_) => Err(AdminError::Timeout(format!("not taken in within {JOIN_DEADLINE:?}"))),
     }
 }
 
 /// This node as its configuration has it.
-pub fn join_request(config: &AgentConfig) -> JoinRequest {
-    JoinRequest {
+pub fn join_settings(config: &AgentConfig) -> JoinSettings {
+    JoinSettings {
+        data_dir: config.data_dir.clone(),
         name: config.node.clone(),
         roles: config.roles.clone(),
         addr: config.address,
+        zone: config.zone.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         timing: None,
-        known: None,
+        token: None,
+        external: None,
     }
 }
 

@@ -48,7 +48,7 @@ async fn renew(config: &AgentConfig, raft: &RaftNode) {
 async fn tell(config: &AgentConfig, raft: &RaftNode, state: &ClusterState) -> Result<(), String> {
     let seeds: Vec<SocketAddr> = derive::gossip_seeds(state, &config.node, &config.seeds).into_iter().collect();
     if state.nodes.len() > 1 {
-        let joined = raft::join(&seeds, admin::join_request(config), &config.data_dir).await;
+        let joined = raft::join(&seeds, admin::join_settings(config)).await;
         return joined.map(|_| ()).map_err(|error| admin::with_sources(&error));
     }
     let AgentConfig { node, roles, address, .. } = config;

@@ -4,7 +4,7 @@ use super::joining::{JoinRefusal, JoinRequest, SignedJoin, comma_separated};
 use crate::{
     link::certificate::{Certificate, Subject},
     model::{NodeId, NodeRecord, Roles},
-    rules::{ClusterState, Joining, Refusal, RuleChange, SecurityRefusal, TokenUse},
+    rules::{ClusterState, Joining, Refusal, RuleChange, SecurityRefusal, security::TokenUse},
 };
 
 /// How old a signed request may be, and how far clocks may disagree. It bounds how long a member that passed a request on could use it again.
@@ -47,6 +47,10 @@ pub fn decide(asked: &Asked<'_>) -> Result<Admission, JoinRefusal> {
     };
     if let Some(record) = namesake.filter(|record| record.addr != request.addr && (asked.is_living)(record)) {
         return Err(JoinRefusal::NameTaken { name: record.name.clone(), addr: record.addr });
+    }
+    let copied = |record: &&NodeRecord| record.key == request.key && record.name != request.name;
+    if let Some(NodeRecord { name, addr, .. }) = asked.state.nodes.values().find(copied) {
+        return Err(JoinRefusal::KeyTaken { name: name.clone(), addr: *addr });
     }
     let (roles, token) = entitled(asked, &request, namesake)?;
     if let Some(record) = returning.filter(|record| is_as_it_says(record, &request, &roles)) {

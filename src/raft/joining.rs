@@ -156,6 +156,14 @@ pub enum JoinRefusal {
         /// The number.
         id: NodeId,
     },
+    /// Another member has the node's key.
+    #[error("{name} at {addr} has the same node.key, so this data directory is a copy: remove it and join anew")]
+    KeyTaken {
+        /// Who has it.
+        name: NodeName,
+        /// Where.
+        addr: SocketAddr,
+    },
     /// A member comes back and wants to be more than it is.
     #[error("{name} is {has} in this cluster, not {asked}: run `lvs-agent node rename-roles {name} --roles {asked}` on a director")]
     Roles {
