@@ -14,7 +14,7 @@ mod external;
 mod pem;
 mod store;
 
-pub use external::{external, external_authorities};
+pub use external::{ChainAndKey, external, external_authorities};
 
 use crate::{
     link::{authority::Authority, node_key::NodeKey, tls},
@@ -131,7 +131,12 @@ pub fn trusted(data_dir: &Path) -> Result<Vec<Vec<u8>>, FileError> {
 /// # Errors
 /// [`FileError::Io`].
 pub fn save_trusted(data_dir: &Path, authorities: &[Vec<u8>]) -> Result<(), FileError> {
-    store::write(&data_dir.join(TRUSTED), &pem::encode(pem::CERTIFICATE, authorities))
+    let path = data_dir.join(TRUSTED);
+    match authorities {
+        // An empty file is a damaged one.
+        [] => store::remove(&path),
+        _ => store::write(&path, &pem::encode(pem::CERTIFICATE, authorities)),
+    }
 }
 
 /// The CA with this certificate (DER), if its private key is here.
@@ -218,7 +223,7 @@ fn is_authority_file(name: &OsStr) -> bool {
 fn certificates(path: &Path, hint: &'static str) -> Result<Option<Vec<Vec<u8>>>, FileError> {
     let Some(text) = store::read(path)? else { return Ok(None) };
     match pem::certificates(&text) {
-        Some(found) if !found.is_empty() || text.is_empty() => Ok(Some(found)),
+        Some(found) if !found.is_empty() => Ok(Some(found)),
         _ => Err(FileError::Damaged { path: path.to_owned(), why: "it holds no certificates in PEM form".to_owned(), hint }),
     }
 }
