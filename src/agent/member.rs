@@ -121,7 +121,10 @@ impl Member {
         let owned = OwnedVips::open(&config.data_dir)?;
         let (live_out, live) = watch::channel(BTreeSet::new());
         let shutdown = CancellationToken::new();
-        let settings = RaftSettings { data_dir: config.data_dir.clone(), identity: identity.clone(), addr: config.address };
+        let credentials = unimplemented!("the composition reads them");
+        #[expect(unreachable_code, reason = "until the composition reads the credentials")]
+        let settings =
+            RaftSettings { data_dir: config.data_dir.clone(), identity: identity.clone(), addr: config.address, credentials };
         // Raft outlives the tasks that speak through it, so it has a token of its own.
         let raft = RaftNode::start(settings, Arc::new(Sink(guard.handle.clone())), live, CancellationToken::new()).await?;
         let facts = Facts {

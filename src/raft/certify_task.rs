@@ -152,7 +152,8 @@ impl RaftNode {
     /// A CA's private key, for another director.
     pub(super) fn authority_key(&self, fingerprint: &Fingerprint) -> Result<Zeroizing<Vec<u8>>, String> {
         let state = self.published().borrow().state.clone();
-        let certificate = state.security.authorities.trusted.get(fingerprint).ok_or_else(|| format!("no ca {fingerprint} is trusted"))?;
+        let certificate =
+            state.security.authorities.trusted.get(fingerprint).ok_or_else(|| format!("no ca {fingerprint} is trusted"))?;
         match files::authority(self.data_dir(), certificate) {
             Ok(Some(authority)) => Ok(authority.pkcs8()),
             Ok(None) => Err(format!("the key of ca {fingerprint} is not here")),
@@ -171,7 +172,8 @@ pub(super) async fn ask_directors(
         return Err(CertifyError::NoDirector);
     }
     let key = authority::requested_key(&csr).map_err(|error| CertifyError::Tls(error.to_string()))?;
-    let credentials = Credentials::new(None, Trust::Authorities(trusted)).map_err(|error| CertifyError::Tls(error.to_string()))?;
+    let credentials =
+        Credentials::new(None, Trust::Authorities(trusted)).map_err(|error| CertifyError::Tls(error.to_string()))?;
     let peers = Peers::of_stranger(credentials);
     let request = Request::Certify { csr };
     let mut tried = Vec::new();

@@ -145,11 +145,7 @@ pub(super) fn create_data_dir(data_dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)
 }
 
-async fn found(
-    settings: &InitSettings,
-    stamp: &Stamp,
-    identity: &Identity,
-) -> Result<Option<(JoinToken, Token)>, InitError> {
+async fn found(settings: &InitSettings, stamp: &Stamp, identity: &Identity) -> Result<Option<(JoinToken, Token)>, InitError> {
     let data_dir = &settings.data_dir;
     let key = files::node_key(data_dir)?;
     let authority = (!settings.external).then(|| make_authority(settings, identity, &key)).transpose()?;

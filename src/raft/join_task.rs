@@ -61,7 +61,9 @@ pub enum JoinError {
     #[error("no seed is given: name the address of a member, as in `lvs-agent join 10.0.0.1:7946`")]
     NoSeed,
     /// Nothing proves the cluster to this node.
-    #[error("a node that is no member needs a token: run `lvs-agent token create` on a director, and here `lvs-agent join SEED --token T`")]
+    #[error(
+        "a node that is no member needs a token: run `lvs-agent token create` on a director, and here `lvs-agent join SEED --token T`"
+    )]
     NoToken,
     /// No seed answered.
     #[error("no seed let this node in: {}; is an agent running there, and is TCP allowed between the nodes?", Tried(tried))]

@@ -143,7 +143,9 @@ pub enum JoinRefusal {
         ours: String,
     },
     /// The node's number is no member's any more.
-    #[error("{id} is no member any more, it left or was replaced: run `lvs-agent leave` here, then `lvs-agent join SEED --token T`")]
+    #[error(
+        "{id} is no member any more, it left or was replaced: run `lvs-agent leave` here, then `lvs-agent join SEED --token T`"
+    )]
     Forgotten {
         /// The number.
         id: NodeId,
@@ -165,7 +167,9 @@ pub enum JoinRefusal {
         addr: SocketAddr,
     },
     /// A member comes back and wants to be more than it is.
-    #[error("{name} is {has} in this cluster, not {asked}: run `lvs-agent node rename-roles {name} --roles {asked}` on a director")]
+    #[error(
+        "{name} is {has} in this cluster, not {asked}: run `lvs-agent node rename-roles {name} --roles {asked}` on a director"
+    )]
     Roles {
         /// The member.
         name: NodeName,
@@ -189,7 +193,9 @@ pub enum JoinRefusal {
     #[error("the request is not signed with the key that it names")]
     Forged,
     /// Signed for another cluster, or under a CA that is trusted no more.
-    #[error("the request was signed for another CA than this cluster's: make a token with `lvs-agent token create` on a director")]
+    #[error(
+        "the request was signed for another CA than this cluster's: make a token with `lvs-agent token create` on a director"
+    )]
     OtherAuthority,
     /// Signed long ago, or in the future.
     #[error("the request was signed {} s {} by this cluster's clock: set this node's clock right", .s.unsigned_abs(), if *.s < 0 { "ahead" } else { "ago" })]
@@ -201,7 +207,9 @@ pub enum JoinRefusal {
     #[error("this cluster's certificates come from your own CA: set `[tls]` in this node's agent.toml")]
     NoCertificate,
     /// The certificate is not for what is asked.
-    #[error("this node's certificate says {has}, it asks to be {asked}: have a certificate made that says so, see `[tls]` in agent.toml")]
+    #[error(
+        "this node's certificate says {has}, it asks to be {asked}: have a certificate made that says so, see `[tls]` in agent.toml"
+    )]
     Certificate {
         /// Name and roles in the certificate.
         has: String,

@@ -163,8 +163,11 @@ impl Disk {
             return Err(damaged(path, "it is empty"));
         }
         // The log holds the keys that datagrams are sealed with.
-        fs::set_permissions(path, fs::Permissions::from_mode(PRIVATE))
-            .map_err(|source| StoreError::Io { path: path.to_owned(), doing: "open", source })?;
+        fs::set_permissions(path, fs::Permissions::from_mode(PRIVATE)).map_err(|source| StoreError::Io {
+            path: path.to_owned(),
+            doing: "open",
+            source,
+        })?;
         let disk = Self { database: open_database(path)?, path: path.to_owned() };
         let read = catch_unwind(AssertUnwindSafe(|| disk.read(expected)));
         let contents = read.unwrap_or_else(|_| Err(damaged(path, "reading it fails on an internal check")))?;

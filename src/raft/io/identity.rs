@@ -136,7 +136,8 @@ mod tests {
         };
         identity.save(dir.path()).unwrap();
         assert_eq!(Identity::load(dir.path()).unwrap(), Some(identity.clone()));
-        let thousand = (1..=1000).map(|id| Met { id: NodeId(id), name: format!("n{id:0>62}").parse().unwrap(), ..identity.met[0].clone() });
+        let thousand =
+            (1..=1000).map(|id| Met { id: NodeId(id), name: format!("n{id:0>62}").parse().unwrap(), ..identity.met[0].clone() });
         let identity = Identity { met: thousand.collect(), ..identity };
         identity.save(dir.path()).unwrap();
         assert_eq!(Identity::load(dir.path()).unwrap(), Some(identity), "a large cluster fits");

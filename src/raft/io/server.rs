@@ -109,11 +109,8 @@ async fn converse(stream: TcpStream, from: SocketAddr, node: &RaftNode, threshol
     // A node that is no member yet can only ask to become one.
     let (limit, idle) = if is_member { (MAX_FRAME_BYTES, IDLE_DEADLINE) } else { (MAX_JOIN_BYTES, STRANGER_DEADLINE) };
     while let Ok(Ok(Some(request))) = timeout(idle, read_frame::<Request>(&mut stream, limit)).await {
-        let response = if is_stale(since, &caller) {
-            Response::Refused(HelloRefusal::Stale)
-        } else {
-            answer(node, &caller, request).await
-        };
+        let response =
+            if is_stale(since, &caller) { Response::Refused(HelloRefusal::Stale) } else { answer(node, &caller, request).await };
         let written = timeout(TRANSFER_DEADLINE, write_frame(&mut stream, &response, MAX_FRAME_BYTES)).await;
         if !matches!(written, Ok(Ok(()))) || matches!(response, Response::Refused(_)) {
             return;
