@@ -3,7 +3,6 @@
 use super::admin::{with_sources, wrong};
 use crate::{
     api::{AdminError, Founded, JOIN_DEADLINE, Membership, TokenMade, TokenStatus},
-    clock::{BootClock, Clock},
     config::AgentConfig,
     link::{tls::Credentials, token::JoinToken},
     raft::{self, Identity, InitSettings, JoinError, JoinSettings},
@@ -127,7 +126,7 @@ pub fn join_settings(config: &AgentConfig, token: Option<JoinToken>) -> Result<J
         version: env!("CARGO_PKG_VERSION").to_owned(),
         token,
         external: external.transpose().map_err(AdminError::Invalid)?,
-        unix_now: BootClock.unix_now(),
+        timing: None,
     })
 }
 
