@@ -1,7 +1,7 @@
 //! The command line of the verbs: names, arguments, help.
 #![expect(missing_docs, reason = "doc comments here are the help that users read; a name that says it all has none")]
 
-use super::hosts::{Host, VIP};
+use super::hosts::{Host, REAL_SERVERS_DEFAULT, REAL_SERVERS_MAX, VIP};
 use super::paths;
 use super::probe;
 use super::probe::target::{HttpTarget, TcpTarget};
@@ -262,6 +262,10 @@ pub struct HostRun {
     pub share: Vec<PathBuf>,
     #[arg(long, default_value_t = 1024)]
     pub memory_mb: u32,
+    #[arg(long, default_value_t = REAL_SERVERS_DEFAULT, value_parser = clap::value_parser!(u8).range(1..=i64::from(REAL_SERVERS_MAX)))]
+    pub real_servers: u8,
+    #[arg(long, default_value_t = 0)]
+    pub zones: u8,
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub script: Vec<PathBuf>,
 }

@@ -149,6 +149,8 @@ fn host_run(order: HostRun) -> Result<i32> {
         default_cluster: order.default_cluster,
         keep: order.keep,
         time: order.time,
+        real_servers: order.real_servers,
+        zones: order.zones,
         guest: order.kernel.is_some(),
     };
     supervise::run(&supervise::Plan {

@@ -1,6 +1,6 @@
 //! Process 1 of the lab: sets everything up, runs the script, keeps its exit status, and ends the lab.
 
-use super::hosts::{Host, VIP};
+use super::hosts::{Host, REAL_SERVERS, VIP};
 use super::job::{self, Job};
 use super::{cli, cluster, disk, lan, mounts, namespaces, paths, power, report, run};
 use anyhow::{Context, Result};
@@ -100,6 +100,8 @@ fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
         for (name, value) in &environment {
             std::env::set_var(name, value);
         }
+        // Last, because the table of hosts is made by what the environment says.
+        std::env::set_var("HOSTS", Host::names());
     }
     load_modules()?;
     namespaces::prepare()?;
@@ -145,7 +147,8 @@ fn environment(order: &Job) -> Vec<(String, String)> {
         ("PATH", path),
         ("HOME", "/root".into()),
         ("VIP", VIP.to_string()),
-        ("HOSTS", Host::names()),
+        (REAL_SERVERS, order.real_servers.to_string()),
+        (disk::ZONES, order.zones.to_string()),
         ("LVS_LAB_CLUSTER", paths::CLUSTER.into()),
         ("LVS_LAB_LOG", logs),
         ("LVS_LAB_TIME", order.time.clone()),
