@@ -1,6 +1,7 @@
 //! The command line of the verbs: names, arguments, help.
 #![expect(missing_docs, reason = "doc comments here are the help that users read; a name that says it all has none")]
 
+use super::attack::args::Attack;
 use super::hosts::{Host, REAL_SERVERS_DEFAULT, REAL_SERVERS_MAX, VIP};
 use super::paths;
 use super::probe;
@@ -36,7 +37,8 @@ fn millis(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(ms / 1e3))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// For `value_parser`.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
     if !(seconds > 0.0 && seconds < 1e6) {
         return Err(format!("{text:?} is no sensible number of seconds"));
@@ -174,6 +176,8 @@ pub enum Verb {
     /// Send requests on schedule and print what became of them
     #[command(subcommand)]
     Probe(ProbeKind),
+    #[command(flatten)]
+    Attack(Attack),
     /// Form a cluster as the lab does at its start (start agents, init, join, apply), and wait for the kernels to show it
     FormCluster {
         #[arg(default_value = paths::CLUSTER)]
