@@ -182,6 +182,9 @@ pub enum Verb {
     FormCluster {
         #[arg(default_value = paths::CLUSTER)]
         file: PathBuf,
+        /// Of these hosts only, the first of them its founder
+        #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
+        hosts: Vec<Host>,
     },
     /// A web server that answers GET with NAME and echoes everything else
     Web {

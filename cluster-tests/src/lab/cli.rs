@@ -125,7 +125,10 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
             report::line(watch::run(&watch::Plan { address, every, span, arp_every, log })?);
         }
         Verb::WaitPool { server, directors, out, within } => return pool::wait(server, directors, out, within),
-        Verb::FormCluster { file } => cluster::form(&file, false)?,
+        Verb::FormCluster { file, hosts } => {
+            let members = if hosts.is_empty() { Host::nodes().collect() } else { hosts };
+            cluster::form(&file, &members, false)?;
+        }
         Verb::On { .. } | Verb::Probe(_) | Verb::Attack(_) | Verb::Web { .. } | Verb::HostRun(_) | Verb::Keeper { .. } => {}
     }
     Ok(0)

@@ -81,7 +81,7 @@ impl Wanted {
     }
 
     /// What the kernels lack, in words: (without this there is no cluster, servers that are not in).
-    fn missing(&self) -> Result<(String, String)> {
+    fn missing(&self, members: &[Host]) -> Result<(String, String)> {
         let (mut hard, mut soft) = (String::new(), String::new());
         for &vip in &self.vips {
             let holders = holders::of(vip)?;
@@ -89,7 +89,7 @@ impl Wanted {
                 writeln!(hard, "  {vip} is held by {holders:?}, not by one director")?;
             }
         }
-        for director in Host::directors() {
+        for director in Host::directors().filter(|director| members.contains(director)) {
             let table = ipvs::table(director)?;
             for service in &self.services {
                 let Some(seen) = table.iter().find(|seen| seen.address == service.address && seen.protocol == service.protocol)
@@ -109,10 +109,10 @@ impl Wanted {
     }
 
     /// Waits until the kernels show the file. `strict` also wants every server in.
-    pub fn wait(&self, strict: bool) -> Result<()> {
+    pub fn wait(&self, members: &[Host], strict: bool) -> Result<()> {
         let mut last = (String::new(), String::new());
         let mut failure = None;
-        ticks::poll(RULES_LIMIT, Duration::from_millis(50), || match self.missing() {
+        ticks::poll(RULES_LIMIT, Duration::from_millis(50), || match self.missing(members) {
             Ok(missing) => {
                 last = missing;
                 last.0.is_empty() && last.1.is_empty()
@@ -172,32 +172,31 @@ fn token(printed: &[u8]) -> Result<String> {
     token.map(str::to_owned).context("the agent printed no token")
 }
 
-/// Forms the cluster from hosts whose agents have never run, applies `file`, and waits until it serves.
-pub fn form(file: &Path, strict: bool) -> Result<()> {
+/// Forms a cluster from hosts whose agents have never run, the first of them its founder; applies `file`, and waits until it serves.
+pub fn form(file: &Path, members: &[Host], strict: bool) -> Result<()> {
     let wanted = Wanted::read(file)?;
-    let founder = Host::founder();
-    Host::nodes().try_for_each(daemons::start_agent)?;
-    let mut token = token(&agent(founder, &["init", "--json"])?)?;
-    let others: Vec<Host> = Host::nodes().filter(|&host| host != founder).collect();
+    let [founder, others @ ..] = members else { bail!("a cluster of which hosts?") };
+    members.iter().copied().try_for_each(daemons::start_agent)?;
+    let mut token = token(&agent(*founder, &["init", "--json"])?)?;
     if others.len() > INIT_TOKEN_USES {
         let uses = others.len().to_string();
         token =
-            self::token(&agent(founder, &["token", "create", "--json", "--uses", &uses, "--roles", "director,real-server"])?)?;
+            self::token(&agent(*founder, &["token", "create", "--json", "--uses", &uses, "--roles", "director,real-server"])?)?;
     }
     let seed = founder.address().to_string();
     others.iter().try_for_each(|&host| agent(host, &["join", &seed, "--token", &token]).map(drop))?;
-    agent(founder, &["apply", &file.display().to_string()])?;
-    wanted.wait(strict)?;
-    all_vote(founder)
+    agent(*founder, &["apply", &file.display().to_string()])?;
+    wanted.wait(members, strict)?;
+    all_vote(members)
 }
 
 /// Waits until there are as many voters as there will be: before that the loss of one machine may cost the majority. Voters are added
 /// one by one.
-fn all_vote(founder: Host) -> Result<()> {
-    let wanted = voters(Host::nodes().count());
+fn all_vote(members: &[Host]) -> Result<()> {
+    let wanted = voters(members.len());
     let mut voters = 0;
     let done = ticks::poll(VOTERS_LIMIT, Duration::from_millis(250), || {
-        voters = voters_of(founder).unwrap_or(0);
+        voters = members.first().and_then(|&founder| voters_of(founder).ok()).unwrap_or(0);
         voters == wanted
     });
     if done { Ok(()) } else { bail!("{VOTERS_LIMIT:?} after the cluster served, {voters} of {wanted} voters vote") }

@@ -115,7 +115,8 @@ fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
         return std::fs::write(paths::CLUSTER, cluster::DEFAULT).context("write the cluster file");
     }
     std::fs::copy(&file, paths::CLUSTER).context("copy the cluster file")?;
-    cluster::form(Path::new(paths::CLUSTER), order.default_cluster).context("form the cluster")
+    let members: Vec<Host> = Host::nodes().collect();
+    cluster::form(Path::new(paths::CLUSTER), &members, order.default_cluster).context("form the cluster")
 }
 
 /// Puts this binary under the name of each verb, and the agent, where running them is fast.

@@ -8,6 +8,8 @@ use crate::lab::hosts::Host;
 use crate::lab::{cli, report};
 use anyhow::Result;
 use clap::Subcommand;
+use lvs_agent::link::token::JoinToken;
+use lvs_agent::model::Fingerprint;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +55,11 @@ pub enum Attack {
         #[arg(long)]
         only: Option<Door>,
     },
+    /// Print a join token that is in order and proves the CA with this fingerprint, but that no cluster has made
+    ForgeToken {
+        /// As in `lvs-agent status --json`: .cluster.security.authority
+        authority: Fingerprint,
+    },
     /// Send a host many datagrams or connections that nobody should send, from the host on which this runs
     ///
     /// Random: noise, half of it behind a real beginning. Mutated: captured ones with flipped bits, other lengths, other numbers, parts of
@@ -86,6 +93,7 @@ pub fn carry_out(attack: Attack) -> Result<()> {
         }
         Attack::Eavesdrop { file, words, hex, ports } => report::line(eavesdrop::run(&file, &ports, &words, &hex)?),
         Attack::Replay { file, from, only } => report::line(replay::run(&file, &replay::Plan { from, only })?),
+        Attack::ForgeToken { authority } => report::line(JoinToken::make(authority).text()),
         Attack::Flood { host, at, kind, count, seed, capture } => {
             let plan = Plan { host, door: at, kind, count, seed };
             if at.is_udp() {

@@ -9,6 +9,7 @@ use super::stranger::{SERVER_NAME, Stranger};
 use super::streams::conversations;
 use crate::sim::dice::Dice;
 use anyhow::{Result, bail};
+use lvs_agent::link::codec;
 use rustix::net::sockopt::{set_socket_linger, set_tcp_nodelay};
 use std::collections::VecDeque;
 use std::fmt;
@@ -66,7 +67,9 @@ struct Maker {
 impl Maker {
     fn next(&mut self, kind: Kind) -> Speech {
         if self.dice.chance(HANDSHAKES_PER_MILLE) {
-            let frames = (0..self.dice.between(1, 16)).map(|_| self.inner()).collect();
+            // Behind a true hello stands the parser of requests, without one that of hellos.
+            let mut frames: Vec<Vec<u8>> = self.dice.chance(700).then(hello).into_iter().collect();
+            frames.extend((0..self.dice.between(1, 16)).map(|_| self.inner()));
             return Speech { behind_tls: true, frames };
         }
         let frames = match kind {
@@ -121,6 +124,14 @@ impl Maker {
         let length = if self.dice.chance(800) { body.len() as u32 } else { lie };
         [&length.to_be_bytes()[..], &body].concat()
     }
+}
+
+/// The first frame of a node that is in no cluster.
+fn hello() -> Vec<u8> {
+    // Protocol version; the sender's cluster, number and whom it means: a stranger says none of them.
+    let hello: (u16, Option<String>, Option<u64>, Option<u64>) = (1, None, None, None);
+    let body = codec::encode(&hello, 1024).unwrap_or_default();
+    [&(body.len() as u32).to_be_bytes()[..], &body].concat()
 }
 
 /// Beginnings of captured connections to this door.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 /// A socket's receive queue holds some hundred small datagrams, or 200 kB (net.core.rmem_default).
-const BURST: u32 = 48;
-const BURST_BYTES: usize = 48 * 1024;
+const BURST: u32 = 32;
+const BURST_BYTES: usize = 32 * 1024;
 /// In virtual time nothing passes before everyone has worked through the burst.
 const PAUSE: Duration = Duration::from_millis(1);
 
