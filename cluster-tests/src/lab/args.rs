@@ -112,6 +112,11 @@ pub enum Verb {
     },
     /// Take away every cut, loss and delay
     Heal,
+    /// Set the clock on the wall ahead, for all hosts at once; in a guest kernel only, never on a machine
+    ClockAhead {
+        #[arg(value_name = "SECONDS")]
+        seconds: u32,
+    },
     /// Kill the web server of a host with SIGKILL: new connections are reset
     CrashWeb { host: Host },
     /// Start the web server of a host and wait until it listens
@@ -250,9 +255,9 @@ impl From<Schedule> for probe::Plan {
 /// What `scripts/lab` calls once everything is built.
 #[derive(clap::Args)]
 pub struct HostRun {
-    /// The guest kernel; without it the host's own
+    /// The guest kernel, or "none" for the host's own: never left out, because what a script does then happens on this machine
     #[arg(long)]
-    pub kernel: Option<PathBuf>,
+    pub kernel: PathBuf,
     #[arg(long)]
     pub time: String,
     #[arg(long, value_parser = seconds)]

@@ -5,7 +5,7 @@ use super::daemons::{self, AgentPids};
 use super::hosts::{Host, Role};
 use super::job::Job;
 use super::namespaces::{self, Room};
-use super::{attack, cluster, faults, holders, init, paths, pool, power, probe, report, supervise, watch, web};
+use super::{attack, cluster, faults, holders, init, paths, pool, power, probe, report, supervise, wall_clock, watch, web};
 use anyhow::{Context, Result, bail};
 use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
@@ -110,6 +110,7 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
         Verb::Loss { host, percent } => faults::spoil(host, |cable| cable.loss = percent)?,
         Verb::Delay { host, ms, jitter } => faults::spoil(host, |cable| (cable.delay_ms, cable.jitter_ms) = (ms, jitter))?,
         Verb::Heal => faults::heal()?,
+        Verb::ClockAhead { seconds } => wall_clock::ahead(Duration::from_secs(u64::from(seconds)))?,
         Verb::CrashWeb { host } => daemons::crash_web(host)?,
         Verb::StartWeb { host } => daemons::start_web(host)?,
         Verb::StartAgent { host } => daemons::start_agent(host)?,
@@ -145,6 +146,7 @@ fn agent_pids(host: Host) -> Result<i32> {
 }
 
 fn host_run(order: HostRun) -> Result<i32> {
+    let kernel = Some(order.kernel).filter(|kernel| kernel != Path::new("none"));
     let job = Job {
         script: order.script,
         cwd: std::env::current_dir().context("find the current directory")?,
@@ -155,10 +157,10 @@ fn host_run(order: HostRun) -> Result<i32> {
         time: order.time,
         real_servers: order.real_servers,
         zones: order.zones,
-        guest: order.kernel.is_some(),
+        guest: kernel.is_some(),
     };
     supervise::run(&supervise::Plan {
-        kernel: order.kernel,
+        kernel,
         job,
         agent: order.agent,
         cluster: order.cluster,

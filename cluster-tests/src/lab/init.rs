@@ -2,7 +2,7 @@
 
 use super::hosts::{Host, REAL_SERVERS, VIP};
 use super::job::{self, Job};
-use super::{cli, cluster, disk, lan, mounts, namespaces, paths, power, report, run};
+use super::{cli, cluster, disk, lan, mounts, namespaces, paths, power, report, run, wall_clock};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, WaitOptions};
 use rustix::system::RebootCommand;
@@ -53,6 +53,7 @@ pub fn guest(job_folder: &Path) -> ! {
 
 /// Process 1 of a private process namespace on a host that has IPVS itself.
 pub fn in_place(job_folder: &Path) -> Result<i32> {
+    wall_clock::guard_machine()?;
     mounts::host(job_folder)?;
     whole(Path::new(paths::JOB))
 }

@@ -36,5 +36,6 @@ pub mod report;
 pub mod run;
 pub mod supervise;
 pub mod ticks;
+pub mod wall_clock;
 pub mod watch;
 pub mod web;
