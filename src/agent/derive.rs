@@ -38,7 +38,8 @@ pub fn guard_orders(state: &ClusterState, interface: Option<&str>) -> Vec<GroupO
 /// Who may speak, and with which keys.
 pub fn speakers(state: &ClusterState) -> Speakers {
     let members = state.nodes.values().map(|node| (node.id, (node.addr, node.key)));
-    Speakers { keyring: state.security.keyring.clone(), members: members.collect() }
+    let names = state.nodes.values().map(|node| (node.name.clone(), node.id));
+    Speakers { keyring: state.security.keyring.clone(), members: members.collect(), names: names.collect() }
 }
 
 /// The same for guards: they speak from another port.

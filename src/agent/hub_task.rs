@@ -106,7 +106,7 @@ impl Hub {
     }
 
     fn pass_on(&mut self) -> Result<(), GuardGone> {
-        let me = &self.config.node;
+        let me = &self.config.node.clone();
         let state = self.sources.state.borrow_and_update().clone();
         let raft = self.sources.raft.borrow_and_update().clone();
         let view = self.sources.view.borrow_and_update().clone();

@@ -57,6 +57,8 @@ pub struct Speakers {
     pub keyring: KeyRing,
     /// Members: where each speaks from, and what it signs with.
     pub members: BTreeMap<NodeId, (SocketAddr, PublicKey)>,
+    /// Members by name, for words that others pass on.
+    pub names: BTreeMap<NodeName, NodeId>,
 }
 
 /// A join token, without what makes it one: only its holder can sign with it.
