@@ -12,7 +12,6 @@ mod keeper_task;
 mod member;
 mod orders;
 mod renew_task;
-#[expect(dead_code, reason = "wired by the composition root once members say what they hold")]
 mod rotate_task;
 mod running;
 mod security;

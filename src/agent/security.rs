@@ -10,7 +10,7 @@ use crate::{
     clock::{BootClock, Clock},
     config::AgentConfig,
     link::{authority::Authority, io::files, token::JoinToken},
-    model::{Fingerprint, IdentityName, NodeId, NodeName, Role, Roles, Secret, TokenId},
+    model::{Fingerprint, IdentityName, NodeId, NodeName, Role, Roles, TokenId},
     rules::{
         ClusterState, RuleChange, SecurityChange,
         security::{Identity, Token},
