@@ -128,9 +128,12 @@ fn is_due(plan: &Plan<'_, '_>, voters: &[&Elector<'_>], least: usize, calm: bool
     (!displaces || (calm && !undecided_fate())) && (steady || !(displaces || grows))
 }
 
-/// A set's worth, then how well it is spread.
+/// How a set is chosen among several. Which of two is better decides, except that a node that was dead lately is not preferred for being a
+/// director, or where it is. (The moves that only that decides are not made for such nodes at all, see [`is_due`], so moves still end.)
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Rank {
+    survives: (bool, isize, usize),
+    unsteady: Reverse<usize>,
     worth: Worth,
     spread: Reverse<usize>,
 }
@@ -145,7 +148,13 @@ struct Plan<'p, 'a> {
 impl<'p, 'a> Plan<'p, 'a> {
     fn new(voters: &[&'p Elector<'a>], out: &[&'p Elector<'a>], into: &[&'p Elector<'a>]) -> Self {
         let set = changed(voters, out, into);
-        let set = Rank { worth: Worth::of(&set), spread: Reverse(zones(&set).map(|count| count * count).sum()) };
+        let worth = Worth::of(&set);
+        let set = Rank {
+            survives: (worth.survives_a_zone, worth.spare, worth.size),
+            unsteady: Reverse(into.iter().filter(|new| !new.steady).count()),
+            worth,
+            spread: Reverse(zones(&set).map(|count| count * count).sum()),
+        };
         // The dead go first, so that the even set on the way is the best there is; then the youngest. Who comes: directors first, the eldest.
         let (mut out, mut into) = (out.to_vec(), into.to_vec());
         out.sort_by_key(|voter| (voter.present, voter.able, Reverse(voter.id)));
@@ -153,14 +162,13 @@ impl<'p, 'a> Plan<'p, 'a> {
         Self { out, into, set }
     }
 
-    /// Of moves to sets that are equally good: take the vote from silent ones, not from the leader, from the youngest; give it to steady ones, the eldest.
+    /// Of moves to sets that are equally good: take the vote from silent ones, not from the leader, from the youngest; give it to the eldest.
     fn manner(&self) -> impl Ord + use<> {
         let silent = self.out.iter().filter(|voter| !voter.able).count();
         let spares_me = !self.out.iter().any(|voter| voter.is_me);
-        let steady = self.into.iter().filter(|new| new.steady).count();
         let out: Vec<NodeId> = self.out.iter().map(|voter| voter.id).collect();
         let into: Vec<NodeId> = self.into.iter().map(|new| new.id).collect();
-        (silent, spares_me, steady, out, Reverse(into))
+        (silent, spares_me, out, Reverse(into))
     }
 
     /// Each set on the way can decide.

@@ -2,6 +2,7 @@
 
 mod disk;
 mod members;
+mod voters;
 
 use super::*;
 use crate::{
