@@ -131,6 +131,7 @@ impl Member {
             raft: &self.raft_view.borrow(),
             report: &self.report.borrow(),
             own: &self.own.borrow(),
+            voters_why: &self.raft.voters_why(),
             configured: &self.config.roles,
             unix_now: BootClock.unix_now(),
         })

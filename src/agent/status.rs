@@ -31,6 +31,8 @@ pub struct Sources<'a> {
     pub report: &'a Report,
     /// What this node's probes see.
     pub own: &'a BTreeMap<Target, Observation>,
+    /// Why each member votes or does not.
+    pub voters_why: &'a BTreeMap<NodeName, String>,
     /// The roles in this node's agent.toml.
     pub configured: &'a Roles,
     /// Time now, for ages.
@@ -100,7 +102,7 @@ fn node_status(sources: &Sources<'_>, name: &NodeName, id: NodeId) -> NodeStatus
         version: facts.map(|facts| facts.version.clone()),
         reachable: heard.is_some_and(|node| node.live),
         voter: sources.raft.voters.contains(&id),
-        voter_why: String::new(),
+        voter_why: sources.voters_why.get(name).cloned().unwrap_or_default(),
         zone: record.zone.clone(),
         certificate_expires_unix_s: facts.and_then(|facts| facts.holds.certificate_expires_unix_s),
         kernel: facts.map(|facts| facts.kernel.clone()).unwrap_or_default(),
