@@ -191,6 +191,14 @@ pub fn next_session(data_dir: &Path, which: &str, unix_ms: u64) -> Result<u64, F
     Ok(next)
 }
 
+/// One PEM text that a remote administrator needs nothing beside: private key, certificate, then whom to trust.
+pub fn bundle(key: &[u8], certificate: &[u8], authorities: &[Vec<u8>]) -> String {
+    let mut text = pem::encode(pem::PRIVATE_KEY, &[key]);
+    text.extend_from_slice(&pem::encode(pem::CERTIFICATE, &[certificate]));
+    text.extend_from_slice(&pem::encode(pem::CERTIFICATE, authorities));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// Removes everything that is listed above: the node has left. Private keys are overwritten first, as far as the file system lets that mean anything.
 ///
 /// # Errors
