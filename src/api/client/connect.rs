@@ -104,10 +104,20 @@ impl Server {
 
     /// An exchange that broke off. In TLS 1.3 a server says only now that it does not take our certificate.
     fn broken(&self, error: &hyper::Error) -> ClientError {
-        let causes = std::iter::successors(error.source(), |cause| cause.source());
-        let io = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).next();
+        let mut cause = error.source();
+        let io = loop {
+            match cause {
+                None => break None,
+                Some(found) => match found.downcast_ref::<io::Error>() {
+                    Some(io) => break Some(io),
+                    None => cause = found.source(),
+                },
+            }
+        };
         match io {
-            Some(io) if io.kind() == io::ErrorKind::InvalidData => self.not_trusted(io.to_string()),
+            Some(io) if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) => {
+                self.not_trusted(handshake::explain(io::Error::new(io.kind(), tls.clone())).to_string())
+            }
             Some(io) => {
                 let source = io::Error::new(io.kind(), format!("the connection broke: {io}"));
                 ClientError::ServerNotReachable { server: self.name.clone(), source }

@@ -77,7 +77,11 @@ pub(crate) fn status() -> Status {
             term: 3,
             voters: ["d1", "d2", "r1", "r2", "r3"].map(name).to_vec(),
             quorum: true,
-            security: SecurityStatus::default(),
+            security: SecurityStatus {
+                authority: Some(Fingerprint([0x1a; 32])),
+                key: Some(KeyId(1)),
+                ..SecurityStatus::default()
+            },
         }),
         this: name("d1"),
         version: "0.1.0".to_owned(),
