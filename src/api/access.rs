@@ -104,7 +104,7 @@ pub(super) async fn check(State(need): State<Need>, request: Request, next: Next
     }
     let answer = next.run(request).await;
     if matches!(need, Need::Change | Need::Here) {
-        tracing::info!(who = %who, %method, path, code = answer.status().as_u16(), "administrator changes the cluster");
+        tracing::info!(who = %who, %method, path, code = answer.status().as_u16(), "change asked for by an administrator");
     }
     answer
 }
@@ -135,13 +135,9 @@ mod tests {
 
     #[test]
     fn only_an_administrator_changes_and_nobody_changes_a_nodes_standing_from_afar() {
-        let remote = |access| Who::Remote {
-            source: "192.0.2.7:999".parse().unwrap(),
-            caller: Caller { name: "ann".to_owned(), access },
-        };
-        let allowed = |who: &Who| {
-            [Need::Look, Need::Secrets, Need::Change, Need::Here].map(|need| may(who, need).is_ok())
-        };
+        let remote =
+            |access| Who::Remote { source: "192.0.2.7:999".parse().unwrap(), caller: Caller { name: "ann".to_owned(), access } };
+        let allowed = |who: &Who| [Need::Look, Need::Secrets, Need::Change, Need::Here].map(|need| may(who, need).is_ok());
         assert_eq!(allowed(&Who::Local), [true; 4]);
         assert_eq!(allowed(&remote(Access::Admin)), [true, true, true, false]);
         assert_eq!(allowed(&remote(Access::ReadOnly)), [true, false, false, false]);

@@ -1,8 +1,8 @@
 //! An agent for tests: rules, members, tokens and identities in memory, with a real CA; no cluster behind it.
 
 use super::{
-    Admin, AdminError, Applied, Caller, Founded, Gate, IdentityMade, IdentityRequest, IdentityStatus, Membership, Status, TokenMade,
-    TokenRequest, TokenStatus, status::sample,
+    Admin, AdminError, Applied, Caller, Founded, Gate, IdentityMade, IdentityRequest, IdentityStatus, Membership, Status,
+    TokenMade, TokenRequest, TokenStatus, status::sample,
 };
 use crate::{
     clock::{BootClock, Clock},
@@ -195,12 +195,8 @@ impl Admin for Fake {
         let IdentityRequest { name, access, ttl_s } = request;
         let lifetime = Duration::from_secs(ttl_s);
         let (leaf, key) = self.authority.make_identity("c1", &name, access, lifetime, unix_now()).unwrap();
-        let status = IdentityStatus {
-            name: name.clone(),
-            access,
-            certificate: leaf.fingerprint,
-            expires_unix_s: leaf.not_after_unix_s,
-        };
+        let status =
+            IdentityStatus { name: name.clone(), access, certificate: leaf.fingerprint, expires_unix_s: leaf.not_after_unix_s };
         self.identities.lock().unwrap().insert(name, status.clone());
         Ok(IdentityMade { bundle: files::bundle(&key, &leaf.der, &[self.authority.certificate().to_vec()]), status })
     }

@@ -28,9 +28,9 @@
 mod access;
 mod admin;
 mod client;
+mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
-mod failure;
 mod message;
 mod places;
 mod remote;

@@ -10,8 +10,8 @@ pub use security::{
 use crate::config::value::node_address;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use help::{
-    APPLY_HELP, CA_HELP, EXIT_CODES, EXPORT_HELP, IDENTITY_HELP, INIT_HELP, JOIN_HELP, KEYS_HELP, LEAVE_HELP, NODE_HELP, PLAN_HELP,
-    RUN_HELP, STATUS_HELP, TOKEN_HELP,
+    APPLY_HELP, CA_HELP, EXIT_CODES, EXPORT_HELP, IDENTITY_HELP, INIT_HELP, JOIN_HELP, KEYS_HELP, LEAVE_HELP, NODE_HELP,
+    PLAN_HELP, RUN_HELP, STATUS_HELP, TOKEN_HELP,
 };
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 

@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     api::{
-        ApplyRequest, Client, ClientError, IdentityRequest, JoinRequest, MAX_REQUEST_BYTES, Server, TokenRequest, Version, fake::Fake,
+        ApplyRequest, Client, ClientError, IdentityRequest, JoinRequest, MAX_REQUEST_BYTES, Server, TokenRequest, Version,
+        fake::Fake,
     },
     clock::{BootClock, Clock},
     link::tls::{Presented, Trust},

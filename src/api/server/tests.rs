@@ -106,7 +106,7 @@ async fn tokens_nodes_keys_and_identities_have_their_requests() {
     let roles = Roles::new([Role::Director, Role::RealServer]).unwrap();
     let token = client.make_token(&TokenRequest { ttl_s: 60, uses: 2, roles: roles.clone() }).await.unwrap();
     assert_eq!((token.status.uses_left, &token.status.roles), (2, &roles));
-    assert_eq!(client.tokens().await.unwrap(), [token.status.clone()]);
+    assert_eq!(client.tokens().await.unwrap(), std::slice::from_ref(&token.status));
     client.revoke_token(token.status.id).await.unwrap();
     assert_eq!(client.tokens().await.unwrap(), []);
     client.set_roles(&"r3".parse().unwrap(), &roles).await.unwrap();

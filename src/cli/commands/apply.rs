@@ -3,12 +3,7 @@
 use super::{cluster_file, palette, print_json};
 use crate::{
     api::{ApplyRequest, Client},
-    cli::{
-        Exit, Failure,
-        args::ApplyArgs,
-        render,
-        terminal,
-    },
+    cli::{Exit, Failure, args::ApplyArgs, render, terminal},
 };
 
 pub(super) async fn run(client: &Client, args: &ApplyArgs) -> Result<Exit, Failure> {

@@ -25,7 +25,10 @@ pub(super) async fn run(client: &Client, command: &IdentityCommand) -> Result<Ex
             if args.json {
                 print_json(&identities)?;
             } else {
-                print_table(&render::identities(&identities, palette()), "nobody may use the remote api with a certificate of this cluster")?;
+                print_table(
+                    &render::identities(&identities, palette()),
+                    "nobody may use the remote api with a certificate of this cluster",
+                )?;
             }
         }
         IdentityCommand::Revoke(args) => {

@@ -3,12 +3,7 @@
 use super::{cluster_file, palette, print_json};
 use crate::{
     api::{Client, PlanRequest},
-    cli::{
-        Exit, Failure,
-        args::PlanArgs,
-        render,
-        terminal,
-    },
+    cli::{Exit, Failure, args::PlanArgs, render, terminal},
     config::cluster,
 };
 

@@ -64,23 +64,22 @@ async fn remind(client: &Client) -> Result<(), Failure> {
 async fn watch(client: &Client, what: What, before: &SecurityStatus, args: &RotateArgs) -> Result<SecurityStatus, Failure> {
     let deadline = Instant::now() + Duration::from_secs(args.timeout.into());
     let mut progress = Progress::begin();
-    let mut last = "it has begun".to_owned();
     loop {
-        match client.status().await {
+        let last = match client.status().await {
             Ok(status) => {
                 let now = status.cluster.map(|cluster| cluster.security).unwrap_or_default();
                 match what.stage(before, &now) {
                     None => return Ok(now),
-                    Some(stage) => last = stage,
+                    Some(stage) => stage,
                 }
             }
             // The agent may be restarted meanwhile, or busy.
             Err(
                 error @ (ClientError::NotReachable { .. } | ClientError::ServerNotReachable { .. } | ClientError::NoAnswer(_)),
-            ) => last = error.to_string(),
+            ) => error.to_string(),
             // A remote administrator's own certificate, and the CA that it knows, are what is being replaced.
             Err(error) => return Err(goes_on(what, &Failure::from(error).lines.join("; "))),
-        }
+        };
         progress.step(&last);
         if Instant::now() >= deadline {
             return Err(goes_on(what, &format!("not done within {} s: {last}", args.timeout)));

@@ -43,8 +43,9 @@ fn invitation(made: &TokenMade, members: &[SocketAddr]) -> String {
     };
     format!(
         "  lvs-agent join {} --token {token}\n\n\
-         It lets in {nodes}, {}, until {}.\n\
-         Whoever has it can join: hand it on like a password. To take it back: lvs-agent token revoke {id}\n",
+         The token lets in {nodes}, {}, until {}.\n\
+         Whoever has it can join: hand it on like a password.\n\
+         To take it back: lvs-agent token revoke {id}\n",
         seeds(members),
         allowed(roles),
         date(*expires_unix_s)
@@ -105,7 +106,7 @@ pub(in crate::cli) fn identity(identity: &IdentityStatus, file: &str) -> String 
     };
     format!(
         "{name} may {may} from afar until {}\n\
-         its key, its certificate and the cluster's ca are in {file}, which only you can read; use it so:\n  \
+         its key, its certificate and the cluster's ca are in {file}, for your eyes only; use it so:\n  \
          lvs-agent --server HOST:PORT --cert {file} status\n",
         date(*expires_unix_s)
     )
@@ -140,8 +141,7 @@ fn node_cells(node: &NodeStatus, cluster: &ClusterStatus) -> Vec<Cell> {
 
 fn node_notes(node: &NodeStatus) -> Vec<Cell> {
     let why = clean(&node.voter_why);
-    let note = if node.voter { format!("votes: {why}") } else { format!("does not vote: {why}") };
-    if why.is_empty() { Vec::new() } else { vec![Cell::new(Tone::Faint, note)] }
+    if why.is_empty() { Vec::new() } else { vec![Cell::new(Tone::Faint, why)] }
 }
 
 fn table(headers: Vec<&'static str>, rows: impl Iterator<Item = Vec<Cell>>, palette: Palette) -> String {

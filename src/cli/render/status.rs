@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     api::status::{
-        ClusterStatus, Judgement, NodeStatus, Pool, SecurityStatus, Seen, ServerStatus, ServiceStatus, Status, VipStatus, VoteStatus,
+        ClusterStatus, Judgement, NodeStatus, Pool, SecurityStatus, Seen, ServerStatus, ServiceStatus, Status, VipStatus,
+        VoteStatus,
     },
     model::NodeName,
 };
@@ -72,7 +73,7 @@ fn headline(status: &Status, palette: Palette) -> Vec<String> {
 fn voters(cluster: &ClusterStatus, nodes: &[NodeStatus]) -> String {
     let why = |voter: &NodeName| nodes.iter().find(|node| node.name == *voter).map(|node| clean(&node.voter_why));
     let word = |voter: &NodeName| match why(voter).filter(|why| !why.is_empty()) {
-        Some(why) => format!("{voter} ({why})"),
+        Some(why) => format!("{voter} ({})", why.strip_prefix("votes: ").unwrap_or(&why)),
         None => voter.to_string(),
     };
     cluster.voters.iter().map(word).collect::<Vec<_>>().join(", ")

@@ -70,7 +70,7 @@ fn members_are_listed_with_why_they_vote() {
     let mut status = sample::status();
     status.nodes[0].roles = Roles::new(Role::ALL).unwrap();
     status.nodes[4].voter = false;
-    status.nodes[4].voter_why = "five vote already".to_owned();
+    status.nodes[4].voter_why = "does not vote: five others do".to_owned();
     let text = nodes(&status, PLAIN);
     fits(&text);
     insta::assert_snapshot!(text);
