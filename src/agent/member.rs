@@ -212,8 +212,10 @@ impl Wires {
             listen: config.address,
             interval: identity.timing.gossip_interval(),
             generation: u64::try_from(clock.unix_now().as_millis()).unwrap_or(u64::MAX),
+            key: Arc::new(crate::link::node_key::NodeKey::generate()),
         };
-        let gossip = tokio::spawn(gossip::run(gossip, self.seeds.1, self.word.1, self.view.0, shutdown.child_token()));
+        let speakers = watch::channel(Arc::new(crate::rules::security::Speakers::default())).1;
+        let gossip = tokio::spawn(gossip::run(gossip, self.seeds.1, speakers, self.word.1, self.view.0, shutdown.child_token()));
         tasks.spawn(health::run(self.health.1, self.own.0, clock.clone(), shutdown.child_token()));
         let reconciling = shutdown.child_token();
         let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
