@@ -4,6 +4,7 @@ use super::{
     io::network::Peers,
     joining::CertifyRefusal,
     message::{Request, Response},
+    peer::Met,
     task::RaftNode,
 };
 use crate::{
@@ -59,6 +60,12 @@ impl From<&NodeRecord> for DirectorAt {
     }
 }
 
+impl From<&Met> for DirectorAt {
+    fn from(met: &Met) -> Self {
+        Self { name: met.name.clone(), id: met.id, addr: met.addr }
+    }
+}
+
 impl RaftNode {
     /// Has a certificate signed for this node's key: by this node, if it has the issuing CA's key, else by a director that has. Gives it and what
     /// is shown after it (DER). It works without a certificate that others would take: at first, and when the last one has ended.
@@ -101,8 +108,12 @@ impl RaftNode {
         Err(none_did(tried))
     }
 
+    /// Before there is a state, any member that this node has met may be one.
     fn other_directors(&self, state: &ClusterState) -> Vec<DirectorAt> {
         let me = self.id();
+        if state.nodes.is_empty() {
+            return self.identity().met.iter().map(DirectorAt::from).collect();
+        }
         state.nodes.values().filter(|node| node.roles.has(Role::Director) && node.id != me).map(DirectorAt::from).collect()
     }
 

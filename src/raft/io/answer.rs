@@ -81,10 +81,10 @@ async fn certify(node: &RaftNode, caller: &Caller, csr: &[u8]) -> Result<Vec<Vec
         return Err(CertifyRefusal::TooOften { wait_s: rounded_up(wait) });
     }
     let certified = node.certify(csr).await;
-    if let Err(reason @ (CertifyRefusal::NoMember | CertifyRefusal::Request(_))) = &certified {
-        if caller.threshold.failed(caller.from.ip()) {
-            tracing::warn!(from = %caller.from, %reason, "certificate not signed");
-        }
+    if let Err(reason @ (CertifyRefusal::NoMember | CertifyRefusal::Request(_))) = &certified
+        && caller.threshold.failed(caller.from.ip())
+    {
+        tracing::warn!(from = %caller.from, %reason, "certificate not signed");
     }
     certified
 }

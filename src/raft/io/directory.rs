@@ -9,7 +9,10 @@ use crate::{
         peer::{Known, Met, Standing},
     },
 };
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use tokio::sync::watch;
 
 /// Looks it up in the state, and before there is any, in what this node was told when it joined. Clones share it.
@@ -42,6 +45,11 @@ impl Directory {
     /// See [`Known::name_of`].
     pub fn name_of(&self, id: NodeId) -> Option<NodeName> {
         self.look(|known| known.name_of(id))
+    }
+
+    /// Where the member with this number is.
+    pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        self.look(|known| known.state.node_by_id(id).map(|record| record.addr))
     }
 
     /// Whether a member has this address.

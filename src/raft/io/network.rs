@@ -98,6 +98,14 @@ impl Peers {
         self.inner.removed.subscribe()
     }
 
+    /// Where the member with this number is by now, if this node knows.
+    fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        match &self.inner.who {
+            Who::Stranger => None,
+            Who::Member { directory, .. } => directory.address_of(id),
+        }
+    }
+
     /// Asks the node at `addr`, which must be `to` where that is given.
     ///
     /// A kept connection may have died unnoticed; the question is then put once more over a new one. Whoever asks must not mind being heard twice.

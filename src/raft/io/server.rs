@@ -57,7 +57,7 @@ impl Heard {
 
 /// Takes connections until `shutdown`.
 pub async fn serve(listener: TcpListener, node: RaftNode, shutdown: CancellationToken) {
-    let threshold = Threshold::new();
+    let threshold = Threshold::default();
     loop {
         let accepted = tokio::select! {
             // Cancel-safe, both.

@@ -43,9 +43,9 @@ pub struct Place {
     member: Option<OwnedSemaphorePermit>,
 }
 
-impl Threshold {
+impl Default for Threshold {
     /// Nobody is there yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let inner = Inner {
             members: Arc::new(Semaphore::new(MEMBERS)),
             unproven: Arc::new(Semaphore::new(UNPROVEN)),
@@ -55,7 +55,9 @@ impl Threshold {
         };
         Self { inner: Arc::new(inner) }
     }
+}
 
+impl Threshold {
     /// A place for a connection from `source` that is not known yet; `None`: it is to be closed.
     pub fn enter(&self, source: IpAddr) -> Option<Place> {
         let unproven = self.inner.unproven.clone().try_acquire_owned().ok();
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn one_source_takes_its_share_and_gives_it_back() {
-        let threshold = Threshold::new();
+        let threshold = Threshold::default();
         let (greedy, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let mut places: Vec<Place> = (0..UNPROVEN_PER_SOURCE).map(|_| threshold.enter(greedy).unwrap()).collect();
         assert!(threshold.enter(greedy).is_none());
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn all_sources_together_have_a_limit() {
-        let threshold = Threshold::new();
+        let threshold = Threshold::default();
         let sources = (0..UNPROVEN as u8).map(|n| IpAddr::from([192, 0, 2, n]));
         let places: Vec<Place> = sources.map(|source| threshold.enter(source).unwrap()).collect();
         let late = IpAddr::from([198, 51, 100, 1]);

@@ -161,7 +161,9 @@ async fn who_comes_back_with_its_disk_needs_no_token_and_keeps_its_number() {
     cluster.members[2].addr = address();
     let refused = refusal(cluster.join_with(cluster.members[2].settings(None)).await.unwrap_err());
     assert!(matches!(refused, JoinRefusal::NameTaken { .. }), "{refused}");
-    cluster.live.send_modify(|live| drop(live.remove(&name)));
+    cluster.live.send_modify(|live| {
+        live.remove(&name);
+    });
     let arrived = cluster.members[0].node().arrivals();
     *arrived.lock().await = Arrivals::default();
     *cluster.members[1].node().arrivals().lock().await = Arrivals::default();
@@ -190,25 +192,16 @@ async fn a_join_that_got_no_certificate_goes_on_with_the_same_token() {
     let live = cluster.live.clone();
     let key = std::fs::read_dir(cluster.members[0].dir.path()).unwrap();
     let key = key.map(|entry| entry.unwrap().path()).find(|path| path.to_string_lossy().contains("/ca-")).unwrap();
-    let kept = std::fs::read(&key).unwrap();
-    std::fs::remove_file(&key).unwrap();
-    let node = Member::new("r1");
+    let hidden = cluster.members[0].dir.path().join("hidden");
+    std::fs::rename(&key, &hidden).unwrap();
+    let mut node = Member::new("r1");
     let token = cluster.token(1, 3600).await;
     let error = cluster.join_with(server(&node, Some(&token))).await.unwrap_err();
     assert!(matches!(error, JoinError::NoCertificate { .. }), "{error}");
     assert!(error.to_string().contains("run the same `lvs-agent join` again"), "{error}");
-    files::save_authority(cluster.members[0].dir.path(), &{
-        std::fs::write(&key, &kept).unwrap();
-        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let state = cluster.node().published().borrow().state.clone();
-        files::authority(cluster.members[0].dir.path(), &state.security.authorities.trusted[&cluster.authority()])
-            .unwrap()
-            .unwrap()
-    })
-    .unwrap();
+    std::fs::rename(&hidden, &key).unwrap();
     let identity = cluster.join_with(server(&node, Some(&token))).await.unwrap();
     assert_eq!(cluster.record("r1").unwrap().id, identity.node_id);
-    let mut node = node;
     node.try_start(&live).await.unwrap();
     cluster.members.push(node);
     cluster.node().propose(apply(0, 1), PATIENCE).await.unwrap();

@@ -58,3 +58,40 @@ async fn who_leaves_stops_voting_even_as_the_leader() {
     cluster.votes(&rest).await;
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_voter_hands_the_cluster_on_before_it_is_gone() {
+    let mut cluster = Cluster::of(2).await;
+    cluster.votes(&[1]).await;
+    cluster.members[0].node().leave(PATIENCE).await.unwrap();
+    cluster.members[0].stop().await;
+    cluster.votes(&[2]).await;
+    cluster.members[1].node().propose(apply(0, 1), PATIENCE).await.unwrap();
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_away_hears_a_leader_that_joined_meanwhile() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.votes(&[1, 2, 3]).await;
+    cluster.members[2].crash().await;
+    for name in ["n4", "n5"] {
+        let mut member = Member::new(name);
+        cluster.join(&member).await.unwrap();
+        member.try_start(&cluster.live).await.unwrap();
+        cluster.members.push(member);
+    }
+    cluster.votes(&[1, 2, 3, 4, 5]).await;
+    for gone in [0, 1] {
+        cluster.members[gone].node().leave(PATIENCE).await.unwrap();
+        cluster.members[gone].stop().await;
+    }
+    cluster.votes(&[3, 4, 5]).await;
+    cluster.members[3].node().propose(apply(0, 1), PATIENCE).await.unwrap();
+    let live = cluster.live.clone();
+    cluster.members[2].try_start(&live).await.unwrap();
+    cluster.has_revision(1).await;
+    cluster.votes(&[3, 4, 5]).await;
+    assert_eq!(cluster.members[2].node().view().borrow().refused, None);
+    cluster.stop().await;
+}

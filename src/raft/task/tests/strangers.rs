@@ -151,7 +151,9 @@ async fn a_removed_node_is_cut_off_with_its_next_question_and_told() {
 async fn directors_renew_certificates_and_hand_the_ca_key_to_directors() {
     let cluster = Cluster::of(2).await;
     let second = &cluster.members[1];
-    let issuing = second.node().state().borrow().security.authorities.issuing.unwrap();
+    let mut state = second.node().state();
+    let state = timeout(PATIENCE, state.wait_for(|state| state.nodes.len() == 2)).await.unwrap().unwrap().clone();
+    let issuing = state.security.authorities.issuing.unwrap();
     assert!(files::authority(second.dir.path(), &files::trusted(second.dir.path()).unwrap()[0]).unwrap().is_none());
     let key = second.node().fetch_authority(issuing).await.unwrap();
     let ca = files::trusted(second.dir.path()).unwrap().remove(0);
