@@ -41,14 +41,14 @@ not() { ! "$@"; }
 # now_ms VAR: the lab's clock, in milliseconds, without starting a process.
 now_ms() { local _micros=${EPOCHREALTIME/./} && printf -v "$1" %s $((_micros / 1000)); }
 
-# wait_until SECONDS CMD…: polls every 50 ms, after 3 s every 250 ms (a poll costs real time); leaves the time it took in $WAITED (milliseconds); fails when it took too long.
+# wait_until SECONDS CMD…: polls every 50 ms, after 3 s every 250 ms, after 10 s every 2 s (a poll costs real time); leaves the time it took in $WAITED (milliseconds); fails when it took too long.
 wait_until() {
   local start now limit=$(($1 * 1000))
   now_ms start
   while ! "${@:2}"; do
     now_ms now
     if [ $((now - start)) -ge $limit ]; then WAITED=over_$limit && return 1; fi
-    if [ $((now - start)) -lt 3000 ]; then sleep 0.05; else sleep 0.25; fi
+    if [ $((now - start)) -lt 3000 ]; then sleep 0.05; elif [ $((now - start)) -lt 10000 ]; then sleep 0.25; else sleep 2; fi
   done
   now_ms now
   WAITED=$((now - start))
