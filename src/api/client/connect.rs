@@ -69,7 +69,9 @@ impl Place {
 impl Server {
     async fn connect(&self) -> Result<TlsStream, ClientError> {
         let unreachable = |source| ClientError::ServerNotReachable { server: self.name.clone(), source };
-        let addresses = lookup_host(&self.name).await.map_err(unreachable)?;
+        // Statically linked, this program knows no more names than the C library's files tell.
+        let nameless = |error: io::Error| io::Error::new(error.kind(), format!("{error}; name its address instead"));
+        let addresses = lookup_host(&self.name).await.map_err(|error| unreachable(nameless(error)))?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
         for address in addresses.take(MAX_ADDRESSES) {
             match timeout(CONNECT_DEADLINE, TcpStream::connect(address)).await {

@@ -153,7 +153,7 @@ async fn a_body_that_is_too_long_is_refused_with_an_answer() {
     let fake = Arc::new(Fake::default());
     let address = start(&fake).await;
     let admin = registered(&fake, address, "ann", Access::Admin).await;
-    assert_eq!(refusal(admin.apply(&apply_request(&"x".repeat(2 * MAX_REQUEST_BYTES))).await).0, 413);
+    assert_eq!(refusal(admin.apply(&apply_request(&"x".repeat(MAX_REQUEST_BYTES + (1 << 20)))).await).0, 413);
     admin.status().await.unwrap();
 }
 
@@ -209,6 +209,18 @@ async fn one_address_cannot_take_all_places() {
     elsewhere.write_all(b"not tls, but it is read and answered with an alert\r\n\r\n").await.unwrap();
     let _ = elsewhere.read_to_end(&mut answer).await;
     assert!(!answer.is_empty(), "there is a place for another address");
+}
+
+#[tokio::test]
+async fn the_answer_reaches_who_sends_all_before_reading() {
+    let fake = Arc::new(Fake::default());
+    let address = start(&fake).await;
+    let mut rude = TcpStream::connect(address).await.unwrap();
+    let line = b"POST /v1/apply HTTP/1.1\r\n";
+    rude.write_all(&line.repeat((8 << 20) / line.len())).await.expect("closing over unread bytes would reset the connection");
+    let mut answer = Vec::new();
+    rude.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer.first(), Some(&21), "a TLS alert");
 }
 
 #[tokio::test]

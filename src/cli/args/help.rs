@@ -42,7 +42,7 @@ A member that has its disk needs no token, not even with a new address. One that
 
 Examples:
   lvs-agent join 10.0.0.11 --token lvs1_4f0k...
-  lvs-agent join 10.0.0.11,10.0.0.12:7401 --token-file /root/token
+  lvs-agent join 10.0.0.11,10.0.0.12:7401 --token-file token.txt
   ssh d1 lvs-agent token create --json | jq -r .token | lvs-agent join 10.0.0.11 --token-file -
   lvs-agent join --timeout 300                # a member that comes back";
 
