@@ -6,3 +6,4 @@ mod socket;
 mod wire;
 
 pub(crate) use calls::Ipvs;
+pub use calls::load_module;
