@@ -1,6 +1,7 @@
 //! The guard process: holds VIPs, votes on leases, announces, and looks after the worker.
 //!
-//! What it decides is in `supervisor` (the worker's life), `leases` and `slot` (this node's part in the leases), `arp` (announcements); `event_loop` drives them and `hands` does what they want.
+//! What it decides is in `supervisor` (the worker's life), `leases` and `slot` (this node's part in the leases), `arp` (announcements); `report` what the service
+//! manager hears; `event_loop` drives them and `hands` does what they want.
 
 pub mod arp;
 mod event_loop;
@@ -8,6 +9,7 @@ mod hands;
 pub mod io;
 pub mod leases;
 pub mod protocol;
+pub mod report;
 pub mod slot;
 pub mod supervisor;
 
@@ -101,7 +103,6 @@ async fn guard(options: GuardOptions) -> Result<(), GuardError> {
     let vip_file = VipFile::open(&options.data_dir, noted).map_err(GuardError::Runtime)?;
     let event_loop = EventLoop::new(options, Hands::new(addresses, socket), vip_file).map_err(GuardError::Runtime)?;
     tracing::info!(%listen, "guard started");
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     event_loop.run(&mut signals).await
 }
 

@@ -142,8 +142,7 @@ mod tests {
         let ours = std::fs::read_to_string("/proc/thread-self/status").unwrap();
         let childs = Command::new("cat").arg("/proc/self/status").output().unwrap().stdout;
         let childs = String::from_utf8(childs).unwrap();
-        let wanted: CapsHashSet =
-            KEPT.iter().map(|(capability, _)| *capability).chain([Capability::CAP_IPC_LOCK]).collect();
+        let wanted: CapsHashSet = KEPT.iter().map(|(capability, _)| *capability).chain([Capability::CAP_IPC_LOCK]).collect();
         let kept = mask(&wanted.intersection(&had).copied().collect());
         let narrowed = had.contains(&Capability::CAP_SETPCAP);
         for (whose, text) in [("ours", &ours), ("a child's", &childs)] {
