@@ -1,0 +1,1 @@
+//! A CA against what reads and checks its certificates.

@@ -1,0 +1,1 @@
+//! Certificates of both origins, and bytes that are none.
