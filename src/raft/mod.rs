@@ -11,13 +11,13 @@ mod init_task;
 pub mod io;
 mod join_task;
 mod membership;
-mod message;
+pub(crate) mod message;
 mod propose_task;
-mod record;
+pub(crate) mod record;
 mod sink;
 mod task;
 mod timing;
-mod types;
+pub(crate) mod types;
 mod view_task;
 
 pub use init_task::{InitError, init};

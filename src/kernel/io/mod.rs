@@ -4,7 +4,7 @@ pub mod address;
 #[cfg(test)]
 mod contract;
 pub(crate) mod durable;
-mod ipvs;
+pub(crate) mod ipvs;
 mod linux;
 pub mod privilege;
 mod sysctl;
