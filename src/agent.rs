@@ -62,8 +62,9 @@ pub enum AgentError {
 /// # Errors
 /// Whatever it cannot go on with.
 pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
-    let guard = GuardChannel::from_inherited()?;
+    // Before the guard hears from this worker, and says that the node can be spoken with.
     let listener = api::AdminListener::bind(&config.socket)?;
+    let guard = GuardChannel::from_inherited()?;
     let stop = guard.stop.clone();
     stop_on_signals(stop.clone())?;
     let config = Arc::new(config);

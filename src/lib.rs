@@ -8,6 +8,8 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gossip;
 pub mod guard;
 pub mod health;

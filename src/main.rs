@@ -7,6 +7,7 @@ use lvs_agent::{
     cli::{self, Args, Command, Exit, args::LogArgs, exit::with_sources},
     config::{AgentConfig, load_agent},
     guard::{self, GuardOptions, WorkerCommand},
+    kernel::io::privilege::give_up,
     model::node::guard_addr,
 };
 use std::{ffi::OsString, process::ExitCode};
@@ -34,6 +35,8 @@ fn start_guard(config: AgentConfig, worker: Vec<OsString>) -> anyhow::Result<()>
 
 /// The worker process.
 fn start_worker(config: AgentConfig) -> anyhow::Result<()> {
+    // Before there are threads: each has rights of its own.
+    give_up(&[])?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
     Ok(runtime.context("cannot start the runtime")?.block_on(agent::run(config))?)
 }

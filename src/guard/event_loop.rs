@@ -4,6 +4,7 @@ use super::{
     GuardError, GuardOptions,
     hands::{Hands, chain},
     io::{
+        notify::ServiceManager,
         socket::Incoming,
         timer::BootTimer,
         vip_file::VipFile,
@@ -11,6 +12,7 @@ use super::{
     },
     leases::{LeaseEvent, Leases, Moment},
     protocol::{ToGuard, ToWorker},
+    report::{Report, Standing},
     supervisor::{Supervisor, WorkerEvent, WorkerOrder},
 };
 use crate::{
@@ -65,6 +67,8 @@ pub(super) struct EventLoop {
     /// It waits for [`ToWorker::Released`].
     leaving: bool,
     stopping: Option<Stopping>,
+    manager: ServiceManager,
+    report: Report,
 }
 
 /// Shutting down.
@@ -87,6 +91,7 @@ enum Woken {
 impl EventLoop {
     pub(super) fn new(options: GuardOptions, hands: Hands, vip_file: VipFile) -> std::io::Result<Self> {
         let started = BootClock.now();
+        let manager = ServiceManager::from_environment();
         Ok(Self {
             options,
             started,
@@ -102,6 +107,8 @@ impl EventLoop {
             told: None,
             leaving: false,
             stopping: None,
+            report: Report::new(manager.patience(), started),
+            manager,
         })
     }
 
@@ -110,7 +117,9 @@ impl EventLoop {
         loop {
             self.run_due().await;
             self.note_places();
-            self.tell_ownership();
+            let ownership = self.leases.as_ref().map(Leases::ownership).unwrap_or_default();
+            self.tell_manager(&ownership);
+            self.tell_ownership(ownership);
             if self.stopping.is_some() && self.supervisor.is_gone() {
                 break;
             }
@@ -155,7 +164,7 @@ impl EventLoop {
     fn deadline(&self) -> Option<BootInstant> {
         let leases = self.leases.as_ref().and_then(Leases::deadline);
         let retired_by = self.stopping.filter(|stopping| !stopping.worker_told).map(|stopping| stopping.retired_by);
-        [leases, self.supervisor.deadline(), retired_by].into_iter().flatten().min()
+        [leases, self.supervisor.deadline(), retired_by, self.report.deadline()].into_iter().flatten().min()
     }
 
     /// Leases before anything else: a guard that wakes late removes first.
@@ -183,7 +192,7 @@ impl EventLoop {
 
     async fn begin_stopping(&mut self) {
         tracing::info!("guard stops");
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.manager.stopping();
         self.stopping = Some(Stopping { retired_by: BootClock.now() + RETIRE_LIMIT, worker_told: false });
         self.lease_event(LeaseEvent::RetireAll).await;
     }
@@ -338,15 +347,25 @@ impl EventLoop {
     }
 
     /// At each change, and after hello.
-    fn tell_ownership(&mut self) {
-        if !self.greeted {
-            return;
-        }
-        let ownership = self.leases.as_ref().map(Leases::ownership).unwrap_or_default();
-        if self.told.as_ref() != Some(&ownership) {
+    fn tell_ownership(&mut self, ownership: Ownership) {
+        if self.greeted && self.told.as_ref() != Some(&ownership) {
             self.told = Some(ownership.clone());
             self.tell(ToWorker::Ownership(ownership));
         }
+    }
+
+    /// At each change, and to show that this loop turns.
+    fn tell_manager(&mut self, held: &Ownership) {
+        let now = BootClock.now();
+        let standing = Standing {
+            served: self.supervisor.has_served(),
+            tended: self.supervisor.is_tended(now),
+            worker: self.supervisor.is_running(),
+            node: self.identity.as_ref().map(|identity| (identity.id, identity.cluster_id.as_str())),
+            held,
+        };
+        let words = self.report.step(standing, now);
+        self.manager.tell(&words);
     }
 
     fn tell(&mut self, what: ToWorker) {

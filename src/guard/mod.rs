@@ -1,6 +1,7 @@
 //! The guard process: holds VIPs, votes on leases, announces, and looks after the worker.
 //!
-//! What it decides is in `supervisor` (the worker's life), `leases` and `slot` (this node's part in the leases), `arp` (announcements); `event_loop` drives them and `hands` does what they want.
+//! What it decides is in `supervisor` (the worker's life), `leases` and `slot` (this node's part in the leases), `arp` (announcements); `report` what the service
+//! manager hears; `event_loop` drives them and `hands` does what they want.
 
 pub mod arp;
 mod event_loop;
@@ -8,10 +9,15 @@ mod hands;
 pub mod io;
 pub mod leases;
 pub mod protocol;
+pub mod report;
 pub mod slot;
 pub mod supervisor;
 
-use crate::kernel::io::address::{AddressError, Addresses, LOOPBACK};
+use crate::kernel::io::{
+    address::{AddressError, Addresses, LOOPBACK},
+    load_module,
+    privilege::{PrivilegeError, give_up},
+};
 use event_loop::EventLoop;
 use hands::Hands;
 pub use io::{
@@ -44,6 +50,9 @@ pub enum GuardError {
     /// The data directory is not this agent's.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// It would run with more rights than it needs.
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
     /// The runtime, its timer or its signals.
     #[error("cannot set up the guard's event loop")]
     Runtime(#[source] std::io::Error),
@@ -71,9 +80,15 @@ pub enum GuardError {
 /// Runs the guard until SIGTERM or SIGINT. Call it from the main thread, before there is any other: the worker's life hangs on that thread.
 pub fn run(options: GuardOptions) -> Result<(), GuardError> {
     let _lock = DataDirLock::take(&options.data_dir)?;
-    privilege::keep_on_time();
+    let needed = privilege::keep_on_time();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(GuardError::Runtime)?;
-    runtime.block_on(guard(options))
+    runtime.block_on(async {
+        // Here for all roles: a node may be made a director while it runs.
+        load_module().await;
+        // This runtime has no other threads, and the worker gets no more rights than this one leaves.
+        give_up(needed)?;
+        guard(options).await
+    })
 }
 
 /// Listens before it sweeps, so that a second agent on this machine does not take off the first one's VIPs; sends nothing before it has swept.
@@ -88,7 +103,6 @@ async fn guard(options: GuardOptions) -> Result<(), GuardError> {
     let vip_file = VipFile::open(&options.data_dir, noted).map_err(GuardError::Runtime)?;
     let event_loop = EventLoop::new(options, Hands::new(addresses, socket), vip_file).map_err(GuardError::Runtime)?;
     tracing::info!(%listen, "guard started");
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     event_loop.run(&mut signals).await
 }
 

@@ -80,12 +80,21 @@ pub struct Supervisor {
     phase: Phase,
     pause: Duration,
     absence: Absence,
+    /// When a worker last showed that it lives; at first, when this guard started.
+    alive_at: BootInstant,
+    spoken: bool,
 }
 
 impl Supervisor {
     /// The first worker is due at once.
     pub fn new(now: BootInstant) -> Self {
-        Self { phase: Phase::Pausing { until: now }, pause: FIRST_PAUSE, absence: Absence::Since(now) }
+        Self {
+            phase: Phase::Pausing { until: now },
+            pause: FIRST_PAUSE,
+            absence: Absence::Since(now),
+            alive_at: now,
+            spoken: false,
+        }
     }
 
     /// Takes one event; says what is to be done, in order.
@@ -124,6 +133,27 @@ impl Supervisor {
         self.phase == Phase::Gone
     }
 
+    /// Whether any worker has ever shown that it lives.
+    pub fn has_served(&self) -> bool {
+        self.spoken
+    }
+
+    /// Whether a worker runs.
+    pub fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. } | Phase::Stopping { .. })
+    }
+
+    /// Whether the worker lives, or did so lately that this supervisor may yet bring one up. One that ends again and again, but shows that it
+    /// lives each time, is tended: this guard's vote is of use to the others, and starting it anew would mend nothing.
+    pub fn is_tended(&self, now: BootInstant) -> bool {
+        match self.phase {
+            Phase::Stopping { .. } | Phase::Ending | Phase::Gone => true,
+            Phase::Pausing { .. } | Phase::Starting | Phase::Running { .. } | Phase::Killed { .. } => {
+                now - self.alive_at < WORKER_HUNG + WORKER_GRACE
+            }
+        }
+    }
+
     fn started(&mut self, now: BootInstant) {
         match self.phase {
             Phase::Starting => self.phase = Phase::Running { since: now, heard: now },
@@ -139,6 +169,7 @@ impl Supervisor {
     fn heard(&mut self, now: BootInstant) {
         if let Phase::Running { heard, .. } = &mut self.phase {
             *heard = now;
+            (self.alive_at, self.spoken) = (now, true);
         }
     }
 
@@ -318,6 +349,22 @@ mod tests {
         assert_eq!(worker.step(WorkerEvent::Broke, at(8501)), []);
         worker.step(WorkerEvent::Exited, at(8510));
         assert_eq!(wait(&mut worker), (8610, vec![WorkerOrder::Start]));
+    }
+
+    #[test]
+    fn a_worker_that_cannot_be_started_is_tended_no_longer_than_hang_and_grace_and_one_that_speaks_is() {
+        let limit = u64::try_from((WORKER_HUNG + WORKER_GRACE).as_millis()).unwrap();
+        let mut worker = running();
+        assert!(worker.has_served());
+        worker.step(WorkerEvent::Exited, at(0));
+        assert!(worker.is_tended(at(limit - 1)) && !worker.is_tended(at(limit)));
+        worker.step(WorkerEvent::Tick, at(limit));
+        worker.step(WorkerEvent::Started, at(limit));
+        assert!(!worker.is_tended(at(limit)), "it has not spoken");
+        worker.step(WorkerEvent::Heard, at(limit));
+        assert!(worker.is_tended(at(limit)));
+        worker.step(WorkerEvent::Stop, at(limit));
+        assert!(worker.is_tended(at(10 * limit)), "the service manager has a limit of its own for stopping");
     }
 
     #[test]

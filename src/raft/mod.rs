@@ -20,15 +20,15 @@ pub mod io;
 mod join_task;
 mod joining;
 mod membership;
-mod message;
+pub(crate) mod message;
 mod peer;
 mod presence_task;
 mod propose_task;
-mod record;
+pub(crate) mod record;
 mod sink;
 mod task;
 mod timing;
-mod types;
+pub(crate) mod types;
 mod view_task;
 mod vote_words;
 

@@ -3,6 +3,7 @@
 pub mod announce;
 pub mod channel;
 pub mod lock;
+pub mod notify;
 pub mod privilege;
 pub mod socket;
 pub mod timer;

@@ -1,5 +1,7 @@
 //! Keeps the guard on time: memory locked, a low real-time priority. Both are best effort.
 
+use crate::kernel::io::privilege::unlimit_locked_memory;
+use caps::Capability;
 use rustix::mm::{MlockAllFlags, mlockall};
 use std::io;
 
@@ -8,8 +10,11 @@ const PRIORITY: i32 = 1;
 
 /// Locks this process's memory and makes it a real-time one. What is refused is logged once; the lease is safe without, only less punctual.
 ///
-/// Children do not inherit either: `SCHED_RESET_ON_FORK`, and memory locks end at fork (mlockall(2)).
-pub fn keep_on_time() {
+/// Children do not inherit either: `SCHED_RESET_ON_FORK`, and memory locks end at fork (mlockall(2)). Returns the capabilities that this
+/// must go on having: memory that is locked counts against a limit at every allocation, unless the limit could be lifted.
+#[must_use]
+pub fn keep_on_time() -> &'static [Capability] {
+    let unlimited = unlimit_locked_memory();
     // Everything, not only what has been touched: taking a VIP off must not wait for a page of code from a disk that hangs.
     if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
         tracing::warn!(%error, "cannot lock memory: under memory pressure leases may be lost");
@@ -17,6 +22,7 @@ pub fn keep_on_time() {
     if let Err(error) = real_time() {
         tracing::warn!(%error, "cannot get real-time priority: on a busy machine leases may be lost");
     }
+    if unlimited { &[] } else { &[Capability::CAP_IPC_LOCK] }
 }
 
 fn real_time() -> io::Result<()> {

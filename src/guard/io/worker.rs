@@ -2,7 +2,7 @@
 
 use crate::{
     guard::{
-        io::channel::GUARD_FD,
+        io::{channel::GUARD_FD, notify::ENVIRONMENT},
         protocol::{MAX_FRAME_BYTES, ToGuard, ToWorker},
     },
     link::frame::{self, FrameError},
@@ -116,6 +116,9 @@ fn spawn(command: &WorkerCommand, theirs: &StdUnixStream) -> io::Result<Child> {
     let fd = theirs.as_raw_fd();
     let mut std_command = StdCommand::new(&command.program);
     std_command.args(&command.args).env(GUARD_FD, fd.to_string()).stdin(Stdio::null());
+    for name in ENVIRONMENT {
+        std_command.env_remove(name);
+    }
     // Ctrl-C in a terminal is for the guard, which then stops the worker in its time.
     std_command.process_group(0);
     // SAFETY: only system calls between fork and exec, on values made before the fork.

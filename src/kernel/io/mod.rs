@@ -1,13 +1,15 @@
-//! The kernel itself: netlink, addresses, sysctls.
+//! The kernel itself: netlink, addresses, sysctls; and what this process may ask of it.
 
 pub mod address;
 #[cfg(test)]
 mod contract;
 pub(crate) mod durable;
-mod ipvs;
+pub(crate) mod ipvs;
 mod linux;
+pub mod privilege;
 mod sysctl;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use ipvs::load_module;
 pub use linux::{Linux, capabilities};

@@ -11,7 +11,7 @@
 //! A private key of ours that others than its owner may read is refused. All of this blocks: it is for starts and rotations, and small.
 
 mod external;
-mod pem;
+pub(crate) mod pem;
 mod store;
 
 pub use external::{ChainAndKey, external, external_authorities};

@@ -192,6 +192,13 @@ fn explain(step: &Step, refusal: &Refusal) -> String {
     }
 }
 
+/// Loads IPVS where it is not there. Takes the right to load modules, which the agent gives up at its start, so it is done before.
+pub async fn load_module() {
+    if !Path::new(PROC_FILE).exists() {
+        tracing::debug!(said = modprobe().await, "asked for ip_vs");
+    }
+}
+
 /// Tries to load the module, and says what became of it.
 async fn modprobe() -> String {
     let Some(path) = MODPROBE_CANDIDATES.into_iter().find(|path| Path::new(path).exists()) else {

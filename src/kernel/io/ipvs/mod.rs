@@ -1,8 +1,9 @@
 //! IPVS over generic netlink: read the tables, change them.
 
 mod calls;
-mod frame;
+pub(crate) mod frame;
 mod socket;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) use calls::Ipvs;
+pub use calls::load_module;

@@ -7,12 +7,12 @@ use rustls::pki_types::{
 };
 use zeroize::Zeroizing;
 
-pub(super) const PRIVATE_KEY: &str = "PRIVATE KEY";
-pub(super) const CERTIFICATE: &str = "CERTIFICATE";
+pub(crate) const PRIVATE_KEY: &str = "PRIVATE KEY";
+pub(crate) const CERTIFICATE: &str = "CERTIFICATE";
 const LINE: usize = 64;
 
 /// The sections one after the other. In a buffer that is wiped, for it may be keys.
-pub(super) fn encode<T: AsRef<[u8]>>(label: &str, sections: &[T]) -> Zeroizing<Vec<u8>> {
+pub(crate) fn encode<T: AsRef<[u8]>>(label: &str, sections: &[T]) -> Zeroizing<Vec<u8>> {
     // All at once: a buffer that grows leaves copies behind.
     let bytes = |der: &T| BASE64.encode_len(der.as_ref().len());
     let room =
@@ -32,7 +32,7 @@ pub(super) fn encode<T: AsRef<[u8]>>(label: &str, sections: &[T]) -> Zeroizing<V
 }
 
 /// The one private key of a file that [`encode`] wrote.
-pub(super) fn decode_secret(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+pub(crate) fn decode_secret(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let body = text.trim_ascii().strip_prefix(b"-----BEGIN PRIVATE KEY-----")?.strip_suffix(b"-----END PRIVATE KEY-----")?;
     let mut letters = Zeroizing::new(Vec::with_capacity(body.len()));
     letters.extend(body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()));
@@ -43,12 +43,12 @@ pub(super) fn decode_secret(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 /// All certificates of a text; `None` if it is damaged. Other sections and what stands between them do not count.
-pub(super) fn certificates(text: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn certificates(text: &[u8]) -> Option<Vec<Vec<u8>>> {
     CertificateDer::pem_slice_iter(text).map(|der| der.ok().map(|der| der.to_vec())).collect()
 }
 
 /// A private key as others make them.
-pub(super) enum Found {
+pub(crate) enum Found {
     /// PKCS#8, PKCS#1 or SEC1.
     Key(Zeroizing<Vec<u8>>),
     /// It is encrypted.
@@ -68,7 +68,7 @@ impl PemObject for AnyKey {
 }
 
 /// The first private key of a text.
-pub(super) fn private_key(text: &[u8]) -> Found {
+pub(crate) fn private_key(text: &[u8]) -> Found {
     let encrypted = [&b"-----BEGIN ENCRYPTED PRIVATE KEY-----"[..], b"Proc-Type: 4,ENCRYPTED"];
     if encrypted.iter().any(|mark| text.windows(mark.len()).any(|window| window == *mark)) {
         return Found::Encrypted;

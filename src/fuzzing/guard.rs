@@ -1,0 +1,72 @@
+//! Lease messages, and what guard and worker say to each other.
+
+use super::{Target, coded, encoded, sample};
+use crate::{
+    guard::protocol::{GroupOrder, MAX_FRAME_BYTES, ToGuard, ToWorker},
+    model::{Holding, NodeId, TimingProfile, VipGroup},
+    vip::{Message, Why},
+};
+use std::time::Duration;
+
+/// As `guard::io::socket` takes them.
+const MAX_MESSAGE_BYTES: usize = 8 << 10;
+
+pub fn targets() -> Vec<Target> {
+    vec![
+        Target::new("vip-message", messages(), MAX_MESSAGE_BYTES, |bytes| coded::<Message>(bytes, MAX_MESSAGE_BYTES)),
+        Target::new("guard-to-guard-frame", to_guard(), MAX_FRAME_BYTES, |bytes| coded::<ToGuard>(bytes, MAX_FRAME_BYTES)),
+        Target::new("guard-to-worker-frame", to_worker(), MAX_FRAME_BYTES, |bytes| coded::<ToWorker>(bytes, MAX_FRAME_BYTES)),
+    ]
+}
+
+fn messages() -> Vec<Vec<u8>> {
+    let group = || sample::name("web");
+    let second = Duration::from_secs(1);
+    let reasons = [
+        Why::Held { by: NodeId(2), remaining: second },
+        Why::Quiet { remaining: second },
+        Why::NewerMembership(sample::membership()),
+        Why::NotCandidate,
+        Why::OldRound { last: 1 << 40 },
+        Why::TtlTooLong { max: second },
+    ];
+    let mut messages = vec![
+        Message::Ask { group: group(), round: 1 << 40, membership: sample::membership().id, ttl: second, epoch: 3 },
+        Message::Grant { group: group(), round: 7, epoch: 3 },
+        Message::Release { group: group(), round: 7 },
+        Message::HandOver { group: group() },
+    ];
+    messages.extend(reasons.map(|why| Message::Refuse { group: group(), round: 7, why, epoch: 3 }));
+    messages.iter().map(encoded).collect()
+}
+
+fn to_guard() -> Vec<Vec<u8>> {
+    let group: VipGroup = sample::rules().vips.into_values().next().expect("the sample has a group");
+    let node = sample::node();
+    let said = [
+        ToGuard::Hello {
+            id: NodeId(3),
+            cluster_id: "0123456789abcdef".to_owned(),
+            timing: TimingProfile::Lan,
+            node_key: vec![1, 2, 3].into(),
+        },
+        ToGuard::Speakers { keyring: sample::keyring(), members: [(node.id, (node.guard_addr(), node.key))].into() },
+        ToGuard::Membership(sample::membership()),
+        ToGuard::Groups(vec![GroupOrder { group, candidates: vec![NodeId(1), NodeId(2)] }]),
+        ToGuard::Ready(true),
+        ToGuard::Beat,
+        ToGuard::Leave,
+    ];
+    said.iter().map(encoded).collect()
+}
+
+fn to_worker() -> Vec<Vec<u8>> {
+    let held = [(sample::name("web"), Holding::Held { epoch: 3, since_unix_ms: 1 << 40 })];
+    let said = [
+        ToWorker::MembershipKnown(sample::membership().id),
+        ToWorker::Ownership(held.into()),
+        ToWorker::Released,
+        ToWorker::Stop,
+    ];
+    said.iter().map(encoded).collect()
+}

@@ -1,0 +1,132 @@
+//! Raft's frames, and what lies on its disk.
+
+use super::{Outcome, Target, coded, encoded, sample};
+use crate::{
+    model::{NodeId, TimingProfile},
+    raft::{
+        Identity, JoinAccepted, JoinRefusal,
+        io::state_machine,
+        message::{
+            Hello, HelloRefusal, MAX_ENTRY_BYTES, MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_SNAPSHOT_BYTES, PROTOCOL_VERSION,
+            Proposed, Request, Response, Welcome,
+        },
+        record,
+        types::{Entry, Node, TypeConfig, Vote},
+    },
+    rules::{ClusterState, Refusal, RuleChange},
+};
+use openraft::{
+    EntryPayload, Membership,
+    raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse},
+    testing::{blank_ent, log_id},
+};
+use std::collections::BTreeMap;
+
+const PLACE: &str = "entry 7";
+
+/// A mutation seldom guesses a checksum: what it covers is a target of its own.
+pub fn targets() -> Vec<Target> {
+    let entries = entries();
+    let records = entries.iter().map(|entry| record::seal(PLACE, entry, MAX_ENTRY_BYTES).expect("the sample is short")).collect();
+    vec![
+        Target::new("raft-hello", hellos(), MAX_HELLO_BYTES, |bytes| coded::<Hello>(bytes, MAX_HELLO_BYTES)),
+        Target::new("raft-welcome", welcomes(), MAX_HELLO_BYTES, |bytes| coded::<Welcome>(bytes, MAX_HELLO_BYTES)),
+        Target::new("raft-request", requests(&entries), MAX_FRAME_BYTES, |bytes| coded::<Request>(bytes, MAX_FRAME_BYTES)),
+        Target::new("raft-response", responses(), MAX_FRAME_BYTES, |bytes| coded::<Response>(bytes, MAX_FRAME_BYTES)),
+        Target::new("raft-record", records, MAX_ENTRY_BYTES, |bytes| record::open::<Entry>(PLACE, bytes, MAX_ENTRY_BYTES).into()),
+        Target::new("raft-entry", entries.iter().map(encoded).collect(), MAX_ENTRY_BYTES, |bytes| {
+            coded::<Entry>(bytes, MAX_ENTRY_BYTES)
+        }),
+        Target::new("raft-snapshot", vec![encoded(&(1_u16, sample::state()))], MAX_SNAPSHOT_BYTES, |bytes| {
+            match state_machine::is_readable(bytes) {
+                true => Outcome::Taken,
+                false => super::refused("no snapshot"),
+            }
+        }),
+        Target::new("raft-state", vec![encoded(&sample::state())], MAX_SNAPSHOT_BYTES, |bytes| {
+            coded::<ClusterState>(bytes, MAX_SNAPSHOT_BYTES)
+        }),
+        Target::new("raft-identity-file", vec![identity_file()], 4096, |bytes| serde_json::from_slice::<Identity>(bytes).into()),
+    ]
+}
+
+fn hellos() -> Vec<Vec<u8>> {
+    let member = Hello {
+        version: PROTOCOL_VERSION,
+        cluster_id: Some("0123456789abcdef".to_owned()),
+        from: Some(NodeId(1)),
+        to: Some(NodeId(2)),
+    };
+    let stranger = Hello { cluster_id: None, from: None, to: None, ..member.clone() };
+    vec![encoded(&member), encoded(&stranger)]
+}
+
+fn welcomes() -> Vec<Vec<u8>> {
+    let refusals = [
+        HelloRefusal::WrongVersion { theirs: 7 },
+        HelloRefusal::WrongCluster { theirs: "blue".to_owned() },
+        HelloRefusal::SomebodyElse { theirs: NodeId(9) },
+    ];
+    refusals.map(Welcome::No).into_iter().chain([Welcome::Welcome]).map(|welcome| encoded(&welcome)).collect()
+}
+
+fn entries() -> Vec<Entry> {
+    let entry = |index, payload| Entry { payload, ..blank_ent::<TypeConfig>(2, 1, index) };
+    let nodes: BTreeMap<u64, Node> =
+        (1..4).map(|n| (n, Node { name: sample::name(&format!("d{n}")), addr: sample::addr(n as u8) })).collect();
+    let voters = vec![[1, 2, 3].into(), [1, 2].into()];
+    let membership = Membership::new(voters, nodes).expect("every voter is a node");
+    let mut entries = vec![blank_ent::<TypeConfig>(2, 1, 6), entry(7, EntryPayload::Membership(membership))];
+    entries.extend(sample::changes().into_iter().zip(8..).map(|(change, index)| entry(index, EntryPayload::Normal(change))));
+    entries
+}
+
+fn requests(entries: &[Entry]) -> Vec<Vec<u8>> {
+    let vote = || Vote::new(2, 1);
+    let ask = || VoteRequest::new(vote(), Some(log_id::<TypeConfig>(2, 1, 6)));
+    let append = |entries: &[Entry]| {
+        Request::Append(AppendEntriesRequest {
+            vote: vote(),
+            prev_log_id: Some(log_id::<TypeConfig>(2, 1, 5)),
+            entries: entries.to_vec(),
+            leader_commit: Some(log_id::<TypeConfig>(2, 1, 5)),
+        })
+    };
+    let mut requests = vec![append(&[]), append(entries), Request::Vote(ask()), Request::PreVote(ask())];
+    requests.extend(sample::changes().into_iter().map(Request::Propose));
+    requests.push(Request::Propose(RuleChange::NodeLeft(sample::name("d1"))));
+    requests.push(Request::Leave(sample::name("d1")));
+    requests.iter().map(encoded).collect()
+}
+
+fn responses() -> Vec<Vec<u8>> {
+    let vote = Vote::new(2, 1);
+    let accepted = JoinAccepted {
+        cluster_id: "0123456789abcdef".to_owned(),
+        id: NodeId(3),
+        timing: TimingProfile::Lan,
+        nodes: vec![sample::node()],
+    };
+    let responses = [
+        Response::Append(AppendEntriesResponse::Success),
+        Response::Append(AppendEntriesResponse::Conflict),
+        Response::Vote(VoteResponse::new(vote, Some(log_id::<TypeConfig>(2, 1, 6)), true)),
+        Response::Proposed(Proposed::Done(Ok(Some(NodeId(3))))),
+        Response::Proposed(Proposed::Done(Err(Refusal::Initialised))),
+        Response::Proposed(Proposed::NotLeader { leader: Some(NodeId(1)) }),
+        Response::Joined(Ok(accepted)),
+        Response::Joined(Err(JoinRefusal::NameTaken { name: sample::name("d1"), addr: sample::addr(11) })),
+        Response::Failed("it went wrong".to_owned()),
+    ];
+    responses.iter().map(encoded).collect()
+}
+
+fn identity_file() -> Vec<u8> {
+    let identity = Identity {
+        cluster_id: "0123456789abcdef".to_owned(),
+        node_id: NodeId(3),
+        name: sample::name("d1"),
+        timing: TimingProfile::Lan,
+    };
+    serde_json::to_vec_pretty(&identity).expect("an identity is plain data")
+}

@@ -1,0 +1,156 @@
+//! What the guard tells the service manager, and when (sd_notify(3)). Pure.
+
+use crate::{
+    clock::BootInstant,
+    model::{Holding, NodeId, Ownership},
+};
+use std::time::Duration;
+
+/// VIPs that are named in one line; the rest is counted.
+const NAMED: usize = 8;
+
+/// One thing to tell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Word {
+    /// The node can be spoken with: its worker serves the admin API.
+    Ready,
+    /// One line for people.
+    Status(String),
+    /// All is well; said again before the service manager's patience ends.
+    Alive,
+}
+
+/// What a guard knows of itself at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// A worker has shown itself, ever.
+    pub served: bool,
+    /// The worker lives, or may yet be mended from here, see [`super::supervisor::Supervisor::is_tended`].
+    pub tended: bool,
+    /// A worker runs now.
+    pub worker: bool,
+    /// Who this node is, in a cluster.
+    pub node: Option<(NodeId, &'a str)>,
+    /// What it holds there.
+    pub held: &'a Ownership,
+}
+
+/// What has been told so far.
+#[derive(Clone, Debug)]
+pub struct Report {
+    every: Option<Duration>,
+    next: BootInstant,
+    ready: bool,
+    status: String,
+}
+
+impl Report {
+    /// `patience`: after how long a silence the service manager kills this process, if it does.
+    pub fn new(patience: Option<Duration>, now: BootInstant) -> Self {
+        Self { every: patience.map(|patience| patience / 2), next: now, ready: false, status: String::new() }
+    }
+
+    /// When [`Report::step`] wants to be called at the latest.
+    pub fn deadline(&self) -> Option<BootInstant> {
+        self.every.map(|_| self.next)
+    }
+
+    /// What is to be told now. Call it at every turn of the guard's loop: a loop that does not turn says nothing, and that is what the
+    /// service manager waits for.
+    pub fn step(&mut self, standing: Standing<'_>, now: BootInstant) -> Vec<Word> {
+        let mut words = Vec::new();
+        if standing.served && !self.ready {
+            self.ready = true;
+            words.push(Word::Ready);
+        }
+        let status = status(standing);
+        if status != self.status {
+            self.status.clone_from(&status);
+            words.push(Word::Status(status));
+        }
+        if let Some(every) = self.every
+            && now >= self.next
+        {
+            self.next = now + every;
+            words.extend(standing.tended.then_some(Word::Alive));
+        }
+        words
+    }
+}
+
+fn status(standing: Standing<'_>) -> String {
+    let doing = match standing.node {
+        None => "in no cluster: waits for init or join".to_owned(),
+        Some((id, cluster)) => format!("{id} of cluster {cluster}, {}", holding(standing.held)),
+    };
+    if standing.worker { doing } else { format!("{doing}; its worker is down, trying again") }
+}
+
+fn holding(ownership: &Ownership) -> String {
+    let held = ownership.iter().filter(|(_, holding)| matches!(holding, Holding::Held { .. }));
+    let names: Vec<&str> = held.map(|(vip, _)| vip.as_str()).collect();
+    let more = if names.len() > NAMED { ", …" } else { "" };
+    match names.len() {
+        0 => "holds no vip".to_owned(),
+        count => format!("holds {count} of {} vips: {}{more}", ownership.len(), names[..count.min(NAMED)].join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> BootInstant {
+        BootInstant::from_boot(Duration::from_secs(seconds))
+    }
+
+    fn standing(ownership: &Ownership) -> Standing<'_> {
+        Standing { served: true, tended: true, worker: true, node: Some((NodeId(3), "blue")), held: ownership }
+    }
+
+    #[test]
+    fn it_is_ready_once_and_only_when_the_worker_has_shown_itself() {
+        let (none, mut report) = (Ownership::new(), Report::new(None, at(0)));
+        let waits = Standing { served: false, node: None, ..standing(&none) };
+        assert_eq!(report.step(waits, at(0)), [Word::Status("in no cluster: waits for init or join".to_owned())]);
+        assert_eq!(report.step(Standing { served: true, ..waits }, at(1)), [Word::Ready]);
+        assert_eq!(report.step(Standing { served: true, ..waits }, at(2)), []);
+        assert_eq!(report.deadline(), None);
+    }
+
+    #[test]
+    fn a_change_is_told_once() {
+        let held = Holding::Held { epoch: 1, since_unix_ms: 0 };
+        let ownership = Ownership::from([("web".parse().unwrap(), held), ("db".parse().unwrap(), Holding::NotHeld)]);
+        let mut report = Report::new(None, at(0));
+        let told = Word::Status("n3 of cluster blue, holds 1 of 2 vips: web".to_owned());
+        assert_eq!(report.step(standing(&ownership), at(0)), [Word::Ready, told]);
+        assert_eq!(report.step(standing(&ownership), at(1)), []);
+        let told = Word::Status("n3 of cluster blue, holds 1 of 2 vips: web; its worker is down, trying again".to_owned());
+        assert_eq!(report.step(Standing { worker: false, ..standing(&ownership) }, at(2)), [told]);
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let held = Holding::Held { epoch: 1, since_unix_ms: 0 };
+        let ownership: Ownership = (0..20).map(|n| (format!("vip{n:02}").parse().unwrap(), held)).collect();
+        assert_eq!(holding(&ownership), "holds 20 of 20 vips: vip00, vip01, vip02, vip03, vip04, vip05, vip06, vip07, …");
+    }
+
+    #[test]
+    fn it_is_alive_at_half_of_the_patience_as_long_as_the_worker_is_tended() {
+        let none = Ownership::new();
+        let mut report = Report::new(Some(Duration::from_secs(10)), at(0));
+        let alive = |report: &mut Report, tended, now| {
+            report.step(Standing { tended, ..standing(&none) }, at(now)).contains(&Word::Alive)
+        };
+        assert!(alive(&mut report, true, 0));
+        assert_eq!(report.deadline(), Some(at(5)));
+        assert!(!alive(&mut report, true, 4));
+        assert!(alive(&mut report, true, 5));
+        assert!(!alive(&mut report, false, 10));
+        // Silence is no spinning: it looks again at the next beat.
+        assert_eq!(report.deadline(), Some(at(15)));
+        assert!(alive(&mut report, true, 15));
+    }
+}
