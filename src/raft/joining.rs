@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr};
 
 /// Longest request before it is signed: names, roles, addresses, keys.
-const MAX_REQUEST_BYTES: usize = 2 << 10;
+pub const MAX_REQUEST_BYTES: usize = 2 << 10;
 /// Longest version that is taken down for the log.
 const MAX_VERSION_BYTES: usize = 64;
 
