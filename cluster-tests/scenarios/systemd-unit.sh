@@ -1,0 +1,97 @@
+#!/bin/bash
+# The unit under a real systemd, on a director and on a real server: the node serves, has no more rights than it should, and a guard that hangs is started again.
+# lab: --timeout 600
+. "$(dirname "$0")/lib.sh"
+
+unit=$(dirname "$0")/../../scripts/lvs-agent.service
+agent=$(readlink -f "$(command -v lvs-agent)")
+init=/lib/systemd/systemd
+[ -x $init ] || give_up "systemd is not installed"
+
+# What a machine's boot would do, in process and mount namespaces of the host's own, but for all else that a boot starts. There is no journal:
+# standard output goes to a file.
+cat >"$SCRATCH/boot" <<BOOT
+#!/bin/bash
+mount -t proc proc /proc
+mkdir -p /mnt "$SCRATCH/kept" && cp "$agent" "$(readlink -f "$unit")" "$SCRATCH/kept"
+mount --bind "$SCRATCH/kept" /mnt
+mount -t tmpfs run /run && mount -t tmpfs tmp /tmp
+mkdir -p /run/systemd/system/lvs-agent.service.d /run/lvs
+cp /mnt/lvs-agent /run/lvs/ && cp /mnt/lvs-agent.service /run/systemd/system/
+umount /mnt
+mount -t cgroup2 cgroup /sys/fs/cgroup
+cat >/run/systemd/system/lvs-agent.service.d/lab.conf <<CONF
+[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart=
+ExecStart=/run/lvs/lvs-agent run
+StandardOutput=append:/run/lvs/log
+StandardError=inherit
+CONF
+printf '[Unit]\nDefaultDependencies=no\nWants=lvs-agent.service\n' >/run/systemd/system/lab.target
+printf '[Unit]\nDefaultDependencies=no\n' >/run/systemd/system/network-online.target
+container=lab exec $init --system --unit=lab.target --log-target=console --show-status=no
+BOOT
+chmod +x "$SCRATCH/boot"
+
+declare -A INIT=()
+boot() { # HOST
+  stop-agent "$1"
+  on "$1" unshare --pid --mount --fork "$SCRATCH/boot" "$1" >"$SCRATCH/systemd.$1.log" 2>&1 </dev/null &
+  wait_until 20 booted "$1" "$!"
+}
+booted() { INIT[$1]=$(pgrep -P "$(pgrep -P "$2" | head -1 || echo 0)" -x systemd || pgrep -P "$2" -x systemd) && [ -n "${INIT[$1]}" ]; }
+inside() { nsenter -t "${INIT[$1]}" -m -p -n -u "${@:2}"; }
+property() { inside "$1" systemctl show lvs-agent -p "$2" --value --no-pager; }
+active() { [ "$(property "$1" ActiveState)" = active ]; }
+says() { property "$1" StatusText | grep -q "$2"; }
+
+expect "the cluster serves at first" wait_until 20 serves
+for host in d1 r1; do
+  expect "systemd runs on $host" boot $host
+  expect "lvs-agent is active on $host" wait_until 30 active $host
+  active $host || give_up "it is not: $(inside $host systemctl status lvs-agent --no-pager; inside $host tail -n 20 /run/lvs/log)"
+  expect "its status says that it is in the cluster ($(property $host StatusText))" wait_until 20 says $host ' of cluster '
+done
+
+# What the agent has done before it ran in the unit proves nothing: it is undone by hand.
+on r1 bash -c 'echo 0 >/proc/sys/net/ipv4/conf/all/arp_ignore'
+on r1 ip addr del "$VIP/32" dev lo
+on d1 ipvsadm -C
+silent() { [ "$(on r1 cat /proc/sys/net/ipv4/conf/all/arp_ignore)" = 1 ]; }
+expect "r1 answers no ARP for the vip" wait_until 20 silent
+expect "r1 has the vip on lo" wait_until 20 vip_on_lo r1
+expect "all servers are in both directors' tables" wait_until 20 both sends_to_all
+
+# d1 takes the VIP: addresses, announcements, IPVS, all within the unit.
+start probe on c probe http "http://$VIP/" --every 10 --for 10
+sleep 1
+if holds d2; then stop-agent d2; fi
+expect "d1 holds the vip" wait_until 10 holds d1
+expect "its status says so" wait_until 5 says d1 'holds 1 of 1 vips: web'
+join_line probe
+expect_ge answered "$(value ok "$LINE")" 1
+expect_le failed "$(value failed "$LINE")" 30
+
+# Rights: CapEff of guard and worker is NET_BIND_SERVICE (10), NET_ADMIN (12), NET_RAW (13).
+for host in d1 r1; do
+  rights=$(inside $host bash -c 'for pid in $(pgrep -x lvs-agent); do sed -n "s/^\(CapEff\|CapBnd\|NoNewPrivs\|Seccomp\):\t//p" /proc/$pid/status | tr "\n" " "; echo; done' | sort -u)
+  expect_eq "rights on $host" "$rights" "0000000000003400 0000000000003400 1 2 "
+done
+guard=$(property d1 MainPID)
+expect_eq "scheduling of the guard" "$(inside d1 ps -o cls= -p "$guard" | tr -d ' ')" FF
+expect "its memory is locked" inside d1 grep -q 'VmLck:.*[1-9]' "/proc/$guard/status"
+
+# A guard that hangs is killed and started again, and is a member again.
+inside d1 kill -STOP "$guard"
+begun=$EPOCHSECONDS
+restarted() { [ "$(property d1 NRestarts)" -ge 1 ] && active d1; }
+expect "the watchdog starts a guard anew that hangs" wait_until 40 restarted
+figure restart_after_hang_ms "$WAITED"
+expect "it is a member again" wait_until 20 says d1 ' of cluster '
+for host in d1 r1; do inside $host cat /run/lvs/log >"$SCRATCH/unit.$host.log"; done
+expect "nothing was refused to it" not grep -hE 'Operation not permitted|Permission denied|EPERM' "$SCRATCH"/unit.*.log
+inside d1 systemctl stop lvs-agent
+expect_eq "its result after stop" "$(property d1 Result)" success
+[ $BROKEN = 0 ] || tail -n 40 "$SCRATCH"/unit.*.log "$SCRATCH"/systemd.*.log
