@@ -106,7 +106,8 @@ impl Keeper {
         let Some(record) = state.nodes.get(&self.config.node) else { return Ok(()) };
         if let Some(tls) = &self.config.tls {
             let (presented, trust) = external(tls)?;
-            let leaf = presented.as_ref().and_then(|presented| presented.chain.first()).and_then(|der| Certificate::parse(der).ok());
+            let leaf =
+                presented.as_ref().and_then(|presented| presented.chain.first()).and_then(|der| Certificate::parse(der).ok());
             self.credentials.replace(presented, trust).map_err(|error| error.to_string())?;
             self.say(state, None, leaf.map(|leaf| leaf.not_after_unix_s));
             return Ok(());
@@ -159,7 +160,10 @@ impl Keeper {
         match (need, own) {
             (Some(need), _) => self.renew(need).await,
             (None, Some(own)) => Ok(own),
-            (None, None) => Err("this node has no certificate, and the cluster has no ca of its own: see [tls] in docs/security.md".to_owned()),
+            (None, None) => {
+                Err("this node has no certificate, and the cluster has no ca of its own: see [tls] in docs/security.md"
+                    .to_owned())
+            }
         }
     }
 

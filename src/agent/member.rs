@@ -283,8 +283,20 @@ impl Wires {
     }
 
     fn spawn(self, parts: Parts) -> Result<Running, MemberError> {
-        let Parts { config, identity, raft, facts, node_key, credentials, authority_files, data_plane, owned, live, guard, shutdown } =
-            parts;
+        let Parts {
+            config,
+            identity,
+            raft,
+            facts,
+            node_key,
+            credentials,
+            authority_files,
+            data_plane,
+            owned,
+            live,
+            guard,
+            shutdown,
+        } = parts;
         let clock: Arc<dyn Clock> = Arc::new(BootClock);
         let tasks = TaskTracker::new();
         let unix_ms = u64::try_from(clock.unix_now().as_millis()).unwrap_or(u64::MAX);

@@ -117,7 +117,11 @@ pub async fn set_roles(member: &Member, name: NodeName, roles: Roles) -> Result<
     if !roles.has(Role::Director) && !others_direct {
         return Err(AdminError::Refused(format!("{name} is the only director: make another node one first")));
     }
-    member.raft().propose(RuleChange::NodeRoles { name: name.clone(), roles: roles.clone() }, CHANGE_DEADLINE).await.map_err(refused)?;
+    member
+        .raft()
+        .propose(RuleChange::NodeRoles { name: name.clone(), roles: roles.clone() }, CHANGE_DEADLINE)
+        .await
+        .map_err(refused)?;
     tracing::info!(node = %name, %roles, "node has other roles");
     Ok(())
 }
@@ -150,9 +154,12 @@ pub async fn make_identity(member: &Member, config: &AgentConfig, request: Ident
     let state = member.state();
     let authorities = &state.security.authorities;
     let certificate = authorities.trusted.get(&issuing(&state)?).expect("the issuing ca is trusted");
-    let authority = files::authority(&config.data_dir, certificate).map_err(|error| AdminError::Internal(with_sources(&error)))?;
+    let authority =
+        files::authority(&config.data_dir, certificate).map_err(|error| AdminError::Internal(with_sources(&error)))?;
     let authority = authority.ok_or_else(|| {
-        AdminError::Refused("this director does not have the ca's key yet: try again in a moment, or on another director".to_owned())
+        AdminError::Refused(
+            "this director does not have the ca's key yet: try again in a moment, or on another director".to_owned(),
+        )
     })?;
     let IdentityRequest { name, access, ttl_s } = request;
     let lifetime = Duration::from_secs(ttl_s);

@@ -2,7 +2,7 @@
 
 use super::{Target, coded, encoded, sample};
 use crate::{
-    guard::protocol::{Pkcs8, GroupOrder, MAX_FRAME_BYTES, ToGuard, ToWorker},
+    guard::protocol::{GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
     model::{Holding, NodeId, TimingProfile, VipGroup},
     vip::{Message, Why},
 };

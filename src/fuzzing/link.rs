@@ -16,14 +16,12 @@ pub fn targets() -> Vec<Target> {
     let [sender, receiver] = seals();
     let datagrams = [&b""[..], b"hello", &[7; 1000]];
     let datagrams = datagrams.map(|body| sender.seal(sample::addr(2), body).expect("a short body for a member")).to_vec();
-    let open = move |bytes: &[u8]| receiver.open(sample::addr(1), &mut bytes.to_vec(), BootInstant::from_boot(Duration::ZERO)).into();
+    let open =
+        move |bytes: &[u8]| receiver.open(sample::addr(1), &mut bytes.to_vec(), BootInstant::from_boot(Duration::ZERO)).into();
     let mut messages = Target::new("gossip-message", messages(), MAX_BODY_BYTES, message);
     // A datagram's deltas are compressed: this is what bounds them, see `gossip`.
     messages.memory = (200, 16 << 20);
-    vec![
-        Target::new("link-datagram", datagrams, MAX_DATAGRAM_BYTES, open),
-        messages,
-    ]
+    vec![Target::new("link-datagram", datagrams, MAX_DATAGRAM_BYTES, open), messages]
 }
 
 /// Two members that know each other's keys: nodes 1 and 2 at addresses that end so.

@@ -6,12 +6,13 @@ use crate::{
     model::{Fingerprint, NodeId, TimingProfile, TokenId},
     raft::{
         Identity,
-        peer::Met, io::state_machine,
+        io::state_machine,
         joining::{JoinAccepted, JoinRefusal, JoinRequest, MAX_REQUEST_BYTES, SignedJoin},
         message::{
             Hello, HelloRefusal, MAX_ENTRY_BYTES, MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_SNAPSHOT_BYTES, PROTOCOL_VERSION,
             Proposed, Request, Response, Welcome,
         },
+        peer::Met,
         record,
         types::{Entry, Node, TypeConfig, Vote},
     },

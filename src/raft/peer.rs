@@ -63,14 +63,18 @@ impl Known<'_> {
         }
         match id {
             Some(id) if *id != says => return Err(not_you(id.to_string())),
-            None if self.state.security.authorities.issuing.is_some() => return Err(not_you(format!("that of a {name} without a number"))),
+            None if self.state.security.authorities.issuing.is_some() => {
+                return Err(not_you(format!("that of a {name} without a number")));
+            }
             _ => {}
         }
         if self.state.cluster_id.is_empty() {
             return self.standing_before_state(name, says);
         }
         match self.state.nodes.get(name).filter(|record| record.id == says) {
-            Some(record) if id.is_some() && certificate.key != Some(record.key) => Err(not_you(format!("for another key than {name}'s"))),
+            Some(record) if id.is_some() && certificate.key != Some(record.key) => {
+                Err(not_you(format!("for another key than {name}'s")))
+            }
             Some(record) => {
                 let director = record.roles.has(Role::Director) && roles.has(Role::Director);
                 Ok(Standing::Member { record: record.clone(), director })
