@@ -15,6 +15,9 @@ use help::{
 };
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
+/// What all commands have in common stands under this in their help, after their own options.
+const WHICH_AGENT: &str = "Which agent";
+
 /// One agent for every node of a Linux Virtual Server cluster.
 ///
 /// Runs on directors (they hold the VIPs and forward with IPVS) and real servers (they answer the requests) alike. The commands below, other than `run`, talk to
@@ -23,10 +26,10 @@ use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time
 #[command(name = "lvs-agent", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Args {
     /// This node's configuration [default: /etc/lvs-agent/agent.toml].
-    #[arg(long, global = true, env = "LVS_AGENT_CONFIG", hide_env_values = true, value_name = "PATH")]
+    #[arg(long, global = true, env = "LVS_AGENT_CONFIG", hide_env_values = true, value_name = "PATH", help_heading = WHICH_AGENT)]
     pub config: Option<PathBuf>,
     /// The agent's socket [default: `socket` in the configuration].
-    #[arg(long, global = true, env = "LVS_AGENT_SOCKET", hide_env_values = true, value_name = "PATH")]
+    #[arg(long, global = true, env = "LVS_AGENT_SOCKET", hide_env_values = true, value_name = "PATH", help_heading = WHICH_AGENT)]
     pub socket: Option<PathBuf>,
     /// Another agent, and what to reach it with.
     #[command(flatten)]
@@ -38,7 +41,7 @@ pub struct Args {
 
 /// A remote agent, and what to reach it with.
 #[derive(Clone, PartialEq, Eq, Debug, Default, ClapArgs)]
-#[command(next_help_heading = "Remote agent")]
+#[command(next_help_heading = WHICH_AGENT)]
 pub struct RemoteArgs {
     /// Ask this agent instead of the one on this node: where its `[api] listen` is, an address or a name with the port.
     #[arg(long, global = true, env = "LVS_AGENT_SERVER", hide_env_values = true, value_name = "HOST:PORT", value_parser = server)]
