@@ -1,12 +1,12 @@
 #!/bin/bash
 # A node that was off for a day comes back: by itself with its old disk, with a token when it is empty, and at another address.
-# lab: --timeout 400
+# lab: --timeout 600
 . "$(dirname "$0")/lib.sh"
 
 in_service() { hears d1 r3 && both sends_to r3; }
 # The clock on the wall jumps a day for everyone; the three minutes that are waited for are enough for whatever counts seconds.
 # Without a guest kernel the clock is the machine's: then the day is only as long as the wait.
-day() { sleep 180 && { clock-ahead 86400 || figure clock_not_set 1; } && sleep 5; }
+day() { sleep 90 && { clock-ahead 86400 || figure clock_not_set 1; } && sleep 5; }
 
 power-off r3
 day
@@ -40,7 +40,7 @@ sed 's/10\.0\.0\.23/10.0.0.63/' "$LVS_LAB_CLUSTER" >"$SCRATCH/moved.toml"
 start-agent r3
 wait_until 10 answers r3
 at_new_address() { [ "$(status d1 '.nodes[] | select(.name == "r3" and .reachable) | .address')" = 10.0.0.63:7400 ]; }
-if wait_until 20 at_new_address; then
+if wait_until 40 at_new_address; then
   figure another_address by_itself
 else
   figure another_address by_join

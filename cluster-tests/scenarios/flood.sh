@@ -20,8 +20,8 @@ sleep 5
 everybody=$(pids d1 d2 r1 r2 r3)
 before=$(rss_kb "$victim")
 figure rss_before_kb "$before"
-start watch watch-holders --every 20 --arp-every 500 --for 300
-start probe on c probe http "http://$VIP/" --every 40 --for 300 --log "$LVS_LAB_LOG/probe.log"
+start watch watch-holders --every 20 --arp-every 500 --for 90
+start probe on c probe http "http://$VIP/" --every 40 --for 90 --log "$LVS_LAB_LOG/probe.log"
 now_ms begun
 for at in gossip lease raft api; do
   for kind in random mutated; do
@@ -31,7 +31,7 @@ for at in gossip lease raft api; do
     figure "rss_kb.$at.$kind" "$(rss_kb "$victim")"
   done
 done
-expect_le flood_ms $((now - begun)) 300000
+expect_le flood_ms $((now - begun)) 80000
 figure datagrams_lost_before_the_parsers "$(drops "$victim")"
 sleep 5
 after=$(rss_kb "$victim")

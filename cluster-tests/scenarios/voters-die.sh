@@ -30,8 +30,8 @@ for round in 1 2 3 4; do
   weight=$((weight + 1))
   expect "the cluster takes rules without $victim" wait_until 10 applies
   figure "back_to_work_ms.$round" "$WAITED"
-  sleep 120
-  expect "there is a quorum two minutes later" quorum
+  sleep 90
+  expect "there is a quorum a minute and a half later" quorum
   weight=$((weight + 1))
   expect "and rules are taken" applies
   expect "the VIP is held" held

@@ -95,7 +95,7 @@ colour = true
             "agent.toml:6:12: `data_dir`: `var/lib` is not an absolute path: begin it with `/`",
             "agent.toml:7:10: `timing`: `LAN` is not a timing profile: use fast, lan or wan",
             "agent.toml:8:7: `log`: `inof` is not a log filter: use a level (off, error, warn, info, debug, trace), or module=level, separated by commas",
-            "agent.toml:9:1: agent.toml has no key `colour`: it may have node, roles, address, interface, seeds, data_dir, socket, timing, log",
+            "agent.toml:9:1: agent.toml has no key `colour`: it may have node, roles, address, interface, seeds, data_dir, socket, timing, log, zone, tls, api",
         ]
     );
 }
