@@ -178,7 +178,7 @@ mod tests {
             addr: "10.0.0.1:7400".parse().unwrap(),
             version: String::new(),
             kernel: Vec::new(),
-            holds: crate::gossip::Holds::default(),
+            holds: Holds::default(),
         };
         let view = NodeView { live, revision, facts: Some(facts), ..NodeView::default() };
         Incarnation { node: node.parse().unwrap(), generation, view }
