@@ -210,8 +210,8 @@ impl Gossip {
         let handle = spawn_chitchat(config(&settings), Vec::new(), &transport)
             .await
             .map_err(|error| GossipError::Start { listen: settings.listen, source: error.into() })?;
-        let (memory, words, said, peers) = Default::default();
-        let (told, knocks, warned) = (0, 0, (0, WARN_EVERY));
+        let (memory, words, said, peers, told, knocks) = Default::default();
+        let warned = (0, WARN_EVERY);
         Ok(Self { settings, speakers, handle, transport, seal, view, memory, words, said, peers, told, knocks, warned })
     }
 
@@ -255,9 +255,10 @@ impl Gossip {
 
     /// Speaks to the next seed that is a member and not among the live ones.
     fn knock(&mut self, seeds: &BTreeSet<SocketAddr>) {
-        let members: BTreeSet<SocketAddr> = self.speakers.members.values().map(|(addr, _)| *addr).collect();
-        let silent = seeds.intersection(&members).filter(|seed| **seed != self.settings.listen && !self.peers.contains_key(seed));
-        let silent: Vec<SocketAddr> = silent.copied().collect();
+        let members = self.speakers.members.values().map(|(addr, _)| *addr);
+        let silent =
+            members.filter(|addr| seeds.contains(addr) && *addr != self.settings.listen && !self.peers.contains_key(addr));
+        let silent: Vec<SocketAddr> = silent.collect();
         if silent.is_empty() {
             return;
         }
@@ -268,10 +269,7 @@ impl Gossip {
     /// Makes the view anew from what changed, and sends it if it differs.
     async fn refresh(&mut self) {
         let shared = self.handle.chitchat();
-        let known = {
-            let chitchat = shared.lock().await;
-            self.read_changed(&chitchat)
-        };
+        let known = self.read_changed(&*shared.lock().await);
         self.peers = known.iter().filter(|(_, live)| **live).filter_map(|(id, _)| self.peer(id)).collect();
         let (node, generation) = (self.settings.node.clone(), self.settings.generation);
         let own = Incarnation { node, generation, view: self.said.view() };
@@ -316,12 +314,12 @@ impl Gossip {
 
     /// Puts right and tells what is not as it should be.
     async fn report(&mut self) {
-        let intact = self.handle.with_chitchat(|chitchat| self.said.is_intact(chitchat)).await;
-        if !intact {
+        if !self.handle.with_chitchat(|chitchat| self.said.is_intact(chitchat)).await {
             tracing::warn!("a member has gossiped in this node's name, saying again what is true");
             self.say(self.said.entries().clone()).await;
         }
-        let live: BTreeSet<ChitchatId> = self.handle.with_chitchat(|chitchat| chitchat.live_nodes().cloned().collect()).await;
+        let shared = self.handle.chitchat();
+        let live: BTreeSet<ChitchatId> = shared.lock().await.live_nodes().cloned().collect();
         for id in self.words.overdue(|id| live.contains(id)) {
             tracing::warn!(node = %id.node_id, "what is gossiped in a node's name has not been its signed word for a while, its last word stands");
         }
