@@ -3,6 +3,7 @@
 //! A word is this node's own part, published whole and sent as single keys, so that a change costs a change. A view is what this node
 //! has heard of all. Nothing here is authority: a death that gossip sees is a hint.
 
+pub mod bound;
 pub mod io;
 pub mod keys;
 pub mod task;

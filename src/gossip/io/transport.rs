@@ -1,8 +1,11 @@
 //! chitchat's messages over UDP, each in the envelope of `link::datagram`.
 
-use crate::link::datagram::{Kind, MAX_DATAGRAM_BYTES, Seal};
+use crate::{
+    gossip::bound,
+    link::datagram::{Kind, MAX_DATAGRAM_BYTES, Seal},
+};
 use chitchat::{
-    ChitchatMessage, Deserializable, Serializable,
+    ChitchatMessage, Serializable,
     transport::{Socket, Transport},
 };
 use std::{
@@ -93,8 +96,8 @@ impl Socket for SealedSocket {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let Ok((_, mut body)) = self.seal.open(Kind::Gossip, &self.buffer[..length]) else { continue };
-            match ChitchatMessage::deserialize(&mut body) {
+            let Ok((_, body)) = self.seal.open(Kind::Gossip, &self.buffer[..length]) else { continue };
+            match bound::read(body) {
                 Ok(message) => return Ok((from, message)),
                 Err(error) => {
                     self.losses.garbled.fetch_add(1, Ordering::Relaxed);
@@ -147,7 +150,7 @@ mod tests {
         fn no_body_makes_the_decoder_panic(kind in 0_u8..4, rest in prop::collection::vec(any::<u8>(), 0..300)) {
             // chitchat's magic number and version, so that what comes after them is reached.
             let body = [&[0x53, 0xb0, 0, kind], &rest[..]].concat();
-            let _ = ChitchatMessage::deserialize(&mut &body[..]);
+            let _ = bound::read(&body);
         }
     }
 }
