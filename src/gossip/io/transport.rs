@@ -2,10 +2,11 @@
 
 use crate::{
     clock::{BootClock, BootInstant, Clock},
+    gossip::bound,
     link::datagram::{MAX_DATAGRAM_BYTES, Opened, Rejected, Seal},
 };
 use chitchat::{
-    ChitchatMessage, Deserializable, Serializable,
+    ChitchatMessage, Serializable,
     transport::{Socket, Transport},
 };
 use std::{
@@ -111,7 +112,7 @@ impl Socket for SealedSocket {
                 Err(error) => return Err(error.into()),
             };
             let now = BootClock.now();
-            let mut body = match self.seal.open(from, &mut self.buffer[..length], now) {
+            let body = match self.seal.open(from, &mut self.buffer[..length], now) {
                 Ok(Opened::Body { body, .. }) => body,
                 Ok(Opened::Answer(datagram)) => {
                     // Without waiting, so that there is nothing to cancel.
@@ -124,7 +125,7 @@ impl Socket for SealedSocket {
                     continue;
                 }
             };
-            match ChitchatMessage::deserialize(&mut body) {
+            match bound::read(body) {
                 Ok(message) => return Ok((from, message)),
                 Err(error) => {
                     self.losses.garbled.fetch_add(1, Ordering::Relaxed);
@@ -225,7 +226,7 @@ mod tests {
         fn no_body_makes_the_decoder_panic(kind in 0_u8..4, rest in prop::collection::vec(any::<u8>(), 0..300)) {
             // chitchat's magic number and version, so that what comes after them is reached.
             let body = [&[0x53, 0xb0, 0, kind], &rest[..]].concat();
-            let _ = ChitchatMessage::deserialize(&mut &body[..]);
+            let _ = bound::read(&body);
         }
     }
 }
