@@ -38,6 +38,8 @@ const PER_PEER: usize = 4;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// Older connections are made anew: this is how a renewed certificate, or a CA that is trusted no more, comes to count on them.
 const OLD: Duration = Duration::from_secs(10 * 60);
+/// A node that was told that it was removed asks nobody anything for so long: it would fill their logs.
+const REMOVED_QUIET: Duration = Duration::from_secs(60);
 
 /// Whom a connection is to, and where.
 type Place = (Option<NodeId>, SocketAddr);
@@ -69,6 +71,7 @@ struct Inner {
     connecting: Mutex<BTreeMap<Place, usize>>,
     refusals: Mutex<BTreeMap<SocketAddr, String>>,
     removed: watch::Sender<Option<HelloRefusal>>,
+    removed_at: Mutex<Option<Instant>>,
 }
 
 impl Peers {
@@ -88,8 +91,8 @@ impl Peers {
     }
 
     fn new(who: Who, credentials: Option<Credentials>) -> Self {
-        let (idle, connecting, refusals) = Default::default();
-        let inner = Inner { who, credentials, idle, connecting, refusals, removed: watch::channel(None).0 };
+        let (idle, connecting, refusals, removed_at) = Default::default();
+        let inner = Inner { who, credentials, idle, connecting, refusals, removed: watch::channel(None).0, removed_at };
         Self { inner: Arc::new(inner) }
     }
 
@@ -146,11 +149,16 @@ impl Peers {
         timeout(within, asked).await.unwrap_or(Err(CallError::Late { addr, within }))
     }
 
-    /// Connects to the node at `addr` and says hello: enough to hear that this node was removed.
+    /// Has a connection to the node at `addr` at hand, so that a vote does not wait for a handshake. `anew`: makes one in any case; saying hello is
+    /// enough to hear that this node was removed.
     ///
     /// # Errors
     /// As [`Peers::call`].
-    pub async fn greet(&self, to: NodeId, addr: SocketAddr) -> Result<(), CallError> {
+    pub async fn greet(&self, to: NodeId, addr: SocketAddr, anew: bool) -> Result<(), CallError> {
+        let is_fresh = |kept: &Vec<Kept>| kept.iter().any(|kept| kept.since.elapsed() < OLD);
+        if !anew && self.idle().get(&(Some(to), addr)).is_some_and(is_fresh) {
+            return Ok(());
+        }
         let connected = self.connect_apart((Some(to), addr)).await?;
         self.keep((Some(to), addr), Kept { stream: connected.stream, since: Instant::now() });
         Ok(())
@@ -200,6 +208,7 @@ impl Peers {
     /// Connects in a task of its own. When nobody waits for it any more, the connection is kept for the next question.
     async fn connect_apart(&self, place: Place) -> Result<Connected, CallError> {
         let addr = place.1;
+        self.check_silence(addr)?;
         let Some(turn) = Turn::take(self, place) else { return Err(CallError::Connecting { addr }) };
         let (done, connected) = oneshot::channel();
         let peers = self.clone();
@@ -278,9 +287,18 @@ impl Peers {
         self.idle().retain(|(_, kept), _| *kept != addr);
         self.note_refusal(addr, &refusal.to_string());
         if let (HelloRefusal::Removed { .. }, Who::Member { .. }) = (&refusal, &self.inner.who) {
+            *self.removed_at() = Some(Instant::now());
             self.inner.removed.send_if_modified(|removed| removed.replace(refusal.clone()).is_none());
         }
         CallError::Refused { addr, refusal }
+    }
+
+    fn check_silence(&self, addr: SocketAddr) -> Result<(), CallError> {
+        let is_silent = self.removed_at().is_some_and(|at| at.elapsed() < REMOVED_QUIET);
+        match self.inner.removed.borrow().clone().filter(|_| is_silent) {
+            Some(refusal) => Err(CallError::Refused { addr, refusal }),
+            None => Ok(()),
+        }
     }
 
     /// A peer is asked many times a second; that it refuses is said once.
@@ -297,6 +315,10 @@ impl Peers {
 
     fn idle(&self) -> MutexGuard<'_, BTreeMap<Place, Vec<Kept>>> {
         self.inner.idle.lock().expect("no holder of this lock panics")
+    }
+
+    fn removed_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.inner.removed_at.lock().expect("no holder of this lock panics")
     }
 
     fn refusals(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, String>> {

@@ -28,9 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Who connects has proved who it is and said hello within this time.
 const HELLO_DEADLINE: Duration = Duration::from_secs(3);
-/// A connection without a question for so long is closed; peers make a new one when they need it.
-const IDLE_DEADLINE: Duration = Duration::from_secs(60);
-/// The same for one that is no member's: it has come to ask something.
+/// Who is no member has come to ask something; a connection without a question for so long is closed. Voters keep one to each other.
 const STRANGER_DEADLINE: Duration = Duration::from_secs(5);
 /// An answer is taken within this time, a snapshot's question sent.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(10);
@@ -107,7 +105,7 @@ async fn converse(stream: TcpStream, from: SocketAddr, node: &RaftNode, threshol
     }
     let caller = Caller { asker, from, threshold };
     // A node that is no member yet can only ask to become one.
-    let (limit, idle) = if is_member { (MAX_FRAME_BYTES, IDLE_DEADLINE) } else { (MAX_JOIN_BYTES, STRANGER_DEADLINE) };
+    let (limit, idle) = if is_member { (MAX_FRAME_BYTES, OLDEST) } else { (MAX_JOIN_BYTES, STRANGER_DEADLINE) };
     while let Ok(Ok(Some(request))) = timeout(idle, read_frame::<Request>(&mut stream, limit)).await {
         let response =
             if is_stale(since, &caller) { Response::Refused(HelloRefusal::Stale) } else { answer(node, &caller, request).await };
