@@ -13,7 +13,7 @@ use std::{
 /// An input that the parser is to be done with: this processor time, and so much for each KiB.
 const TIME: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1));
 /// Inputs that are kept because they were answered in a new way.
-const MAX_KEPT: usize = 2000;
+const MAX_KEPT: usize = 500;
 /// Longer ones are seldom better, and slower.
 const MAX_KEPT_BYTES: usize = 64 << 10;
 
@@ -69,7 +69,9 @@ pub fn hunt(target: &Target, seed: u64, over: impl Fn(u64) -> bool, before: impl
         try_one(target, seed, &mut trail)?;
     }
     while !over(trail.tried) {
-        let pick = |dice: &mut Dice| dice.below(kept.len() as u64) as usize;
+        // Seeds as often as all others: what was kept is mostly refused early.
+        let among = |dice: &mut Dice| if dice.chance(500) { target.seeds.len() } else { kept.len() };
+        let pick = |dice: &mut Dice| dice.below(among(dice) as u64) as usize;
         let (one, other) = (pick(&mut dice), pick(&mut dice));
         let input = mutate(&kept[one], &kept[other], target.max_bytes, &mut dice);
         before(&input);
@@ -86,7 +88,10 @@ pub fn hunt(target: &Target, seed: u64, over: impl Fn(u64) -> bool, before: impl
 fn answer(outcome: &Outcome, length: usize) -> String {
     match outcome {
         Outcome::Taken => format!("taken {}", length.checked_ilog2().unwrap_or(0)),
-        Outcome::Refused(why) => why.chars().filter(|c| c.is_ascii_alphabetic() || *c == ' ').take(200).collect(),
+        Outcome::Refused(why) => {
+            let unquoted = why.split(['`', '"']).step_by(2).flat_map(str::chars);
+            unquoted.filter(|c| c.is_ascii_alphabetic() || *c == ' ').take(200).collect()
+        }
     }
 }
 
