@@ -24,7 +24,7 @@ pub async fn run(node: RaftNode, shutdown: CancellationToken) {
             // Cancel-safe: nothing is lost but a look.
             () = shutdown.cancelled() => return,
             () = sleep(EVERY) => {}
-            _ = seen.wait_for(|view| view.voters != voters) => {}
+            Ok(_) = seen.wait_for(|view| view.voters != voters) => {}
         }
         let view = node.view().borrow().clone();
         voters.clone_from(&view.voters);
