@@ -1,6 +1,6 @@
 //! Histories of a cluster: nodes join, die, come back and leave, and the steps are taken as its leaders decide them.
 
-use super::{address, node};
+use super::node;
 use crate::{
     clock::BootInstant,
     model::{NodeId, NodeName, NodeRecord, Role, ZoneName},
