@@ -36,7 +36,8 @@ async fn whoever_leaves_hears_that_it_votes_no_more() {
         for member in cluster.running() {
             let mut view = member.node().view();
             let clean = view.wait_for(|view| !view.voters.contains(&gone) && !view.learners.contains(&gone));
-            assert!(timeout(PATIENCE, clean).await.is_ok(), "{}", member.name);
+            let clean = timeout(PATIENCE, clean).await.is_ok();
+            assert!(clean, "{}: {gone} is still there: {:?}", member.name, member.node().view().borrow().clone());
         }
     }
     cluster.stop().await;
