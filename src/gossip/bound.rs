@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use chitchat::{
         ChitchatConfig, ChitchatId, FailureDetectorConfig, Serializable, spawn_chitchat,
-        transport::{ChannelTransport, Socket, Transport},
+        transport::{ChannelTransport, Transport},
     };
     use std::{net::SocketAddr, time::Duration};
 

@@ -334,32 +334,3 @@ proptest! {
         prop_assert_eq!(b.rejections().total(), 1);
     }
 }
-
-/// Not a check but a measurement: `cargo test --release --lib link::datagram -- --ignored --nocapture`.
-#[test]
-#[ignore = "measures"]
-#[expect(clippy::disallowed_methods, reason = "a measurement is about real time")]
-fn what_an_envelope_costs() {
-    let (a, b) = pair();
-    let turns = 2000;
-    let per = |start: std::time::Instant| start.elapsed().as_secs_f64() * 1e6 / f64::from(turns);
-    for bytes in [200, 1300, 20_000, 60_000] {
-        let body = vec![7; bytes];
-        let start = std::time::Instant::now();
-        let mut sealed: Vec<_> = (0..turns).map(|_| a.seal(addr(2), &body).unwrap()).collect();
-        let sealing = per(start);
-        let mut forged = sealed.clone();
-        forged.iter_mut().for_each(|bytes| bytes[HEADER_BYTES] ^= 1);
-        let start = std::time::Instant::now();
-        forged.iter_mut().for_each(|bytes| assert!(b.open(addr(1), bytes, NOW).is_err()));
-        let refusing = per(start);
-        let mut recorded = sealed.clone();
-        let start = std::time::Instant::now();
-        sealed.iter_mut().for_each(|bytes| assert!(b.open(addr(1), bytes, NOW).is_ok()));
-        let opening = per(start);
-        let start = std::time::Instant::now();
-        recorded.iter_mut().for_each(|bytes| assert!(b.open(addr(1), bytes, NOW).is_err()));
-        let replayed = per(start);
-        println!("{bytes} bytes: seal {sealing:.1} us, open {opening:.1} us; forged {refusing:.1} us, recorded {replayed:.2} us");
-    }
-}

@@ -34,7 +34,7 @@ impl Directory {
         &self.cluster_id
     }
 
-    /// See [`Known::standing`].
+    /// What the holder of `certificate` is here, if it is the node that it `says`.
     ///
     /// # Errors
     /// Why that one is not heard.
@@ -42,7 +42,7 @@ impl Directory {
         self.look(|known| known.standing(certificate, says))
     }
 
-    /// See [`Known::name_of`].
+    /// The name of the node with this number.
     pub fn name_of(&self, id: NodeId) -> Option<NodeName> {
         self.look(|known| known.name_of(id))
     }
