@@ -2,7 +2,7 @@
 
 use super::{Target, coded, encoded, sample};
 use crate::{
-    guard::protocol::{GroupOrder, MAX_FRAME_BYTES, ToGuard, ToWorker},
+    guard::protocol::{GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
     model::{Holding, NodeId, TimingProfile, VipGroup},
     vip::{Message, Why},
 };
@@ -48,7 +48,7 @@ fn to_guard() -> Vec<Vec<u8>> {
             id: NodeId(3),
             cluster_id: "0123456789abcdef".to_owned(),
             timing: TimingProfile::Lan,
-            node_key: vec![1, 2, 3].into(),
+            node_key: Pkcs8(vec![1, 2, 3].into()),
         },
         ToGuard::Speakers { keyring: sample::keyring(), members: [(node.id, (node.guard_addr(), node.key))].into() },
         ToGuard::Membership(sample::membership()),

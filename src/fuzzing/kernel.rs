@@ -55,7 +55,7 @@ fn added_dests() -> Vec<Vec<u8>> {
 }
 
 fn bytes(step: &Step) -> Vec<u8> {
-    wire::change(30, step).expect("it is a step of ipvs").numbered(1).collect()
+    wire::change(30, step).into_iter().flat_map(|request| request.numbered(1).collect::<Vec<u8>>()).collect()
 }
 
 fn payloads(datagrams: &[Vec<u8>]) -> Vec<Vec<u8>> {

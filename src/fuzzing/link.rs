@@ -1,24 +1,39 @@
 //! Datagrams' envelopes, and chitchat's messages in them.
 
-use super::{Outcome, Target, refused};
+use super::{Outcome, Target, refused, sample};
 use crate::{
+    clock::BootInstant,
     gossip::bound,
-    link::datagram::{Kind, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES, Seal},
+    link::{
+        datagram::{Kind, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES, Seal},
+        node_key::NodeKey,
+    },
     model::NodeId,
 };
 use chitchat::{ChitchatId, Serializable};
+use std::{sync::Arc, time::Duration};
 
 pub fn targets() -> Vec<Target> {
-    let seal = Seal::new("blue", NodeId(7), 42);
+    let [sender, receiver] = seals();
     let datagrams = [&b""[..], b"hello", &[7; 1000]];
-    let datagrams = datagrams.map(|body| seal.seal(Kind::Gossip, body).expect("a short body")).to_vec();
+    let datagrams = datagrams.map(|body| sender.seal(sample::addr(2), body).expect("a short body for a member")).to_vec();
+    let open =
+        move |bytes: &[u8]| receiver.open(sample::addr(1), &mut bytes.to_vec(), BootInstant::from_boot(Duration::ZERO)).into();
     let mut messages = Target::new("gossip-message", messages(), MAX_BODY_BYTES, message);
     // A datagram's deltas are compressed: this is what bounds them, see `gossip::bound`.
     messages.memory = (200, 16 << 20);
-    vec![
-        Target::new("link-datagram", datagrams, MAX_DATAGRAM_BYTES, move |bytes| seal.open(Kind::Gossip, bytes).into()),
-        messages,
-    ]
+    vec![Target::new("link-datagram", datagrams, MAX_DATAGRAM_BYTES, open), messages]
+}
+
+/// Two members that know each other's keys: nodes 1 and 2 at addresses that end so.
+fn seals() -> [Seal; 2] {
+    let keys = [1_u8, 2].map(|last| (last, Arc::new(NodeKey::generate())));
+    let members = keys.iter().map(|(last, key)| (NodeId((*last).into()), (sample::addr(*last), key.public()))).collect();
+    keys.map(|(last, key)| {
+        let seal = Seal::new(Kind::Gossip, "blue", NodeId(last.into()), 42, key);
+        seal.update(&sample::keyring(), &members);
+        seal
+    })
 }
 
 /// Not written again: chitchat asserts that what it writes is as long as what it read, which another compression is not.

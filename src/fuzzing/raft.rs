@@ -2,18 +2,21 @@
 
 use super::{Outcome, Target, coded, encoded, sample};
 use crate::{
-    model::{NodeId, TimingProfile},
+    link::node_key::Signature,
+    model::{Fingerprint, NodeId, TimingProfile, TokenId},
     raft::{
-        Identity, JoinAccepted, JoinRefusal,
+        Identity,
         io::state_machine,
+        joining::{JoinAccepted, JoinRefusal, JoinRequest, MAX_REQUEST_BYTES, SignedJoin},
         message::{
             Hello, HelloRefusal, MAX_ENTRY_BYTES, MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_SNAPSHOT_BYTES, PROTOCOL_VERSION,
             Proposed, Request, Response, Welcome,
         },
+        peer::Met,
         record,
         types::{Entry, Node, TypeConfig, Vote},
     },
-    rules::{ClusterState, Refusal, RuleChange},
+    rules::{ClusterState, Joining, Refusal, RuleChange},
 };
 use openraft::{
     EntryPayload, Membership,
@@ -33,6 +36,9 @@ pub fn targets() -> Vec<Target> {
         Target::new("raft-welcome", welcomes(), MAX_HELLO_BYTES, |bytes| coded::<Welcome>(bytes, MAX_HELLO_BYTES)),
         Target::new("raft-request", requests(&entries), MAX_FRAME_BYTES, |bytes| coded::<Request>(bytes, MAX_FRAME_BYTES)),
         Target::new("raft-response", responses(), MAX_FRAME_BYTES, |bytes| coded::<Response>(bytes, MAX_FRAME_BYTES)),
+        Target::new("raft-join-request", vec![encoded(&join_request())], MAX_REQUEST_BYTES, |bytes| {
+            coded::<JoinRequest>(bytes, MAX_REQUEST_BYTES)
+        }),
         Target::new("raft-record", records, MAX_ENTRY_BYTES, |bytes| record::open::<Entry>(PLACE, bytes, MAX_ENTRY_BYTES).into()),
         Target::new("raft-entry", entries.iter().map(encoded).collect(), MAX_ENTRY_BYTES, |bytes| {
             coded::<Entry>(bytes, MAX_ENTRY_BYTES)
@@ -95,8 +101,32 @@ fn requests(entries: &[Entry]) -> Vec<Vec<u8>> {
     let mut requests = vec![append(&[]), append(entries), Request::Vote(ask()), Request::PreVote(ask())];
     requests.extend(sample::changes().into_iter().map(Request::Propose));
     requests.push(Request::Propose(RuleChange::NodeLeft(sample::name("d1"))));
-    requests.push(Request::Leave(sample::name("d1")));
+    requests.push(Request::Join(join()));
+    requests.push(Request::Certify { csr: vec![0x30, 3, 2, 1, 0] });
+    requests.push(Request::AuthorityKey(Fingerprint([1; 32])));
     requests.iter().map(encoded).collect()
+}
+
+fn join_request() -> JoinRequest {
+    let Joining { name, roles, addr, zone, key, .. } = sample::joining();
+    JoinRequest {
+        name,
+        roles,
+        addr,
+        zone,
+        key,
+        version: "0.1.0".to_owned(),
+        timing: None,
+        known: Some(("0123456789abcdef".to_owned(), NodeId(3))),
+        authority: Some(Fingerprint([1; 32])),
+        at_unix_s: 1_800_000_000,
+    }
+}
+
+fn join() -> SignedJoin {
+    let signature = || Signature(vec![1; 64]);
+    let by_token = Some((TokenId([1; 8]), signature()));
+    SignedJoin { request: encoded(&join_request()), by_node: signature(), by_token }
 }
 
 fn responses() -> Vec<Vec<u8>> {
@@ -106,6 +136,7 @@ fn responses() -> Vec<Vec<u8>> {
         id: NodeId(3),
         timing: TimingProfile::Lan,
         nodes: vec![sample::node()],
+        authorities: vec![vec![0x30, 0]],
     };
     let responses = [
         Response::Append(AppendEntriesResponse::Success),
@@ -127,6 +158,7 @@ fn identity_file() -> Vec<u8> {
         node_id: NodeId(3),
         name: sample::name("d1"),
         timing: TimingProfile::Lan,
+        met: vec![Met { id: NodeId(1), name: sample::name("d1"), addr: sample::addr(11) }],
     };
     serde_json::to_vec_pretty(&identity).expect("an identity is plain data")
 }

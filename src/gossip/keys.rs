@@ -8,6 +8,7 @@
 //! | `hold/VIP` | `held EPOCH SINCE_UNIX_MS` or `not-held` |
 //! | `rev` | the rules' revision |
 //! | `bye` | there when the node is stopping |
+//! | `sig` | `COUNTER SIGNATURE`, see `word.rs`; the last to be written at each change |
 
 use super::view::{Facts, NodeView, Word};
 use crate::{
@@ -26,6 +27,8 @@ pub const MAX_REASON_CHARS: usize = 160;
 
 /// The key that says that its node is stopping and will be silent from now on.
 pub const BYE: &str = "bye";
+/// The key of the signature over all others.
+pub const SIGNATURE: &str = "sig";
 
 /// A word as entries, and the keys whose values are too long to be published.
 pub fn entries(word: &Word) -> (BTreeMap<String, String>, Vec<String>) {
@@ -65,6 +68,8 @@ fn read_entry(view: &mut NodeView, key: &str, value: &str) -> Option<()> {
         ["facts"] => view.facts = Some(serde_json::from_str::<Facts>(value).ok()?),
         ["rev"] => view.revision = value.parse().ok()?,
         [BYE] => view.live = false,
+        // Checked before anything is read.
+        [SIGNATURE] => {}
         ["obs", service, server] => {
             let target = Target { service: service.parse().ok()?, server: server.parse().ok()? };
             view.observations.insert(target, read_observation(value)?);

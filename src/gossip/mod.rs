@@ -1,13 +1,17 @@
 //! What nodes tell each other all the time: facts about themselves, what they observe, what they hold (chitchat).
 //!
 //! A word is this node's own part, published whole and sent as single keys, so that a change costs a change. A view is what this node
-//! has heard of all. Nothing here is authority: a death that gossip sees is a hint.
+//! has heard of all. Words are passed on by others, so each is signed by its node. Nothing here is authority: a death that gossip sees is a hint.
 
 pub mod bound;
 pub mod io;
 pub mod keys;
+mod said;
+mod speaker;
 pub mod task;
 pub mod view;
+pub mod word;
+mod words;
 
 pub use task::{GossipError, GossipSettings, run};
 pub use view::{ClusterView, Facts, Holds, NodeView, Word};

@@ -6,15 +6,23 @@
 use super::{
     io::transport::SealedUdp,
     keys,
-    view::{ClusterView, Incarnation, Memory, NodeView, Word},
+    said::Said,
+    speaker::Speaker,
+    view::{ClusterView, Incarnation, Memory, Word},
+    word::Origin,
+    words::{News, Words},
 };
 use crate::{
-    link::datagram::{Rejections, Seal},
+    link::{
+        datagram::{Kind, Seal},
+        node_key::NodeKey,
+    },
     model::{NodeId, NodeName, Role},
+    rules::security::Speakers,
 };
 use chitchat::{Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, spawn_chitchat};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -59,8 +67,10 @@ pub struct GossipSettings {
     pub listen: SocketAddr,
     /// Time between two rounds of gossip.
     pub interval: Duration,
-    /// Must be higher at each start of this node's agent: Unix time in milliseconds serves.
+    /// Must be higher at each start of this node's agent: `link::io::files::next_session`.
     pub generation: u64,
+    /// What its datagrams and its word are signed with.
+    pub key: Arc<NodeKey>,
 }
 
 /// Why gossip ended by itself. The worker is of no use without it and should be started again.
@@ -85,6 +95,7 @@ pub enum GossipError {
 
 /// Gossips until `shutdown`, then says goodbye.
 ///
+/// Only `speakers` are heard, from the moment of each change. Without a key among them nothing is said.
 /// `seeds` may change at any time: every seed that is not heard is knocked at in turn, so one that knows any member finds all of them.
 /// `view` is sent only when it differs from the last; it has this node in it, live.
 ///
@@ -93,11 +104,13 @@ pub enum GossipError {
 pub async fn run(
     settings: GossipSettings,
     mut seeds: watch::Receiver<BTreeSet<SocketAddr>>,
+    mut speakers: watch::Receiver<Arc<Speakers>>,
     mut word: watch::Receiver<Arc<Word>>,
     view: watch::Sender<Arc<ClusterView>>,
     shutdown: CancellationToken,
 ) -> Result<(), GossipError> {
-    let mut gossip = Gossip::start(settings, view).await?;
+    let first = speakers.borrow_and_update().clone();
+    let mut gossip = Gossip::start(settings, first, view).await?;
     let news = Arc::new(Notify::new());
     let told = news.clone();
     let _subscription = gossip.handle.with_chitchat(|chitchat| subscribe(chitchat, told.clone())).await;
@@ -127,6 +140,12 @@ pub async fn run(
                 gossip.refresh().await;
             }
             Ok(()) = rounds.changed() => gossip.refresh().await,
+            changed = speakers.changed() => {
+                changed.map_err(|_| GossipError::Alone)?;
+                let current = speakers.borrow_and_update().clone();
+                gossip.listen_to(current);
+                gossip.refresh().await;
+            }
             changed = seeds.changed() => {
                 changed.map_err(|_| GossipError::Alone)?;
                 gossip.knock(&seeds.borrow_and_update());
@@ -135,7 +154,7 @@ pub async fn run(
             _ = housekeeping.tick() => {
                 gossip.knock(&seeds.borrow_and_update());
                 gossip.refresh().await;
-                gossip.report();
+                gossip.report().await;
             }
         }
     }
@@ -159,14 +178,16 @@ fn stopped_because(end: anyhow::Result<()>) -> GossipError {
 /// chitchat with what surrounds it.
 struct Gossip {
     settings: GossipSettings,
+    speakers: Arc<Speakers>,
     handle: ChitchatHandle,
     transport: SealedUdp,
     seal: Seal,
     view: watch::Sender<Arc<ClusterView>>,
     memory: Memory,
-    /// What was read of each incarnation, with the versions it was read at: most have not changed since.
-    read: HashMap<ChitchatId, ((u64, u64), NodeView)>,
-    /// Live nodes but this one, and whether they are directors.
+    words: Words,
+    /// What this node says.
+    said: Said,
+    /// Live members but this one, and whether they are directors.
     peers: BTreeMap<SocketAddr, bool>,
     /// Changes told so far, so that all peers have their turn to be told first.
     told: usize,
@@ -177,14 +198,33 @@ struct Gossip {
 }
 
 impl Gossip {
-    async fn start(settings: GossipSettings, view: watch::Sender<Arc<ClusterView>>) -> Result<Self, GossipError> {
-        let seal = Seal::new(&settings.cluster_id, settings.id, settings.generation);
+    async fn start(
+        settings: GossipSettings,
+        speakers: Arc<Speakers>,
+        view: watch::Sender<Arc<ClusterView>>,
+    ) -> Result<Self, GossipError> {
+        let GossipSettings { cluster_id, id, generation, key, .. } = &settings;
+        let seal = Seal::new(Kind::Gossip, cluster_id, *id, *generation, key.clone());
+        seal.update(&speakers.keyring, &speakers.members);
         let transport = SealedUdp::new(seal.clone());
         let handle = spawn_chitchat(config(&settings), Vec::new(), &transport)
             .await
             .map_err(|error| GossipError::Start { listen: settings.listen, source: error.into() })?;
-        let (memory, read, peers) = (Memory::default(), HashMap::new(), BTreeMap::new());
-        Ok(Self { settings, handle, transport, seal, view, memory, read, peers, told: 0, knocks: 0, warned: (0, WARN_EVERY) })
+        let (memory, words, said, peers, told, knocks) = Default::default();
+        let warned = (0, WARN_EVERY);
+        Ok(Self { settings, speakers, handle, transport, seal, view, memory, words, said, peers, told, knocks, warned })
+    }
+
+    /// Whoever is not among these is not heard any more, and what it said is forgotten.
+    fn listen_to(&mut self, speakers: Arc<Speakers>) {
+        self.seal.update(&speakers.keyring, &speakers.members);
+        let before = std::mem::replace(&mut self.speakers, speakers);
+        let (now, me) = (&self.speakers, &self.settings.node);
+        let stays = |node: &NodeName| match (Speaker::called(node.as_str(), &before), Speaker::called(node.as_str(), now)) {
+            (Some(before), Some(now)) => before.is_same_node(&now),
+            (None, _) | (_, None) => false,
+        };
+        self.memory.keep(|node| node == me || stays(node));
     }
 
     /// Makes this node's keys those of `word`, and tells a few others at once if that changed anything.
@@ -193,10 +233,16 @@ impl Gossip {
         for key in too_long {
             tracing::warn!(key, limit_bytes = keys::MAX_VALUE_BYTES, "value is too long to be gossiped");
         }
-        let changed = self.handle.with_chitchat(|chitchat| replace_own(chitchat, &entries)).await;
-        if changed {
+        if entries != *self.said.entries() {
+            self.say(entries).await;
             self.tell_some();
         }
+    }
+
+    async fn say(&mut self, entries: BTreeMap<String, String>) {
+        let GossipSettings { cluster_id, id, generation, key, .. } = &self.settings;
+        let shared = self.handle.chitchat();
+        self.said.say(&mut *shared.lock().await, key, Origin { cluster_id, node: *id, generation: *generation }, entries);
     }
 
     fn tell_some(&mut self) {
@@ -207,10 +253,12 @@ impl Gossip {
         }
     }
 
-    /// Speaks to the next seed that is not among the live nodes.
+    /// Speaks to the next seed that is a member and not among the live ones.
     fn knock(&mut self, seeds: &BTreeSet<SocketAddr>) {
-        let silent: Vec<SocketAddr> =
-            seeds.iter().filter(|seed| **seed != self.settings.listen && !self.peers.contains_key(seed)).copied().collect();
+        let members = self.speakers.members.values().map(|(addr, _)| *addr);
+        let silent =
+            members.filter(|addr| seeds.contains(addr) && *addr != self.settings.listen && !self.peers.contains_key(addr));
+        let silent: Vec<SocketAddr> = silent.collect();
         if silent.is_empty() {
             return;
         }
@@ -221,22 +269,17 @@ impl Gossip {
     /// Makes the view anew from what changed, and sends it if it differs.
     async fn refresh(&mut self) {
         let shared = self.handle.chitchat();
-        let known = {
-            let chitchat = shared.lock().await;
-            self.read_changed(&chitchat)
-        };
-        self.peers = known
-            .iter()
-            .filter(|(id, live)| **live && **id != *self.handle.chitchat_id())
-            .map(|(id, _)| (id.gossip_advertise_addr, self.is_director(id)))
-            .collect();
-        let read = &self.read;
-        let incarnations = known.iter().filter_map(|(id, live)| {
-            let mut view = read.get(id)?.1.clone();
+        let known = self.read_changed(&*shared.lock().await);
+        self.peers = known.iter().filter(|(_, live)| **live).filter_map(|(id, _)| self.peer(id)).collect();
+        let (node, generation) = (self.settings.node.clone(), self.settings.generation);
+        let own = Incarnation { node, generation, view: self.said.view() };
+        let words = &self.words;
+        let others = known.iter().filter_map(|(id, live)| {
+            let mut view = words.good(id)?.clone();
             view.live &= *live;
             Some(Incarnation { node: id.node_id.parse().ok()?, generation: id.generation_id, view })
         });
-        let view = self.memory.view(incarnations);
+        let view = self.memory.view(std::iter::once(own).chain(others));
         self.view.send_if_modified(|last| {
             let differs = **last != view;
             if differs {
@@ -247,43 +290,46 @@ impl Gossip {
         });
     }
 
-    /// Reads the incarnations that changed, forgets those that are gone, and returns all with whether they are alive.
+    /// Reads the words that changed, forgets those that are gone, and returns all incarnations of others with whether they are alive.
     fn read_changed(&mut self, chitchat: &Chitchat) -> BTreeMap<ChitchatId, bool> {
         let live: BTreeSet<&ChitchatId> = chitchat.live_nodes().collect();
         let states = chitchat.node_states();
-        self.read.retain(|id, _| states.contains_key(id));
-        for (id, state) in states {
-            let version = (state.last_gc_version(), state.max_version());
-            if self.read.get(id).is_some_and(|(read_at, _)| *read_at == version) {
-                continue;
-            }
-            let heard = keys::read(state.key_values());
-            if let Some(key) = heard.junk
-                && !self.read.contains_key(id)
-            {
+        self.words.retain(|id| states.contains_key(id));
+        let mut known = BTreeMap::new();
+        for (id, state) in states.iter().filter(|(id, _)| *id.node_id != *self.settings.node.as_str()) {
+            if let News::First(Some(key)) = self.words.look(&self.settings.cluster_id, &self.speakers, id, state) {
                 tracing::warn!(node = %id.node_id, key, "gossip key is not understood, it may be of a later version");
             }
-            self.read.insert(id.clone(), (version, heard.view));
+            known.insert(id.clone(), live.contains(id));
         }
-        states.keys().map(|id| (id.clone(), live.contains(id))).collect()
+        known
     }
 
-    fn is_director(&self, id: &ChitchatId) -> bool {
-        let facts = self.read.get(id).and_then(|(_, view)| view.facts.as_ref());
-        facts.is_some_and(|facts| facts.roles.has(Role::Director))
+    /// Where a node gossips by the cluster's word, not by what is said of it in gossip, and whether it is a director.
+    fn peer(&self, id: &ChitchatId) -> Option<(SocketAddr, bool)> {
+        let speaker = Speaker::called(&id.node_id, &self.speakers)?;
+        let facts = self.words.good(id).and_then(|view| view.facts.as_ref());
+        Some((speaker.addr, facts.is_some_and(|facts| facts.roles.has(Role::Director))))
     }
 
-    /// Warns of datagrams that were thrown away, when there are more than at the last warning.
-    fn report(&mut self) {
-        let Rejections { length, magic, version, kind, key, cluster } = self.seal.rejections();
-        let unsent = self.transport.losses().unsent.load(Ordering::Relaxed);
-        let garbled = self.transport.losses().garbled.load(Ordering::Relaxed) + length + magic;
-        let total = garbled + version + kind + key + cluster;
+    /// Puts right and tells what is not as it should be.
+    async fn report(&mut self) {
+        if !self.handle.with_chitchat(|chitchat| self.said.is_intact(chitchat)).await {
+            tracing::warn!("a member has gossiped in this node's name, saying again what is true");
+            self.say(self.said.entries().clone()).await;
+        }
+        let shared = self.handle.chitchat();
+        let live: BTreeSet<ChitchatId> = shared.lock().await.live_nodes().cloned().collect();
+        for id in self.words.overdue(|id| live.contains(id)) {
+            tracing::warn!(node = %id.node_id, "what is gossiped in a node's name has not been its signed word for a while, its last word stands");
+        }
+        let unsent = self.transport.losses().unsent.load(Ordering::Relaxed) + self.seal.unsent();
+        let garbled = self.transport.losses().garbled.load(Ordering::Relaxed);
         let (last, turns) = self.warned;
         self.warned.1 = turns.saturating_add(1);
-        if total > last && turns >= WARN_EVERY {
-            self.warned = (total, 0);
-            tracing::warn!(cluster, version, kind, key, garbled, unsent, "gossip datagrams thrown away");
+        if garbled > last && turns >= WARN_EVERY {
+            self.warned = (garbled, 0);
+            tracing::warn!(garbled, unsent, rejected = self.seal.rejections().total(), "members' gossip is not understood");
         }
     }
 
@@ -291,7 +337,9 @@ impl Gossip {
     async fn leave(mut self) -> Result<(), GossipError> {
         let interval = self.settings.interval;
         let goodbye = async move {
-            self.handle.with_chitchat(|chitchat| chitchat.self_node_state().set(keys::BYE, "")).await;
+            let mut entries = self.said.entries().clone();
+            entries.insert(keys::BYE.to_owned(), String::new());
+            self.say(entries).await;
             self.tell_some();
             // The others answer before they take the news: an interval is enough, and their next round brings it again.
             tokio::time::sleep(interval.min(LEAVE / 2)).await;
@@ -325,21 +373,6 @@ fn config(settings: &GossipSettings) -> ChitchatConfig {
         catchup_callback: None,
         extra_liveness_predicate: None,
     }
-}
-
-/// Sets and deletes keys until they are `entries`; whether anything changed.
-fn replace_own(chitchat: &mut Chitchat, entries: &BTreeMap<String, String>) -> bool {
-    let own = chitchat.self_node_state();
-    let before = own.max_version();
-    let vanished: Vec<String> =
-        own.key_values().map(|(key, _)| key).filter(|key| !entries.contains_key(*key)).map(str::to_owned).collect();
-    for key in vanished {
-        own.delete(&key);
-    }
-    for (key, value) in entries {
-        own.set(key, value);
-    }
-    own.max_version() != before
 }
 
 /// Directors first, for they isolate and lead; among equals, others at each turn.

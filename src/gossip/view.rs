@@ -109,6 +109,8 @@ const MAX_REMEMBERED: usize = 1000;
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     nodes: BTreeMap<NodeName, NodeView>,
+    /// The latest start of a node that was seen alive. Starts only grow, so an earlier one that shows up after it is no news but somebody's record of it.
+    started: BTreeMap<NodeName, u64>,
 }
 
 impl Memory {
@@ -119,6 +121,9 @@ impl Memory {
     pub fn view(&mut self, heard: impl Iterator<Item = Incarnation>) -> ClusterView {
         let mut best: BTreeMap<NodeName, Incarnation> = BTreeMap::new();
         for incarnation in heard {
+            if self.started.get(&incarnation.node).is_some_and(|latest| incarnation.generation < *latest) {
+                continue;
+            }
             let rank = |Incarnation { generation, view, .. }: &Incarnation| {
                 let spoke = view.facts.is_some();
                 (spoke && view.live, spoke, *generation)
@@ -133,7 +138,10 @@ impl Memory {
         for view in self.nodes.values_mut() {
             view.live = false;
         }
-        for (node, Incarnation { view, .. }) in best {
+        for (node, Incarnation { view, generation, .. }) in best {
+            if view.live && view.facts.is_some() {
+                self.started.insert(node.clone(), generation);
+            }
             if view.facts.is_some() || !self.nodes.contains_key(&node) {
                 self.nodes.insert(node, view);
             }
@@ -148,7 +156,14 @@ impl Memory {
             self.nodes.iter().filter(|(_, view)| !view.live).map(|(n, _)| n.clone()).take(excess).collect();
         for node in silent {
             self.nodes.remove(&node);
+            self.started.remove(&node);
         }
+    }
+
+    /// Forgets all nodes but these: the others are members no more, or are other nodes by the same name now.
+    pub fn keep(&mut self, kept: impl Fn(&NodeName) -> bool) {
+        self.nodes.retain(|node, _| kept(node));
+        self.started.retain(|node, _| kept(node));
     }
 }
 
@@ -163,7 +178,7 @@ mod tests {
             addr: "10.0.0.1:7400".parse().unwrap(),
             version: String::new(),
             kernel: Vec::new(),
-            holds: crate::gossip::Holds::default(),
+            holds: Holds::default(),
         };
         let view = NodeView { live, revision, facts: Some(facts), ..NodeView::default() };
         Incarnation { node: node.parse().unwrap(), generation, view }
@@ -188,6 +203,16 @@ mod tests {
         ] {
             assert_eq!(seen(&Memory::default().view(incarnations.into_iter())), [expected]);
         }
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_start_is_not_taken_for_the_present_one() {
+        let mut memory = Memory::default();
+        assert_eq!(seen(&memory.view([heard("a", 2, true, 20)].into_iter())), ["a live 20"]);
+        assert_eq!(seen(&memory.view([heard("a", 2, false, 20), heard("a", 1, true, 10)].into_iter())), ["a silent 20"]);
+        // Another node by that name starts to count from anywhere.
+        memory.keep(|_| false);
+        assert_eq!(seen(&memory.view([heard("a", 1, true, 10)].into_iter())), ["a live 10"]);
     }
 
     #[test]

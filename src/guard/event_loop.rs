@@ -17,10 +17,14 @@ use super::{
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
-    link::datagram::Seal,
-    model::{NodeId, Ownership, TimingProfile},
+    link::{
+        datagram::{Kind, Seal},
+        io::files::{FileError, next_session},
+        node_key::{BadKey, NodeKey},
+    },
+    model::{NodeId, Ownership, PublicKey, TimingProfile},
 };
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::signal::unix::Signal;
 
 /// Handing over is a removal and a few datagrams. A kernel that will not remove keeps the guard no longer than this; the address's lifetime does the rest.
@@ -34,6 +38,15 @@ struct Identity {
     timing: TimingProfile,
 }
 
+/// Why nothing can be said in this node's name.
+#[derive(Debug, thiserror::Error)]
+enum CannotSpeak {
+    #[error("the worker gave no key to sign with")]
+    Key(#[from] BadKey),
+    #[error("there is no number for this start")]
+    Session(#[from] FileError),
+}
+
 /// The running guard.
 pub(super) struct EventLoop {
     options: GuardOptions,
@@ -42,6 +55,8 @@ pub(super) struct EventLoop {
     vip_file: VipFile,
     timer: BootTimer,
     identity: Option<Identity>,
+    /// What its datagrams are signed with.
+    signs_as: Option<PublicKey>,
     leases: Option<Leases>,
     supervisor: Supervisor,
     worker: Option<WorkerProcess>,
@@ -84,6 +99,7 @@ impl EventLoop {
             vip_file,
             timer: BootTimer::new()?,
             identity: None,
+            signs_as: None,
             leases: None,
             supervisor: Supervisor::new(started),
             worker: None,
@@ -270,8 +286,10 @@ impl EventLoop {
     async fn worker_said(&mut self, frame: ToGuard) {
         match frame {
             ToGuard::Beat => (),
-            ToGuard::Speakers { .. } => {}
-            ToGuard::Hello { id, cluster_id, timing, node_key: _ } => self.hello(Identity { id, cluster_id, timing }).await,
+            ToGuard::Hello { id, cluster_id, timing, node_key } => {
+                self.hello(Identity { id, cluster_id, timing }, &node_key.0).await;
+            }
+            ToGuard::Speakers { keyring, members } => self.hands.socket.speakers(&keyring, &members),
             ToGuard::Membership(membership) => {
                 // The answer only after the voter side has taken it in. Without an identity there is no voter side, which grants nothing.
                 let id = membership.id;
@@ -291,7 +309,11 @@ impl EventLoop {
         }
     }
 
-    async fn hello(&mut self, identity: Identity) {
+    async fn hello(&mut self, identity: Identity, node_key: &[u8]) {
+        if let Err(error) = self.speak_as(&identity, node_key) {
+            tracing::error!(error = %chain(&error), "cannot speak for this node");
+            return self.worker_event(WorkerEvent::Broke).await;
+        }
         self.greeted = true;
         self.told = None;
         if self.identity.as_ref() == Some(&identity) {
@@ -306,9 +328,22 @@ impl EventLoop {
         // Promises made by an earlier guard of this node were made before this one started; this one's own were made up to now.
         let forgotten = if self.identity.is_none() { self.started } else { BootClock.now() };
         tracing::info!(node = %identity.id, cluster = identity.cluster_id, timing = %identity.timing, "guard speaks for this node");
-        self.hands.socket.speak_with(Seal::new(&identity.cluster_id, identity.id, session()));
         self.leases = Some(Leases::new(identity.id, identity.timing, forgotten));
         self.identity = Some(identity);
+    }
+
+    /// A worker that says again who this node is changes nothing: a new session would cost the holder's next renewal a round trip.
+    fn speak_as(&mut self, identity: &Identity, node_key: &[u8]) -> Result<(), CannotSpeak> {
+        let key = NodeKey::from_pkcs8(node_key)?;
+        let public = key.public();
+        if self.identity.as_ref() == Some(identity) && self.signs_as == Some(public) {
+            return Ok(());
+        }
+        let unix_ms = u64::try_from(BootClock.unix_now().as_millis()).unwrap_or(u64::MAX);
+        let session = next_session(&self.options.data_dir, "guard", unix_ms)?;
+        self.hands.socket.speak_with(Seal::new(Kind::Lease, &identity.cluster_id, identity.id, session, Arc::new(key)));
+        self.signs_as = Some(public);
+        Ok(())
     }
 
     /// At each change, and after hello.
@@ -350,9 +385,4 @@ impl EventLoop {
 
 fn moment() -> Moment {
     Moment { now: BootClock.now(), unix: BootClock.unix_now() }
-}
-
-/// No other start of this node's guard has it: microseconds of Unix time do not repeat, and a clock that went back is not set to the microsecond.
-fn session() -> u64 {
-    u64::try_from(BootClock.unix_now().as_micros()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@ use crate::{
     vip::Membership,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
 use zeroize::Zeroizing;
 
 /// A VIP group as the guard needs it.
@@ -16,6 +16,17 @@ pub struct GroupOrder {
     pub group: VipGroup,
     /// Who may hold it, best first. A voter grants to nobody else; this node asks only if it is in it.
     pub candidates: Vec<NodeId>,
+}
+
+/// A private key in PKCS#8: wiped when dropped, never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pkcs8(pub Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Pkcs8 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
 }
 
 /// From worker to guard.
@@ -30,7 +41,7 @@ pub enum ToGuard {
         /// The cluster's profile.
         timing: TimingProfile,
         /// What this node's datagrams are signed with (PKCS#8).
-        node_key: Zeroizing<Vec<u8>>,
+        node_key: Pkcs8,
     },
     /// Who may speak, and what datagrams are sealed with. Sent after `Hello` and at each change.
     Speakers {

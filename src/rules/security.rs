@@ -1,8 +1,8 @@
 //! Who may speak in the cluster, as the Raft log has it: CAs, the gossip keyring, join tokens, remote identities.
 
-use crate::model::{Access, Fingerprint, IdentityName, KeyId, NodeName, PublicKey, Roles, Secret, TokenId};
+use crate::model::{Access, Fingerprint, IdentityName, KeyId, NodeId, NodeName, PublicKey, Roles, Secret, TokenId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// Most join tokens at a time; expired ones make room.
 pub const MAX_TOKENS: usize = 1000;
@@ -48,6 +48,17 @@ pub struct KeyRing {
     pub last: u16,
     /// A node has left that knows these keys: they must be followed by another.
     pub stale: bool,
+}
+
+/// Who may speak by datagrams, and what those are sealed with.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Speakers {
+    /// Gossip keys.
+    pub keyring: KeyRing,
+    /// Members: where each speaks from, and what it signs with.
+    pub members: BTreeMap<NodeId, (SocketAddr, PublicKey)>,
+    /// Members by name, for words that others pass on.
+    pub names: BTreeMap<NodeName, NodeId>,
 }
 
 /// A join token, without what makes it one: only its holder can sign with it.

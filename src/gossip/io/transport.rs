@@ -1,8 +1,9 @@
-//! chitchat's messages over UDP, each in the envelope of `link::datagram`.
+//! chitchat's messages over UDP, each sealed by `link::datagram`.
 
 use crate::{
+    clock::{BootClock, BootInstant, Clock},
     gossip::bound,
-    link::datagram::{Kind, MAX_DATAGRAM_BYTES, Seal},
+    link::datagram::{MAX_DATAGRAM_BYTES, Opened, Rejected, Seal},
 };
 use chitchat::{
     ChitchatMessage, Serializable,
@@ -22,16 +23,17 @@ use tokio::net::UdpSocket;
 /// How long receiving rests after the kernel was short of memory, so that a lasting shortage is not a busy loop.
 const REST: Duration = Duration::from_millis(20);
 
-/// What went wrong with datagrams that are not rejected by their envelope.
+/// What went wrong with datagrams that the seal did not refuse.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// Not sent: the kernel refused, or the message is too long for one datagram.
+    /// Not sent: the kernel refused.
     pub unsent: AtomicU64,
-    /// The envelope was good, what was in it was not.
+    /// Genuine, and still no message of chitchat's.
     pub garbled: AtomicU64,
 }
 
-/// Makes the sockets that chitchat speaks through. Datagrams from another cluster never reach chitchat; [`Seal::rejections`] counts them.
+/// Makes the sockets that chitchat speaks through. What is not a member's never reaches chitchat; [`Seal::rejections`] counts it. What a seal
+/// answers by itself is answered here.
 #[derive(Clone, Debug)]
 pub struct SealedUdp {
     seal: Seal,
@@ -39,7 +41,7 @@ pub struct SealedUdp {
 }
 
 impl SealedUdp {
-    /// Speaks in the envelopes of `seal`.
+    /// Speaks with `seal`.
     pub fn new(seal: Seal) -> Self {
         Self { seal, losses: Arc::default() }
     }
@@ -67,19 +69,32 @@ struct SealedSocket {
     body: Vec<u8>,
 }
 
+impl SealedSocket {
+    fn lost_if(&self, sent: std::io::Result<usize>, to: SocketAddr) {
+        if let Err(error) = sent {
+            self.losses.unsent.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%to, %error, "gossip datagram not sent");
+        }
+    }
+}
+
+/// One line a minute for each reason; the rest is counted.
+fn log_refused(seal: &Seal, why: Rejected, from: SocketAddr, now: BootInstant) {
+    match seal.line_due(why, now) {
+        Some(count) => tracing::warn!(%why, %from, count, "gossip datagram refused"),
+        None => tracing::debug!(%why, %from, "gossip datagram refused"),
+    }
+}
+
 #[async_trait::async_trait]
 impl Socket for SealedSocket {
     /// Never an error: a peer that cannot be reached now is no reason to stop gossiping with the others.
     async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
         self.body.clear();
         message.serialize(&mut self.body);
-        let sent = match self.seal.seal(Kind::Gossip, &self.body) {
-            Ok(datagram) => self.socket.send_to(&datagram, to).await.map_err(|error| error.to_string()),
-            Err(too_long) => Err(too_long.to_string()),
-        };
-        if let Err(error) = sent {
-            self.losses.unsent.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(%to, %error, "gossip datagram not sent");
+        match self.seal.seal(to, &self.body) {
+            Ok(datagram) => self.lost_if(self.socket.send_to(&datagram, to).await, to),
+            Err(error) => tracing::debug!(%to, %error, "gossip datagram not sent"),
         }
         Ok(())
     }
@@ -96,7 +111,20 @@ impl Socket for SealedSocket {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let Ok((_, body)) = self.seal.open(Kind::Gossip, &self.buffer[..length]) else { continue };
+            let now = BootClock.now();
+            let body = match self.seal.open(from, &mut self.buffer[..length], now) {
+                Ok(Opened::Body { body, .. }) => body,
+                Ok(Opened::Answer(datagram)) => {
+                    // Without waiting, so that there is nothing to cancel.
+                    self.lost_if(socket2::SockRef::from(&self.socket).send_to(&datagram, &from.into()), from);
+                    continue;
+                }
+                Ok(Opened::Nothing) => continue,
+                Err(why) => {
+                    log_refused(&self.seal, why, from, now);
+                    continue;
+                }
+            };
             match bound::read(body) {
                 Ok(message) => return Ok((from, message)),
                 Err(error) => {
@@ -111,38 +139,86 @@ impl Socket for SealedSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{link::datagram::HEADER_BYTES, model::NodeId};
+    use crate::{
+        link::{
+            datagram::{HEADER_BYTES, Kind},
+            node_key::NodeKey,
+        },
+        model::{KeyId, NodeId, Secret},
+        rules::security::KeyRing,
+    };
     use proptest::prelude::*;
 
-    fn transport(cluster: &str, sender: u64) -> SealedUdp {
-        SealedUdp::new(Seal::new(cluster, NodeId(sender), 1))
+    struct Node {
+        id: NodeId,
+        addr: SocketAddr,
+        key: Arc<NodeKey>,
+        transport: SealedUdp,
+    }
+
+    fn nodes(clusters: [&str; 3]) -> [Node; 3] {
+        let mut id = 0;
+        let nodes = clusters.map(|cluster| {
+            id += 1;
+            let key = Arc::new(NodeKey::generate());
+            let addr = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let transport = SealedUdp::new(Seal::new(Kind::Gossip, cluster, NodeId(id), 1, key.clone()));
+            Node { id: NodeId(id), addr, key, transport }
+        });
+        let keys = [(KeyId(1), Secret::new([7; 32]))].into();
+        let ring = KeyRing { primary: Some(KeyId(1)), keys, ..KeyRing::default() };
+        let members = nodes.iter().map(|node| (node.id, (node.addr, node.key.public()))).collect();
+        nodes.iter().for_each(|node| node.transport.seal.update(&ring, &members));
+        nodes
     }
 
     #[tokio::test]
-    async fn only_whole_messages_of_the_own_cluster_come_through() {
-        let (here, there, stranger) = (transport("blue", 1), transport("blue", 2), transport("green", 3));
-        let port = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (here_addr, there_addr) = (port(), port());
-        let mut receiver = here.open(here_addr).await.unwrap();
+    async fn only_whole_messages_of_members_come_through_the_first_after_a_notice() {
+        let [here, there, stranger] = nodes(["blue", "blue", "green"]);
+        let mut receiver = here.transport.open(here.addr).await.unwrap();
+        let mut sender = there.transport.open(there.addr).await.unwrap();
         let bare = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        bare.send_to(b"", here_addr).await.unwrap();
-        bare.send_to(&[7; HEADER_BYTES + 9], here_addr).await.unwrap();
-        bare.send_to(&here.seal.seal(Kind::Gossip, b"no gossip").unwrap(), here_addr).await.unwrap();
-        stranger.open(port()).await.unwrap().send(here_addr, ChitchatMessage::BadCluster).await.unwrap();
-        there.open(there_addr).await.unwrap().send(here_addr, ChitchatMessage::BadCluster).await.unwrap();
-        assert_eq!(receiver.recv().await.unwrap(), (there_addr, ChitchatMessage::BadCluster));
-        let rejected = here.seal.rejections();
-        assert_eq!((rejected.length, rejected.magic, rejected.cluster), (1, 1, 1));
-        assert_eq!(here.losses().garbled.load(Ordering::Relaxed), 1);
+        bare.send_to(b"", here.addr).await.unwrap();
+        bare.send_to(&[7; HEADER_BYTES + 100], here.addr).await.unwrap();
+        stranger.transport.open(stranger.addr).await.unwrap().send(here.addr, ChitchatMessage::BadCluster).await.unwrap();
+        sender.send(here.addr, ChitchatMessage::BadCluster).await.unwrap();
+        // The sender serves its socket too: there the notice comes in, and the message goes out again.
+        let serve = tokio::spawn(async move { sender.recv().await.map(|(from, _)| from) });
+        assert_eq!(receiver.recv().await.unwrap(), (there.addr, ChitchatMessage::BadCluster));
+        let rejected = here.transport.seal.rejections();
+        assert_eq!((rejected.of(Rejected::Length), rejected.of(Rejected::Magic), rejected.of(Rejected::Cluster)), (1, 1, 1));
+        // A member that says something senseless is not understood, and the next message is.
+        let senseless = there.transport.seal.seal(here.addr, b"no gossip").unwrap();
+        receiver.send(there.addr, ChitchatMessage::BadCluster).await.unwrap();
+        assert_eq!(serve.await.unwrap().unwrap(), here.addr);
+        let bare = UdpSocket::bind(there.addr).await.unwrap();
+        bare.send_to(&senseless, here.addr).await.unwrap();
+        bare.send_to(&there.transport.seal.seal(here.addr, &message(&ChitchatMessage::BadCluster)).unwrap(), here.addr)
+            .await
+            .unwrap();
+        assert_eq!(receiver.recv().await.unwrap().0, there.addr);
+        assert_eq!(here.transport.losses().garbled.load(Ordering::Relaxed), 1);
+    }
+
+    fn message(message: &ChitchatMessage) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        message.serialize(&mut bytes);
+        bytes
     }
 
     #[tokio::test]
     async fn an_address_that_cannot_be_reached_is_no_error() {
-        let sender = transport("blue", 1);
-        let mut socket = sender.open("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let [here, ..] = nodes(["blue"; 3]);
+        let far: SocketAddr = "192.0.2.1:7400".parse().unwrap();
+        let ring = KeyRing { primary: Some(KeyId(1)), keys: [(KeyId(1), Secret::new([7; 32]))].into(), ..KeyRing::default() };
+        here.transport.seal.update(&ring, &[(NodeId(9), (far, here.key.public()))].into());
+        let mut socket = here.transport.open("127.0.0.1:0".parse().unwrap()).await.unwrap();
         // A loopback socket cannot send to another network.
-        socket.send("192.0.2.1:7400".parse().unwrap(), ChitchatMessage::BadCluster).await.unwrap();
-        assert_eq!(sender.losses().unsent.load(Ordering::Relaxed), 1);
+        socket.send(far, ChitchatMessage::BadCluster).await.unwrap();
+        assert_eq!(here.transport.losses().unsent.load(Ordering::Relaxed), 1);
+        // And nobody is sent anything who is no member.
+        socket.send("127.0.0.1:9".parse().unwrap(), ChitchatMessage::BadCluster).await.unwrap();
+        assert_eq!(here.transport.seal.unsent(), 1);
     }
 
     proptest! {

@@ -3,11 +3,11 @@
 use super::*;
 use crate::{
     gossip::Facts,
-    model::Roles,
-    rules::Target,
+    model::{KeyId, Roles, Secret},
+    rules::{Target, security::KeyRing},
     verdict::{Observation, Seen},
 };
-use std::net::UdpSocket;
+use std::{net::UdpSocket, sync::Mutex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -32,37 +32,60 @@ fn seen(seen: Seen, since_unix_ms: u64) -> Observation {
     Observation { seen, reason: "connection refused".to_owned(), since_unix_ms, question: 1 }
 }
 
+/// A node's key, the same at each of its starts; its number is its name's last letter or digit.
+fn key_of(name: &str) -> (NodeId, Arc<NodeKey>) {
+    static KEYS: Mutex<BTreeMap<String, Arc<NodeKey>>> = Mutex::new(BTreeMap::new());
+    let key = KEYS.lock().unwrap().entry(name.to_owned()).or_insert_with(|| Arc::new(NodeKey::generate())).clone();
+    (NodeId(name.bytes().last().unwrap().into()), key)
+}
+
+fn keyring() -> KeyRing {
+    let keys = [(KeyId(1), Secret::new([7; 32]))].into();
+    KeyRing { primary: Some(KeyId(1)), keys, ..KeyRing::default() }
+}
+
+/// The members of the cluster.
+fn speakers(nodes: &[(&str, SocketAddr)]) -> Speakers {
+    let mut speakers = Speakers { keyring: keyring(), ..Speakers::default() };
+    for (name, addr) in nodes {
+        let (id, key) = key_of(name);
+        speakers.members.insert(id, (*addr, key.public()));
+        speakers.names.insert(name.parse().unwrap(), id);
+    }
+    speakers
+}
+
+fn settings(name: &str, cluster: &str, listen: SocketAddr, generation: u64, interval: Duration) -> GossipSettings {
+    let (id, key) = key_of(name);
+    GossipSettings { node: name.parse().unwrap(), id, cluster_id: cluster.to_owned(), listen, interval, generation, key }
+}
+
 struct Node {
     name: NodeName,
     word: watch::Sender<Arc<Word>>,
     seeds: watch::Sender<BTreeSet<SocketAddr>>,
+    speakers: watch::Sender<Arc<Speakers>>,
     view: watch::Receiver<Arc<ClusterView>>,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), GossipError>>,
 }
 
-impl Node {
-    fn start(name: &str, cluster: &str, listen: SocketAddr, seeds: &[SocketAddr], generation: u64) -> Self {
-        let name: NodeName = name.parse().unwrap();
-        Self::start_at(name, cluster, listen, seeds, generation, Duration::from_millis(50))
-    }
+const INTERVAL: Duration = Duration::from_millis(50);
 
-    fn start_at(
-        name: NodeName,
-        cluster: &str,
-        listen: SocketAddr,
-        seeds: &[SocketAddr],
-        generation: u64,
-        interval: Duration,
-    ) -> Self {
-        let settings =
-            GossipSettings { node: name.clone(), id: NodeId(1), cluster_id: cluster.to_owned(), listen, interval, generation };
+impl Node {
+    fn start(settings: GossipSettings, seeds: &[SocketAddr], speakers: Speakers) -> Self {
+        let name = settings.node.clone();
         let (seeds, seeds_rx) = watch::channel(seeds.iter().copied().collect());
-        let (word, word_rx) = watch::channel(Arc::new(word(listen, generation)));
+        let (speakers, speakers_rx) = watch::channel(Arc::new(speakers));
+        let (word, word_rx) = watch::channel(Arc::new(word(settings.listen, settings.generation)));
         let (view_tx, view) = watch::channel(Arc::default());
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(settings, seeds_rx, word_rx, view_tx, shutdown.clone()));
-        Self { name, word, seeds, view, shutdown, task }
+        let task = tokio::spawn(run(settings, seeds_rx, speakers_rx, word_rx, view_tx, shutdown.clone()));
+        Self { name, word, seeds, speakers, view, shutdown, task }
+    }
+
+    fn hears(&self, speakers: Speakers) {
+        self.speakers.send_replace(Arc::new(speakers));
     }
 
     fn say(&self, change: impl FnOnce(&mut Word)) {
@@ -92,8 +115,11 @@ fn revision(view: &ClusterView, node: &str) -> Option<u64> {
 #[tokio::test]
 async fn three_nodes_that_know_one_seed_hear_each_other_and_each_change() {
     let addrs = [free_addr(), free_addr(), free_addr()];
-    let mut nodes: Vec<Node> =
-        ["a", "b", "c"].iter().zip(addrs).map(|(name, addr)| Node::start(name, "blue", addr, &addrs[..1], 1)).collect();
+    let members: Vec<_> = ["a", "b", "c"].into_iter().zip(addrs).collect();
+    let start = |(name, addr): &(&str, SocketAddr)| {
+        Node::start(settings(name, "blue", *addr, 1, INTERVAL), &addrs[..1], speakers(&members))
+    };
+    let mut nodes: Vec<Node> = members.iter().map(start).collect();
     for node in &mut nodes {
         node.sees("all three", |view| live("a b c")(view) && view.nodes.values().all(|node| node.facts.is_some())).await;
     }
@@ -117,14 +143,15 @@ async fn three_nodes_that_know_one_seed_hear_each_other_and_each_change() {
 #[tokio::test]
 async fn a_dead_node_keeps_its_last_word_and_returns_as_a_new_one() {
     let (one, two) = (free_addr(), free_addr());
-    let mut a = Node::start("a", "blue", one, &[], 1);
-    let b = Node::start("b", "blue", two, &[one], 5);
+    let members = speakers(&[("a", one), ("b", two)]);
+    let mut a = Node::start(settings("a", "blue", one, 1, INTERVAL), &[], members.clone());
+    let b = Node::start(settings("b", "blue", two, 5, INTERVAL), &[one], members.clone());
     a.sees("b", |view| live("a b")(view) && revision(view, "b") == Some(5)).await;
     b.kill();
     a.sees("b's death", live("a")).await;
     assert_eq!(revision(&a.view.borrow(), "b"), Some(5));
     // It knows nobody; a knocks at its seeds.
-    let mut b = Node::start("b", "blue", two, &[], 6);
+    let mut b = Node::start(settings("b", "blue", two, 6, INTERVAL), &[], members);
     a.seeds.send_replace([one, two].into());
     a.sees("b again", |view| live("a b")(view) && revision(view, "b") == Some(6)).await;
     b.sees("a", live("a b")).await;
@@ -134,15 +161,11 @@ async fn a_dead_node_keeps_its_last_word_and_returns_as_a_new_one() {
 async fn a_node_that_stops_says_so_before_it_is_silent() {
     let (one, two) = (free_addr(), free_addr());
     // The peer is bare chitchat, so that what is seen is the goodbye and not the silence after it.
-    let peer = GossipSettings {
-        node: "a".parse().unwrap(),
-        id: NodeId(2),
-        cluster_id: "blue".to_owned(),
-        listen: one,
-        interval: Duration::from_millis(50),
-        generation: 1,
-    };
-    let peer = spawn_chitchat(config(&peer), Vec::new(), &SealedUdp::new(Seal::new("blue", NodeId(2), 1))).await.unwrap();
+    let members = speakers(&[("a", one), ("b", two)]);
+    let peer = settings("a", "blue", one, 1, INTERVAL);
+    let seal = Seal::new(Kind::Gossip, "blue", peer.id, 1, peer.key.clone());
+    seal.update(&members.keyring, &members.members);
+    let peer = spawn_chitchat(config(&peer), Vec::new(), &SealedUdp::new(seal)).await.unwrap();
     let goodbye = Arc::new(Notify::new());
     let told = goodbye.clone();
     peer.with_chitchat(|chitchat| {
@@ -150,8 +173,17 @@ async fn a_node_that_stops_says_so_before_it_is_silent() {
         chitchat.subscribe_event(keys::BYE, move |_| told.notify_one()).forever();
     })
     .await;
-    let mut b = Node::start("b", "blue", two, &[one], 1);
-    b.sees("a", live("a b")).await;
+    // The bare peer has no signed word, so what b sees of it is nothing.
+    let mut b = Node::start(settings("b", "blue", two, 1, INTERVAL), &[one], members);
+    b.sees("itself", live("b")).await;
+    let b_id = ChitchatId::new("b", 1, two);
+    timeout(PATIENCE, async {
+        while peer.with_chitchat(|chitchat| chitchat.node_state(&b_id).is_none()).await {
+            tokio::time::sleep(INTERVAL).await;
+        }
+    })
+    .await
+    .unwrap();
     b.shutdown.cancel();
     b.task.await.unwrap().unwrap();
     timeout(PATIENCE, goodbye.notified()).await.unwrap();
@@ -160,9 +192,11 @@ async fn a_node_that_stops_says_so_before_it_is_silent() {
 #[tokio::test]
 async fn another_cluster_is_not_heard() {
     let addrs = [free_addr(), free_addr(), free_addr()];
-    let mut a = Node::start("a", "blue", addrs[0], &addrs, 1);
-    let mut x = Node::start("x", "green", addrs[1], &addrs, 1);
-    let mut c = Node::start("c", "blue", addrs[2], &addrs, 1);
+    // The stranger has the same key ring, and is registered where it should not be.
+    let members = speakers(&[("a", addrs[0]), ("x", addrs[1]), ("c", addrs[2])]);
+    let mut a = Node::start(settings("a", "blue", addrs[0], 1, INTERVAL), &addrs, members.clone());
+    let mut x = Node::start(settings("x", "green", addrs[1], 1, INTERVAL), &addrs, members.clone());
+    let mut c = Node::start(settings("c", "blue", addrs[2], 1, INTERVAL), &addrs, members);
     a.sees("c", live("a c")).await;
     c.sees("a", live("a c")).await;
     // Both knocked at the stranger, and the stranger at them, for several turns.
@@ -172,10 +206,94 @@ async fn another_cluster_is_not_heard() {
 }
 
 #[tokio::test]
+async fn a_member_is_heard_when_it_becomes_one_and_forgotten_when_it_is_none_any_more() {
+    let addrs = [free_addr(), free_addr(), free_addr()];
+    let [a, b, c] = [("a", addrs[0]), ("b", addrs[1]), ("c", addrs[2])];
+    let start = |(name, addr): (&str, SocketAddr), members| {
+        Node::start(settings(name, "blue", addr, 1, INTERVAL), &addrs, speakers(members))
+    };
+    let (mut one, mut two, mut three) = (start(a, &[a, b]), start(b, &[a, b]), start(c, &[a, b, c]));
+    one.sees("b", live("a b")).await;
+    for node in [&one, &two] {
+        node.hears(speakers(&[a, b, c]));
+    }
+    for node in [&mut one, &mut two, &mut three] {
+        node.sees("all three", live("a b c")).await;
+    }
+    for node in [&one, &two] {
+        node.hears(speakers(&[a, b]));
+    }
+    for node in [&mut one, &mut two] {
+        node.sees("that c is forgotten", |view| live("a b")(view) && view.nodes.len() == 2).await;
+    }
+    // The former member goes on talking, to no effect, and hears of nobody any more.
+    three.say(|word| word.revision = 99);
+    three.sees("nobody", live("c")).await;
+    assert!(one.view.borrow().nodes.len() == 2 && two.view.borrow().nodes.len() == 2);
+}
+
+#[tokio::test]
+async fn a_rotation_of_the_key_silences_nobody() {
+    let addrs = [free_addr(), free_addr()];
+    let members = [("a", addrs[0]), ("b", addrs[1])];
+    let start =
+        |(name, addr): &(&str, SocketAddr)| Node::start(settings(name, "blue", *addr, 1, INTERVAL), &addrs, speakers(&members));
+    let mut nodes: Vec<Node> = members.iter().map(start).collect();
+    for node in &mut nodes {
+        node.sees("both", live("a b")).await;
+    }
+    let secret = |id: u16| (KeyId(id), Secret::new([u8::try_from(id).unwrap(); 32]));
+    let first = keyring().keys[&KeyId(1)].clone();
+    let both: BTreeMap<_, _> = [(KeyId(1), first), secret(2)].into();
+    let rings = [(1, both.clone()), (2, both), (2, [secret(2)].into())];
+    for (round, (primary, keys)) in (2..).zip(rings) {
+        for turn in [0, 1] {
+            let ring = KeyRing { primary: Some(KeyId(primary)), keys: keys.clone(), ..KeyRing::default() };
+            nodes[turn].hears(Speakers { keyring: ring, ..speakers(&members) });
+            nodes[turn].say(|word| word.revision = round);
+            let (told, teller) = (1 - turn, ["a", "b"][turn]);
+            nodes[told].sees("the word of that turn", |view| revision(view, teller) == Some(round)).await;
+            assert!(live("a b")(&nodes[told].view.borrow()));
+        }
+    }
+}
+
+/// A member that passes on what others say: here it changes it, and says more in their names.
+#[tokio::test]
+async fn what_a_member_says_in_the_name_of_another_is_not_taken() {
+    let (one, two, liar_at) = (free_addr(), free_addr(), free_addr());
+    let members = speakers(&[("a", one), ("b", two), ("z", liar_at)]);
+    let mut a = Node::start(settings("a", "blue", one, 1, INTERVAL), &[two, liar_at], members.clone());
+    let mut b = Node::start(settings("b", "blue", two, 1, INTERVAL), &[one, liar_at], members.clone());
+    a.sees("b", live("a b")).await;
+    b.sees("a", live("a b")).await;
+    // In b's name and start, with the member's own signature.
+    let mut liar = settings("z", "blue", liar_at, 1, INTERVAL);
+    let seal = Seal::new(Kind::Gossip, "blue", liar.id, 1, liar.key.clone());
+    seal.update(&members.keyring, &members.members);
+    (liar.node, liar.generation) = ("b".parse().unwrap(), 2);
+    let chitchat = spawn_chitchat(config(&liar), Vec::new(), &SealedUdp::new(seal)).await.unwrap();
+    let origin = Origin { cluster_id: "blue", node: key_of("b").0, generation: 2 };
+    let (lies, _) = keys::entries(&word(liar_at, 66));
+    chitchat.with_chitchat(|chitchat| Said::default().say(chitchat, &liar.key, origin, lies.clone())).await;
+    let forged = ChitchatId::new("b", 2, liar_at);
+    for to in [one, two] {
+        chitchat.gossip(to).unwrap();
+    }
+    // It is heard of, and nothing comes of it, for several turns.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(chitchat.with_chitchat(|chitchat| chitchat.node_states().len()).await > 1, "it does gossip as {forged:?}");
+    assert_eq!(revision(&a.view.borrow(), "b"), Some(1));
+    assert_eq!(revision(&b.view.borrow(), "b"), Some(1));
+    assert!(live("a b")(&a.view.borrow()));
+}
+
+#[tokio::test]
 async fn an_address_in_use_is_an_error_that_names_it() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();
-    let error = Node::start("a", "blue", listen, &[], 1).task.await.unwrap().unwrap_err();
+    let error =
+        Node::start(settings("a", "blue", listen, 1, INTERVAL), &[], Speakers::default()).task.await.unwrap().unwrap_err();
     assert!(error.to_string().contains(&listen.to_string()), "{error}");
 }
 
@@ -194,6 +312,33 @@ fn directors_hear_first_and_the_others_take_turns() {
     assert_eq!(first_hearers(&BTreeMap::new(), 3), []);
 }
 
+/// Until the last of its datagrams has come, the word before stands.
+#[tokio::test]
+async fn a_word_of_several_datagrams_arrives_whole() {
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+    const TARGETS: usize = 1000;
+    let addrs = [free_addr(), free_addr()];
+    let members = [("a", addrs[0]), ("b", addrs[1])];
+    let start =
+        |(name, addr): (&str, SocketAddr)| Node::start(settings(name, "blue", addr, 1, INTERVAL), &addrs, speakers(&members));
+    let (a, mut b) = (start(members[0]), start(members[1]));
+    b.sees("a", live("a b")).await;
+    let mut random = StdRng::seed_from_u64(7);
+    for round in [2, 3] {
+        a.say(|word| {
+            for server in 0..TARGETS {
+                // As hard to compress as text can be.
+                let reason: String = (0..100).map(|_| char::from(random.random_range(b' '..=b'~'))).collect();
+                word.observations.insert(target(&format!("r{server}")), Observation { reason, ..seen(Seen::Down, round) });
+            }
+            word.revision = round;
+        });
+        b.sees("all of it", |view| revision(view, "a") == Some(round)).await;
+        let all = b.view.borrow().nodes[&"a".parse::<NodeName>().unwrap()].observations.clone();
+        assert_eq!(all.values().filter(|seen| seen.since_unix_ms == round).count(), TARGETS);
+    }
+}
+
 /// Not a check but a measurement: `cargo test --release --lib gossip::task -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
@@ -205,10 +350,11 @@ async fn how_long_a_change_travels() {
 
 async fn measure(interval: Duration) {
     let addrs: Vec<SocketAddr> = (0..5).map(|_| free_addr()).collect();
-    let start = |(i, addr): (usize, &SocketAddr)| {
-        Node::start_at(format!("n{i}").parse().unwrap(), "blue", *addr, &addrs[..1], 1, interval)
+    let members: Vec<_> = ["n0", "n1", "n2", "n3", "n4"].into_iter().zip(addrs.iter().copied()).collect();
+    let start = |(name, addr): &(&str, SocketAddr)| {
+        Node::start(settings(name, "blue", *addr, 1, interval), &addrs[..1], speakers(&members))
     };
-    let mut nodes: Vec<Node> = addrs.iter().enumerate().map(start).collect();
+    let mut nodes: Vec<Node> = members.iter().map(start).collect();
     for node in &mut nodes {
         node.sees("all", live("n0 n1 n2 n3 n4")).await;
     }

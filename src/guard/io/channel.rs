@@ -1,7 +1,7 @@
 //! The guard as the worker sees it: the other end of the socketpair.
 
 use crate::{
-    guard::protocol::{BEAT, GroupOrder, MAX_FRAME_BYTES, ToGuard, ToWorker},
+    guard::protocol::{BEAT, GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
     link::frame,
     model::{NodeId, Ownership, PublicKey, TimingProfile},
     rules::security::KeyRing,
@@ -123,7 +123,7 @@ impl GuardHandle {
         timing: TimingProfile,
         node_key: Zeroizing<Vec<u8>>,
     ) -> Result<(), GuardGone> {
-        self.tell(ToGuard::Hello { id, cluster_id, timing, node_key })
+        self.tell(ToGuard::Hello { id, cluster_id, timing, node_key: Pkcs8(node_key) })
     }
 
     /// Tells who may speak, and what datagrams are sealed with.
@@ -221,7 +221,7 @@ fn answered(awaited: &Awaited, question: Question) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Holding;
+    use crate::model::{Holding, KeyId, Secret};
 
     fn pair() -> (GuardChannel, UnixStream) {
         let (worker, guard) = StdUnixStream::pair().unwrap();
@@ -282,6 +282,21 @@ mod tests {
         assert!(!channel.stop.is_cancelled());
         say(&mut guard, ToWorker::Stop).await;
         channel.stop.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn identity_and_speakers_arrive_in_the_order_of_telling_and_the_key_is_not_shown() {
+        let (channel, mut guard) = pair();
+        let key = Zeroizing::new(vec![77; 83]);
+        channel.handle.hello(NodeId(1), "blue".to_owned(), TimingProfile::Lan, key.clone()).unwrap();
+        let keys = [(KeyId(1), Secret::new([7; 32]))].into();
+        let keyring = KeyRing { primary: Some(KeyId(1)), keys, ..KeyRing::default() };
+        let members = BTreeMap::from([(NodeId(2), ("192.0.2.2:7401".parse().unwrap(), PublicKey([2; 32])))]);
+        channel.handle.speakers(keyring.clone(), members.clone()).unwrap();
+        let hello = heard(&mut guard).await;
+        assert!(!format!("{hello:?}").contains("77"), "{hello:?}");
+        assert!(matches!(hello, ToGuard::Hello { node_key, .. } if node_key.0 == key));
+        assert_eq!(heard(&mut guard).await, ToGuard::Speakers { keyring, members });
     }
 
     #[tokio::test]

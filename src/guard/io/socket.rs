@@ -1,14 +1,16 @@
-//! The guard's UDP socket: lease messages in and out of their envelopes.
+//! The guard's UDP socket: lease messages, sealed and opened.
 
 use crate::{
+    clock::{BootClock, BootInstant, Clock},
     link::{
         codec,
-        datagram::{HEADER_BYTES, Kind, Rejected, Seal},
+        datagram::{ENVELOPE_BYTES, Opened, Rejected, Seal},
     },
-    model::NodeId,
+    model::{NodeId, PublicKey},
+    rules::security::KeyRing,
     vip::Message,
 };
-use std::{io, net::SocketAddr};
+use std::{collections::BTreeMap, io, net::SocketAddr};
 use tokio::net::UdpSocket;
 
 /// The longest lease message is a refusal with a membership of a few voters: some 200 bytes.
@@ -44,16 +46,24 @@ impl LeaseSocket {
         // Best effort: it works without.
         let _ = if listen.is_ipv4() { options.set_tos_v4(TRAFFIC_CLASS) } else { options.set_tclass_v6(TRAFFIC_CLASS) };
         // One byte more than is allowed, so that a datagram that was cut has the wrong length and is refused.
-        let buffer = vec![0; HEADER_BYTES + MAX_MESSAGE_BYTES + 1].into_boxed_slice();
+        let buffer = vec![0; ENVELOPE_BYTES + MAX_MESSAGE_BYTES + 1].into_boxed_slice();
         Ok(Self { socket: UdpSocket::from_std(socket)?, seal: None, buffer })
     }
 
-    /// Speaks as the node and for the cluster of `seal` from now on.
+    /// Speaks as the node and for the cluster of `seal` from now on, with those whom [`LeaseSocket::speakers`] names after that.
     pub fn speak_with(&mut self, seal: Seal) {
         self.seal = Some(seal);
     }
 
-    /// Waits for one datagram; `None` when it was no lease message of this cluster. Cancel-safe.
+    /// Who is heard and spoken to from now on, and with which keys. What is known of those that stay is kept.
+    pub fn speakers(&mut self, keyring: &KeyRing, members: &BTreeMap<NodeId, (SocketAddr, PublicKey)>) {
+        match &self.seal {
+            Some(seal) => seal.update(keyring, members),
+            None => tracing::warn!("the worker names speakers before it has said who this node is"),
+        }
+    }
+
+    /// Waits for one datagram; `None` when it was no member's lease message to this start of the guard. Cancel-safe.
     pub async fn receive(&mut self) -> Option<Incoming> {
         let (length, source) = match self.socket.recv_from(&mut self.buffer).await {
             Ok(received) => received,
@@ -62,11 +72,16 @@ impl LeaseSocket {
                 return None;
             }
         };
-        let seal = self.seal.as_ref()?;
-        let (header, body) = match seal.open(Kind::Lease, &self.buffer[..length]) {
-            Ok(opened) => opened,
+        let (seal, now) = (self.seal.as_ref()?, BootClock.now());
+        let (header, body) = match seal.open(source, &mut self.buffer[..length], now) {
+            Ok(Opened::Body { header, body }) => (header, body),
+            Ok(Opened::Answer(datagram)) => {
+                send_now(&self.socket, source, &datagram);
+                return None;
+            }
+            Ok(Opened::Nothing) => return None,
             Err(why) => {
-                log_rejected(seal, why, source);
+                log_refused(seal, why, source, now);
                 return None;
             }
         };
@@ -86,19 +101,27 @@ impl LeaseSocket {
             Ok(body) => body,
             Err(error) => return tracing::error!(%error, "lease message cannot be encoded"),
         };
-        let sealed = seal.seal(Kind::Lease, &body).expect("MAX_MESSAGE_BYTES fits a datagram");
-        // Past tokio's readiness, which would refuse the first datagram before it has ever polled the socket.
-        if let Err(error) = socket2::SockRef::from(&self.socket).send_to(&sealed, &to.into()) {
-            tracing::debug!(%error, %to, "sending failed");
+        match seal.seal(to, &body) {
+            Ok(datagram) => send_now(&self.socket, to, &datagram),
+            Err(error) => tracing::debug!(%error, "lease message is not sent"),
         }
     }
 }
 
-/// One warning for each reason; the rest is counted.
-fn log_rejected(seal: &Seal, why: Rejected, source: SocketAddr) {
-    if seal.rejected(why) == 1 {
-        tracing::warn!(%why, %source, "datagram refused, further ones are only counted");
-    } else {
-        tracing::debug!(%why, %source, "datagram refused");
+/// Past tokio's readiness, which would refuse the first datagram before it has ever polled the socket.
+fn send_now(socket: &UdpSocket, to: SocketAddr, datagram: &[u8]) {
+    if let Err(error) = socket2::SockRef::from(socket).send_to(datagram, &to.into()) {
+        tracing::debug!(%error, %to, "sending failed");
     }
 }
+
+/// One line a minute for each reason; the rest is counted.
+fn log_refused(seal: &Seal, why: Rejected, source: SocketAddr, now: BootInstant) {
+    match seal.line_due(why, now) {
+        Some(count) => tracing::warn!(%why, %source, count, "lease datagram refused"),
+        None => tracing::debug!(%why, %source, "lease datagram refused"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ mod external;
 pub(crate) mod pem;
 mod store;
 
-pub use external::{external, external_authorities};
+pub use external::{ChainAndKey, external, external_authorities};
 
 use crate::{
     link::{authority::Authority, node_key::NodeKey, tls},
@@ -131,7 +131,12 @@ pub fn trusted(data_dir: &Path) -> Result<Vec<Vec<u8>>, FileError> {
 /// # Errors
 /// [`FileError::Io`].
 pub fn save_trusted(data_dir: &Path, authorities: &[Vec<u8>]) -> Result<(), FileError> {
-    store::write(&data_dir.join(TRUSTED), &pem::encode(pem::CERTIFICATE, authorities))
+    let path = data_dir.join(TRUSTED);
+    match authorities {
+        // An empty file is a damaged one.
+        [] => store::remove(&path),
+        _ => store::write(&path, &pem::encode(pem::CERTIFICATE, authorities)),
+    }
 }
 
 /// The CA with this certificate (DER), if its private key is here.
@@ -191,6 +196,14 @@ pub fn next_session(data_dir: &Path, which: &str, unix_ms: u64) -> Result<u64, F
     Ok(next)
 }
 
+/// One PEM text that a remote administrator needs nothing beside: private key, certificate, then whom to trust.
+pub fn bundle(key: &[u8], certificate: &[u8], authorities: &[Vec<u8>]) -> String {
+    let mut text = pem::encode(pem::PRIVATE_KEY, &[key]);
+    text.extend_from_slice(&pem::encode(pem::CERTIFICATE, &[certificate]));
+    text.extend_from_slice(&pem::encode(pem::CERTIFICATE, authorities));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// Removes everything that is listed above: the node has left. Private keys are overwritten first, as far as the file system lets that mean anything.
 ///
 /// # Errors
@@ -218,7 +231,7 @@ fn is_authority_file(name: &OsStr) -> bool {
 fn certificates(path: &Path, hint: &'static str) -> Result<Option<Vec<Vec<u8>>>, FileError> {
     let Some(text) = store::read(path)? else { return Ok(None) };
     match pem::certificates(&text) {
-        Some(found) if !found.is_empty() || text.is_empty() => Ok(Some(found)),
+        Some(found) if !found.is_empty() => Ok(Some(found)),
         _ => Err(FileError::Damaged { path: path.to_owned(), why: "it holds no certificates in PEM form".to_owned(), hint }),
     }
 }

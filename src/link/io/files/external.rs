@@ -8,13 +8,16 @@ use zeroize::Zeroizing;
 /// What others may not have of a private key, or a warning is given: reading and writing.
 const EXPOSED: u32 = 0o066;
 
+/// Certificates (DER), leaf first, and the private key for the first of them.
+pub type ChainAndKey = (Vec<Vec<u8>>, Zeroizing<Vec<u8>>);
+
 /// A certificate chain and a key in PEM files that somebody else looks after (`[tls]` in agent.toml). The chain: the node's certificate
 /// first, then the CAs between it and the trusted one. The key: PKCS#8, PKCS#1 or SEC1; Ed25519, ECDSA P-256 or P-384, or RSA. They are checked to
 /// be of the form that `link::certificate` tells, and to belong together.
 ///
 /// # Errors
 /// [`FileError::Io`] and [`FileError::Unsuitable`], naming the file and what to do.
-pub fn external(certificate: &Path, key: &Path) -> Result<(Vec<Vec<u8>>, Zeroizing<Vec<u8>>), FileError> {
+pub fn external(certificate: &Path, key: &Path) -> Result<ChainAndKey, FileError> {
     let chain = certificates(
         certificate,
         "put the node's certificate into it in PEM form, and after it the cas between it and the trusted one",

@@ -180,7 +180,7 @@ fn parts_that_do_not_fit_together_are_refused() {
 /// A real file on a disk that is full while `full` says so.
 #[derive(Debug)]
 struct FullDisk {
-    file: redb::backends::FileBackend,
+    file: FileBackend,
     full: Arc<AtomicBool>,
 }
 
@@ -222,7 +222,7 @@ fn a_full_disk_is_named_and_what_was_stored_before_is_there_when_there_is_room_a
     let path = written(&scratch);
     let full = Arc::new(AtomicBool::new(false));
     let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
-    let file = redb::backends::FileBackend::new(file).unwrap();
+    let file = FileBackend::new(file).unwrap();
     let database = Database::builder().create_with_backend(FullDisk { file, full: full.clone() }).unwrap();
     let disk = Disk { database, path: path.clone() };
     disk.write(&[append(entry(40))]).unwrap();
@@ -236,4 +236,20 @@ fn a_full_disk_is_named_and_what_was_stored_before_is_there_when_there_is_room_a
     let (disk, contents) = Disk::open(&path, &stamp()).unwrap();
     assert!(contents.entries.len() >= 41, "{} entries", contents.entries.len());
     disk.write(&[append(entry(contents.entries.len() as u64))]).unwrap();
+}
+
+#[test]
+fn nobody_else_may_read_the_log_and_nothing_shows_what_is_in_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    let path = scratch.path().join("raft.redb");
+    Disk::create(&path, &stamp()).unwrap();
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    // One that an older version has made.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    drop(Disk::open(&path, &stamp()).unwrap());
+    assert_eq!(mode(), 0o600);
+    let snapshot = StoredSnapshot { meta: SnapshotMeta::default(), data: vec![0x5e; 32] };
+    assert!(!format!("{snapshot:?}").contains(&0x5e.to_string()));
 }

@@ -50,7 +50,9 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
 impl Client {
     async fn call(&self, request: Request, within: Duration) -> Result<Response, Unreachable<TypeConfig>> {
-        match self.peers.call(Some(self.to), self.addr, &request, within).await {
+        // openraft keeps this client when the node's address in the membership changes.
+        let addr = self.peers.address_of(self.to).unwrap_or(self.addr);
+        match self.peers.call(Some(self.to), addr, &request, within).await {
             Ok(Response::Failed(why)) => Err(Unreachable::from_string(why)),
             Ok(response) => Ok(response),
             Err(error) => Err(Unreachable::new(&error)),

@@ -31,11 +31,11 @@ async fn a_node_with_a_damaged_log_refuses_to_start_and_disturbs_nobody() {
 }
 
 /// A small file system of its own over a member's data directory.
-struct SmallDisk<'a>(&'a std::path::Path);
+struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
     /// `None`: this test may not mount anything here.
-    fn over(dir: &'a std::path::Path) -> Option<Self> {
+    fn over(dir: &'a Path) -> Option<Self> {
         let flags = rustix::mount::MountFlags::empty();
         rustix::mount::mount("tmpfs", dir, "tmpfs", flags, Some(c"size=8m")).ok().map(|()| Self(dir))
     }

@@ -60,42 +60,38 @@ async fn who_leaves_stops_voting_even_as_the_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_join_that_cannot_be_says_why() {
-    let cluster = Cluster::of(2).await;
-    let seeds = [cluster.members[1].addr];
-    let newcomer = Member::new("n3");
-    let refused = |error: JoinError| match error {
-        JoinError::Refused { refusal, .. } => refusal,
-        other => panic!("{other}"),
-    };
+async fn the_only_voter_hands_the_cluster_on_before_it_is_gone() {
+    let mut cluster = Cluster::of(2).await;
+    cluster.votes(&[1]).await;
+    cluster.members[0].node().leave(PATIENCE).await.unwrap();
+    cluster.members[0].stop().await;
+    cluster.votes(&[2]).await;
+    cluster.members[1].node().propose(apply(0, 1), PATIENCE).await.unwrap();
+    cluster.stop().await;
+}
 
-    let nobody = address();
-    let error = join(&[nobody], newcomer.request(), newcomer.dir.path()).await.unwrap_err();
-    assert!(error.to_string().contains(&format!("{nobody}: cannot connect")), "{error}");
-    assert!(matches!(join(&[], newcomer.request(), newcomer.dir.path()).await, Err(JoinError::NoSeed)));
-
-    let wan = JoinRequest { timing: Some(TimingProfile::Wan), ..newcomer.request() };
-    let refusal = refused(join(&seeds, wan, newcomer.dir.path()).await.unwrap_err());
-    assert_eq!(refusal, JoinRefusal::Timing { cluster: TimingProfile::Lan, asked: TimingProfile::Wan });
-
-    let namesake = JoinRequest { name: "n1".parse().unwrap(), ..newcomer.request() };
-    let refusal = refused(join(&seeds, namesake, newcomer.dir.path()).await.unwrap_err());
-    assert_eq!(refusal, JoinRefusal::NameTaken { name: "n1".parse().unwrap(), addr: cluster.members[0].addr });
-
-    let neighbour = JoinRequest { addr: cluster.members[0].addr, ..newcomer.request() };
-    let refusal = refused(join(&seeds, neighbour, newcomer.dir.path()).await.unwrap_err());
-    assert!(matches!(refusal, JoinRefusal::Refused(Refusal::AddressTaken { .. })), "{refusal}");
-
-    let other = Cluster::of(1).await;
-    let refusal = refused(join(&seeds, other.members[0].request(), other.members[0].dir.path()).await.unwrap_err());
-    assert!(matches!(refusal, JoinRefusal::OtherCluster { .. }), "{refusal}");
-    assert!(!newcomer.dir.path().join(FILE).exists(), "a refused node has no log");
-
-    // Whoever is a member already may ask again and stays who it is.
-    let again = join(&seeds, cluster.members[0].request(), cluster.members[0].dir.path()).await.unwrap();
-    assert_eq!(again.node_id, NodeId(1));
-    let twice = init(cluster.members[0].dir.path(), "n1".parse().unwrap(), roles(), address(), TimingProfile::Lan).await;
-    assert!(twice.unwrap_err().to_string().contains("this node is n1 of cluster"));
-    other.stop().await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_away_hears_a_leader_that_joined_meanwhile() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.votes(&[1, 2, 3]).await;
+    cluster.members[2].crash().await;
+    for name in ["n4", "n5"] {
+        let mut member = Member::new(name);
+        cluster.join(&member).await.unwrap();
+        member.try_start(&cluster.live).await.unwrap();
+        cluster.members.push(member);
+    }
+    cluster.votes(&[1, 2, 3, 4, 5]).await;
+    for gone in [0, 1] {
+        cluster.members[gone].node().leave(PATIENCE).await.unwrap();
+        cluster.members[gone].stop().await;
+    }
+    cluster.votes(&[3, 4, 5]).await;
+    cluster.members[3].node().propose(apply(0, 1), PATIENCE).await.unwrap();
+    let live = cluster.live.clone();
+    cluster.members[2].try_start(&live).await.unwrap();
+    cluster.has_revision(1).await;
+    cluster.votes(&[3, 4, 5]).await;
+    assert_eq!(cluster.members[2].node().view().borrow().refused, None);
     cluster.stop().await;
 }

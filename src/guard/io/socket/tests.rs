@@ -1,0 +1,90 @@
+//! Guards on loopback that speak for real.
+
+use super::*;
+use crate::{
+    link::{datagram::Kind, node_key::NodeKey},
+    model::{KeyId, Secret},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// Longest that a test waits for a datagram on loopback.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Guard {
+    id: NodeId,
+    key: Arc<NodeKey>,
+    addr: SocketAddr,
+    socket: LeaseSocket,
+}
+
+impl Guard {
+    fn new(id: u64) -> Self {
+        let socket = LeaseSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (id, key, addr) = (NodeId(id), Arc::new(NodeKey::generate()), socket.socket.local_addr().unwrap());
+        let mut guard = Self { id, key, addr, socket };
+        guard.start(1);
+        guard
+    }
+
+    fn start(&mut self, session: u64) {
+        self.socket.speak_with(Seal::new(Kind::Lease, "blue", self.id, session, self.key.clone()));
+    }
+
+    async fn hears(&mut self) -> Option<Incoming> {
+        timeout(PATIENCE, self.socket.receive()).await.expect("a datagram is on its way")
+    }
+}
+
+fn keyring(key: u8) -> KeyRing {
+    let keys = [(KeyId(1), Secret::new([key; 32]))].into();
+    KeyRing { primary: Some(KeyId(1)), keys, ..KeyRing::default() }
+}
+
+fn members(guards: &[&Guard]) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> {
+    guards.iter().map(|guard| (guard.id, (guard.addr, guard.key.public()))).collect()
+}
+
+fn hand_over(group: &str) -> Message {
+    Message::HandOver { group: group.parse().unwrap() }
+}
+
+#[tokio::test]
+async fn a_guards_first_word_costs_one_round_trip_more_and_further_ones_none() {
+    let (mut a, mut b) = (Guard::new(1), Guard::new(2));
+    let all = members(&[&a, &b]);
+    a.socket.speakers(&keyring(7), &all);
+    b.socket.speakers(&keyring(7), &all);
+    a.socket.send(b.addr, &hand_over("one"));
+    assert_eq!(b.hears().await, None, "b answers with a notice");
+    assert_eq!(a.hears().await, None, "a sends it again");
+    let heard = |guard: &Guard, what| Some(Incoming { from: guard.id, source: guard.addr, message: hand_over(what) });
+    assert_eq!(b.hears().await, heard(&a, "one"));
+    b.socket.send(a.addr, &hand_over("two"));
+    assert_eq!(a.hears().await, heard(&b, "two"));
+    // The same speakers again, and another key, disturb nothing.
+    let both = KeyRing { keys: [(KeyId(1), Secret::new([7; 32])), (KeyId(2), Secret::new([8; 32]))].into(), ..keyring(7) };
+    a.socket.speakers(&both, &all);
+    b.socket.speakers(&both, &all);
+    a.socket.speakers(&KeyRing { primary: Some(KeyId(2)), ..both }, &all);
+    a.socket.send(b.addr, &hand_over("three"));
+    assert_eq!(b.hears().await, heard(&a, "three"));
+    b.socket.speakers(&keyring(7), &members(&[&b]));
+    a.socket.send(b.addr, &hand_over("four"));
+    assert_eq!(b.hears().await, None, "a is no member any more");
+}
+
+#[tokio::test]
+async fn before_it_knows_speakers_a_guard_neither_speaks_nor_hears() {
+    let (mut a, mut b) = (Guard::new(1), Guard::new(2));
+    let all = members(&[&a, &b]);
+    b.socket.speakers(&keyring(7), &all);
+    a.socket.send(b.addr, &hand_over("lost"));
+    b.socket.send(a.addr, &hand_over("early"));
+    assert_eq!(a.hears().await, None);
+    a.socket.speakers(&keyring(7), &all);
+    a.socket.send(b.addr, &hand_over("one"));
+    assert_eq!(b.hears().await, None, "b answers with a notice");
+    assert_eq!(a.hears().await, None);
+    assert_eq!(b.hears().await.map(|heard| heard.message), Some(hand_over("one")));
+}
