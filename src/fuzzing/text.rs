@@ -7,9 +7,10 @@ use crate::{
     gossip::{
         Facts, Holds, NodeView, Word,
         keys::{self, MAX_VALUE_BYTES},
+        word::{self, Origin},
     },
-    link::token::JoinToken,
-    model::{Access, Fingerprint, Holding, KeyId, NodeName, PublicKey},
+    link::{node_key::NodeKey, token::JoinToken},
+    model::{Access, Fingerprint, Holding, KeyId, NodeId, NodeName, PublicKey},
     verdict::{Observation, Seen},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -28,6 +29,7 @@ pub fn targets() -> Vec<Target> {
         cluster_file,
         agent_file,
         Target::new("gossip-word", vec![word()], 1 << 20, read_word),
+        signature(),
         Target::new("link-token", vec![JoinToken::make(Fingerprint([9; 32])).text().into_bytes()], 1 << 10, |bytes| {
             text(bytes, |text| parsed(text, JoinToken::text))
         }),
@@ -139,6 +141,20 @@ fn read_word(bytes: &[u8]) -> Outcome {
         None => Outcome::Taken,
         Some(key) => refused(&key),
     }
+}
+
+/// The entry with which a word is signed.
+fn signature() -> Target {
+    const ENTRY: (&str, &str) = ("rev", "7");
+    let (key, origin) = (NodeKey::generate(), Origin { cluster_id: "blue", node: NodeId(3), generation: 1 });
+    let signed = word::sign(&key, origin, 9, [ENTRY].into_iter());
+    Target::new("gossip-signature", vec![signed.clone().into_bytes()], MAX_VALUE_BYTES, move |bytes| {
+        text(bytes, |text| match word::check(&key.public(), origin, [ENTRY, (keys::SIGNATURE, text)].into_iter()) {
+            None => refused("not signed"),
+            Some(9) => Outcome::Taken,
+            Some(counter) => panic!("{counter} was never signed"),
+        })
+    })
 }
 
 fn word() -> Vec<u8> {

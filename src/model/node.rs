@@ -63,8 +63,21 @@ impl FromStr for Role {
 
 /// The set of roles of one node, never empty.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "BTreeSet<Role>", into = "BTreeSet<Role>")]
 pub struct Roles(BTreeSet<Role>);
+
+impl TryFrom<BTreeSet<Role>> for Roles {
+    type Error = &'static str;
+    fn try_from(roles: BTreeSet<Role>) -> Result<Self, Self::Error> {
+        Roles::new(roles).ok_or("a node has at least one role")
+    }
+}
+
+impl From<Roles> for BTreeSet<Role> {
+    fn from(roles: Roles) -> Self {
+        roles.0
+    }
+}
 
 impl Roles {
     /// `None` for an empty set: a node without a role does nothing.
@@ -118,4 +131,17 @@ impl NodeRecord {
 /// The guard's address of the node whose gossip and Raft address is `addr`. Configured ports end at 65534, so that there is a next one.
 pub fn guard_addr(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip(), addr.port().saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_roles_are_never_read_as_roles() {
+        assert!(serde_json::from_str::<Roles>("[]").unwrap_err().to_string().contains("at least one role"));
+        let roles = Roles::new([Role::Director, Role::Witness]).unwrap();
+        assert_eq!(serde_json::to_string(&roles).unwrap(), r#"["director","witness"]"#);
+        assert_eq!(serde_json::from_str::<Roles>(r#"["witness","director"]"#).unwrap(), roles);
+    }
 }
