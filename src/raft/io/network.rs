@@ -16,6 +16,7 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
+    io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -47,6 +48,14 @@ type Place = (Option<NodeId>, SocketAddr);
 struct Kept {
     stream: Stream,
     since: Instant,
+}
+
+impl Kept {
+    /// It is young, and the other side has not closed it. Nothing is said on a connection that waits for a question, so whatever can be read is its end.
+    fn is_good(&self) -> bool {
+        let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        self.since.elapsed() < OLD && self.stream.get_ref().0.try_read(&mut [0]).is_err_and(silent)
+    }
 }
 
 /// As whom this node speaks.
@@ -155,8 +164,8 @@ impl Peers {
     /// # Errors
     /// As [`Peers::call`].
     pub async fn greet(&self, to: NodeId, addr: SocketAddr, anew: bool) -> Result<(), CallError> {
-        let is_fresh = |kept: &Vec<Kept>| kept.iter().any(|kept| kept.since.elapsed() < OLD);
-        if !anew && self.idle().get(&(Some(to), addr)).is_some_and(is_fresh) {
+        let has_good = |kept: &Vec<Kept>| kept.iter().any(Kept::is_good);
+        if !anew && self.idle().get(&(Some(to), addr)).is_some_and(has_good) {
             return Ok(());
         }
         let connected = self.connect_apart((Some(to), addr)).await?;
@@ -193,7 +202,7 @@ impl Peers {
     fn take(&self, place: Place) -> Option<Kept> {
         let mut idle = self.idle();
         let kept = idle.get_mut(&place)?;
-        kept.retain(|kept| kept.since.elapsed() < OLD);
+        kept.retain(Kept::is_good);
         kept.pop()
     }
 
