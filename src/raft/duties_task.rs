@@ -62,6 +62,10 @@ impl Watch {
         let (_, settled) = self.settled?;
         Some(now.saturating_since(leads.max(settled)))
     }
+
+    fn settled_for(&self, now: BootInstant) -> Duration {
+        self.settled.map_or(Duration::ZERO, |(_, settled)| now.saturating_since(settled))
+    }
 }
 
 fn is_settled(metrics: &RaftMetrics<TypeConfig>) -> bool {
@@ -127,6 +131,7 @@ async fn lead(node: &RaftNode, watch: &mut Watch, hearing: &watch::Sender<Arc<He
         settled: is_settled(&metrics),
         own_term_committed: own_term_committed(&metrics),
         quiet_for,
+        settled_for: watch.settled_for(now),
         spacing: 2 * node.identity().timing.ttl(),
     });
     match change {
@@ -197,6 +202,7 @@ impl RaftNode {
             settled: true,
             own_term_committed: true,
             quiet_for: Duration::ZERO,
+            settled_for: Duration::ZERO,
             spacing: Duration::ZERO,
         };
         state.nodes.values().map(|record| (record.name.clone(), why(&input, record.id))).collect()

@@ -72,6 +72,8 @@ pub struct Input<'a> {
     pub own_term_committed: bool,
     /// Time since the leader saw the last membership entry committed, or since its leadership began, whichever is later.
     pub quiet_for: Duration,
+    /// Time since this node saw the last membership entry committed, whoever led: a new leader does not count anew.
+    pub settled_for: Duration,
     /// LEASE.md's `2·ttl_max`: how long voters stay before the next change of voters.
     pub spacing: Duration,
 }
@@ -157,8 +159,9 @@ fn change_of_learners(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change
     let moved = input.nodes.values().find(|record| addresses.get(&record.id).is_some_and(|addr| *addr != record.addr));
     let missing = || input.nodes.values().filter(|record| !addresses.contains_key(&record.id)).min_by_key(|record| record.id);
     // A node that waits to hear that it votes no more is told for as long as it is a learner.
+    // Learners do not matter to leases, so no more than that is waited for; leaders may come and go meanwhile.
     let has_heard =
-        |id: &NodeId| input.quiet_for >= if input.told.contains(id) { input.spacing } else { TELL.max(input.spacing) };
+        |id: &NodeId| input.settled_for >= if input.told.contains(id) { input.spacing } else { TELL.max(input.spacing) };
     let gone = || addresses.keys().find(|id| !voters.contains(id) && record(input, **id).is_none() && has_heard(id));
     moved
         .map(|record| Change::SetAddress(record.clone()))

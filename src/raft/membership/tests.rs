@@ -18,6 +18,7 @@ struct Case {
     lately_back: &'static [u64],
     ready: bool,
     quiet_ms: u64,
+    settled_ms: Option<u64>,
     untold: &'static [u64],
 }
 
@@ -34,6 +35,7 @@ const CALM: Case = Case {
     lately_back: &[],
     ready: true,
     quiet_ms: CALM_MS,
+    settled_ms: None,
     untold: &[],
 };
 
@@ -84,6 +86,7 @@ fn look<T>(case: &Case, at: impl FnOnce(&Input) -> T) -> T {
         settled: case.ready,
         own_term_committed: case.ready,
         quiet_for: Duration::from_millis(case.quiet_ms),
+        settled_for: Duration::from_millis(case.settled_ms.unwrap_or(case.quiet_ms)),
         spacing: Duration::from_millis(SPACING_MS),
     })
 }
@@ -177,6 +180,8 @@ fn who_left_stays_a_learner_until_it_has_heard_of_it() {
     assert_eq!(step(&Case { quiet_ms: SPACING_MS, ..left }), gone);
     assert_eq!(step(&Case { quiet_ms: 4999, untold: &[3], ..left }), None);
     assert_eq!(step(&Case { quiet_ms: 5000, untold: &[3], ..left }), gone, "it may be switched off");
+    let new_leader = Case { quiet_ms: 1, settled_ms: Some(5000), ..left };
+    assert_eq!(step(&Case { untold: &[3], ..new_leader }), gone, "leaders that come and go do not keep it");
 }
 
 #[test]
@@ -349,6 +354,7 @@ fn a_member_that_moved_is_followed() {
         settled: true,
         own_term_committed: true,
         quiet_for: Duration::ZERO,
+        settled_for: Duration::ZERO,
         spacing: Duration::from_millis(600),
     };
     assert_eq!(next_change(&input), Some(Change::SetAddress(moved)));

@@ -132,6 +132,7 @@ impl World {
             settled: true,
             own_term_committed: true,
             quiet_for: self.now - self.changed_at,
+            settled_for: self.now - self.changed_at,
             spacing: SPACING,
         });
         if let Some(change) = change {
