@@ -4,11 +4,17 @@
 
 mod admin;
 mod derive;
+mod gate;
 mod hub_task;
 mod judge_task;
+mod keeper;
+mod keeper_task;
 mod member;
+mod orders;
 mod renew_task;
+mod rotate_task;
 mod running;
+mod security;
 mod status;
 
 use crate::{
@@ -17,8 +23,9 @@ use crate::{
     guard::io::channel::{ChannelError, GuardChannel},
     raft::{Identity, IdentityError},
 };
-use admin::{Agent, Order};
+use admin::Agent;
 use member::Member;
+use orders::Order;
 use running::Ended;
 use std::sync::Arc;
 use tokio::{
@@ -62,20 +69,28 @@ pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
     let config = Arc::new(config);
     let (member_out, member_in) = watch::channel(None);
     let (orders_out, orders_in) = mpsc::channel(ORDERS);
-    let agent = Arc::new(Agent::new(config.clone(), member_in, orders_out));
-    let serving = tokio::spawn(api::serve(listener, agent, stop.clone()));
+    let agent = Arc::new(Agent::new(config.clone(), member_in.clone(), orders_out));
+    let serving = tokio::spawn(api::serve(listener, agent.clone(), stop.clone()));
+    let remote = Remote { admin: agent, gate: Arc::new(gate::Membership::new(member_in)) };
     tracing::info!(node = %config.node, roles = %config.roles, version = env!("CARGO_PKG_VERSION"), "worker started");
-    let ended = live(&config, guard, member_out, orders_in, &stop).await;
+    let ended = live(&config, guard, &remote, member_out, orders_in, &stop).await;
     stop.cancel();
     // The server has deadlines of its own for what is under way.
     let _ = serving.await;
     ended
 }
 
+/// What a remote administrator meets: the same orders as on the socket, and who lets them in.
+pub(crate) struct Remote {
+    admin: Arc<dyn api::Admin>,
+    gate: Arc<dyn api::Gate>,
+}
+
 /// Outside of a cluster, then inside one, then outside again after `leave`.
 async fn live(
     config: &Arc<AgentConfig>,
     mut guard: GuardChannel,
+    remote: &Remote,
     member_out: watch::Sender<Option<Arc<Member>>>,
     mut orders: mpsc::Receiver<Order>,
     stop: &CancellationToken,
@@ -83,13 +98,13 @@ async fn live(
     loop {
         let identity = match Identity::load(&config.data_dir)? {
             Some(identity) => identity,
-            None => match admin::outside(config, &mut orders, stop).await {
+            None => match orders::outside(config, &mut orders, stop).await {
                 Some(identity) => identity,
                 None => return Ok(()),
             },
         };
         tracing::info!(node = %config.node, id = %identity.node_id, cluster = identity.cluster_id, "member of a cluster");
-        let (member, running) = Member::start(config.clone(), identity, &mut guard).await?;
+        let (member, running) = Member::start(config.clone(), identity, &mut guard, remote).await?;
         member_out.send_replace(Some(member));
         let ended = running.until_ended(&mut orders, stop).await;
         member_out.send_replace(None);

@@ -70,7 +70,7 @@ held() { [ "$(holder | wc -l)" = 1 ]; }
 other() { if [ "$1" = d1 ]; then echo d2; else echo d1; fi; }
 
 # sends_to DIRECTOR SERVER: the director's kernel has the server (r1…) with a weight above 0.
-address() { case $1 in c) echo 10.0.0.10 ;; d1) echo 10.0.0.11 ;; d2) echo 10.0.0.12 ;; r1) echo 10.0.0.21 ;; r2) echo 10.0.0.22 ;; r3) echo 10.0.0.23 ;; esac; }
+address() { case $1 in c) echo 10.0.0.10 ;; d*) echo 10.0.0.$((10 + ${1#d})) ;; r*) echo 10.0.0.$((20 + ${1#r})) ;; esac; }
 sends_to() { on "$1" ipvsadm -Ln | awk -v server="$(address "$2"):80" '$1 == "->" && $2 == server && $4 > 0 { found = 1 } END { exit !found }'; }
 sends_to_all() { sends_to "$1" r1 && sends_to "$1" r2 && sends_to "$1" r3; }
 both() { "$1" d1 "${@:2}" && "$1" d2 "${@:2}"; }
@@ -80,3 +80,65 @@ status() { on "$1" lvs-agent status --json 2>/dev/null | jq -r "$2"; }
 vip_on_lo() { on "$1" ip -o addr show dev lo | grep -q " $VIP/32 "; }
 # The cluster serves: one holder, every server in both kernels.
 serves() { held && both sends_to_all; }
+
+# said CMD…: the command's status; what it said is shown and kept in $SCRATCH/said.
+said() {
+  local status=0
+  "$@" >"$SCRATCH/said" 2>&1 || status=$?
+  sed 's/^/    | /' "$SCRATCH/said"
+  return $status
+}
+# refused NAME WORDS CMD…: the command fails and says WORDS (an extended regular expression).
+refused() {
+  if said "${@:3}"; then verdict no "$1 is refused"; elif grep -qiE -- "$2" "$SCRATCH/said"; then verdict yes "$1 is refused, and why is said"; else verdict no "$1 is refused saying '$2'"; fi
+}
+
+# A join token, made on HOST: token HOST [OPTION…].
+token() { on "$1" lvs-agent token create --json "${@:2}" | jq -r .token; }
+# setting HOST LINE…: adds lines to agent.toml. renamed HOST NAME and has_roles HOST ROLE: for hosts whose agent has not run yet.
+setting() { local host=$1 && shift && printf '%s\n' "$@" | on "$host" sh -c 'cat >>/etc/lvs-agent/agent.toml'; }
+renamed() { on "$1" sed -i "s/^node = .*/node = \"$2\"/" /etc/lvs-agent/agent.toml; }
+has_roles() { on "$1" sed -i "s/^roles = .*/roles = [\"$2\"]/" /etc/lvs-agent/agent.toml; }
+# An agent that has just been started answers.
+answers() { on "$1" lvs-agent status >/dev/null 2>&1; }
+
+# mark: from here on; logged WORDS HOST…: the agent of one of the hosts has logged WORDS (an extended regular expression) since.
+declare -A MARK=()
+mark() { local log && for log in "$LVS_LAB_LOG"/*.agent.log; do MARK[$log]=$(wc -l <"$log"); done; }
+logged() {
+  local host log
+  for host in "${@:2}"; do
+    log=$LVS_LAB_LOG/$host.agent.log
+    tail -n +$((${MARK[$log]:-0} + 1)) "$log" | grep -E -m 1 -- "$1" | cut -c 1-300 && return
+  done
+  return 1
+}
+
+# What members and voters say: knows HOST NAME, hears HOST NAME, members HOST, unheard HOST.
+knows() { [ "$(status "$1" "any(.nodes[]; .name == \"$2\")")" = true ]; }
+hears() { [ "$(status "$1" "any(.nodes[]; .name == \"$2\" and .reachable)")" = true ]; }
+members() { status "$1" '[.nodes[].name] | join(" ")'; }
+unheard() { status "$1" '[.nodes[] | select(.reachable | not) | .name] | join(" ")'; }
+# pids HOST…: of guards and workers.
+pids() { local host && for host in "$@"; do agent-pids "$host" | sed "s/^/$host /"; done; }
+# What must not change while nothing happens: holder, rules, members, voters, term, both kernels' tables, processes.
+snapshot() {
+  holder
+  status d1 '(.cluster | [.revision, .term, (.voters | join(" "))] | @tsv), (.nodes[] | [.name, .voter, .reachable, (.roles | join(" "))] | @tsv)'
+  on d1 ipvsadm -Sn && on d2 ipvsadm -Sn
+  pids d1 d2 r1 r2 r3
+}
+no_panic() { ! grep -l "panicked at" "$LVS_LAB_LOG"/*.agent.log; }
+# traffic SECONDS: requests every 20 ms and a watch on the holder; undisturbed: none failed, and the VIP has not moved.
+traffic() {
+  start probe on c probe http "http://$VIP/" --every 20 --for "$1" --log "$LVS_LAB_LOG/probe.log"
+  start watch watch-holders --every 20 --arp-every 500 --for "$1"
+}
+undisturbed() {
+  join_line probe
+  expect_eq failed "$(value failed "$LINE")" 0
+  grep -v " ok" "$LVS_LAB_LOG/probe.log" | head -n 5
+  join_line watch
+  expect_eq changes_of_holder "$(value changes "$LINE")" 0
+  expect_eq holders_max "$(value holders_max "$LINE")" 1
+}

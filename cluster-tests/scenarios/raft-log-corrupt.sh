@@ -27,7 +27,9 @@ for damage in truncated overwritten; do
     # What the error says: move the data away, start, join.
     on "$node" sh -c 'rm -rf /var/lib/lvs-agent/*'
     start-agent "$node"
-    expect "$node joins anew" wait_until 10 on "$node" lvs-agent join
+    roles=director,real-server seed=$(if [ "$node" = d1 ]; then echo d2; else echo d1; fi)
+    new=$(token $seed --roles $roles)
+    expect "$node joins anew" wait_until 10 on "$node" lvs-agent join "$(address $seed)" --token "$new"
     expect "$node is back with an empty disk" wait_until 20 back "$node"
   fi
 done

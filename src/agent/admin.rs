@@ -1,35 +1,20 @@
-//! The admin protocol's orders, carried out: reads at once, changes by Raft, membership by the worker's main loop.
+//! The admin protocol as this agent answers it: reads at once, changes by Raft, membership by the worker's main loop.
 
-use super::member::Member;
+use super::{member::Member, orders::Order, security};
 use crate::{
     api::{
-        Admin, AdminError, Applied, CHANGE_DEADLINE, Founded, IdentityMade, IdentityRequest, IdentityStatus, JOIN_DEADLINE,
-        Membership, Status, TokenMade, TokenRequest, TokenStatus,
+        Admin, AdminError, Applied, CHANGE_DEADLINE, Founded, IdentityMade, IdentityRequest, IdentityStatus, Membership, Status,
+        TokenMade, TokenRequest, TokenStatus,
     },
     config::AgentConfig,
+    link::token::JoinToken,
     model::{IdentityName, NodeName, Roles, TokenId},
-    raft::{self, Identity, JoinError, JoinRequest, ProposeError},
+    raft::ProposeError,
     rules::{RuleChange, RuleSet},
 };
 use async_trait::async_trait;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
-
-/// What only the main loop can do, with where to say how it went.
-pub enum Order {
-    /// Make a cluster.
-    Init(oneshot::Sender<Result<Membership, AdminError>>),
-    /// Enter one.
-    Join {
-        /// Whom to ask.
-        seeds: Vec<SocketAddr>,
-        /// Where the answer goes.
-        reply: oneshot::Sender<Result<Membership, AdminError>>,
-    },
-    /// Go out of it.
-    Leave(oneshot::Sender<Result<(), AdminError>>),
-}
 
 /// The agent as the API sees it.
 pub struct Agent {
@@ -46,6 +31,13 @@ impl Agent {
 
     fn member(&self) -> Result<Arc<Member>, AdminError> {
         self.member.borrow().clone().ok_or(AdminError::NotInCluster)
+    }
+
+    /// Directors administer the cluster: a real server that was broken into should not.
+    fn director(&self) -> Result<Arc<Member>, AdminError> {
+        let member = self.member()?;
+        security::must_be_director(&member.state(), &self.config.node)?;
+        Ok(member)
     }
 
     async fn order<T>(&self, make: impl FnOnce(oneshot::Sender<Result<T, AdminError>>) -> Order) -> Result<T, AdminError> {
@@ -71,7 +63,7 @@ impl Admin for Agent {
     }
 
     async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError> {
-        let member = self.member()?;
+        let member = self.director()?;
         let before = member.state().revision;
         let change = RuleChange::Apply { base_revision: base, rules: rules.clone() };
         member.raft().propose(change, CHANGE_DEADLINE).await.map_err(refused)?;
@@ -85,11 +77,13 @@ impl Admin for Agent {
     }
 
     async fn init(&self) -> Result<Founded, AdminError> {
-        unimplemented!()
+        self.order(Order::Init).await
     }
 
-    async fn join(&self, seeds: Vec<SocketAddr>, _token: Option<String>) -> Result<Membership, AdminError> {
-        self.order(|reply| Order::Join { seeds, reply }).await
+    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<String>) -> Result<Membership, AdminError> {
+        let token = token.map(|text| text.parse::<JoinToken>()).transpose();
+        let token = token.map_err(|error| AdminError::Invalid(error.to_string()))?;
+        self.order(|reply| Order::Join { seeds, token, reply }).await
     }
 
     async fn leave(&self) -> Result<(), AdminError> {
@@ -97,115 +91,44 @@ impl Admin for Agent {
         self.order(Order::Leave).await
     }
 
-    async fn make_token(&self, _request: TokenRequest) -> Result<TokenMade, AdminError> {
-        unimplemented!()
+    async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError> {
+        security::make_token(&*self.director()?, &self.config.node, request).await
     }
+
     async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError> {
-        unimplemented!()
+        Ok(security::tokens(&self.member()?.state()))
     }
-    async fn revoke_token(&self, _id: TokenId) -> Result<(), AdminError> {
-        unimplemented!()
+
+    async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError> {
+        security::revoke_token(&*self.director()?, id).await
     }
-    async fn remove_node(&self, _name: NodeName) -> Result<(), AdminError> {
-        unimplemented!()
+
+    async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
+        security::remove_node(&*self.director()?, &self.config.node, name).await
     }
-    async fn set_roles(&self, _name: NodeName, _roles: Roles) -> Result<(), AdminError> {
-        unimplemented!()
+
+    async fn set_roles(&self, name: NodeName, roles: Roles) -> Result<(), AdminError> {
+        security::set_roles(&*self.director()?, name, roles).await
     }
+
     async fn rotate_keys(&self) -> Result<(), AdminError> {
-        unimplemented!()
+        security::rotate_keys(&*self.director()?).await
     }
+
     async fn rotate_authority(&self) -> Result<(), AdminError> {
-        unimplemented!()
+        security::rotate_authority(&*self.director()?, &self.config).await
     }
-    async fn make_identity(&self, _request: IdentityRequest) -> Result<IdentityMade, AdminError> {
-        unimplemented!()
+
+    async fn make_identity(&self, request: IdentityRequest) -> Result<IdentityMade, AdminError> {
+        security::make_identity(&*self.director()?, &self.config, request).await
     }
+
     async fn identities(&self) -> Result<Vec<IdentityStatus>, AdminError> {
-        unimplemented!()
+        Ok(security::identities(&self.member()?.state()))
     }
-    async fn revoke_identity(&self, _name: IdentityName) -> Result<(), AdminError> {
-        unimplemented!()
-    }
-}
 
-/// Serves orders while the node is in no cluster. The identity once it is in one; `None` when told to stop.
-pub async fn outside(config: &AgentConfig, orders: &mut mpsc::Receiver<Order>, stop: &CancellationToken) -> Option<Identity> {
-    tracing::info!(node = %config.node, "in no cluster: waiting for `lvs-agent init` or `lvs-agent join SEED`");
-    loop {
-        // Both are cancel-safe.
-        let order = tokio::select! {
-            () = stop.cancelled() => return None,
-            order = orders.recv() => order?,
-        };
-        let (entered, reply) = match order {
-            Order::Init(reply) => (init(config).await, reply),
-            Order::Join { seeds, reply } => (join(config, seeds).await, reply),
-            Order::Leave(reply) => {
-                let _ = reply.send(Err(AdminError::NotInCluster));
-                continue;
-            }
-        };
-        let answer = entered.as_ref().map(membership).map_err(Clone::clone);
-        // The API may have given up; what was done is done.
-        let _ = reply.send(answer);
-        if let Ok(identity) = entered {
-            return Some(identity);
-        }
-    }
-}
-
-/// Answers an order that makes no sense inside a cluster. Gives back where to report a leave.
-pub fn inside(order: Order, identity: &Identity) -> Option<oneshot::Sender<Result<(), AdminError>>> {
-    let reply = match order {
-        Order::Leave(reply) => return Some(reply),
-        Order::Init(reply) | Order::Join { reply, .. } => reply,
-    };
-    let _ = reply.send(Err(AdminError::InCluster(identity.cluster_id.clone())));
-    None
-}
-
-fn membership(identity: &Identity) -> Membership {
-    Membership { cluster_id: identity.cluster_id.clone(), node: identity.name.clone() }
-}
-
-async fn init(config: &AgentConfig) -> Result<Identity, AdminError> {
-    let AgentConfig { data_dir, node, roles, address, timing, .. } = config;
-    let made = raft::init(data_dir, node.clone(), roles.clone(), *address, *timing).await;
-    made.map_err(|error| AdminError::Refused(with_sources(&error)))
-}
-
-async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>) -> Result<Identity, AdminError> {
-    let seeds = if seeds.is_empty() { config.seeds.clone() } else { seeds };
-    let seeds: Vec<SocketAddr> = seeds.into_iter().filter(|seed| *seed != config.address).collect();
-    if seeds.is_empty() {
-        let hint = "no seed to ask: name a member, `lvs-agent join ADDRESS`, or set `seeds` in agent.toml";
-        return Err(AdminError::Invalid(hint.to_owned()));
-    }
-    match tokio::time::timeout(JOIN_DEADLINE, raft::join(&seeds, join_request(config), &config.data_dir)).await {
-        Ok(joined) => joined.map_err(not_joined),
-        Err(_) => Err(AdminError::Timeout(format!("not taken in within {JOIN_DEADLINE:?}"))),
-    }
-}
-
-/// This node as its configuration has it.
-pub fn join_request(config: &AgentConfig) -> JoinRequest {
-    JoinRequest {
-        name: config.node.clone(),
-        roles: config.roles.clone(),
-        addr: config.address,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        timing: None,
-        known: None,
-    }
-}
-
-fn not_joined(error: JoinError) -> AdminError {
-    match error {
-        JoinError::Unreachable { tried } => {
-            AdminError::NoSeed(tried.iter().map(|(seed, why)| format!("{seed}: {why}")).collect())
-        }
-        other => AdminError::Refused(with_sources(&other)),
+    async fn revoke_identity(&self, name: IdentityName) -> Result<(), AdminError> {
+        security::revoke_identity(&*self.director()?, name).await
     }
 }
 
@@ -215,6 +138,11 @@ pub fn refused(error: ProposeError) -> AdminError {
         ProposeError::Refused(refusal) => refusal.into(),
         other => AdminError::NoQuorum(with_sources(&other)),
     }
+}
+
+/// A refusal with everything that caused it.
+pub fn wrong(error: &dyn std::error::Error) -> AdminError {
+    AdminError::Refused(with_sources(error))
 }
 
 /// An error with everything that caused it, in one line.

@@ -3,9 +3,9 @@
 use crate::{
     gossip::ClusterView,
     guard::protocol::GroupOrder,
-    model::{NodeId, NodeName, Role},
+    model::{NodeId, NodeName, PublicKey, Role, node::guard_addr},
     reconcile::InPlace,
-    rules::ClusterState,
+    rules::{ClusterState, security::Speakers},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,6 +33,18 @@ pub fn guard_orders(state: &ClusterState, interface: Option<&str>) -> Vec<GroupO
             GroupOrder { group, candidates }
         })
         .collect()
+}
+
+/// Who may speak, and with which keys.
+pub fn speakers(state: &ClusterState) -> Speakers {
+    let members = state.nodes.values().map(|node| (node.id, (node.addr, node.key)));
+    let names = state.nodes.values().map(|node| (node.name.clone(), node.id));
+    Speakers { keyring: state.security.keyring.clone(), members: members.collect(), names: names.collect() }
+}
+
+/// The same for guards: they speak from another port.
+pub fn guards(speakers: &Speakers) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> {
+    speakers.members.iter().map(|(id, (addr, key))| (*id, (guard_addr(*addr), *key))).collect()
 }
 
 /// Where to find the cluster: the configured seeds and every other member.

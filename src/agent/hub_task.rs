@@ -5,13 +5,13 @@
 use super::derive;
 use crate::{
     config::AgentConfig,
-    gossip::{ClusterView, Facts, Word},
+    gossip::{ClusterView, Facts, Holds, Word},
     guard::{GuardGone, GuardHandle, protocol::GroupOrder},
     health::{self, HealthInputs},
     model::{NodeName, Ownership},
     raft::RaftView,
     reconcile::{Inputs, Report},
-    rules::{ClusterState, Target},
+    rules::{ClusterState, Target, security::Speakers},
     verdict::Observation,
 };
 use std::{
@@ -36,6 +36,8 @@ pub struct Sources {
     pub ownership: watch::Receiver<Ownership>,
     /// What reconciling came to.
     pub report: watch::Receiver<Report>,
+    /// Which keys and certificates this node has.
+    pub holds: watch::Receiver<Holds>,
 }
 
 /// What the tasks are told.
@@ -44,6 +46,8 @@ pub struct Sinks {
     pub live: watch::Sender<BTreeSet<NodeName>>,
     /// To gossip: whom to knock at.
     pub seeds: watch::Sender<BTreeSet<SocketAddr>>,
+    /// To gossip: who may speak, and with which keys.
+    pub speakers: watch::Sender<Arc<Speakers>>,
     /// To gossip: what to say.
     pub word: watch::Sender<Arc<Word>>,
     /// To health: what to observe.
@@ -71,6 +75,7 @@ pub struct Hub {
 /// What the guard was last told, so that it is told changes only.
 #[derive(Default)]
 pub struct Told {
+    speakers: Option<Arc<Speakers>>,
     groups: Option<Vec<GroupOrder>>,
     ready: Option<bool>,
 }
@@ -82,7 +87,7 @@ impl Hub {
             if self.pass_on().is_err() {
                 return;
             }
-            let Sources { state, raft, view, own, ownership, report } = &mut self.sources;
+            let Sources { state, raft, view, own, ownership, report, holds } = &mut self.sources;
             // A watch that was not looked at stays changed, so all arms are cancel-safe.
             let changed = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -92,6 +97,7 @@ impl Hub {
                 changed = own.changed() => changed,
                 changed = ownership.changed() => changed,
                 changed = report.changed() => changed,
+                changed = holds.changed() => changed,
             };
             if changed.is_err() {
                 return;
@@ -100,13 +106,17 @@ impl Hub {
     }
 
     fn pass_on(&mut self) -> Result<(), GuardGone> {
-        let me = &self.config.node;
+        let me = &self.config.node.clone();
         let state = self.sources.state.borrow_and_update().clone();
         let raft = self.sources.raft.borrow_and_update().clone();
         let view = self.sources.view.borrow_and_update().clone();
         let own = self.sources.own.borrow_and_update().clone();
         let ownership = self.sources.ownership.borrow_and_update().clone();
         let report = self.sources.report.borrow_and_update().clone();
+        let speakers = Arc::new(derive::speakers(&state));
+        self.tell_guard_who_speaks(&speakers)?;
+        send(&self.sinks.speakers, speakers);
+        let roles = state.nodes.get(me).map_or_else(|| self.config.roles.clone(), |node| node.roles.clone());
         let live = view.live();
         let assignments = health::assignments(me, &state, &live);
         let peer_alarms = health::peer_alarms(me, &view.testimonies(), &assignments);
@@ -114,7 +124,7 @@ impl Hub {
         send(&self.sinks.live, live);
         send(&self.sinks.seeds, derive::gossip_seeds(&state, me, &self.config.seeds));
         let word = Word {
-            facts: self.facts.clone(),
+            facts: Facts { roles: roles.clone(), holds: self.sources.holds.borrow_and_update().clone(), ..self.facts.clone() },
             observations: own.as_ref().clone(),
             in_place: report.in_place.clone(),
             holding: ownership.clone(),
@@ -125,7 +135,7 @@ impl Hub {
         let groups = derive::guard_orders(&state, self.config.interface.as_deref());
         let inputs = Inputs {
             loaded,
-            roles: self.config.roles.clone(),
+            roles,
             address: self.config.address.ip(),
             state,
             in_place: Arc::new(derive::in_place(&view)),
@@ -135,6 +145,16 @@ impl Hub {
         send(&self.sinks.reconcile, inputs);
         // A worker that has not been through the kernel yet says nothing: its predecessor's word stands.
         self.tell_guard(loaded, groups, (report.applied_revision > 0 || report.ready).then_some(report.ready))
+    }
+
+    /// Before there is a key nobody can be heard anyway.
+    fn tell_guard_who_speaks(&mut self, speakers: &Arc<Speakers>) -> Result<(), GuardGone> {
+        if speakers.keyring.keys.is_empty() || self.told.speakers.as_ref() == Some(speakers) {
+            return Ok(());
+        }
+        self.sinks.guard.speakers(speakers.keyring.clone(), derive::guards(speakers))?;
+        self.told.speakers = Some(speakers.clone());
+        Ok(())
     }
 
     /// Says nothing before the state is whole: an empty rule set would give VIPs away.

@@ -1,13 +1,16 @@
 //! Everything a worker runs while its node is a member of a cluster, from start to stop or leave.
 
 use super::{
+    Remote, derive,
     hub_task::{self, Hub},
-    judge_task, renew_task,
+    judge_task,
+    keeper_task::{self, Keeper},
+    renew_task, rotate_task,
     running::Running,
     status,
 };
 use crate::{
-    api::Status,
+    api::{self, Status},
     clock::{BootClock, Clock},
     config::AgentConfig,
     gossip::{self, ClusterView, Facts, GossipError, GossipSettings, Holds, Word},
@@ -17,19 +20,26 @@ use crate::{
         DataPlaneError,
         io::{self as kernel, Linux, address::AddressError},
     },
-    model::Ownership,
+    link::{io::files, node_key::NodeKey, tls::Credentials},
+    model::{NodeName, Ownership},
     raft::{Fault, Identity, MembershipSink, RaftNode, RaftSettings, RaftView, SinkError, StartError},
     reconcile::{self, Inputs, OwnedVips, Report},
-    rules::{ClusterState, Target},
+    rules::{ClusterState, Target, security::Speakers},
     verdict::Observation,
     vip::Membership,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
+    net::SocketAddr,
     sync::Arc,
 };
-use tokio::sync::watch;
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, watch},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zeroize::Zeroizing;
 
 /// Why a member does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -52,15 +62,30 @@ pub enum MemberError {
     /// Gossip ended.
     #[error(transparent)]
     Gossip(#[from] GossipError),
+    /// Its keys and certificates.
+    #[error(transparent)]
+    Files(#[from] files::FileError),
+    /// They cannot be used.
+    #[error("{0}")]
+    Credentials(String),
+    /// The remote API's address.
+    #[error("cannot listen on {listen} (TCP) for the remote api")]
+    Remote {
+        /// Which.
+        listen: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Another name than the one that the cluster knows.
     #[error(
         "this node is called {config} in agent.toml, but {identity} in its cluster: set `node = \"{identity}\"`, or move the data directory away and join anew"
     )]
     Renamed {
         /// As configured.
-        config: crate::model::NodeName,
+        config: NodeName,
         /// As the cluster knows it.
-        identity: crate::model::NodeName,
+        identity: NodeName,
     },
 }
 
@@ -73,6 +98,7 @@ pub struct Member {
     view: watch::Receiver<Arc<ClusterView>>,
     own: watch::Receiver<Arc<BTreeMap<Target, Observation>>>,
     report: watch::Receiver<Report>,
+    authority_files: Arc<Mutex<()>>,
 }
 
 impl Member {
@@ -86,6 +112,16 @@ impl Member {
         self.state.borrow().clone()
     }
 
+    /// The nodes that are heard.
+    pub fn live(&self) -> BTreeSet<NodeName> {
+        self.view.borrow().live()
+    }
+
+    /// Who has it may add and remove CA keys of this node.
+    pub fn authority_files(&self) -> &Mutex<()> {
+        &self.authority_files
+    }
+
     /// All that this node knows.
     pub fn status(&self) -> Status {
         status::status(&status::Sources {
@@ -95,6 +131,8 @@ impl Member {
             raft: &self.raft_view.borrow(),
             report: &self.report.borrow(),
             own: &self.own.borrow(),
+            voters_why: &self.raft.voters_why(),
+            configured: &self.config.roles,
             unix_now: BootClock.unix_now(),
         })
     }
@@ -107,21 +145,25 @@ impl Member {
         config: Arc<AgentConfig>,
         identity: Identity,
         guard: &mut GuardChannel,
+        remote: &Remote,
     ) -> Result<(Arc<Self>, Running), MemberError> {
         if config.node != identity.name {
             return Err(MemberError::Renamed { config: config.node.clone(), identity: identity.name });
         }
-        guard.handle.hello(
-            identity.node_id,
-            identity.cluster_id.clone(),
-            identity.timing,
-            zeroize::Zeroizing::new(Vec::new()),
-        )?;
+        let node_key = files::node_key(&config.data_dir)?;
+        let pkcs8 = Zeroizing::new(node_key.pkcs8().to_vec());
+        guard.handle.hello(identity.node_id, identity.cluster_id.clone(), identity.timing, pkcs8)?;
+        let credentials = keeper_task::load(&config).map_err(MemberError::Credentials)?;
         let data_plane = Linux::open(&config.data_dir)?;
         let owned = OwnedVips::open(&config.data_dir)?;
         let (live_out, live) = watch::channel(BTreeSet::new());
         let shutdown = CancellationToken::new();
-        let settings = RaftSettings { data_dir: config.data_dir.clone(), identity: identity.clone(), addr: config.address };
+        let settings = RaftSettings {
+            data_dir: config.data_dir.clone(),
+            identity: identity.clone(),
+            addr: config.address,
+            credentials: credentials.clone(),
+        };
         // Raft outlives the tasks that speak through it, so it has a token of its own.
         let raft = RaftNode::start(settings, Arc::new(Sink(guard.handle.clone())), live, CancellationToken::new()).await?;
         let facts = Facts {
@@ -131,18 +173,61 @@ impl Member {
             kernel: kernel::capabilities().await,
             holds: Holds::default(),
         };
-        let sources = Wires::new(&config, &raft, facts.clone(), guard.ownership.clone());
+        let wires = Wires::new(&config, &raft, facts.clone(), guard.ownership.clone());
         let member = Arc::new(Self {
             config: config.clone(),
             raft: raft.clone(),
             state: raft.state(),
             raft_view: raft.view(),
-            view: sources.view.1.clone(),
-            own: sources.own.1.clone(),
-            report: sources.report.1.clone(),
+            view: wires.view.1.clone(),
+            own: wires.own.1.clone(),
+            report: wires.report.1.clone(),
+            authority_files: Arc::default(),
         });
-        let running = sources.spawn(config, identity, raft, facts, (data_plane, owned), live_out, guard.handle.clone(), shutdown);
-        Ok((member, running))
+        let parts = Parts {
+            config,
+            identity,
+            raft,
+            facts,
+            node_key: Arc::new(node_key),
+            credentials,
+            authority_files: member.authority_files.clone(),
+            data_plane,
+            owned,
+            live: live_out,
+            guard: guard.handle.clone(),
+            shutdown,
+        };
+        parts.serve_remote(remote).await?;
+        Ok((member, wires.spawn(parts)?))
+    }
+}
+
+/// What a member's tasks are made of.
+struct Parts {
+    config: Arc<AgentConfig>,
+    identity: Identity,
+    raft: RaftNode,
+    facts: Facts,
+    node_key: Arc<NodeKey>,
+    credentials: Credentials,
+    authority_files: Arc<Mutex<()>>,
+    data_plane: Linux,
+    owned: OwnedVips,
+    live: watch::Sender<BTreeSet<NodeName>>,
+    guard: GuardHandle,
+    shutdown: CancellationToken,
+}
+
+impl Parts {
+    /// The remote API, where the configuration wants it. It needs this node's certificate, so it is there while the node is a member.
+    async fn serve_remote(&self, remote: &Remote) -> Result<(), MemberError> {
+        let Some(listen) = self.config.api_listen else { return Ok(()) };
+        let listener = TcpListener::bind(listen).await.map_err(|source| MemberError::Remote { listen, source })?;
+        tracing::info!(%listen, "remote api is served");
+        let (admin, gate, credentials) = (remote.admin.clone(), remote.gate.clone(), self.credentials.clone());
+        tokio::spawn(api::serve_remote(listener, credentials, admin, gate, self.shutdown.child_token()));
+        Ok(())
     }
 }
 
@@ -155,7 +240,9 @@ struct Wires {
     own: Wire<Arc<BTreeMap<Target, Observation>>>,
     report: Wire<Report>,
     word: Wire<Arc<Word>>,
-    seeds: Wire<BTreeSet<std::net::SocketAddr>>,
+    seeds: Wire<BTreeSet<SocketAddr>>,
+    speakers: Wire<Arc<Speakers>>,
+    holds: Wire<Holds>,
     health: Wire<HealthInputs>,
     reconcile: Wire<Inputs>,
     ownership: watch::Receiver<Ownership>,
@@ -163,6 +250,7 @@ struct Wires {
 
 impl Wires {
     fn new(config: &AgentConfig, raft: &RaftNode, facts: Facts, ownership: watch::Receiver<Ownership>) -> Self {
+        let state = raft.state().borrow().clone();
         let word = Word {
             facts,
             observations: BTreeMap::new(),
@@ -170,11 +258,12 @@ impl Wires {
             holding: ownership.borrow().clone(),
             revision: 0,
         };
+        let speakers = Arc::new(derive::speakers(&state));
         let inputs = Inputs {
             loaded: false,
             roles: config.roles.clone(),
             address: config.address.ip(),
-            state: raft.state().borrow().clone(),
+            state,
             in_place: Arc::default(),
             own: Arc::default(),
             ownership: Ownership::new(),
@@ -185,43 +274,40 @@ impl Wires {
             report: watch::channel(Report::default()),
             word: watch::channel(Arc::new(word)),
             seeds: watch::channel(config.seeds.iter().copied().collect()),
+            speakers: watch::channel(speakers),
+            holds: watch::channel(Holds::default()),
             health: watch::channel(HealthInputs::default()),
             reconcile: watch::channel(inputs),
             ownership,
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the composition root hands every task its parts, once")]
-    fn spawn(
-        self,
-        config: Arc<AgentConfig>,
-        identity: Identity,
-        raft: RaftNode,
-        facts: Facts,
-        (data_plane, owned): (Linux, OwnedVips),
-        live: watch::Sender<BTreeSet<crate::model::NodeName>>,
-        guard: GuardHandle,
-        shutdown: CancellationToken,
-    ) -> Running {
+    fn spawn(self, parts: Parts) -> Result<Running, MemberError> {
+        let Parts { config, identity, raft, facts, node_key, credentials, authority_files, data_plane, owned, live, guard, shutdown } =
+            parts;
         let clock: Arc<dyn Clock> = Arc::new(BootClock);
         let tasks = TaskTracker::new();
+        let unix_ms = u64::try_from(clock.unix_now().as_millis()).unwrap_or(u64::MAX);
         let gossip = GossipSettings {
             node: config.node.clone(),
             id: identity.node_id,
+            key: node_key,
             cluster_id: identity.cluster_id.clone(),
             listen: config.address,
             interval: identity.timing.gossip_interval(),
-            generation: u64::try_from(clock.unix_now().as_millis()).unwrap_or(u64::MAX),
-            key: Arc::new(crate::link::node_key::NodeKey::generate()),
+            generation: files::next_session(&config.data_dir, "gossip", unix_ms)?,
         };
-        let speakers = watch::channel(Arc::new(crate::rules::security::Speakers::default())).1;
-        let gossip = tokio::spawn(gossip::run(gossip, self.seeds.1, speakers, self.word.1, self.view.0, shutdown.child_token()));
+        let gossip = gossip::run(gossip, self.seeds.1, self.speakers.1, self.word.1, self.view.0, shutdown.child_token());
+        let gossip = tokio::spawn(gossip);
         tasks.spawn(health::run(self.health.1, self.own.0, clock.clone(), shutdown.child_token()));
         let reconciling = shutdown.child_token();
         let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
         let reconcile = tokio::spawn(reconcile);
         tasks.spawn(renew_task::run(config.clone(), raft.clone(), shutdown.child_token()));
         tasks.spawn(judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
+        tasks.spawn(rotate_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token()));
+        let keeper = Keeper { config: config.clone(), raft: raft.clone(), credentials, holds: self.holds.0, authority_files };
+        tasks.spawn(keeper.run(shutdown.child_token()));
         let view = self.view.1.clone();
         let hub = Hub {
             config: config.clone(),
@@ -233,10 +319,12 @@ impl Wires {
                 own: self.own.1,
                 ownership: self.ownership,
                 report: self.report.1,
+                holds: self.holds.1,
             },
             sinks: hub_task::Sinks {
                 live,
                 seeds: self.seeds.0,
+                speakers: self.speakers.0,
                 word: self.word.0,
                 health: self.health.0,
                 reconcile: self.reconcile.0,
@@ -246,7 +334,7 @@ impl Wires {
         };
         tasks.spawn(hub.run(shutdown.child_token()));
         tasks.close();
-        Running { config, identity, raft, view, gossip, reconcile, reconciling, tasks, guard, shutdown }
+        Ok(Running { config, identity, raft, view, gossip, reconcile, reconciling, tasks, guard, shutdown })
     }
 }
 

@@ -1,9 +1,9 @@
-//! Tells the cluster when `agent.toml` gives this node other roles, or another address, than the cluster knows.
+//! Tells the cluster when `agent.toml` gives this node another address or zone than the cluster knows.
 
-use super::{admin, derive};
+use super::{admin, derive, orders};
 use crate::{
     config::AgentConfig,
-    raft::{self, RaftNode},
+    raft::{self, JoinSettings, RaftNode},
     rules::{ClusterState, Joining, RuleChange},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -31,10 +31,10 @@ async fn renew(config: &AgentConfig, raft: &RaftNode) {
     loop {
         let state = raft.state().borrow().clone();
         let known = state.nodes.get(&config.node);
-        if known.is_none_or(|node| node.roles == config.roles && node.addr == config.address) {
+        if known.is_none_or(|node| node.zone == config.zone && node.addr == config.address) {
             return;
         }
-        tracing::info!(node = %config.node, roles = %config.roles, address = %config.address, "telling the cluster of changes in agent.toml");
+        tracing::info!(node = %config.node, address = %config.address, zone = ?config.zone, "telling the cluster of changes in agent.toml");
         match tokio::time::timeout(ATTEMPT, tell(config, raft, &state)).await {
             Ok(Ok(())) => return,
             Ok(Err(why)) => tracing::warn!(why, "the cluster does not know of them yet"),
@@ -47,17 +47,19 @@ async fn renew(config: &AgentConfig, raft: &RaftNode) {
 /// By any member that is found: a node that has moved is not known to its leader where it is now.
 async fn tell(config: &AgentConfig, raft: &RaftNode, state: &ClusterState) -> Result<(), String> {
     let seeds: Vec<SocketAddr> = derive::gossip_seeds(state, &config.node, &config.seeds).into_iter().collect();
+    let known = state.nodes.get(&config.node).ok_or("this node is no member any more")?;
     if state.nodes.len() > 1 {
-        let joined = raft::join(&seeds, admin::join_request(config), &config.data_dir).await;
-        return joined.map(|_| ()).map_err(|error| admin::with_sources(&error));
+        // What the cluster granted counts, not what agent.toml would like to be.
+        let settings = orders::join_settings(config, None).map_err(|error| error.to_string())?;
+        let settings = JoinSettings { roles: known.roles.clone(), ..settings };
+        return raft::join(&seeds, settings).await.map(|_| ()).map_err(|error| admin::with_sources(&error));
     }
-    let AgentConfig { node, roles, address, .. } = config;
     let change = RuleChange::NodeJoined(Joining {
-        name: node.clone(),
-        roles: roles.clone(),
-        addr: *address,
+        name: known.name.clone(),
+        roles: known.roles.clone(),
+        addr: config.address,
         zone: config.zone.clone(),
-        key: state.nodes[node].key,
+        key: known.key,
         keeps_id: true,
         token: None,
     });

@@ -1,8 +1,9 @@
 //! A member's tasks, once they run: until the worker is told to stop, the node leaves, or something ends that must not.
 
 use super::{
-    admin::{self, Order, with_sources},
+    admin::{self, with_sources},
     member::MemberError,
+    orders::{self, Order},
 };
 use crate::{
     api::{AdminError, CHANGE_DEADLINE},
@@ -68,7 +69,7 @@ impl Running {
                 order = orders.recv() => order,
             };
             let Some(order) = order else { break Ok(Ended::Stopped) };
-            let Some(reply) = admin::inside(order, &self.identity) else { continue };
+            let Some(reply) = orders::inside(order, &self.identity) else { continue };
             match self.leave().await {
                 Ok(()) => break self.left(reply).await,
                 Err(error) => {

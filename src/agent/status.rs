@@ -6,13 +6,16 @@ use crate::{
         Status, VipMode, VipStatus, VoteStatus,
     },
     gossip::ClusterView,
-    model::{Holding, NodeId, NodeName, RealServer, Role, Service, VipGroup},
+    model::{Holding, NodeId, NodeName, RealServer, Role, Roles, Service, VipGroup},
     raft::RaftView,
     reconcile::{Decision, Report},
     rules::{ClusterState, Security, Target, Verdict},
     verdict::{self, Ballot, Observation, Testimonies},
 };
 use std::{collections::BTreeMap, time::Duration};
+
+/// A certificate lasts 30 days and is renewed after 20.
+const ENDS_SOON: Duration = Duration::from_secs(5 * 86_400);
 
 /// What a status is made of.
 pub struct Sources<'a> {
@@ -28,6 +31,10 @@ pub struct Sources<'a> {
     pub report: &'a Report,
     /// What this node's probes see.
     pub own: &'a BTreeMap<Target, Observation>,
+    /// Why each member votes or does not.
+    pub voters_why: &'a BTreeMap<NodeName, String>,
+    /// The roles in this node's agent.toml.
+    pub configured: &'a Roles,
     /// Time now, for ages.
     pub unix_now: Duration,
 }
@@ -95,7 +102,7 @@ fn node_status(sources: &Sources<'_>, name: &NodeName, id: NodeId) -> NodeStatus
         version: facts.map(|facts| facts.version.clone()),
         reachable: heard.is_some_and(|node| node.live),
         voter: sources.raft.voters.contains(&id),
-        voter_why: String::new(),
+        voter_why: sources.voters_why.get(name).cloned().unwrap_or_default(),
         zone: record.zone.clone(),
         certificate_expires_unix_s: facts.and_then(|facts| facts.holds.certificate_expires_unix_s),
         kernel: facts.map(|facts| facts.kernel.clone()).unwrap_or_default(),
@@ -228,6 +235,9 @@ fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
     }
     let silent = status.nodes.iter().filter(|node| !node.reachable);
     problems.extend(silent.map(|node| format!("node {} is not heard", node.name)));
+    problems.extend(ending_certificates(status, sources.unix_now));
+    problems.extend(other_roles(sources));
+    problems.extend(sources.raft.refused.clone());
     for vip in &status.vips {
         match vip.holders.as_slice() {
             [] => problems.push(format!("no node holds VIP group {}", vip.name)),
@@ -250,6 +260,29 @@ fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
         problems.push("no node has the role director".to_owned());
     }
     problems
+}
+
+/// Certificates renew by themselves long before: one that ends soon says that it could not.
+fn ending_certificates(status: &Status, unix_now: Duration) -> Vec<String> {
+    let soon = (unix_now + ENDS_SOON).as_secs();
+    let ends = |node: &NodeStatus| match node.certificate_expires_unix_s.filter(|ends| *ends < soon) {
+        Some(ends) if ends <= unix_now.as_secs() => Some(format!("the certificate of node {} has ended", node.name)),
+        Some(ends) => Some(format!("the certificate of node {} ends in {} h", node.name, (ends - unix_now.as_secs()) / 3600)),
+        None => None,
+    };
+    status.nodes.iter().filter_map(ends).collect()
+}
+
+/// agent.toml asks, the cluster grants.
+fn other_roles(sources: &Sources<'_>) -> Option<String> {
+    let granted = &sources.state.nodes.get(sources.me)?.roles;
+    (granted != sources.configured).then(|| {
+        let flag: Vec<String> = sources.configured.iter().map(|role| role.to_string()).collect();
+        format!(
+            "agent.toml of {} says {}, the cluster granted {granted}: change agent.toml, or run `lvs-agent node rename-roles {} --roles {}` on a director",
+            sources.me, sources.configured, sources.me, flag.join(",")
+        )
+    })
 }
 
 #[cfg(test)]

@@ -1,16 +1,23 @@
-//! The CLI's way in: one request over the agent's unix socket, with a deadline.
+//! The CLI's way in: one request to an agent, over its unix socket or over mutual TLS, with a deadline.
+
+mod connect;
+
+pub use connect::Server;
 
 use super::{
-    CHANGE_DEADLINE, JOIN_DEADLINE, MAX_ANSWER_BYTES, READ_DEADLINE,
-    message::{ApplyAnswer, ApplyRequest, ErrorBody, Founded, InitRequest, JoinRequest, Membership, Plan, PlanRequest, Version},
+    CHANGE_DEADLINE, JOIN_DEADLINE, READ_DEADLINE,
+    message::{
+        ApplyAnswer, ApplyRequest, ErrorBody, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest,
+        Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+    },
     status::Status,
 };
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, StatusCode, body::Bytes};
-use hyper_util::rt::TokioIo;
+use crate::model::{IdentityName, NodeName, Roles, TokenId};
+use connect::Place;
+use hyper::{Method, body::Bytes};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{io, path::PathBuf, time::Duration};
-use tokio::{net::UnixStream, time::timeout};
+use tokio::time::timeout;
 
 /// The agent's own deadlines come first, so that its answer says more than a client's timeout.
 const SLACK: Duration = Duration::from_secs(5);
@@ -30,6 +37,23 @@ pub enum ClientError {
     /// The socket is root's.
     #[error("not allowed to talk to the agent at {}: run this as root", .0.display())]
     NotAllowed(PathBuf),
+    /// No connection to a remote agent comes about.
+    #[error("cannot reach the agent at {server}: is `[api] listen` set in its agent.toml?")]
+    ServerNotReachable {
+        /// Where.
+        server: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The remote agent is not the one that was meant, or does not take this client's certificate.
+    #[error("no trust between this machine and the agent at {server}: {why}")]
+    NotTrusted {
+        /// Where.
+        server: String,
+        /// Who does not trust whom, and why.
+        why: String,
+    },
     /// It listens but does not answer.
     #[error("the agent did not answer within {} s", .0.as_secs())]
     NoAnswer(Duration),
@@ -46,10 +70,10 @@ pub enum ClientError {
     },
 }
 
-/// The agent at one socket.
+/// The agent at one place.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    place: Place,
 }
 
 /// Every request answers with what the server makes of it, or a [`ClientError`].
@@ -57,7 +81,12 @@ pub struct Client {
 impl Client {
     /// A client of the agent that listens on `socket`.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into() }
+        Self { place: Place::Socket(socket.into()) }
+    }
+
+    /// A client of a remote agent.
+    pub fn remote(server: Server) -> Self {
+        Self { place: Place::Server(server) }
     }
 
     /// What the agent knows.
@@ -78,79 +107,106 @@ impl Client {
 
     /// What a cluster file would change.
     pub async fn plan(&self, request: &PlanRequest) -> Result<Plan, ClientError> {
-        self.post("/v1/plan", request, READ_DEADLINE).await
+        self.send(Method::POST, "/v1/plan", request, READ_DEADLINE).await
     }
 
     /// Makes a cluster file the cluster's rules.
     pub async fn apply(&self, request: &ApplyRequest) -> Result<ApplyAnswer, ClientError> {
-        self.post("/v1/apply", request, CHANGE_DEADLINE).await
+        self.send(Method::POST, "/v1/apply", request, CHANGE_DEADLINE).await
     }
 
     /// Makes a new cluster.
     pub async fn init(&self, request: &InitRequest) -> Result<Founded, ClientError> {
-        self.post("/v1/init", request, CHANGE_DEADLINE).await
+        self.send(Method::POST, "/v1/init", request, CHANGE_DEADLINE).await
     }
 
     /// Joins a cluster.
     pub async fn join(&self, request: &JoinRequest) -> Result<Membership, ClientError> {
-        self.post("/v1/join", request, JOIN_DEADLINE).await
+        self.send(Method::POST, "/v1/join", request, JOIN_DEADLINE).await
     }
 
     /// Leaves the cluster.
     pub async fn leave(&self) -> Result<(), ClientError> {
-        self.post::<_, serde_json::Value>("/v1/leave", &(), JOIN_DEADLINE).await.map(|_| ())
+        self.order(Method::POST, "/v1/leave", &(), JOIN_DEADLINE).await
+    }
+
+    /// The join tokens that are still worth something.
+    pub async fn tokens(&self) -> Result<Vec<TokenStatus>, ClientError> {
+        self.get("/v1/tokens").await
+    }
+
+    /// Makes a join token.
+    pub async fn make_token(&self, request: &TokenRequest) -> Result<TokenMade, ClientError> {
+        self.send(Method::POST, "/v1/tokens", request, CHANGE_DEADLINE).await
+    }
+
+    /// Makes a join token worthless.
+    pub async fn revoke_token(&self, id: TokenId) -> Result<(), ClientError> {
+        self.order(Method::DELETE, &format!("/v1/tokens/{id}"), &(), CHANGE_DEADLINE).await
+    }
+
+    /// Takes another node out of the cluster for good.
+    pub async fn remove_node(&self, name: &NodeName) -> Result<(), ClientError> {
+        self.order(Method::DELETE, &format!("/v1/nodes/{name}"), &(), CHANGE_DEADLINE).await
+    }
+
+    /// Gives a node other roles.
+    pub async fn set_roles(&self, name: &NodeName, roles: &Roles) -> Result<(), ClientError> {
+        let request = RolesRequest { roles: roles.clone() };
+        self.order(Method::PUT, &format!("/v1/nodes/{name}/roles"), &request, CHANGE_DEADLINE).await
+    }
+
+    /// Begins to replace the gossip key.
+    pub async fn rotate_keys(&self) -> Result<(), ClientError> {
+        self.order(Method::POST, "/v1/keys/rotate", &(), CHANGE_DEADLINE).await
+    }
+
+    /// Begins to replace the CA and every node's certificate.
+    pub async fn rotate_authority(&self) -> Result<(), ClientError> {
+        self.order(Method::POST, "/v1/ca/rotate", &(), CHANGE_DEADLINE).await
+    }
+
+    /// Who may use the remote API.
+    pub async fn identities(&self) -> Result<Vec<IdentityStatus>, ClientError> {
+        self.get("/v1/identities").await
+    }
+
+    /// Makes a certificate for the remote API.
+    pub async fn make_identity(&self, request: &IdentityRequest) -> Result<IdentityMade, ClientError> {
+        self.send(Method::POST, "/v1/identities", request, CHANGE_DEADLINE).await
+    }
+
+    /// Makes a remote identity's certificate worthless.
+    pub async fn revoke_identity(&self, name: &IdentityName) -> Result<(), ClientError> {
+        self.order(Method::DELETE, &format!("/v1/identities/{name}"), &(), CHANGE_DEADLINE).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         decode(&self.ask(Method::GET, path, Bytes::new(), READ_DEADLINE).await?)
     }
 
-    async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B, deadline: Duration) -> Result<T, ClientError> {
+    async fn order<B: Serialize>(&self, method: Method, path: &str, body: &B, deadline: Duration) -> Result<(), ClientError> {
+        self.send::<_, serde_json::Value>(method, path, body, deadline).await.map(|_| ())
+    }
+
+    async fn send<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+        deadline: Duration,
+    ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Protocol(error.to_string()))?;
         // A change may wait for its turn first.
-        decode(&self.ask(Method::POST, path, body.into(), deadline + READ_DEADLINE).await?)
+        decode(&self.ask(method, path, body.into(), deadline + READ_DEADLINE).await?)
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes, deadline: Duration) -> Result<Bytes, ClientError> {
         let deadline = deadline + SLACK;
-        timeout(deadline, self.exchange(method, path, body)).await.map_err(|_| ClientError::NoAnswer(deadline))?
-    }
-
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
-        let protocol = |error: &dyn std::error::Error| ClientError::Protocol(error.to_string());
-        let stream = UnixStream::connect(&self.socket).await.map_err(|source| self.unreachable(source))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| protocol(&e))?;
-        let driver = tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(hyper::header::HOST, "lvs-agent")
-            .header(hyper::header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|e| protocol(&e))?;
-        let answer = sender.send_request(request).await.map_err(|e| protocol(&e))?;
-        let code = answer.status();
-        let bytes = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await.map_err(|e| protocol(&*e))?.to_bytes();
-        driver.abort();
-        if code == StatusCode::OK { Ok(bytes) } else { Err(refused(code, &bytes)) }
-    }
-
-    fn unreachable(&self, source: io::Error) -> ClientError {
-        match source.kind() {
-            io::ErrorKind::PermissionDenied => ClientError::NotAllowed(self.socket.clone()),
-            _ => ClientError::NotReachable { socket: self.socket.clone(), source },
-        }
+        timeout(deadline, self.place.exchange(method, path, body)).await.map_err(|_| ClientError::NoAnswer(deadline))?
     }
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {
     serde_json::from_slice(bytes).map_err(|error| ClientError::Protocol(error.to_string()))
-}
-
-fn refused(code: StatusCode, bytes: &[u8]) -> ClientError {
-    match serde_json::from_slice(bytes) {
-        Ok(body) => ClientError::Refused { code: code.as_u16(), body },
-        Err(_) => ClientError::Protocol(format!("HTTP status {code} without an explanation")),
-    }
 }

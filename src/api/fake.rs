@@ -1,36 +1,104 @@
-//! An agent for tests: rules in memory, no cluster behind it.
+//! An agent for tests: rules, members, tokens and identities in memory, with a real CA; no cluster behind it.
 
 use super::{
-    Admin, AdminError, Applied, Founded, IdentityMade, IdentityRequest, IdentityStatus, Membership, Status, TokenMade,
-    TokenRequest, TokenStatus, status::sample,
+    Admin, AdminError, Applied, Caller, Founded, Gate, IdentityMade, IdentityRequest, IdentityStatus, Membership, Status,
+    TokenMade, TokenRequest, TokenStatus, status::sample,
 };
-use crate::model::{IdentityName, NodeName, Roles, TokenId};
-use crate::rules::{Refusal, RuleSet};
+use crate::{
+    clock::{BootClock, Clock},
+    link::{
+        authority::{Authority, NodeSubject, request},
+        certificate::{Certificate, Subject},
+        io::files,
+        node_key::NodeKey,
+        tls::{Credentials, Presented, Trust},
+        token::JoinToken,
+    },
+    model::{Access, IdentityName, KeyId, NodeId, NodeName, Role, Roles, TokenId},
+    rules::{Refusal, RuleSet, SecurityRefusal},
+};
 use async_trait::async_trait;
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::Notify;
+use zeroize::Zeroizing;
 
-/// An agent that keeps its rules in memory.
-#[derive(Default)]
+/// An agent that keeps all in memory.
 pub(crate) struct Fake {
     pub(crate) outside: bool,
     pub(crate) rules: Mutex<(u64, RuleSet)>,
     /// `join` waits for this.
     pub(crate) gate: Notify,
     pub(crate) finished: AtomicUsize,
+    /// What the last `join` brought.
+    pub(crate) joined_with: Mutex<Option<String>>,
+    pub(crate) authority: Authority,
+    pub(crate) status: Mutex<Status>,
+    pub(crate) tokens: Mutex<BTreeMap<TokenId, TokenStatus>>,
+    pub(crate) identities: Mutex<BTreeMap<IdentityName, IdentityStatus>>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            outside: false,
+            rules: Mutex::default(),
+            gate: Notify::default(),
+            finished: AtomicUsize::default(),
+            joined_with: Mutex::default(),
+            authority: Authority::make("c1", unix_now()),
+            status: Mutex::new(sample::status()),
+            tokens: Mutex::default(),
+            identities: Mutex::default(),
+        }
+    }
+}
+
+/// Certificates are checked against the real clock.
+fn unix_now() -> Duration {
+    BootClock.unix_now()
+}
+
+impl Fake {
+    /// What node d1 of this cluster presents.
+    pub(crate) fn credentials(&self) -> Credentials {
+        let key = NodeKey::generate();
+        let (name, roles) = ("d1".parse().unwrap(), Roles::new([Role::Director]).unwrap());
+        let subject = NodeSubject { cluster_id: "c1", name: &name, id: NodeId(1), roles: &roles };
+        let own = self.authority.sign_node(&request(&key), &subject, unix_now()).unwrap();
+        let authority = self.authority.certificate().to_vec();
+        let presented = Presented { chain: vec![own.der, authority.clone()], key: Zeroizing::new(key.pkcs8().to_vec()) };
+        Credentials::new(Some(presented), Trust::Authorities(vec![authority])).unwrap()
+    }
+}
+
+impl Gate for Fake {
+    fn access(&self, certificate: &Certificate) -> Result<Caller, String> {
+        match &certificate.subject {
+            Subject::Identity { name, access } => {
+                let known = self.identities.lock().unwrap().get(name).cloned();
+                known
+                    .filter(|known| known.certificate == certificate.fingerprint)
+                    .map(|_| Caller { name: name.to_string(), access: *access })
+                    .ok_or_else(|| format!("the certificate of {name} was revoked"))
+            }
+            Subject::Node { name, .. } => Ok(Caller { name: name.to_string(), access: Access::ReadOnly }),
+        }
+    }
 }
 
 #[async_trait]
 impl Admin for Fake {
     async fn status(&self) -> Status {
-        if self.outside { Status::outside("d9".parse().unwrap()) } else { sample::status() }
+        if self.outside { Status::outside("d9".parse().unwrap()) } else { self.status.lock().unwrap().clone() }
     }
 
     async fn rules(&self) -> Result<(u64, RuleSet), AdminError> {
@@ -48,10 +116,17 @@ impl Admin for Fake {
     }
 
     async fn init(&self) -> Result<Founded, AdminError> {
-        Err(AdminError::InCluster("c1".to_owned()))
+        if !self.outside {
+            return Err(AdminError::InCluster("c1".to_owned()));
+        }
+        let roles = Roles::new(Role::ALL).unwrap();
+        let token = self.make_token(TokenRequest { ttl_s: 3600, uses: 100, roles }).await?;
+        let membership = Membership { cluster_id: "c1".to_owned(), node: "d9".parse().unwrap() };
+        Ok(Founded { membership, seed: "10.0.0.19:7400".parse().unwrap(), token: Some(token) })
     }
 
-    async fn join(&self, seeds: Vec<SocketAddr>, _token: Option<String>) -> Result<Membership, AdminError> {
+    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<String>) -> Result<Membership, AdminError> {
+        *self.joined_with.lock().unwrap() = token;
         if seeds.is_empty() {
             return Err(AdminError::NoSeed(vec!["10.0.0.11:7400: connection refused".to_owned()]));
         }
@@ -64,44 +139,82 @@ impl Admin for Fake {
         Err(AdminError::NoQuorum("no leader is known".to_owned()))
     }
 
-    async fn make_token(&self, _request: TokenRequest) -> Result<TokenMade, AdminError> {
-        Err(AdminError::NotInCluster)
+    async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError> {
+        let secret = JoinToken::make(self.authority.fingerprint());
+        let status = TokenStatus {
+            id: secret.id(),
+            roles: request.roles,
+            uses_left: request.uses,
+            expires_unix_s: unix_now().as_secs() + request.ttl_s,
+            made_by: "d1".parse().unwrap(),
+        };
+        self.tokens.lock().unwrap().insert(secret.id(), status.clone());
+        Ok(TokenMade { token: secret.text(), status })
     }
 
     async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError> {
-        Err(AdminError::NotInCluster)
+        Ok(self.tokens.lock().unwrap().values().cloned().collect())
     }
 
-    async fn revoke_token(&self, _id: TokenId) -> Result<(), AdminError> {
-        Err(AdminError::NotInCluster)
+    async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError> {
+        let gone = self.tokens.lock().unwrap().remove(&id);
+        gone.map(|_| ()).ok_or_else(|| Refusal::from(SecurityRefusal::NoSuchToken(id)).into())
     }
 
-    async fn remove_node(&self, _name: NodeName) -> Result<(), AdminError> {
-        Err(AdminError::NotInCluster)
+    async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
+        self.member(&name)?;
+        self.status.lock().unwrap().nodes.retain(|node| node.name != name);
+        Ok(())
     }
 
-    async fn set_roles(&self, _name: NodeName, _roles: Roles) -> Result<(), AdminError> {
-        Err(AdminError::NotInCluster)
+    async fn set_roles(&self, name: NodeName, roles: Roles) -> Result<(), AdminError> {
+        let at = self.member(&name)?;
+        self.status.lock().unwrap().nodes[at].roles = roles;
+        Ok(())
     }
 
+    /// Done at once, key 2 after key 1.
     async fn rotate_keys(&self) -> Result<(), AdminError> {
-        Err(AdminError::NotInCluster)
+        let mut status = self.status.lock().unwrap();
+        let security = &mut status.cluster.as_mut().unwrap().security;
+        security.key = Some(KeyId(security.key.map_or(1, |key| key.0) + 1));
+        Ok(())
     }
 
+    /// Never done.
     async fn rotate_authority(&self) -> Result<(), AdminError> {
-        Err(AdminError::NotInCluster)
+        let mut status = self.status.lock().unwrap();
+        let security = &mut status.cluster.as_mut().unwrap().security;
+        match security.rotating.replace("certificates change over".to_owned()) {
+            None => Ok(()),
+            Some(_) => Err(Refusal::from(SecurityRefusal::Rotating).into()),
+        }
     }
 
-    async fn make_identity(&self, _request: IdentityRequest) -> Result<IdentityMade, AdminError> {
-        Err(AdminError::NotInCluster)
+    async fn make_identity(&self, request: IdentityRequest) -> Result<IdentityMade, AdminError> {
+        let IdentityRequest { name, access, ttl_s } = request;
+        let lifetime = Duration::from_secs(ttl_s);
+        let (leaf, key) = self.authority.make_identity("c1", &name, access, lifetime, unix_now()).unwrap();
+        let status =
+            IdentityStatus { name: name.clone(), access, certificate: leaf.fingerprint, expires_unix_s: leaf.not_after_unix_s };
+        self.identities.lock().unwrap().insert(name, status.clone());
+        Ok(IdentityMade { bundle: files::bundle(&key, &leaf.der, &[self.authority.certificate().to_vec()]), status })
     }
 
     async fn identities(&self) -> Result<Vec<IdentityStatus>, AdminError> {
-        Err(AdminError::NotInCluster)
+        Ok(self.identities.lock().unwrap().values().cloned().collect())
     }
 
-    async fn revoke_identity(&self, _name: IdentityName) -> Result<(), AdminError> {
-        Err(AdminError::NotInCluster)
+    async fn revoke_identity(&self, name: IdentityName) -> Result<(), AdminError> {
+        let gone = self.identities.lock().unwrap().remove(&name);
+        gone.map(|_| ()).ok_or_else(|| Refusal::from(SecurityRefusal::NoSuchIdentity(name)).into())
+    }
+}
+
+impl Fake {
+    fn member(&self, name: &NodeName) -> Result<usize, AdminError> {
+        let at = self.status.lock().unwrap().nodes.iter().position(|node| node.name == *name);
+        at.ok_or_else(|| AdminError::Refused(format!("no node is called {name}")))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     rules::Difference,
 };
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 /// Asks what a cluster file would change.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -55,8 +55,8 @@ pub struct ApplyAnswer {
 #[serde(deny_unknown_fields)]
 pub struct InitRequest {}
 
-/// Asks to join a cluster.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+/// Asks to join a cluster. Debug does not show the token.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
     /// Members to ask; `agent.toml`'s where there are none.
@@ -91,8 +91,8 @@ pub struct TokenRequest {
     pub roles: Roles,
 }
 
-/// A join token, the only time that it is told.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A join token, the only time that it is told. Debug does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenMade {
     /// The secret itself.
     pub token: String,
@@ -136,8 +136,8 @@ pub struct IdentityRequest {
     pub ttl_s: u64,
 }
 
-/// A certificate for the remote API, the only time that its key is told.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A certificate for the remote API, the only time that its key is told. Debug does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityMade {
     /// PEM: private key, certificate, and the CAs to trust.
     pub bundle: String,
@@ -190,4 +190,55 @@ pub struct ErrorBody {
     /// One line each; for an invalid file, every problem with its place.
     #[serde(default)]
     pub details: Vec<String>,
+}
+
+impl fmt::Debug for JoinRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "join {:?} {} a token", self.seeds, if self.token.is_some() { "with" } else { "without" })
+    }
+}
+
+impl fmt::Debug for TokenMade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.status.fmt(f)
+    }
+}
+
+impl fmt::Debug for IdentityMade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.status.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Role;
+
+    #[test]
+    fn secrets_are_in_the_json_and_not_in_the_log() {
+        let request = JoinRequest { seeds: Vec::new(), token: Some("lvs1_secret".to_owned()) };
+        let status = TokenStatus {
+            id: TokenId([1; 8]),
+            roles: Roles::new([Role::Witness]).unwrap(),
+            uses_left: 1,
+            expires_unix_s: 1,
+            made_by: "d1".parse().unwrap(),
+        };
+        let token = TokenMade { token: "lvs1_secret".to_owned(), status };
+        let status = IdentityStatus {
+            name: "ann".parse().unwrap(),
+            access: Access::Admin,
+            certificate: Fingerprint([1; 32]),
+            expires_unix_s: 1,
+        };
+        let identity = IdentityMade { bundle: "lvs1_secret".to_owned(), status };
+        for (logged, json) in [
+            (format!("{request:?}"), serde_json::to_string(&request).unwrap()),
+            (format!("{token:?}"), serde_json::to_string(&token).unwrap()),
+            (format!("{identity:?}"), serde_json::to_string(&identity).unwrap()),
+        ] {
+            assert!(!logged.contains("secret") && json.contains("secret"), "{logged} {json}");
+        }
+    }
 }

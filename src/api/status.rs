@@ -93,7 +93,7 @@ pub struct NodeStatus {
     pub reachable: bool,
     /// It is one of Raft's voters.
     pub voter: bool,
-    /// Why it votes or does not, in words.
+    /// Why it votes or does not, in words: `votes: …` or `does not vote: …`.
     pub voter_why: String,
     /// What fails together with it.
     pub zone: Option<ZoneName>,
@@ -265,8 +265,12 @@ mod tests {
         let json = serde_json::to_value(super::sample::status()).unwrap();
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(keys(&json), "cluster foreign nodes problems self services version vips");
-        assert_eq!(keys(&json["cluster"]), "id leader quorum revision term voters");
-        assert_eq!(keys(&json["nodes"][0]), "address kernel name reachable revision roles version voter");
+        assert_eq!(keys(&json["cluster"]), "id leader quorum revision security term voters");
+        assert_eq!(keys(&json["cluster"]["security"]), "authority key other_authorities other_keys rotating");
+        assert_eq!(
+            keys(&json["nodes"][0]),
+            "address certificate_expires_unix_s kernel name reachable revision roles version voter voter_why zone"
+        );
         assert_eq!(keys(&json["vips"][0]), "addresses epoch held_ms holder holders in_place interface missing mode name");
         assert_eq!(keys(&json["services"][0]), "check forward name port protocol scheduler servers vip");
         let server = &json["services"][0]["servers"][1];

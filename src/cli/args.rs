@@ -1,110 +1,24 @@
 //! Arguments, environment and help.
 
+mod help;
+mod security;
+
+pub use security::{
+    CaCommand, IdentityCommand, IdentityCreateArgs, KeysCommand, NodeCommand, RotateArgs, TokenCommand, TokenCreateArgs,
+};
+
 use crate::config::value::node_address;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0   done
-  1   failed
-  2   wrong usage, or a file or value that is not valid
-  3   the agent on this node cannot be reached
-  4   no quorum, no seed answered, or no result in time
-  5   refused: the cluster, or this node's standing in it, forbids it
-  10  plan --exit-code: there are changes
-
-Files:
-  /etc/lvs-agent/agent.toml   this node's configuration
-  /var/lib/lvs-agent          its state
-  /run/lvs-agent/agent.sock   where the agent listens for these commands (root only)
-
-First steps:
-  lvs-agent run                   on every node, as a service
-  lvs-agent init                  on one node
-  lvs-agent join 10.0.0.11        on the others, with the address of any member
-  lvs-agent apply cluster.toml    on any node
-  lvs-agent status                on any node";
-
-const INIT_HELP: &str = "\
-Makes a new cluster with this node as its first member. Run it once, on one node, then `lvs-agent join` on all others. The timing profile of the cluster is the \
-one in this node's agent.toml.
-
-Example:
-  lvs-agent init";
-
-const JOIN_HELP: &str = "\
-Makes this node a member of a running cluster and waits until it has the cluster's rules. Any member will do as a seed; with several, one that answers is enough. \
-Without a seed, those in agent.toml are asked.
-
-A member that lost its disk joins again in the same way, under its old name.
-
-Examples:
-  lvs-agent join 10.0.0.11
-  lvs-agent join 10.0.0.11 10.0.0.12:7401
-  lvs-agent join --timeout 300";
-
-const LEAVE_HELP: &str = "\
-Takes this node out of its cluster for good: a director hands its VIPs over, a real server takes its VIPs off `lo` and gets its former sysctls back. To stop the agent \
-for a while, stop its service instead.
-
-Example:
-  lvs-agent leave";
-
-const STATUS_HELP: &str = "\
-Shows the cluster as this node knows it: members, VIP holders, services, servers, and how each observer voted. It works on any node, with or without a quorum.
-
-A server is `in` when it gets new connections. `suspect` is an observer whose last probe failed; `(stale)` marks the vote of an observer that is not heard, which does not \
-count.
-
-The JSON field names are stable: fields are added, never renamed.
-
-Examples:
-  lvs-agent status
-  lvs-agent status --watch
-  lvs-agent status --watch 0.5
-  lvs-agent status --json | jq -r '.vips[] | .name + \" \" + .holder'";
-
-const PLAN_HELP: &str = "\
-Shows what `lvs-agent apply FILE` would change, and changes nothing. All errors of the file are shown at once.
-
-Examples:
-  lvs-agent plan cluster.toml
-  lvs-agent plan --exit-code cluster.toml || echo 'not what the cluster has'
-  lvs-agent plan --offline cluster.toml      # checks the file only; needs no agent";
-
-const APPLY_HELP: &str = "\
-Makes a cluster file the rules of the whole cluster, in one step: all of it or, if anything is wrong, none of it. What the file no longer mentions is removed. Applying the same file again \
-changes nothing.
-
-Examples:
-  lvs-agent apply cluster.toml
-  lvs-agent export | sed 's/weight = 1$/weight = 2/' | lvs-agent apply -
-  lvs-agent apply --if-revision 7 cluster.toml   # only if nobody applied in between";
-
-const EXPORT_HELP: &str = "\
-Writes the cluster's rules as a cluster file. Applying it changes nothing.
-
-Examples:
-  lvs-agent export > cluster.toml
-  lvs-agent export --output cluster.toml";
-
-const RUN_HELP: &str = "\
-Runs the agent in the foreground, as a service manager wants it. Needs root. It listens on `address` of agent.toml (and its guard on the next port), and on the admin socket.
-
-Minimal agent.toml:
-  roles = [\"director\"]
-  address = \"10.0.0.11\"
-
-Examples:
-  lvs-agent run
-  LVS_AGENT_LOG=debug lvs-agent run
-  lvs-agent run --log-format json";
+use help::{
+    APPLY_HELP, CA_HELP, EXIT_CODES, EXPORT_HELP, IDENTITY_HELP, INIT_HELP, JOIN_HELP, KEYS_HELP, LEAVE_HELP, NODE_HELP,
+    PLAN_HELP, RUN_HELP, STATUS_HELP, TOKEN_HELP,
+};
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 /// One agent for every node of a Linux Virtual Server cluster.
 ///
 /// Runs on directors (they hold the VIPs and forward with IPVS) and real servers (they answer the requests) alike. The commands below, other than `run`, talk to
-/// the agent on this node.
+/// the agent on this node, or with --server to another one.
 #[derive(Clone, PartialEq, Eq, Debug, Parser)]
 #[command(name = "lvs-agent", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Args {
@@ -114,9 +28,30 @@ pub struct Args {
     /// The agent's socket [default: `socket` in the configuration].
     #[arg(long, global = true, env = "LVS_AGENT_SOCKET", hide_env_values = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Another agent, and what to reach it with.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// A remote agent, and what to reach it with.
+#[derive(Clone, PartialEq, Eq, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Remote agent")]
+pub struct RemoteArgs {
+    /// Ask this agent instead of the one on this node: where its `[api] listen` is, an address or a name with the port.
+    #[arg(long, global = true, env = "LVS_AGENT_SERVER", hide_env_values = true, value_name = "HOST:PORT", value_parser = server)]
+    pub server: Option<String>,
+    /// Our certificate (PEM), as `identity create` wrote it, with key and CA in it.
+    #[arg(long, global = true, env = "LVS_AGENT_CERT", hide_env_values = true, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// Its private key (PEM), where that is a file of its own.
+    #[arg(long, global = true, env = "LVS_AGENT_KEY", hide_env_values = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The CA that the agent's certificate must be of (PEM), where that is a file of its own.
+    #[arg(long, global = true, env = "LVS_AGENT_CA", hide_env_values = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 }
 
 /// What to do.
@@ -130,7 +65,7 @@ pub enum Command {
     Worker(LogArgs),
     /// Make a new cluster with this node as its first member.
     #[command(after_help = INIT_HELP)]
-    Init,
+    Init(InitArgs),
     /// Join a running cluster.
     #[command(after_help = JOIN_HELP)]
     Join(JoinArgs),
@@ -149,6 +84,21 @@ pub enum Command {
     /// Write the cluster's rules as a cluster file.
     #[command(after_help = EXPORT_HELP)]
     Export(ExportArgs),
+    /// List members, remove one, give one other roles.
+    #[command(subcommand, after_help = NODE_HELP)]
+    Node(NodeCommand),
+    /// Make, list and revoke join tokens.
+    #[command(subcommand, after_help = TOKEN_HELP)]
+    Token(TokenCommand),
+    /// Make, list and revoke certificates for the remote API.
+    #[command(subcommand, after_help = IDENTITY_HELP)]
+    Identity(IdentityCommand),
+    /// Replace the key that seals gossip and leases.
+    #[command(subcommand, after_help = KEYS_HELP)]
+    Keys(KeysCommand),
+    /// Replace the cluster's CA and all certificates.
+    #[command(subcommand, after_help = CA_HELP)]
+    Ca(CaCommand),
     /// Show this program's version and the running agent's.
     Version(VersionArgs),
 }
@@ -197,15 +147,49 @@ impl Args {
     }
 }
 
+/// Arguments of `init`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, ClapArgs)]
+pub struct InitArgs {
+    /// One JSON object: the cluster, where the others find this node, and a token for them.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `join`.
 #[derive(Clone, PartialEq, Eq, Debug, ClapArgs)]
 pub struct JoinArgs {
-    /// Addresses of members: 10.0.0.11 or 10.0.0.11:7400.
-    #[arg(value_name = "SEED", value_parser = node_address)]
+    /// Addresses of members: 10.0.0.11 or 10.0.0.11:7400, several with spaces or commas between.
+    #[arg(value_name = "SEED", value_delimiter = ',', value_parser = node_address)]
     pub seeds: Vec<SocketAddr>,
+    /// The join token. Other users of this machine can see it here; see --token-file.
+    #[arg(long, env = "LVS_AGENT_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<TokenText>,
+    /// Read the join token from this file, `-` for stdin; counts more than --token.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// One JSON object: the cluster, this node, and the rules' revision that it has.
+    #[arg(long)]
+    pub json: bool,
     /// Give up waiting for the rules after so many seconds; the node goes on by itself.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub timeout: u32,
+}
+
+/// A join token as it was given, not looked at yet. Debug does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenText(pub String);
+
+impl FromStr for TokenText {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for TokenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(token)")
+    }
 }
 
 /// Arguments of `status`.
@@ -272,6 +256,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .filter(|seconds| (0.1..=3600.0).contains(seconds))
         .map(Duration::from_secs_f64)
         .ok_or_else(|| "use a number of seconds from 0.1 to 3600".to_owned())
+}
+
+fn server(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(text.to_owned()),
+        _ => Err("use an address or a name and the port, for example 10.0.0.11:7443".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ pub enum Exit {
     Failed = 1,
     /// Wrong usage, or a file or value that is not valid.
     Invalid = 2,
-    /// The agent on this node does not answer its socket.
+    /// The agent on this node does not answer its socket, or the one at `--server` its port.
     NotReachable = 3,
     /// No quorum, no seed, or no result in time.
     NoQuorum = 4,
-    /// The cluster, or this node's standing in it, forbids it.
+    /// The cluster, this node's standing in it, or a certificate forbids it.
     Refused = 5,
     /// `plan --exit-code`: there are changes.
     Changes = 10,
@@ -50,12 +50,15 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
-            ClientError::NotReachable { .. } | ClientError::NotAllowed(_) => Exit::NotReachable,
+            ClientError::NotReachable { .. } | ClientError::NotAllowed(_) | ClientError::ServerNotReachable { .. } => {
+                Exit::NotReachable
+            }
+            ClientError::NotTrusted { .. } => Exit::Refused,
             ClientError::NoAnswer(_) => Exit::NoQuorum,
             ClientError::Protocol(_) => Exit::Failed,
             ClientError::Refused { code, .. } => match code {
                 400 | 413 | 422 => Exit::Invalid,
-                409 => Exit::Refused,
+                401 | 403 | 409 => Exit::Refused,
                 502..=504 => Exit::NoQuorum,
                 _ => Exit::Failed,
             },
@@ -111,9 +114,13 @@ mod tests {
         let ends = [
             (ClientError::NotReachable { socket: "/s".into(), source: not_found }, 3),
             (ClientError::NotAllowed("/s".into()), 3),
+            (ClientError::ServerNotReachable { server: "d1:1".to_owned(), source: io::ErrorKind::TimedOut.into() }, 3),
+            (ClientError::NotTrusted { server: "d1:1".to_owned(), why: String::new() }, 5),
             (ClientError::NoAnswer(Duration::from_secs(1)), 4),
             (ClientError::Protocol(String::new()), 1),
             (refused(400), 2),
+            (refused(401), 5),
+            (refused(403), 5),
             (refused(409), 5),
             (refused(413), 2),
             (refused(422), 2),

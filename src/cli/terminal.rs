@@ -1,7 +1,7 @@
 //! What commands write to: stdout for results, stderr for progress and failures.
 
 use super::{Exit, Failure};
-use std::io::{self, IsTerminal, Write, stderr, stdout};
+use std::io::{self, BufRead, IsTerminal, Read, Write, stderr, stdin, stdout};
 use tokio::time::Instant;
 
 /// Whether a stream gets colours: a terminal does, unless `NO_COLOR` is set to something (no-color.org).
@@ -27,6 +27,21 @@ pub(super) fn complain(failure: &Failure) {
         // Nobody is left to tell if stderr is gone.
         let _ = if number == 0 { writeln!(err, "lvs-agent: {line}") } else { writeln!(err, "{line}") };
     }
+}
+
+/// Asks a person; nobody there to answer is a failure that names `otherwise`.
+pub(super) fn confirm(question: &str, otherwise: &str) -> Result<bool, Failure> {
+    if !stdin().is_terminal() {
+        return Err(Failure::new(Exit::Invalid, format!("nobody is there to ask: {otherwise}")));
+    }
+    let mut err = stderr();
+    let asked = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
+    let mut answer = String::new();
+    // A line is a word here; nobody types more.
+    asked
+        .and_then(|()| stdin().lock().take(80).read_line(&mut answer))
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot ask: {error}")))?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Steps of long work with the time since its beginning, on stderr where that is a terminal.

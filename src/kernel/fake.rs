@@ -2,7 +2,7 @@
 
 use super::{
     data_plane::{DataPlane, DataPlaneError, IpvsUse, StepError, StepFailure, voided},
-    state::{Dest, IpvsService, KernelState, ServiceKey},
+    state::{Dest, IpvsService, KernelState, ServiceKey, SysctlState},
     step::Step,
 };
 use crate::model::Scheduler;
@@ -127,17 +127,13 @@ fn perform(kernel: &mut KernelState, step: &Step) -> Result<(), i32> {
             legal_dest(to)?;
             *service.dests.get_mut(dest).ok_or(libc::ENOENT)? = *to;
         }
-        Step::RemoveDest(key, dest) => {
+        Step::RemoveDest(key, dest, _) => {
             service(kernel, key)?.dests.remove(dest).ok_or(libc::ENOENT)?;
         }
-        Step::SilenceArp => {
-            kernel.arp.former_kept |= !kernel.arp.silenced;
-            kernel.arp.silenced = true;
-        }
-        Step::RestoreArp => {
-            kernel.arp.silenced &= !kernel.arp.former_kept;
-            kernel.arp.former_kept = false;
-        }
+        Step::SilenceArp => enforce(&mut kernel.arp),
+        Step::RestoreArp => restore(&mut kernel.arp),
+        Step::TuneIpvs => enforce(&mut kernel.ipvs),
+        Step::RestoreIpvs => restore(&mut kernel.ipvs),
         Step::AddLoVip(address) => {
             kernel.lo_addresses.insert(*address);
         }
@@ -146,6 +142,16 @@ fn perform(kernel: &mut KernelState, step: &Step) -> Result<(), i32> {
         }
     }
     Ok(())
+}
+
+fn enforce(sysctls: &mut SysctlState) {
+    sysctls.former_kept |= !sysctls.in_force;
+    sysctls.in_force = true;
+}
+
+fn restore(sysctls: &mut SysctlState) {
+    sysctls.in_force &= !sysctls.former_kept;
+    sysctls.former_kept = false;
 }
 
 fn service<'a>(kernel: &'a mut KernelState, key: &ServiceKey) -> Result<&'a mut IpvsService, i32> {

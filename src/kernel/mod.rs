@@ -11,5 +11,5 @@ mod step;
 pub(crate) use data_plane::chain;
 pub use data_plane::{DataPlane, DataPlaneError, IpvsUse, StepError, StepFailure};
 pub use fake::FakeDataPlane;
-pub use state::{ArpState, Dest, DestKey, Forward, IpvsService, KernelState, ServiceKey, ServiceOptions};
+pub use state::{Dest, DestKey, Forward, IpvsService, KernelState, ServiceKey, ServiceOptions, SysctlState};
 pub use step::Step;

@@ -179,12 +179,12 @@ pub struct IpvsService {
     pub dests: BTreeMap<DestKey, Dest>,
 }
 
-/// Whether this node keeps quiet about addresses on `lo`.
+/// How a group of sysctls stands that the agent wants in force while it needs them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub struct ArpState {
-    /// ARP requests for addresses on `lo` stay unanswered, and such addresses are never announced.
-    pub silenced: bool,
-    /// This agent silenced it, and the former settings are on disk.
+pub struct SysctlState {
+    /// They do what the agent wants of them, whoever set them.
+    pub in_force: bool,
+    /// This agent set them, and the former values are on disk.
     pub former_kept: bool,
 }
 
@@ -197,6 +197,9 @@ pub struct KernelState {
     pub fwmark_services: BTreeSet<u32>,
     /// Addresses with a host prefix on `lo`, but no loopback addresses.
     pub lo_addresses: BTreeSet<IpAddr>,
-    /// Whether they are kept from the LAN.
-    pub arp: ArpState,
+    /// Whether they are kept from the LAN: ARP requests for them stay unanswered, and they are never announced.
+    pub arp: SysctlState,
+    /// Whether IPVS schedules a client anew whose entry of the connection table belongs to a destination that is gone. In force also where the
+    /// kernel has no such settings.
+    pub ipvs: SysctlState,
 }

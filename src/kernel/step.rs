@@ -10,6 +10,10 @@ pub enum Step {
     RemoveLoVip(IpAddr),
     /// Puts the former ARP settings back. Not done when a [`Step::RemoveLoVip`] before it failed.
     RestoreArp,
+    /// Makes IPVS schedule clients of removed destinations anew, after the former settings are safe on disk.
+    TuneIpvs,
+    /// Puts the former IPVS settings back.
+    RestoreIpvs,
     /// Removes a service with its destinations.
     RemoveService(ServiceKey),
     /// Adds a service without destinations.
@@ -20,8 +24,9 @@ pub enum Step {
     AddDest(ServiceKey, DestKey, Dest),
     /// Changes a destination; its connections stay.
     EditDest(ServiceKey, DestKey, Dest),
-    /// Removes a destination.
-    RemoveDest(ServiceKey, DestKey),
+    /// Removes a destination, given as it is now. Its weight becomes 0 first: where the kernel keeps connections of removed destinations for
+    /// a while, it then still schedules their clients anew, instead of dropping what they send.
+    RemoveDest(ServiceKey, DestKey, Dest),
     /// Keeps this node from answering ARP for addresses on `lo`, after the former settings are safe on disk.
     SilenceArp,
     /// Puts a VIP on `lo`. Not done when a [`Step::SilenceArp`] before it failed: the address would leak.
@@ -29,7 +34,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether this step needs IPVS.
+    /// Whether this step changes IPVS's tables.
     pub fn is_ipvs(&self) -> bool {
         match self {
             Step::RemoveService(_)
@@ -38,7 +43,12 @@ impl Step {
             | Step::AddDest(..)
             | Step::EditDest(..)
             | Step::RemoveDest(..) => true,
-            Step::RemoveLoVip(_) | Step::RestoreArp | Step::SilenceArp | Step::AddLoVip(_) => false,
+            Step::RemoveLoVip(_)
+            | Step::RestoreArp
+            | Step::TuneIpvs
+            | Step::RestoreIpvs
+            | Step::SilenceArp
+            | Step::AddLoVip(_) => false,
         }
     }
 
@@ -48,6 +58,8 @@ impl Step {
             Step::RestoreArp => matches!(failed, Step::RemoveLoVip(_)),
             Step::AddLoVip(_) => matches!(failed, Step::SilenceArp),
             Step::RemoveLoVip(_)
+            | Step::TuneIpvs
+            | Step::RestoreIpvs
             | Step::RemoveService(_)
             | Step::AddService(..)
             | Step::EditService(..)
@@ -64,12 +76,14 @@ impl fmt::Display for Step {
         match self {
             Step::RemoveLoVip(address) => write!(f, "remove {address} from lo"),
             Step::RestoreArp => f.pad("put the former arp settings back"),
+            Step::TuneIpvs => f.pad("make ipvs schedule clients of removed destinations anew"),
+            Step::RestoreIpvs => f.pad("put the former ipvs settings back"),
             Step::RemoveService(service) => write!(f, "remove service {service}"),
             Step::AddService(service, options) => write!(f, "add service {service}: {options}"),
             Step::EditService(service, options) => write!(f, "edit service {service}: {options}"),
             Step::AddDest(service, dest, to) => write!(f, "add {dest} to {service}: {to}"),
             Step::EditDest(service, dest, to) => write!(f, "edit {dest} of {service}: {to}"),
-            Step::RemoveDest(service, dest) => write!(f, "remove {dest} from {service}"),
+            Step::RemoveDest(service, dest, _) => write!(f, "remove {dest} from {service}"),
             Step::SilenceArp => f.pad("silence arp for addresses on lo"),
             Step::AddLoVip(address) => write!(f, "put {address} on lo"),
         }

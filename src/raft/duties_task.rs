@@ -1,9 +1,12 @@
 //! What a leader does besides leading: changes the membership step by step, and has snapshots made before the log grows long.
 
 use super::{
+    hearing::Hearing,
     membership::{Change, Input, Members, next_change},
     task::RaftNode,
     types::{LogId, Node, TypeConfig},
+    view_task,
+    vote_words::why,
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
@@ -12,9 +15,13 @@ use crate::{
 use openraft::{ChangeMembers, Precondition, RaftMetrics, ServerState, async_runtime::WatchReceiver};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
-use tokio::time::{interval, timeout};
+use tokio::{
+    sync::watch,
+    time::{interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How often a leader looks whether there is something to do, besides whenever its Raft state changes.
@@ -61,8 +68,8 @@ fn is_settled(metrics: &RaftMetrics<TypeConfig>) -> bool {
     metrics.membership_config.log_id() == metrics.committed_membership_config.log_id()
 }
 
-/// Does a leader's duties while this node leads.
-pub async fn run(node: RaftNode, shutdown: CancellationToken) {
+/// Does a leader's duties while this node leads, and says always in `hearing` who is heard and who is silent.
+pub async fn run(node: RaftNode, hearing: watch::Sender<Arc<Hearing>>, shutdown: CancellationToken) {
     let mut server = node.raft().server_metrics();
     let mut tick = interval(EVERY);
     let mut watch = Watch::default();
@@ -77,7 +84,7 @@ pub async fn run(node: RaftNode, shutdown: CancellationToken) {
         tokio::select! {
             // A change that is cancelled may still be committed; the next leader sees it.
             () = shutdown.cancelled() => return,
-            () = lead(&node, &mut watch) => {}
+            () = lead(&node, &mut watch, &hearing) => {}
         }
     }
 }
@@ -96,26 +103,108 @@ async fn keep_log_short(node: &RaftNode) {
     }
 }
 
-async fn lead(node: &RaftNode, watch: &mut Watch) {
+async fn lead(node: &RaftNode, watch: &mut Watch, hearing: &watch::Sender<Arc<Hearing>>) {
     let metrics = node.raft().metrics().borrow_watched().clone();
     let now = BootClock.now();
+    let led = watch.leads.map(|(term, _)| term);
     watch.look(&metrics, now);
-    let Some(quiet_for) = watch.quiet_for(now) else { return };
+    // A leader that has just begun counts anew: what it heard as a follower was nobody's to act upon, and its gossip may have been cut off.
+    let begins = watch.leads.map(|(term, _)| term).is_some_and(|term| led != Some(term));
     let state = node.state().borrow().clone();
     let live: BTreeSet<NodeName> = node.live().borrow().clone();
+    hear(hearing, begins, state.nodes.keys(), &live, now);
+    let Some(quiet_for) = watch.quiet_for(now) else { return };
+    let heard = hearing.borrow().clone();
     let change = next_change(&Input {
         me: node.id(),
         nodes: &state.nodes,
         live: &live,
+        silent_for: &heard.silent_for(now),
+        lately_back: &heard.lately_back(now),
         caught_up: &caught_up(&metrics),
+        told: &told(&metrics),
         members: &members(&metrics),
         settled: is_settled(&metrics),
         own_term_committed: own_term_committed(&metrics),
         quiet_for,
         spacing: 2 * node.identity().timing.ttl(),
     });
-    if let Some(change) = change {
-        carry_out(node, &metrics, change).await;
+    match change {
+        None => {}
+        Some(Change::Demote(id)) if id == node.id() => hand_over(node, &metrics).await,
+        Some(change) => carry_out(node, &metrics, change).await,
+    }
+}
+
+fn hear<'a>(
+    hearing: &watch::Sender<Arc<Hearing>>,
+    anew: bool,
+    members: impl Iterator<Item = &'a NodeName>,
+    live: &BTreeSet<NodeName>,
+    now: BootInstant,
+) {
+    hearing.send_if_modified(|hearing| {
+        let mut next = if anew { Hearing::default() } else { hearing.as_ref().clone() };
+        let differs = next.look(members, live, now);
+        if differs {
+            *hearing = Arc::new(next);
+        }
+        differs
+    });
+}
+
+/// A leader that is to vote no more lets another one lead, which takes the vote from it: leadership ends in order, without an election timeout.
+async fn hand_over(node: &RaftNode, seen: &RaftMetrics<TypeConfig>) {
+    let Some(successor) = view_task::successor(seen) else { return };
+    tracing::info!(node = %NodeId(successor), "leadership is handed over: this node is to vote no more");
+    let mut metrics = node.raft().metrics();
+    let gone = async {
+        if node.raft().trigger().transfer_leader(successor).await.is_err() {
+            return;
+        }
+        while metrics.borrow_watched().state == ServerState::Leader {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if timeout(CHANGE_DEADLINE, gone).await.is_err() {
+        tracing::warn!("leadership was not taken over in time");
+    }
+}
+
+impl RaftNode {
+    /// Why each member votes or does not, in words, as far as this node can tell: the leader knows best.
+    pub fn voters_why(&self) -> BTreeMap<NodeName, String> {
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        let now = BootClock.now();
+        let (state, live, heard) = (self.state().borrow().clone(), self.live().borrow().clone(), self.hearing());
+        let members = members(&metrics);
+        // Only a leader knows how far the others' logs are.
+        let caught_up = match &metrics.replication {
+            Some(_) => caught_up(&metrics),
+            None => members.addresses.keys().copied().collect(),
+        };
+        let input = Input {
+            me: self.id(),
+            nodes: &state.nodes,
+            live: &live,
+            silent_for: &heard.silent_for(now),
+            lately_back: &heard.lately_back(now),
+            caught_up: &caught_up,
+            told: &BTreeSet::new(),
+            members: &members,
+            settled: true,
+            own_term_committed: true,
+            quiet_for: Duration::ZERO,
+            spacing: Duration::ZERO,
+        };
+        state.nodes.values().map(|record| (record.name.clone(), why(&input, record.id))).collect()
+    }
+
+    /// The members that this node does not hear now, and for how long it has not. A leader counts from when it began to lead.
+    pub fn silent_for(&self) -> BTreeMap<NodeName, Duration> {
+        self.hearing().silent_for(BootClock.now())
     }
 }
 
@@ -136,6 +225,14 @@ fn caught_up(metrics: &RaftMetrics<TypeConfig>) -> BTreeSet<NodeId> {
     let near = |id: &Option<LogId>| id.is_some_and(|id| id.index + NEARLY >= last);
     let replication = metrics.replication.iter().flatten();
     replication.filter(|(_, matched)| near(matched)).map(|(id, _)| NodeId(*id)).collect()
+}
+
+/// Nodes that know the effective membership.
+fn told(metrics: &RaftMetrics<TypeConfig>) -> BTreeSet<NodeId> {
+    let Some(entry) = metrics.membership_config.log_id() else { return BTreeSet::new() };
+    let replication = metrics.replication.iter().flatten();
+    let knows = |matched: &Option<LogId>| matched.is_some_and(|id| id.index >= entry.index);
+    replication.filter(|(_, matched)| knows(matched)).map(|(id, _)| NodeId(*id)).collect()
 }
 
 async fn carry_out(node: &RaftNode, seen: &RaftMetrics<TypeConfig>, change: Change) {

@@ -1,4 +1,4 @@
-//! Founding a cluster: a log with one voter in it, this node.
+//! Founding a cluster: its CA and first gossip key, and a log with one voter in it, this node.
 
 use super::{
     io::{
@@ -15,16 +15,67 @@ use super::{
     types::Node,
 };
 use crate::{
-    model::{NodeId, NodeName, Roles, TimingProfile},
-    rules::{Joining, RuleChange},
+    clock::{BootClock, Clock},
+    link::{
+        authority::{self, Authority, AuthorityError, NodeSubject},
+        io::files::{self, FileError},
+        node_key::NodeKey,
+        token::JoinToken,
+    },
+    model::{NodeId, NodeName, Role, Roles, Secret, TimingProfile, ZoneName},
+    rules::{
+        Joining, RuleChange, SecurityChange,
+        security::{Founding, Token},
+    },
 };
-use std::{collections::BTreeMap, fs, io, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::timeout;
+use zeroize::Zeroize;
 
 /// The founder's number.
 const FIRST: NodeId = NodeId(1);
 /// A single voter decides alone, within milliseconds on a healthy disk.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// The first token is for those who are set up now: an hour, and as many as one sets up in it.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+const TOKEN_USES: u32 = 16;
+
+/// The first node of a cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InitSettings {
+    /// Where its files will be.
+    pub data_dir: PathBuf,
+    /// Its name.
+    pub name: NodeName,
+    /// Its roles.
+    pub roles: Roles,
+    /// Its gossip and Raft address.
+    pub addr: SocketAddr,
+    /// What fails together with it.
+    pub zone: Option<ZoneName>,
+    /// The cluster's rhythm.
+    pub timing: TimingProfile,
+    /// Certificates come from somebody else's CA: the cluster makes none, and no tokens.
+    pub external: bool,
+}
+
+/// A cluster that was made.
+#[derive(Debug)]
+pub struct Founded {
+    /// The first node in it.
+    pub identity: Identity,
+    /// What lets the others in, and what the cluster keeps of it.
+    pub token: Option<(JoinToken, Token)>,
+}
 
 /// Why no cluster was founded.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +105,12 @@ pub enum InitError {
     /// No identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// No keys, no certificate.
+    #[error(transparent)]
+    Keys(#[from] FileError),
+    /// The CA does not sign.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// The first entries were not committed.
     #[error("the cluster's first entries were not committed: {0}")]
     Raft(String),
@@ -62,64 +119,118 @@ pub enum InitError {
 /// Founds a cluster with this node as its first member. Its Raft can be started afterwards.
 ///
 /// # Errors
-/// Data that is there already; what the disk says.
-pub async fn init(
-    data_dir: &Path,
-    name: NodeName,
-    roles: Roles,
-    addr: SocketAddr,
-    timing: TimingProfile,
-) -> Result<Identity, InitError> {
-    if let Some(Identity { cluster_id, node_id, .. }) = Identity::load(data_dir)? {
-        return Err(InitError::Member { data_dir: data_dir.to_owned(), cluster_id, id: node_id });
+/// Data that is there already; what the disk says. Nothing is left behind then.
+pub async fn init(settings: InitSettings) -> Result<Founded, InitError> {
+    let data_dir = settings.data_dir.clone();
+    if let Some(Identity { cluster_id, node_id, .. }) = Identity::load(&data_dir)? {
+        return Err(InitError::Member { data_dir, cluster_id, id: node_id });
     }
-    fs::create_dir_all(data_dir).map_err(|source| InitError::DataDir { data_dir: data_dir.to_owned(), source })?;
+    create_data_dir(&data_dir).map_err(|source| InitError::DataDir { data_dir: data_dir.clone(), source })?;
     let cluster_id = format!("{:016x}", rand::random::<u64>());
-    let identity = Identity { cluster_id, node_id: FIRST, name, timing };
-    let stamp = Stamp::new(&identity.cluster_id, FIRST.0);
+    let stamp = Stamp::new(&cluster_id, FIRST.0);
     Disk::create(&data_dir.join(FILE), &stamp)?;
-    let founded = match timeout(DEADLINE, write_first_entries(data_dir, &stamp, &identity, roles, addr)).await {
-        Ok(founded) => founded,
-        Err(_) => Err(InitError::Raft(format!("not within {DEADLINE:?}"))),
-    };
-    if let Err(error) = founded {
+    let InitSettings { name, timing, .. } = &settings;
+    let identity = Identity { cluster_id, node_id: FIRST, name: name.clone(), timing: *timing, met: Vec::new() };
+    let founded = found(&settings, &stamp, &identity).await;
+    if founded.is_err() {
         // Made a moment ago, and nobody has seen it.
         let _ = fs::remove_file(data_dir.join(FILE));
-        return Err(error);
+        let _ = files::forget(&data_dir);
+    }
+    Ok(Founded { identity, token: founded? })
+}
+
+/// Makes the data directory; nobody else looks into it.
+pub(super) fn create_data_dir(data_dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)
+}
+
+async fn found(settings: &InitSettings, stamp: &Stamp, identity: &Identity) -> Result<Option<(JoinToken, Token)>, InitError> {
+    let data_dir = &settings.data_dir;
+    let key = files::node_key(data_dir)?;
+    let authority = (!settings.external).then(|| make_authority(settings, identity, &key)).transpose()?;
+    let token = authority.as_ref().map(|authority| first_token(settings, authority));
+    let entries = first_entries(settings, identity, &key, authority.as_ref(), token.as_ref());
+    match timeout(DEADLINE, write_first_entries(data_dir, stamp, identity, settings.addr, entries)).await {
+        Ok(written) => written?,
+        Err(_) => return Err(InitError::Raft(format!("not within {DEADLINE:?}"))),
     }
     identity.save(data_dir)?;
-    Ok(identity)
+    Ok(token)
+}
+
+/// The cluster's CA, on the disk, with this node's certificate from it.
+fn make_authority(settings: &InitSettings, identity: &Identity, key: &NodeKey) -> Result<Authority, InitError> {
+    let now = BootClock.unix_now();
+    let authority = Authority::make(&identity.cluster_id, now);
+    let InitSettings { data_dir, name, roles, .. } = settings;
+    let subject = NodeSubject { cluster_id: &identity.cluster_id, name, id: FIRST, roles };
+    let certificate = authority.sign_node(&authority::request(key), &subject, now)?;
+    let trusted = authority.certificate().to_vec();
+    files::save_authority(data_dir, &authority)?;
+    files::save_certificate(data_dir, &[certificate.der, trusted.clone()])?;
+    files::save_trusted(data_dir, &[trusted])?;
+    Ok(authority)
+}
+
+fn first_token(settings: &InitSettings, authority: &Authority) -> (JoinToken, Token) {
+    let token = JoinToken::make(authority.fingerprint());
+    let known = Token {
+        key: token.public(),
+        roles: Roles::new(Role::ALL).expect("all roles are some"),
+        uses_left: TOKEN_USES,
+        expires_unix_s: (BootClock.unix_now() + TOKEN_LIFETIME).as_secs(),
+        made_by: settings.name.clone(),
+    };
+    (token, known)
+}
+
+fn first_entries(
+    settings: &InitSettings,
+    identity: &Identity,
+    key: &NodeKey,
+    authority: Option<&Authority>,
+    token: Option<&(JoinToken, Token)>,
+) -> Vec<RuleChange> {
+    let InitSettings { name, roles, addr, zone, .. } = settings.clone();
+    let founding = Founding {
+        authority: authority.map(|authority| (authority.fingerprint(), authority.certificate().to_vec())),
+        key: gossip_key(),
+    };
+    let init = RuleChange::Init { cluster_id: identity.cluster_id.clone(), timing: identity.timing, founding };
+    let joining = Joining { name, roles, addr, zone, key: key.public(), keeps_id: false, token: None };
+    let made = |(token, known): &(JoinToken, Token)| {
+        let at_unix_s = BootClock.unix_now().as_secs();
+        RuleChange::Security(SecurityChange::TokenMade { id: token.id(), token: known.clone(), at_unix_s })
+    };
+    [init, RuleChange::NodeJoined(joining)].into_iter().chain(token.map(made)).collect()
+}
+
+fn gossip_key() -> Secret {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).expect("the kernel gives randomness");
+    let key = Secret::new(bytes);
+    bytes.zeroize();
+    key
 }
 
 async fn write_first_entries(
     data_dir: &Path,
     stamp: &Stamp,
     identity: &Identity,
-    roles: Roles,
     addr: SocketAddr,
+    entries: Vec<RuleChange>,
 ) -> Result<(), InitError> {
     let (log, snapshot) = LogStore::open(data_dir, stamp, Arc::new(NoGuard)).await?;
     let (machine, _published) = StateMachine::new(log.clone(), snapshot);
-    let peers = Peers::of_member(&identity.cluster_id, FIRST);
+    let peers = Peers::nobody();
     let raft =
         open_raft(identity, RaftTiming::of(identity.timing), &peers, log.clone(), machine).await.map_err(InitError::Raft)?;
     let failed = |error: &dyn std::fmt::Display| InitError::Raft(error.to_string());
     let me = Node { name: identity.name.clone(), addr };
     raft.initialize(BTreeMap::from([(FIRST.0, me)])).await.map_err(|e| failed(&e))?;
     raft.wait(Some(DEADLINE)).current_leader(FIRST.0, "the only voter leads").await.map_err(|e| failed(&e))?;
-    let first = [
-        RuleChange::Init { cluster_id: identity.cluster_id.clone(), timing: identity.timing, founding: unimplemented!() },
-        RuleChange::NodeJoined(Joining {
-            name: identity.name.clone(),
-            roles,
-            addr,
-            zone: None,
-            key: unimplemented!(),
-            keeps_id: false,
-            token: None,
-        }),
-    ];
-    for change in first {
+    for change in entries {
         let response = raft.client_write(change).await.map_err(|e| failed(&e))?;
         let id = response.data.map_err(|e| failed(&e))?;
         if id.is_some_and(|id| id != FIRST) {

@@ -1,6 +1,8 @@
-//! Becoming a member: asks any member to let this node in, and keeps what it answers.
+//! Becoming a member: asks any member to let this node in, a director for a certificate, and keeps what they answer.
 
 use super::{
+    certify_task::{CertifyError, DirectorAt, ask_directors},
+    init_task::create_data_dir,
     io::{
         disk::{Disk, Stamp},
         identity::{Identity, IdentityError},
@@ -8,12 +10,49 @@ use super::{
         network::{CallError, Peers},
         store_error::StoreError,
     },
-    message::{HelloRefusal, JoinAccepted, JoinRefusal, JoinRequest, Request, Response},
+    joining::{JoinAccepted, JoinRefusal, JoinRequest, SignedJoin},
+    message::{HelloRefusal, Request, Response},
+    peer::Met,
 };
-use std::{fmt, fs, io, net::SocketAddr, path::Path, path::PathBuf, time::Duration};
+use crate::{
+    clock::{BootClock, Clock},
+    link::{
+        authority,
+        io::files::{self, FileError},
+        node_key::NodeKey,
+        tls::{Credentials, TlsError, Trust, fingerprint},
+        token::JoinToken,
+    },
+    model::{Fingerprint, NodeName, Roles, TimingProfile, ZoneName},
+};
+use std::{collections::VecDeque, fmt, io, net::SocketAddr, path::Path, path::PathBuf, time::Duration};
 
 /// Longer than the seed itself waits for a leader.
 const SEED_DEADLINE: Duration = Duration::from_secs(12);
+/// How often a seed may name another one.
+const REDIRECTS: usize = 3;
+
+/// A node that wants to become a member, or is one and tells what has changed.
+pub struct JoinSettings {
+    /// Where its files are, or will be.
+    pub data_dir: PathBuf,
+    /// Its name.
+    pub name: NodeName,
+    /// The roles it wants.
+    pub roles: Roles,
+    /// Its gossip and Raft address.
+    pub addr: SocketAddr,
+    /// What fails together with it.
+    pub zone: Option<ZoneName>,
+    /// The agent's version.
+    pub version: String,
+    /// The profile it insists on; `None`: whatever the cluster has.
+    pub timing: Option<TimingProfile>,
+    /// What lets it in. A member that comes back with its key needs none.
+    pub token: Option<JoinToken>,
+    /// What it presents and trusts where certificates come from somebody else's CA.
+    pub external: Option<Credentials>,
+}
 
 /// Why the node is no member.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +60,22 @@ pub enum JoinError {
     /// No seed was given.
     #[error("no seed is given: name the address of a member, as in `lvs-agent join 10.0.0.1:7946`")]
     NoSeed,
+    /// Nothing proves the cluster to this node.
+    #[error(
+        "a node that is no member needs a token: run `lvs-agent token create` on a director, and here `lvs-agent join SEED --token T`"
+    )]
+    NoToken,
     /// No seed answered.
     #[error("no seed let this node in: {}; is an agent running there, and is TCP allowed between the nodes?", Tried(tried))]
     Unreachable {
+        /// Each seed and what came of it.
+        tried: Vec<(SocketAddr, String)>,
+    },
+    /// The seeds are of another cluster than the token, or have replaced the CA that this node trusts.
+    #[error("no seed proves to be of the cluster that {}: {}; {}", if *with_token { "the token is for" } else { "this node was in" }, Tried(tried), untrusted_hint(*with_token))]
+    Untrusted {
+        /// The node trusts by a token.
+        with_token: bool,
         /// Each seed and what came of it.
         tried: Vec<(SocketAddr, String)>,
     },
@@ -43,6 +95,12 @@ pub enum JoinError {
         /// Its words.
         refusal: JoinRefusal,
     },
+    /// The cluster has let the node in, but it has no certificate yet.
+    #[error("this node was let in, but has no certificate yet: {why}; run the same `lvs-agent join` again")]
+    NoCertificate {
+        /// What the directors said.
+        why: CertifyError,
+    },
     /// The data directory cannot be made.
     #[error("cannot create the data directory {}", data_dir.display())]
     DataDir {
@@ -58,6 +116,12 @@ pub enum JoinError {
     /// No identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// No keys, no certificate.
+    #[error(transparent)]
+    Keys(#[from] FileError),
+    /// What this node trusts cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 struct Tried<'a>(&'a [(SocketAddr, String)]);
@@ -71,49 +135,134 @@ impl fmt::Display for Tried<'_> {
     }
 }
 
-/// Asks one seed after the other to make this node a member, and writes down what it becomes. Its Raft can be started afterwards; it begins
-/// with an empty log, the leader brings it up to date. A node that is a member already only tells its roles and address.
+fn untrusted_hint(with_token: bool) -> &'static str {
+    if with_token {
+        "make a token on a director of the cluster that this node shall join (one made before `ca rotate` is worth nothing after it)"
+    } else {
+        "if its ca was replaced while this node was away, run `lvs-agent token create` on a director, and here `lvs-agent join SEED --token T`"
+    }
+}
+
+/// Asks one seed after the other to make this node a member, has its certificate signed, and writes down what it has become. Its Raft can be
+/// started afterwards; it begins with an empty log, the leader brings it up to date. A node that is a member already only tells its address and
+/// zone, and renews its certificate. After an error, the same call again goes on where this one ended.
 ///
 /// # Errors
 /// Nobody answers, or somebody says why not.
-pub async fn join(seeds: &[SocketAddr], mut request: JoinRequest, data_dir: &Path) -> Result<Identity, JoinError> {
+pub async fn join(seeds: &[SocketAddr], settings: JoinSettings) -> Result<Identity, JoinError> {
+    if seeds.is_empty() {
+        return Err(JoinError::NoSeed);
+    }
+    let data_dir = settings.data_dir.as_path();
     let before = Identity::load(data_dir)?;
     if before.is_none() && data_dir.join(FILE).exists() {
         return Err(StoreError::Exists { path: data_dir.join(FILE) }.into());
     }
-    request.known = before.as_ref().map(|identity| (identity.cluster_id.clone(), identity.node_id));
-    let name = request.name.clone();
-    let JoinAccepted { cluster_id, id, timing, .. } = ask_seeds(seeds, request).await?;
-    let identity = Identity { cluster_id, node_id: id, name, timing };
-    if before.as_ref() == Some(&identity) {
-        return Ok(identity);
+    create_data_dir(data_dir).map_err(|source| JoinError::DataDir { data_dir: data_dir.to_owned(), source })?;
+    let key = files::node_key(data_dir)?;
+    let asking = Asking { settings: &settings, before: before.as_ref(), key: &key, trusted: files::trusted(data_dir)? };
+    let accepted = asking.ask_seeds(seeds).await?;
+    if settings.external.is_none() {
+        take_certificate(data_dir, &key, &accepted).await?;
     }
-    fs::create_dir_all(data_dir).map_err(|source| JoinError::DataDir { data_dir: data_dir.to_owned(), source })?;
-    Disk::create(&data_dir.join(FILE), &Stamp::new(&identity.cluster_id, id.0))?;
+    let met = accepted.nodes.iter().filter(|node| node.id != accepted.id);
+    let met = met.map(|node| Met { id: node.id, name: node.name.clone(), addr: node.addr }).collect();
+    let JoinAccepted { cluster_id, id, timing, .. } = accepted;
+    let identity = Identity { cluster_id, node_id: id, name: settings.name.clone(), timing, met };
+    if before.is_none_or(|before| before.node_id != id) {
+        Disk::create(&data_dir.join(FILE), &Stamp::new(&identity.cluster_id, id.0))?;
+    }
     identity.save(data_dir)?;
     Ok(identity)
 }
 
-async fn ask_seeds(seeds: &[SocketAddr], request: JoinRequest) -> Result<JoinAccepted, JoinError> {
-    if seeds.is_empty() {
-        return Err(JoinError::NoSeed);
+async fn take_certificate(data_dir: &Path, key: &NodeKey, accepted: &JoinAccepted) -> Result<(), JoinError> {
+    let directors: Vec<DirectorAt> = accepted.directors().filter(|node| node.id != accepted.id).map(DirectorAt::from).collect();
+    let asked = ask_directors(&directors, accepted.authorities.clone(), authority::request(key)).await;
+    match asked {
+        Ok((chain, _)) => files::save_certificate(data_dir, &chain)?,
+        // The only director comes back: it signs for itself once it runs.
+        Err(CertifyError::NoDirector) if files::certificate(data_dir)?.is_some() => {}
+        Err(why) => return Err(JoinError::NoCertificate { why }),
     }
-    let peers = Peers::of_stranger();
-    let request = Request::Join(request);
-    let mut tried = Vec::new();
-    for &seed in seeds {
-        match peers.call(None, seed, &request, SEED_DEADLINE).await {
-            Ok(Response::Joined(Ok(accepted))) => return Ok(accepted),
-            // Another member may see more.
-            Ok(Response::Joined(Err(refusal @ JoinRefusal::NoQuorum(_)))) => tried.push((seed, refusal.to_string())),
-            Ok(Response::Joined(Err(refusal))) => return Err(JoinError::Refused { seed, refusal }),
-            Ok(Response::Failed(why)) => tried.push((seed, why)),
-            Ok(_) => tried.push((seed, "it answers something else".to_owned())),
-            Err(CallError::Refused { refusal: refusal @ HelloRefusal::WrongVersion { .. }, .. }) => {
-                return Err(JoinError::WrongVersion { seed, refusal });
-            }
-            Err(error) => tried.push((seed, error.to_string())),
+    files::save_trusted(data_dir, &accepted.authorities)?;
+    Ok(())
+}
+
+/// One node's request.
+struct Asking<'a> {
+    settings: &'a JoinSettings,
+    before: Option<&'a Identity>,
+    key: &'a NodeKey,
+    trusted: Vec<Vec<u8>>,
+}
+
+impl Asking<'_> {
+    async fn ask_seeds(&self, seeds: &[SocketAddr]) -> Result<JoinAccepted, JoinError> {
+        let peers = Peers::of_stranger(self.credentials()?);
+        let mut seeds: VecDeque<SocketAddr> = seeds.iter().copied().collect();
+        let (mut tried, mut redirects, mut untrusted) = (Vec::new(), 0, 0);
+        while let Some(seed) = seeds.pop_front() {
+            let answer = peers.call_showing(seed, |shown| self.request(shown), SEED_DEADLINE).await;
+            let why = match answer {
+                Ok(Response::Joined(Ok(accepted))) => return Ok(accepted),
+                Ok(Response::Joined(Err(JoinRefusal::AskLeader(leader)))) if redirects < REDIRECTS => {
+                    redirects += 1;
+                    seeds.push_front(leader);
+                    continue;
+                }
+                // Another member may see more.
+                Ok(Response::Joined(Err(refusal))) if refusal.is_passing() => refusal.to_string(),
+                Ok(Response::Joined(Err(refusal))) => return Err(JoinError::Refused { seed, refusal }),
+                Ok(Response::Failed(why)) => why,
+                Ok(_) => "it answers something else".to_owned(),
+                Err(CallError::Refused { refusal: refusal @ HelloRefusal::WrongVersion { .. }, .. }) => {
+                    return Err(JoinError::WrongVersion { seed, refusal });
+                }
+                Err(error) => {
+                    untrusted += usize::from(matches!(error, CallError::Tls { .. }));
+                    error.to_string()
+                }
+            };
+            tried.push((seed, why));
+        }
+        if untrusted == tried.len() && self.settings.external.is_none() {
+            return Err(JoinError::Untrusted { with_token: self.settings.token.is_some(), tried });
+        }
+        Err(JoinError::Unreachable { tried })
+    }
+
+    /// What proves the cluster to this node: its token, else what it trusted last.
+    fn credentials(&self) -> Result<Credentials, JoinError> {
+        let JoinSettings { token, external, .. } = self.settings;
+        match (external, token) {
+            (Some(external), _) => Ok(external.clone()),
+            (None, Some(token)) => Ok(Credentials::new(None, Trust::Pinned(token.pin()))?),
+            (None, None) if self.trusted.is_empty() => Err(JoinError::NoToken),
+            (None, None) => Ok(Credentials::new(None, Trust::Authorities(self.trusted.clone()))?),
         }
     }
-    Err(JoinError::Unreachable { tried })
+
+    /// The request, signed for the cluster whose CA the seed has shown.
+    fn request(&self, shown: &[Fingerprint]) -> Request {
+        let JoinSettings { name, roles, addr, zone, version, timing, token, external, .. } = self.settings;
+        let is_believed = |authority: &&Fingerprint| match token {
+            Some(token) => token.is_for(authority),
+            None => self.trusted.iter().any(|der| fingerprint(der) == **authority),
+        };
+        let request = JoinRequest {
+            name: name.clone(),
+            roles: roles.clone(),
+            addr: *addr,
+            zone: zone.clone(),
+            key: self.key.public(),
+            version: version.chars().take(64).collect(),
+            timing: *timing,
+            known: self.before.map(|identity| (identity.cluster_id.clone(), identity.node_id)),
+            authority: if external.is_some() { None } else { shown.iter().find(is_believed).copied() },
+            at_unix_s: BootClock.unix_now().as_secs(),
+        };
+        let signed = SignedJoin::sign(&request, self.key, token.as_ref());
+        Request::Join(signed.expect("names are short, and the rest is of fixed length"))
+    }
 }

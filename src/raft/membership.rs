@@ -1,5 +1,7 @@
-//! Which membership change comes next: up to five voters, an odd number of them, directors first, one at a time. Pure.
+//! Which membership change comes next: up to five voters, an odd number of them, directors first, spread over zones, the living instead of the
+//! dead, one at a time. Pure.
 
+use super::electors::{self, Elector, Step, Zone, best_addition, most_voters};
 use crate::model::{NodeId, NodeName, NodeRecord, Role};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,8 +9,15 @@ use std::{
     time::Duration,
 };
 
-/// Five survive two failures at once. Seven would survive one more, and make every commit and every lease renewal wait for one more.
-pub const MAX_VOTERS: usize = 5;
+/// A voter that has been silent for so long is dead: another member takes its place. Long enough for a machine to restart, so that an upgrade
+/// changes no voters; short enough that the next failure, minutes later, meets whole voters again. Nothing waits for it: a majority decides
+/// without the dead one all the while.
+pub const DEAD_AFTER: Duration = Duration::from_secs(60);
+/// Before a living voter is displaced for a better one, the membership has rested for so long: while nodes come one after the other, who is best
+/// changes with each of them.
+const CALM: Duration = Duration::from_secs(10);
+/// How long a node that left is told what it has missed, if it does not say that it has it: it may be gone.
+const TELL: Duration = Duration::from_secs(5);
 
 /// One step. Each becomes one membership entry (two where voters change: a joint one, then at once the uniform one).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,7 +28,7 @@ pub enum Change {
     RemoveVoter(NodeId),
     /// A learner votes from now on.
     Promote(NodeId),
-    /// A voter becomes a learner, because without it the number of voters is odd.
+    /// A voter becomes a learner: it is dead, or others make better voters, or the number of voters would be even.
     Demote(NodeId),
     /// A node starts to follow the log.
     AddLearner(NodeRecord),
@@ -47,8 +56,14 @@ pub struct Input<'a> {
     pub nodes: &'a BTreeMap<NodeName, NodeRecord>,
     /// Those whose gossip is heard.
     pub live: &'a BTreeSet<NodeName>,
-    /// Learners whose log is nearly the leader's.
+    /// For how long the others have been silent, as far as the leader knows since it began to lead.
+    pub silent_for: &'a BTreeMap<NodeName, Duration>,
+    /// Those that were dead and have not been back for long.
+    pub lately_back: &'a BTreeSet<NodeName>,
+    /// Nodes whose log is nearly the leader's.
     pub caught_up: &'a BTreeSet<NodeId>,
+    /// Nodes that have the membership's own entry in their log: they know of it.
+    pub told: &'a BTreeSet<NodeId>,
     /// The effective membership.
     pub members: &'a Members,
     /// Its entry is committed.
@@ -78,81 +93,81 @@ pub fn next_change(input: &Input) -> Option<Change> {
 }
 
 fn change_of_voters(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
-    remove_gone(input, voters).or_else(|| promote(input, voters)).or_else(|| demote(input, voters))
+    if voters.iter().any(|id| record(input, *id).is_none()) {
+        return remove_gone(input, voters).or_else(|| stand_in_for_gone(input, voters));
+    }
+    let calm = input.quiet_for >= CALM.max(input.spacing);
+    let wanted = wanted_move(input, voters, calm)?;
+    wanted.first(voters.len()).map(|step| match step {
+        Step::Add(id) => Change::Promote(id),
+        Step::Remove(id) => Change::Demote(id),
+    })
 }
 
-/// A voter that left, or whose node came back with an empty disk and a new number.
+/// Where the voters, all of them members, should go from here.
+pub(super) fn wanted_move(input: &Input, voters: &BTreeSet<NodeId>, calm: bool) -> Option<electors::Move> {
+    let (voting, others) = electorate(input, voters);
+    let (voting, others): (Vec<_>, Vec<_>) = (voting.iter().collect(), others.iter().collect());
+    electors::next_move(&voting, &others, calm)
+}
+
+/// A voter that left, or whose node came back with an empty disk and a new number, goes as soon as the rest can decide. Whether it still
+/// answers is not asked: if it is needed and does not, nothing can be decided anyhow.
 fn remove_gone(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
+    let (staying, _) = electorate(input, voters);
     let gone = voters.iter().find(|id| record(input, **id).is_none())?;
-    works_without(input, voters, *gone).then_some(Change::RemoveVoter(*gone))
+    let rest = voters.len() - 1;
+    let able = staying.iter().filter(|voter| voter.able).count();
+    (able * 2 > rest).then_some(Change::RemoveVoter(*gone))
 }
 
-fn promote(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
-    let staying = voters.iter().filter(|id| record(input, **id).is_some()).count();
-    if staying >= wanted_voters(input) {
-        return None;
-    }
-    let candidates = candidates(input, voters);
-    // From odd to even only with a second candidate at hand that makes it odd again: an even number survives no more than the odd one below it.
-    let ends_odd = staying % 2 == 0 || candidates.len() >= 2;
-    candidates.first().filter(|_| ends_odd).map(|record| Change::Promote(record.id))
+/// The rest cannot decide without those that left: another member votes before they go.
+fn stand_in_for_gone(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
+    let (staying, others) = electorate(input, voters);
+    let (staying, others): (Vec<_>, Vec<_>) = (staying.iter().collect(), others.iter().collect());
+    // A leader that leaves still counts; nobody knows of others.
+    let me = usize::from(record(input, input.me).is_none() && voters.contains(&input.me));
+    let able = staying.iter().filter(|voter| voter.able).count() + me;
+    let wanted = staying.len() < most_voters(input.nodes.len());
+    let reachable = able * 2 > voters.len() && (able + 1) * 2 > voters.len() + 1;
+    (wanted && reachable).then(|| best_addition(&staying, &others)).flatten().map(Change::Promote)
 }
 
-/// Too many, or an even number that nobody can make odd: the one that is missed least becomes a learner.
-fn demote(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
-    if voters.len() <= wanted_voters(input) {
-        return None;
+/// Members that vote, and those that do not.
+fn electorate<'a>(input: &Input<'a>, voters: &BTreeSet<NodeId>) -> (Vec<Elector<'a>>, Vec<Elector<'a>>) {
+    input.nodes.values().map(|record| elector(input, record)).partition(|elector| voters.contains(&elector.id))
+}
+
+fn elector<'a>(input: &Input<'a>, record: &'a NodeRecord) -> Elector<'a> {
+    let is_me = record.id == input.me;
+    let follows = input.members.addresses.contains_key(&record.id) && input.caught_up.contains(&record.id);
+    Elector {
+        id: record.id,
+        is_me,
+        director: record.roles.has(Role::Director),
+        zone: record.zone.as_ref().map_or(Zone::Own(record.id), Zone::Named),
+        present: is_me || input.silent_for.get(&record.name).is_none_or(|silent| *silent < DEAD_AFTER),
+        able: is_me || (follows && input.live.contains(&record.name)),
+        steady: !input.lately_back.contains(&record.name),
     }
-    let least = voters
-        .iter()
-        .filter(|id| **id != input.me)
-        .filter_map(|id| record(input, *id))
-        .min_by_key(|record| (is_live(input, record.id), record.roles.has(Role::Director), std::cmp::Reverse(record.id)))?;
-    works_without(input, voters, least.id).then_some(Change::Demote(least.id))
 }
 
 fn change_of_learners(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
     let addresses = &input.members.addresses;
     let moved = input.nodes.values().find(|record| addresses.get(&record.id).is_some_and(|addr| *addr != record.addr));
     let missing = || input.nodes.values().filter(|record| !addresses.contains_key(&record.id)).min_by_key(|record| record.id);
-    let gone = || addresses.keys().find(|id| !voters.contains(id) && record(input, **id).is_none());
+    // A node that waits to hear that it votes no more is told for as long as it is a learner.
+    let has_heard =
+        |id: &NodeId| input.quiet_for >= if input.told.contains(id) { input.spacing } else { TELL.max(input.spacing) };
+    let gone = || addresses.keys().find(|id| !voters.contains(id) && record(input, **id).is_none() && has_heard(id));
     moved
         .map(|record| Change::SetAddress(record.clone()))
         .or_else(|| missing().map(|record| Change::AddLearner(record.clone())))
         .or_else(|| gone().map(|id| Change::RemoveLearner(*id)))
 }
 
-/// The greatest odd number of voters that the cluster has nodes for.
-fn wanted_voters(input: &Input) -> usize {
-    let most = input.nodes.len().min(MAX_VOTERS);
-    if most.is_multiple_of(2) { most.saturating_sub(1) } else { most }
-}
-
-/// Learners that may vote: alive and up to date; directors first, then as they joined.
-fn candidates<'a>(input: &Input<'a>, voters: &BTreeSet<NodeId>) -> Vec<&'a NodeRecord> {
-    let may_vote = |record: &&NodeRecord| {
-        !voters.contains(&record.id)
-            && input.members.addresses.contains_key(&record.id)
-            && input.caught_up.contains(&record.id)
-            && is_live(input, record.id)
-    };
-    let mut candidates: Vec<&NodeRecord> = input.nodes.values().filter(may_vote).collect();
-    candidates.sort_by_key(|record| (!record.roles.has(Role::Director), record.id));
-    candidates
-}
-
-/// Whether a majority of the others is alive, so that the cluster can still decide without `leaving`.
-fn works_without(input: &Input, voters: &BTreeSet<NodeId>, leaving: NodeId) -> bool {
-    let rest: Vec<&NodeId> = voters.iter().filter(|id| **id != leaving).collect();
-    rest.iter().filter(|id| is_live(input, ***id)).count() * 2 > rest.len()
-}
-
-fn record<'a>(input: &Input<'a>, id: NodeId) -> Option<&'a NodeRecord> {
+pub(super) fn record<'a>(input: &Input<'a>, id: NodeId) -> Option<&'a NodeRecord> {
     input.nodes.values().find(|record| record.id == id)
-}
-
-fn is_live(input: &Input, id: NodeId) -> bool {
-    id == input.me || record(input, id).is_some_and(|record| input.live.contains(&record.name))
 }
 
 #[cfg(test)]

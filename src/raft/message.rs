@@ -1,23 +1,30 @@
 //! What nodes say to each other over TCP: a hello, then requests and their answers, one after the other.
 
-use super::types::{Applied, SnapshotMeta, TypeConfig, Vote};
+use super::{
+    joining::{CertifyRefusal, JoinAccepted, JoinRefusal, SignedJoin},
+    types::{Applied, SnapshotMeta, TypeConfig, Vote},
+};
 use crate::{
-    model::{NodeId, NodeName, NodeRecord, Roles, TimingProfile},
-    rules::{Refusal, RuleChange},
+    model::{Fingerprint, NodeId},
+    rules::RuleChange,
 };
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
     VoteResponse,
 };
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use zeroize::Zeroizing;
 
 /// The version of everything in this file. Nodes of different versions do not talk.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// Longest hello and answer to it: a few numbers and a cluster id.
 pub const MAX_HELLO_BYTES: usize = 1 << 10;
-/// Longest question of a node that is no member yet: names, roles, an address.
+/// Longest question of a node that is no member yet: a signed request to join, or one for a certificate.
 pub const MAX_JOIN_BYTES: usize = 4 << 10;
+/// Longest answer to that: a thousand members and some CAs.
+pub const MAX_ACCEPTED_BYTES: usize = 1 << 20;
+/// Longest answer to anything else: how it went, a certificate chain, why not.
+pub const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// Longest rule change: room for some 50,000 real servers.
 pub const MAX_CHANGE_BYTES: usize = 4 << 20;
 /// Longest entry of the log: a change, or a membership, with its log id.
@@ -34,7 +41,7 @@ pub const APPEND_BYTES: usize = 2 << 20;
 pub struct Hello {
     /// [`PROTOCOL_VERSION`]; stands first in every version.
     pub version: u16,
-    /// The sender's cluster; `None`: it is in none yet and may only ask to join.
+    /// The sender's cluster; `None`: it speaks for no member now and may only ask to join, or for its certificate.
     pub cluster_id: Option<String>,
     /// The sender, where it has a number.
     pub from: Option<NodeId>,
@@ -72,77 +79,28 @@ pub enum HelloRefusal {
         /// Who.
         theirs: NodeId,
     },
-}
-
-/// A node wants to become a member.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct JoinRequest {
-    /// Its name.
-    pub name: NodeName,
-    /// Its roles.
-    pub roles: Roles,
-    /// Its gossip and Raft address.
-    pub addr: SocketAddr,
-    /// The agent's version; for the log.
-    pub version: String,
-    /// The profile its configuration asks for; `None`: whatever the cluster has.
-    pub timing: Option<TimingProfile>,
-    /// Cluster and number it already has data of.
-    pub known: Option<(String, NodeId)>,
-}
-
-/// It is one.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct JoinAccepted {
-    /// The cluster.
-    pub cluster_id: String,
-    /// Its number.
-    pub id: NodeId,
-    /// The cluster's rhythm.
-    pub timing: TimingProfile,
-    /// All members.
-    pub nodes: Vec<NodeRecord>,
-}
-
-/// It is not.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
-pub enum JoinRefusal {
-    /// Profiles differ.
-    #[error("the cluster's timing profile is `{cluster}`, this node's `{asked}`: set `timing = \"{cluster}\"` in agent.toml")]
-    Timing {
-        /// The cluster's.
-        cluster: TimingProfile,
-        /// The node's.
-        asked: TimingProfile,
-    },
-    /// A living member has the name.
-    #[error("a living node at {addr} is called {name}: give this node another name, or stop that one first")]
-    NameTaken {
-        /// The name.
-        name: NodeName,
-        /// Who has it.
-        addr: SocketAddr,
-    },
-    /// The node has another cluster's data.
-    #[error("this node has data of cluster {theirs}, the seed belongs to {ours}: move the data directory away to join anew")]
-    OtherCluster {
-        /// What the node has.
-        theirs: String,
-        /// The seed's.
-        ours: String,
-    },
-    /// The node's number is no member's any more.
-    #[error("{id} is no member any more, it left or was replaced: move the data directory away and join anew")]
-    Forgotten {
-        /// The number.
+    /// The sender was a member.
+    #[error(
+        "{id} was removed from the cluster: run `lvs-agent leave` on it, and then `lvs-agent join SEED --token T` if it shall be a member again"
+    )]
+    Removed {
+        /// The number it had.
         id: NodeId,
     },
-    /// The cluster's rules forbid it.
-    #[error("{0}")]
-    Refused(Refusal),
-    /// Nobody can decide now.
-    #[error("the cluster has no leader with a majority behind it: {0}")]
-    NoQuorum(String),
+    /// The sender's certificate is not that of the member it says it is.
+    #[error("it says that it is {says}, but its certificate is {certificate}")]
+    NotYou {
+        /// Who it says it is.
+        says: NodeId,
+        /// What its certificate says.
+        certificate: String,
+    },
+    /// The sender has shown no certificate.
+    #[error("only members may ask that, and it has shown no certificate")]
+    NoCertificate,
+    /// The sender's certificate has ended since it connected, or the connection is old.
+    #[error("the connection is too old: connect again")]
+    Stale,
 }
 
 /// What a node asks of another.
@@ -167,10 +125,39 @@ pub enum Request {
     Transfer(TransferLeaderRequest<TypeConfig>),
     /// To the leader: commit this.
     Propose(RuleChange),
-    /// To any member: let me in.
-    Join(JoinRequest),
-    /// To any member: this node goes for good.
-    Leave(NodeName),
+    /// To any member: let me in. It is passed on to the leader as it is.
+    Join(SignedJoin),
+    /// To a director: sign this request for a certificate (PKCS#10, DER).
+    Certify {
+        /// By the key of a member.
+        csr: Vec<u8>,
+    },
+    /// From a director to another: the private key of this CA.
+    AuthorityKey(Fingerprint),
+}
+
+impl Request {
+    /// The number that a Raft message speaks for: its leader's or its candidate's. `None` for what is no Raft message.
+    pub fn speaks_for(&self) -> Option<NodeId> {
+        let id = match self {
+            Request::Append(request) => request.vote.leader_id.node_id,
+            Request::Vote(request) | Request::PreVote(request) => request.vote.leader_id.node_id,
+            Request::Snapshot { vote, .. } => vote.leader_id.node_id,
+            Request::Transfer(request) => request.from_leader().leader_id.node_id,
+            Request::Propose(_) | Request::Join(_) | Request::Certify { .. } | Request::AuthorityKey(_) => return None,
+        };
+        Some(NodeId(id))
+    }
+
+    /// Who is no member may ask this.
+    pub fn is_for_strangers(&self) -> bool {
+        matches!(self, Request::Join(_) | Request::Certify { .. })
+    }
+
+    /// Longest answer.
+    pub fn answer_limit(&self) -> usize {
+        if matches!(self, Request::Join(_)) { MAX_ACCEPTED_BYTES } else { MAX_ANSWER_BYTES }
+    }
 }
 
 /// The answer to a [`Request`].
@@ -184,10 +171,16 @@ pub enum Response {
     Snapshot(SnapshotResponse<TypeConfig>),
     /// To `Transfer`.
     Transfer(TransferLeaderResponse<TypeConfig>),
-    /// To `Propose` and `Leave`.
+    /// To `Propose`.
     Proposed(Proposed),
     /// To `Join`.
     Joined(Result<JoinAccepted, JoinRefusal>),
+    /// To `Certify`: the certificate (DER), and the CA's after it.
+    Certified(Result<Vec<Vec<u8>>, CertifyRefusal>),
+    /// To `AuthorityKey`: PKCS#8.
+    AuthorityKey(Zeroizing<Vec<u8>>),
+    /// To anything: this connection is of no use any more. It is closed.
+    Refused(HelloRefusal),
     /// To anything: it could not be done here and now.
     Failed(String),
 }
@@ -204,4 +197,9 @@ pub enum Proposed {
     },
     /// It may or may not come to be committed.
     Unknown(String),
+    /// Whoever asked may not have this changed. Nothing was written.
+    Forbidden(String),
 }
+
+#[cfg(test)]
+mod tests;

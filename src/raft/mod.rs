@@ -1,17 +1,28 @@
-//! How the cluster agrees: openraft with a durable log, over framed TCP.
+//! How the cluster agrees: openraft with a durable log, over TLS.
 //!
 //! # Layout
-//! `types` names openraft's types, `message` what nodes say to each other, `record` how bytes lie on disk; `effective` knows which membership
-//! counts, `membership` which should come next, `timing` how fast all of it is. `io` touches files and sockets. `task` is what the agent starts,
-//! `init_task` and `join_task` make a node a member.
+//! `types` names openraft's types, `message` and `joining` what nodes say to each other, `record` how bytes lie on disk; `effective` knows which
+//! membership counts, `electors` which would be best, `membership` which should come next, `hearing` who is dead, `vote_words` why one votes;
+//! `timing` knows how fast all of it is. `peer` decides who is on the other side and what it may ask, `admission` who is let in, `door` who has
+//! knocked too often. `io` touches files and sockets. `task` is what the agent starts, `init_task` and `join_task` make a node a member, `admit_task` and
+//! `certify_task` are the cluster's side of that.
 
+mod admission;
+mod admit_task;
+mod certify_task;
+mod door;
 mod duties_task;
 mod effective;
+mod electors;
+mod hearing;
 mod init_task;
 pub mod io;
 mod join_task;
+mod joining;
 mod membership;
 mod message;
+mod peer;
+mod presence_task;
 mod propose_task;
 mod record;
 mod sink;
@@ -19,14 +30,17 @@ mod task;
 mod timing;
 mod types;
 mod view_task;
+mod vote_words;
 
-pub use init_task::{InitError, init};
+pub use certify_task::CertifyError;
+pub use init_task::{Founded, InitError, InitSettings, init};
 pub use io::{
     identity::{Identity, IdentityError},
     store_error::StoreError,
 };
-pub use join_task::{JoinError, join};
-pub use message::{JoinAccepted, JoinRefusal, JoinRequest};
+pub use join_task::{JoinError, JoinSettings, join};
+pub use joining::{JoinAccepted, JoinRefusal, JoinRequest, SignedJoin};
+pub use peer::Met;
 pub use propose_task::ProposeError;
 pub use sink::{MembershipSink, SinkError};
 pub use task::{Fault, RaftNode, RaftSettings, StartError};
@@ -52,4 +66,6 @@ pub struct RaftView {
     pub applied: u64,
     /// The state read from disk is complete up to what was known committed: it may be acted upon.
     pub loaded: bool,
+    /// This node is no member any more: why, and what to do. It stays so.
+    pub refused: Option<String>,
 }

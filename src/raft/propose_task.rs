@@ -1,28 +1,25 @@
 //! Getting a change committed: here when this node leads, else at the leader, again when the leader is lost on the way.
 
 use super::{
-    io::network::CallError,
-    message::{JoinAccepted, JoinRefusal, JoinRequest, MAX_CHANGE_BYTES, Proposed, Request, Response},
+    message::{MAX_CHANGE_BYTES, Proposed, Request, Response},
     task::{Fault, RaftNode},
     types::Applied,
 };
 use crate::{
     link::codec::{self, CodecError},
-    model::{NodeId, NodeName, NodeRecord},
-    rules::{ClusterState, Joining, Refusal, RuleChange},
+    model::NodeId,
+    rules::{Refusal, RuleChange},
 };
 use openraft::{
     ServerState,
     async_runtime::WatchReceiver,
     errors::{ClientWriteError, RaftError},
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How long a leader tries to commit one proposal before it answers that it does not know.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(3);
-/// How long a member tries to have a joining or leaving node committed. Who asks waits a little longer.
-const MEMBER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +44,9 @@ pub enum ProposeError {
         /// What was in the way last.
         why: String,
     },
+    /// It is not for this node to change. Nothing was changed.
+    #[error("{0}")]
+    Forbidden(String),
     /// This node's own Raft has stopped.
     #[error(transparent)]
     Stopped(Fault),
@@ -59,6 +59,8 @@ enum Attempt {
     NotTaken(String),
     /// It may have been.
     Doubtful(String),
+    /// It never will be.
+    Forbidden(String),
 }
 
 impl RaftNode {
@@ -80,6 +82,7 @@ impl RaftNode {
                 Ok(Attempt::Done(applied)) => return Ok(applied?),
                 Ok(Attempt::NotTaken(reason)) => why = reason,
                 Ok(Attempt::Doubtful(reason)) => doubt = Some(reason),
+                Ok(Attempt::Forbidden(reason)) => return Err(ProposeError::Forbidden(reason)),
                 Err(_) => doubt = Some("no answer in time".to_owned()),
             }
             if let Some(fault) = self.fault() {
@@ -94,6 +97,7 @@ impl RaftNode {
         match self.propose_here(change.clone()).await {
             Proposed::Done(applied) => Attempt::Done(applied),
             Proposed::Unknown(why) => Attempt::Doubtful(why),
+            Proposed::Forbidden(why) => Attempt::Forbidden(why),
             Proposed::NotLeader { leader: None } => Attempt::NotTaken("no leader is known".to_owned()),
             Proposed::NotLeader { leader: Some(leader) } => self.attempt_at(leader, change).await,
         }
@@ -108,8 +112,9 @@ impl RaftNode {
             Ok(Response::Proposed(Proposed::Done(applied))) => Attempt::Done(applied),
             Ok(Response::Proposed(Proposed::NotLeader { .. })) => Attempt::NotTaken(format!("{leader} does not lead any more")),
             Ok(Response::Proposed(Proposed::Unknown(why)) | Response::Failed(why)) => Attempt::Doubtful(why),
+            Ok(Response::Proposed(Proposed::Forbidden(why))) => Attempt::Forbidden(why),
             Ok(_) => Attempt::NotTaken(format!("{leader} answers something else")),
-            Err(error @ (CallError::Connect { .. } | CallError::Refused { .. })) => Attempt::NotTaken(error.to_string()),
+            Err(error) if error.is_unheard() => Attempt::NotTaken(error.to_string()),
             Err(error) => Attempt::Doubtful(error.to_string()),
         }
     }
@@ -142,86 +147,27 @@ impl RaftNode {
         }
     }
 
-    fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+    pub(super) fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         metrics.membership_config.membership().get_node(&id.0).map(|node| node.addr)
     }
 
-    /// Makes a node a member that asks for it, here or through the leader.
-    pub(super) async fn admit(&self, request: JoinRequest) -> Result<JoinAccepted, JoinRefusal> {
-        let until = Instant::now() + MEMBER_DEADLINE;
-        let state = self.state_with(until, |state| !state.cluster_id.is_empty()).await?;
-        let known = self.check_join(&state, &request)?;
-        let JoinRequest { name, roles, addr, version, .. } = request;
-        let id = match known {
-            Some(record) if record.roles == roles && record.addr == addr => record.id,
-            _ => {
-                let change = RuleChange::NodeJoined(Joining {
-                    name: name.clone(),
-                    roles,
-                    addr,
-                    zone: None,
-                    key: unimplemented!(),
-                    keeps_id: known.is_some(),
-                    token: None,
-                });
-                let within = until.saturating_duration_since(Instant::now());
-                let given = self.propose(change, within).await.map_err(refusal)?;
-                given.ok_or_else(|| JoinRefusal::NoQuorum("no number was given".to_owned()))?
-            }
-        };
-        tracing::info!(node = %name, %id, %addr, %version, "node joined");
-        let state = self.state_with(until, |state| state.node_by_id(id).is_some()).await?;
-        Ok(JoinAccepted {
-            cluster_id: state.cluster_id.clone(),
-            id,
-            timing: state.timing,
-            nodes: state.nodes.values().cloned().collect(),
-        })
-    }
-
-    /// The state, once it is so.
-    async fn state_with(&self, until: Instant, is_so: impl Fn(&ClusterState) -> bool) -> Result<Arc<ClusterState>, JoinRefusal> {
-        let mut state = self.state();
-        match timeout_at(until, state.wait_for(|state| is_so(state))).await {
-            Ok(Ok(state)) => Ok(state.clone()),
-            _ => Err(JoinRefusal::NoQuorum("this member does not know the cluster's present state".to_owned())),
-        }
-    }
-
-    /// The member that the asking node proves to be, if any.
-    fn check_join<'a>(&self, state: &'a ClusterState, request: &JoinRequest) -> Result<Option<&'a NodeRecord>, JoinRefusal> {
-        if let Some(asked) = request.timing.filter(|asked| *asked != state.timing) {
-            return Err(JoinRefusal::Timing { cluster: state.timing, asked });
-        }
-        let namesake = state.nodes.get(&request.name);
-        if let Some((theirs, id)) = &request.known {
-            if *theirs != state.cluster_id {
-                return Err(JoinRefusal::OtherCluster { theirs: theirs.clone(), ours: state.cluster_id.clone() });
-            }
-            return namesake.filter(|record| record.id == *id).map(Some).ok_or(JoinRefusal::Forgotten { id: *id });
-        }
-        let taken = namesake.filter(|record| record.addr != request.addr && self.live().borrow().contains(&record.name));
-        taken.map_or(Ok(None), |record| Err(JoinRefusal::NameTaken { name: record.name.clone(), addr: record.addr }))
-    }
-
-    /// Takes a node out of the cluster, here or through the leader.
-    pub(super) async fn let_go(&self, name: NodeName) -> Proposed {
-        match self.propose(RuleChange::NodeLeft(name), MEMBER_DEADLINE).await {
-            Ok(id) => Proposed::Done(Ok(id)),
-            Err(ProposeError::Refused(refusal)) => Proposed::Done(Err(refusal)),
-            Err(error) => Proposed::Unknown(error.to_string()),
-        }
-    }
-
-    /// Takes this node out of the cluster for good, and waits until the others can decide without it. Its data is of no use afterwards.
+    /// Takes this node out of the cluster for good, and waits until the others can decide without it. Its data is of no use afterwards. A node
+    /// that the others have removed already is out.
     ///
     /// # Errors
     /// As [`RaftNode::propose`]; [`ProposeError::Unknown`] when the node still votes after `within`: it should stay up until it does not.
     pub async fn leave(&self, within: Duration) -> Result<(), ProposeError> {
         let until = Instant::now() + within;
-        match self.propose(RuleChange::NodeLeft(self.identity().name.clone()), within).await {
+        self.set_leaving();
+        let mut removed = self.peers().removed();
+        let gone = tokio::select! {
+            // Cancel-safe, both: a proposal that was made is found made.
+            gone = self.propose(RuleChange::NodeLeft(self.identity().name.clone()), within) => gone,
+            Ok(_) = removed.wait_for(Option::is_some) => return Ok(()),
+        };
+        match gone {
             Ok(_) | Err(ProposeError::Refused(Refusal::NoSuchNode(_))) => {}
             Err(error) => return Err(error),
         }
@@ -248,12 +194,5 @@ impl RaftNode {
             }
         }
         Ok(())
-    }
-}
-
-fn refusal(error: ProposeError) -> JoinRefusal {
-    match error {
-        ProposeError::Refused(refusal) => JoinRefusal::Refused(refusal),
-        error => JoinRefusal::NoQuorum(error.to_string()),
     }
 }

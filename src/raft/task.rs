@@ -1,8 +1,12 @@
 //! The node's Raft from start to stop: opens the log, runs openraft, listens, and looks after what the agent wants to know.
 
 use super::{
-    RaftView, duties_task,
+    RaftView,
+    admit_task::Arrivals,
+    duties_task,
+    hearing::Hearing,
     io::{
+        directory::Directory,
         disk::Stamp,
         identity::Identity,
         log_store::LogStore,
@@ -11,20 +15,32 @@ use super::{
         state_machine::{Published, StateMachine},
         store_error::StoreError,
     },
+    presence_task,
     sink::MembershipSink,
     timing::RaftTiming,
     types::TypeConfig,
     view_task,
 };
 use crate::{
+    link::tls::Credentials,
     model::{NodeId, NodeName},
     rules::ClusterState,
 };
 use openraft::{Raft, ServerState, async_runtime::WatchReceiver};
-use std::{collections::BTreeSet, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{Mutex, watch},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,7 +54,7 @@ const STOP: Duration = Duration::from_secs(1);
 pub(super) type OurRaft = Raft<TypeConfig, StateMachine>;
 
 /// What a node's Raft needs to know to start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RaftSettings {
     /// Where its files are.
     pub data_dir: PathBuf,
@@ -46,6 +62,8 @@ pub struct RaftSettings {
     pub identity: Identity,
     /// Where it listens (TCP; gossip has the same port for UDP).
     pub addr: SocketAddr,
+    /// What it presents and trusts. Whoever renews them replaces what is in them.
+    pub credentials: Credentials,
 }
 
 /// Why a node's Raft does not start.
@@ -91,16 +109,22 @@ pub struct RaftNode {
 }
 
 struct Inner {
+    data_dir: PathBuf,
     identity: Identity,
+    credentials: Credentials,
+    directory: Directory,
     timing: RaftTiming,
     raft: OurRaft,
     log: LogStore,
     peers: Peers,
     heard: Heard,
+    arrivals: Mutex<Arrivals>,
+    leaving: AtomicBool,
     live: watch::Receiver<BTreeSet<NodeName>>,
     published: watch::Receiver<Published>,
     state: watch::Receiver<Arc<ClusterState>>,
     view: watch::Receiver<RaftView>,
+    hearing: watch::Receiver<Arc<Hearing>>,
     fault: watch::Receiver<Option<Fault>>,
     /// The agent wants it to stop: no new duties.
     shutdown: CancellationToken,
@@ -124,30 +148,38 @@ impl RaftNode {
         live: watch::Receiver<BTreeSet<NodeName>>,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let RaftSettings { data_dir, identity, addr } = settings;
+        let RaftSettings { data_dir, identity, addr, credentials } = settings;
         let stamp = Stamp::new(&identity.cluster_id, identity.node_id.0);
         let (log, snapshot) = LogStore::open(&data_dir, &stamp, sink).await?;
         let listener = TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })?;
         let timing = RaftTiming::of(identity.timing);
-        let peers = Peers::of_member(&identity.cluster_id, identity.node_id);
         let (machine, published) = StateMachine::new(log.clone(), snapshot);
+        let directory = Directory::new(&identity.cluster_id, published.clone(), &identity.met);
+        let peers = Peers::of_member(identity.node_id, directory.clone(), credentials.clone());
         let raft = open_raft(&identity, timing, &peers, log.clone(), machine);
-        let raft = raft.await.map_err(|why| StartError::Raft { data_dir, why })?;
+        let raft = raft.await.map_err(|why| StartError::Raft { data_dir: data_dir.clone(), why })?;
         let (view_sender, view) = watch::channel(RaftView::default());
         let (state_sender, state) = watch::channel(published.borrow().state.clone());
+        let (hearing_sender, hearing) = watch::channel(Arc::default());
         let (fault_sender, fault) = watch::channel(None);
         let node = Self {
             inner: Arc::new(Inner {
+                data_dir,
+                credentials,
+                directory,
                 identity,
                 timing,
                 raft,
                 log,
                 peers,
                 heard: Heard::default(),
+                arrivals: Mutex::default(),
+                leaving: AtomicBool::new(false),
                 live,
                 published,
                 state,
                 view,
+                hearing,
                 fault,
                 shutdown,
                 halt: CancellationToken::new(),
@@ -155,7 +187,7 @@ impl RaftNode {
                 stopped: CancellationToken::new(),
             }),
         };
-        node.spawn_tasks(listener, view_sender, state_sender, fault_sender);
+        node.spawn_tasks(listener, view_sender, state_sender, hearing_sender, fault_sender);
         Ok(node)
     }
 
@@ -164,13 +196,15 @@ impl RaftNode {
         listener: TcpListener,
         view: watch::Sender<RaftView>,
         state: watch::Sender<Arc<ClusterState>>,
+        hearing: watch::Sender<Arc<Hearing>>,
         fault: watch::Sender<Option<Fault>>,
     ) {
         let Inner { tasks, shutdown, halt, .. } = self.inner.as_ref();
         tasks.spawn(server::serve(listener, self.clone(), halt.clone()));
         tasks.spawn(view_task::run(self.clone(), view, state, halt.clone()));
         tasks.spawn(view_task::watch_faults(self.clone(), fault, shutdown.clone()));
-        tasks.spawn(duties_task::run(self.clone(), shutdown.clone()));
+        tasks.spawn(duties_task::run(self.clone(), hearing, shutdown.clone()));
+        tasks.spawn(presence_task::run(self.clone(), shutdown.clone()));
         tasks.close();
         tokio::spawn(self.clone().stop_when_told());
     }
@@ -272,6 +306,30 @@ impl RaftNode {
         &self.inner.identity
     }
 
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.inner.data_dir
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.inner.credentials
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.inner.directory
+    }
+
+    pub(super) fn arrivals(&self) -> &Mutex<Arrivals> {
+        &self.inner.arrivals
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.inner.leaving.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_leaving(&self) {
+        self.inner.leaving.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn timing(&self) -> RaftTiming {
         self.inner.timing
     }
@@ -294,6 +352,11 @@ impl RaftNode {
 
     pub(super) fn live(&self) -> watch::Receiver<BTreeSet<NodeName>> {
         self.inner.live.clone()
+    }
+
+    /// Who is heard and who is silent, since when.
+    pub(super) fn hearing(&self) -> Arc<Hearing> {
+        self.inner.hearing.borrow().clone()
     }
 
     pub(super) fn published(&self) -> watch::Receiver<Published> {

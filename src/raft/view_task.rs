@@ -2,6 +2,7 @@
 
 use super::{
     RaftView,
+    message::HelloRefusal,
     task::{Fault, OurRaft, RaftNode},
     types::TypeConfig,
 };
@@ -22,6 +23,7 @@ pub async fn run(
 ) {
     let mut published = node.published();
     let mut server = node.raft().server_metrics();
+    let mut removed = node.peers().removed();
     let mut tick = interval(node.timing().heartbeat);
     loop {
         publish(&node, &view, &state);
@@ -29,6 +31,7 @@ pub async fn run(
             // All cancel-safe: they only say that something is new.
             () = shutdown.cancelled() => return,
             changed = published.changed() => if changed.is_err() { return },
+            changed = removed.changed() => if changed.is_err() { return },
             changed = server.changed() => if changed.is_err() { return },
             _ = tick.tick() => {}
         }
@@ -48,6 +51,9 @@ fn publish(node: &RaftNode, view: &watch::Sender<RaftView>, state: &watch::Sende
         if view.leader != now.leader || view.quorum != now.quorum {
             tracing::info!(from = ?view.leader, to = ?now.leader, term = now.term, quorum = now.quorum, "raft leader or quorum changed");
         }
+        if let Some(why) = now.refused.as_ref().filter(|_| view.refused.is_none() && !node.is_leaving()) {
+            tracing::error!(why, "this node is no member of its cluster any more");
+        }
         *view = now;
         newer
     });
@@ -65,7 +71,17 @@ fn view_of(node: &RaftNode, state: &ClusterState, applied: u64) -> RaftView {
         applied,
         // openraft starts with everything applied that was known as committed; a node that has just joined knows of nothing yet.
         loaded: state.cluster_id == node.cluster_id(),
+        refused: refused(node, state),
     }
+}
+
+/// That this node was removed: as a member has told it, or as it has applied it itself.
+fn refused(node: &RaftNode, state: &ClusterState) -> Option<String> {
+    let (removed, id) = (node.peers().removed(), node.id());
+    let told = removed.borrow().clone();
+    let was_member = state.cluster_id == node.cluster_id() && state.next_node >= id.0;
+    let seen = (was_member && state.node_by_id(id).is_none()).then_some(HelloRefusal::Removed { id });
+    told.or(seen).map(|refusal| refusal.to_string())
 }
 
 /// See [`RaftNode::is_leader_with_quorum`].

@@ -42,6 +42,8 @@ pub struct Desired {
     pub services: BTreeMap<ServiceKey, IpvsService>,
     /// VIPs on `lo`. ARP is to be silenced exactly while there are any.
     pub lo_vips: BTreeSet<IpAddr>,
+    /// This node is a director, so that IPVS's settings are to be ours.
+    pub directs: bool,
     /// Every address of the cluster's VIP groups: what is on them is ours.
     pub vips: BTreeSet<IpAddr>,
     /// Why each server is in or out; on directors.
@@ -124,11 +126,14 @@ impl Presence {
 /// What this node's kernel should hold.
 pub fn desired(input: &DesiredInput<'_>) -> Desired {
     let rules = &input.state.rules;
-    let mut desired =
-        Desired { vips: rules.vips.values().flat_map(|group| &group.addresses).copied().collect(), ..Desired::default() };
+    let mut desired = Desired {
+        directs: input.roles.has(Role::Director),
+        vips: rules.vips.values().flat_map(|group| &group.addresses).copied().collect(),
+        ..Desired::default()
+    };
     for service in rules.services.values() {
         serve(input, service, &mut desired);
-        if input.roles.has(Role::Director) {
+        if desired.directs {
             forward(input, service, &mut desired);
         }
     }

@@ -7,8 +7,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 /// The steps that lead from `observed` to `desired`, empty when there is nothing to do.
 ///
 /// Ours are services and `lo` addresses on the cluster's VIPs: those of the rules, and those in `owned`, which were the cluster's once. All else is
-/// never touched. Order: VIPs off `lo`, then ARP settings back; services; ARP silence, then VIPs on `lo`, so that no address is ever there
-/// without it.
+/// never touched. Order: VIPs off `lo`, then ARP settings back; IPVS settings, then services, so that the connections of whatever is
+/// removed end with it, then IPVS settings back; ARP silence, then VIPs on `lo`, so that no address is ever there without it.
 pub fn plan(desired: &Desired, observed: &KernelState, owned: &BTreeSet<IpAddr>) -> Vec<Step> {
     let is_ours = |address: &IpAddr| desired.vips.contains(address) || owned.contains(address);
     let mut steps = Vec::new();
@@ -17,12 +17,18 @@ pub fn plan(desired: &Desired, observed: &KernelState, owned: &BTreeSet<IpAddr>)
     if desired.lo_vips.is_empty() && observed.arp.former_kept {
         steps.push(Step::RestoreArp);
     }
+    if desired.directs && !observed.ipvs.in_force {
+        steps.push(Step::TuneIpvs);
+    }
     let stale_services = observed.services.keys().filter(|key| is_ours(&key.address) && !desired.services.contains_key(key));
     steps.extend(stale_services.map(|key| Step::RemoveService(*key)));
     for (key, service) in &desired.services {
         plan_service(key, service, observed.services.get(key), &mut steps);
     }
-    if !desired.lo_vips.is_empty() && !observed.arp.silenced {
+    if !desired.directs && observed.ipvs.former_kept {
+        steps.push(Step::RestoreIpvs);
+    }
+    if !desired.lo_vips.is_empty() && !observed.arp.in_force {
         steps.push(Step::SilenceArp);
     }
     steps.extend(desired.lo_vips.difference(&observed.lo_addresses).map(|address| Step::AddLoVip(*address)));
@@ -41,8 +47,8 @@ fn plan_service(key: &ServiceKey, desired: &IpvsService, observed: Option<&IpvsS
     steps.extend(missing.map(|(dest, to)| Step::AddDest(*key, *dest, *to)));
     let different = desired.dests.iter().filter(|(dest, to)| present(dest).is_some_and(|is| is != *to));
     steps.extend(different.map(|(dest, to)| Step::EditDest(*key, *dest, *to)));
-    let stale = observed.into_iter().flat_map(|service| service.dests.keys()).filter(|dest| !desired.dests.contains_key(dest));
-    steps.extend(stale.map(|dest| Step::RemoveDest(*key, *dest)));
+    let stale = observed.into_iter().flat_map(|service| &service.dests).filter(|(dest, _)| !desired.dests.contains_key(dest));
+    steps.extend(stale.map(|(dest, is)| Step::RemoveDest(*key, *dest, *is)));
 }
 
 /// The services that are not the cluster's.
@@ -58,11 +64,12 @@ pub fn found(step: &Step, observed: &KernelState) -> String {
         Step::AddService(key, _) | Step::EditService(key, _) | Step::RemoveService(key) => {
             service(key).map(|service| format!("{} with {} destinations", service.options, service.dests.len()))
         }
-        Step::AddDest(key, dest, _) | Step::EditDest(key, dest, _) | Step::RemoveDest(key, dest) => {
+        Step::AddDest(key, dest, _) | Step::EditDest(key, dest, _) | Step::RemoveDest(key, dest, _) => {
             service(key).and_then(|service| service.dests.get(dest)).map(ToString::to_string)
         }
         Step::AddLoVip(address) | Step::RemoveLoVip(address) => observed.lo_addresses.get(address).map(|_| "on lo".to_owned()),
-        Step::SilenceArp | Step::RestoreArp => Some(format!("silenced {}", observed.arp.silenced)),
+        Step::SilenceArp | Step::RestoreArp => Some(format!("silenced {}", observed.arp.in_force)),
+        Step::TuneIpvs | Step::RestoreIpvs => Some(format!("tuned {}", observed.ipvs.in_force)),
     };
     was.unwrap_or_else(|| "nothing".to_owned())
 }

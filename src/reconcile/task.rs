@@ -76,8 +76,8 @@ pub enum WithdrawError {
     Steps(Vec<StepFailure>),
 }
 
-/// For a node that leaves the cluster: removes the cluster's services and VIPs from its kernel and puts the former ARP settings back. Whatever
-/// belongs to others stays.
+/// For a node that leaves the cluster: removes the cluster's services and VIPs from its kernel and puts the former sysctls back. Whatever belongs
+/// to others stays.
 ///
 /// # Errors
 /// What is left; calling again tries again.
@@ -180,7 +180,9 @@ impl<P: DataPlane> Reconciler<P> {
     }
 
     fn log(&mut self, wanted: &Desired, observed: &KernelState, steps: &[Step]) {
-        let same = |settled: &Desired| settled.services == wanted.services && settled.lo_vips == wanted.lo_vips;
+        let same = |settled: &Desired| {
+            settled.services == wanted.services && settled.lo_vips == wanted.lo_vips && settled.directs == wanted.directs
+        };
         let drifted = !steps.is_empty() && self.settled.as_ref().is_some_and(same);
         if drifted {
             self.report.drifts += 1;
@@ -209,7 +211,7 @@ impl<P: DataPlane> Reconciler<P> {
 /// What to say of the VIPs that this node serves.
 fn in_place(wanted: &Desired, after: &KernelState, failures: &[StepFailure]) -> InPlace {
     let stands = |addresses: &BTreeSet<IpAddr>| {
-        if addresses.is_subset(&after.lo_addresses) && after.arp.silenced {
+        if addresses.is_subset(&after.lo_addresses) && after.arp.in_force {
             return Ok(());
         }
         let why = failures.iter().find(|failure| matches!(failure.step, Step::SilenceArp | Step::AddLoVip(_)));

@@ -5,6 +5,7 @@ mod change;
 mod diff;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod rotation;
 pub mod security;
 mod state;
 

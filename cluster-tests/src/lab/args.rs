@@ -1,7 +1,8 @@
 //! The command line of the verbs: names, arguments, help.
 #![expect(missing_docs, reason = "doc comments here are the help that users read; a name that says it all has none")]
 
-use super::hosts::{Host, VIP};
+use super::attack::args::Attack;
+use super::hosts::{Host, REAL_SERVERS_DEFAULT, REAL_SERVERS_MAX, VIP};
 use super::paths;
 use super::probe;
 use super::probe::target::{HttpTarget, TcpTarget};
@@ -36,7 +37,8 @@ fn millis(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(ms / 1e3))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// For `value_parser`.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
     if !(seconds > 0.0 && seconds < 1e6) {
         return Err(format!("{text:?} is no sensible number of seconds"));
@@ -110,6 +112,11 @@ pub enum Verb {
     },
     /// Take away every cut, loss and delay
     Heal,
+    /// Set the clock on the wall ahead, for all hosts at once; in a guest kernel only, never on a machine
+    ClockAhead {
+        #[arg(value_name = "SECONDS")]
+        seconds: u32,
+    },
     /// Kill the web server of a host with SIGKILL: new connections are reset
     CrashWeb { host: Host },
     /// Start the web server of a host and wait until it listens
@@ -174,10 +181,15 @@ pub enum Verb {
     /// Send requests on schedule and print what became of them
     #[command(subcommand)]
     Probe(ProbeKind),
+    #[command(flatten)]
+    Attack(Attack),
     /// Form a cluster as the lab does at its start (start agents, init, join, apply), and wait for the kernels to show it
     FormCluster {
         #[arg(default_value = paths::CLUSTER)]
         file: PathBuf,
+        /// Of these hosts only, the first of them its founder
+        #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
+        hosts: Vec<Host>,
     },
     /// A web server that answers GET with NAME and echoes everything else
     Web {
@@ -243,9 +255,9 @@ impl From<Schedule> for probe::Plan {
 /// What `scripts/lab` calls once everything is built.
 #[derive(clap::Args)]
 pub struct HostRun {
-    /// The guest kernel; without it the host's own
+    /// The guest kernel, or "none" for the host's own: never left out, because what a script does then happens on this machine
     #[arg(long)]
-    pub kernel: Option<PathBuf>,
+    pub kernel: PathBuf,
     #[arg(long)]
     pub time: String,
     #[arg(long, value_parser = seconds)]
@@ -262,6 +274,10 @@ pub struct HostRun {
     pub share: Vec<PathBuf>,
     #[arg(long, default_value_t = 1024)]
     pub memory_mb: u32,
+    #[arg(long, default_value_t = REAL_SERVERS_DEFAULT, value_parser = clap::value_parser!(u8).range(1..=i64::from(REAL_SERVERS_MAX)))]
+    pub real_servers: u8,
+    #[arg(long, default_value_t = 0)]
+    pub zones: u8,
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub script: Vec<PathBuf>,
 }

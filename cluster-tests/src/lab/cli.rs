@@ -5,7 +5,7 @@ use super::daemons::{self, AgentPids};
 use super::hosts::{Host, Role};
 use super::job::Job;
 use super::namespaces::{self, Room};
-use super::{cluster, faults, holders, init, paths, pool, power, probe, report, supervise, watch, web};
+use super::{attack, cluster, faults, holders, init, paths, pool, power, probe, report, supervise, wall_clock, watch, web};
 use anyhow::{Context, Result, bail};
 use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
@@ -57,6 +57,7 @@ fn carry_out(verb: Verb) -> Result<i32> {
         Verb::Web { name, ports } => web::serve(&name, &ports)?,
         Verb::Probe(ProbeKind::Http { url, plan }) => report::line(probe::http::run(&url, &plan.into())?),
         Verb::Probe(ProbeKind::Tcp { target, plan }) => report::line(probe::tcp::run(target, &plan.into())?),
+        Verb::Attack(attack) => attack::args::carry_out(attack)?,
         Verb::HostRun(order) => return host_run(order),
         Verb::Keeper { folder, kernel, memory_mb } => {
             return supervise::keep(&folder, kernel.as_deref(), memory_mb.unwrap_or(1024));
@@ -71,7 +72,7 @@ fn carry_out(verb: Verb) -> Result<i32> {
 }
 
 /// To the root namespaces of the lab, and there to where the caller stood.
-fn enter_lab() -> Result<()> {
+pub fn enter_lab() -> Result<()> {
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     namespaces::enter_root().context("this verb works inside the lab only (scripts/lab run SCRIPT)")?;
     if !Path::new(paths::ROOT).join("bin/lvs-lab").exists() {
@@ -109,6 +110,7 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
         Verb::Loss { host, percent } => faults::spoil(host, |cable| cable.loss = percent)?,
         Verb::Delay { host, ms, jitter } => faults::spoil(host, |cable| (cable.delay_ms, cable.jitter_ms) = (ms, jitter))?,
         Verb::Heal => faults::heal()?,
+        Verb::ClockAhead { seconds } => wall_clock::ahead(Duration::from_secs(u64::from(seconds)))?,
         Verb::CrashWeb { host } => daemons::crash_web(host)?,
         Verb::StartWeb { host } => daemons::start_web(host)?,
         Verb::StartAgent { host } => daemons::start_agent(host)?,
@@ -124,8 +126,11 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
             report::line(watch::run(&watch::Plan { address, every, span, arp_every, log })?);
         }
         Verb::WaitPool { server, directors, out, within } => return pool::wait(server, directors, out, within),
-        Verb::FormCluster { file } => cluster::form(&file, false)?,
-        Verb::On { .. } | Verb::Probe(_) | Verb::Web { .. } | Verb::HostRun(_) | Verb::Keeper { .. } => {}
+        Verb::FormCluster { file, hosts } => {
+            let members = if hosts.is_empty() { Host::nodes().collect() } else { hosts };
+            cluster::form(&file, &members, false)?;
+        }
+        Verb::On { .. } | Verb::Probe(_) | Verb::Attack(_) | Verb::Web { .. } | Verb::HostRun(_) | Verb::Keeper { .. } => {}
     }
     Ok(0)
 }
@@ -141,6 +146,7 @@ fn agent_pids(host: Host) -> Result<i32> {
 }
 
 fn host_run(order: HostRun) -> Result<i32> {
+    let kernel = Some(order.kernel).filter(|kernel| kernel != Path::new("none"));
     let job = Job {
         script: order.script,
         cwd: std::env::current_dir().context("find the current directory")?,
@@ -149,10 +155,12 @@ fn host_run(order: HostRun) -> Result<i32> {
         default_cluster: order.default_cluster,
         keep: order.keep,
         time: order.time,
-        guest: order.kernel.is_some(),
+        real_servers: order.real_servers,
+        zones: order.zones,
+        guest: kernel.is_some(),
     };
     supervise::run(&supervise::Plan {
-        kernel: order.kernel,
+        kernel,
         job,
         agent: order.agent,
         cluster: order.cluster,

@@ -20,7 +20,10 @@ const AGENT_LIMIT: Duration = Duration::from_secs(10);
 /// How long the rules may take to reach every kernel, and the servers to be found alive.
 const RULES_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long it may take until every node votes.
+/// How many nodes may join with the token that `init` prints.
+const INIT_TOKEN_USES: usize = 16;
+
+/// How long it may take until all voters vote.
 const VOTERS_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a cluster file asks for, as far as it can be seen in the kernels.
@@ -78,7 +81,7 @@ impl Wanted {
     }
 
     /// What the kernels lack, in words: (without this there is no cluster, servers that are not in).
-    fn missing(&self) -> Result<(String, String)> {
+    fn missing(&self, members: &[Host]) -> Result<(String, String)> {
         let (mut hard, mut soft) = (String::new(), String::new());
         for &vip in &self.vips {
             let holders = holders::of(vip)?;
@@ -86,7 +89,7 @@ impl Wanted {
                 writeln!(hard, "  {vip} is held by {holders:?}, not by one director")?;
             }
         }
-        for director in Host::directors() {
+        for director in Host::directors().filter(|director| members.contains(director)) {
             let table = ipvs::table(director)?;
             for service in &self.services {
                 let Some(seen) = table.iter().find(|seen| seen.address == service.address && seen.protocol == service.protocol)
@@ -106,10 +109,10 @@ impl Wanted {
     }
 
     /// Waits until the kernels show the file. `strict` also wants every server in.
-    pub fn wait(&self, strict: bool) -> Result<()> {
+    pub fn wait(&self, members: &[Host], strict: bool) -> Result<()> {
         let mut last = (String::new(), String::new());
         let mut failure = None;
-        ticks::poll(RULES_LIMIT, Duration::from_millis(50), || match self.missing() {
+        ticks::poll(RULES_LIMIT, Duration::from_millis(50), || match self.missing(members) {
             Ok(missing) => {
                 last = missing;
                 last.0.is_empty() && last.1.is_empty()
@@ -133,14 +136,17 @@ impl Wanted {
     }
 }
 
-/// Runs `lvs-agent args…` on a host, again until it succeeds: a daemon that has just been started opens its socket soon.
-fn agent(host: Host, args: &[&str]) -> Result<()> {
-    let mut said = String::new();
+/// Runs `lvs-agent args…` on a host, again until it succeeds: a daemon that has just been started opens its socket soon. What it printed.
+fn agent(host: Host, args: &[&str]) -> Result<Vec<u8>> {
+    let (mut said, mut printed) = (String::new(), Vec::new());
     let done = ticks::poll(AGENT_LIMIT, Duration::from_millis(100), || {
         let output = daemons::command_on(host, "lvs-agent")
             .and_then(|mut command| Ok(command.args(args).stdin(Stdio::null()).output()?));
         match output {
-            Ok(output) if output.status.success() => true,
+            Ok(output) if output.status.success() => {
+                printed = output.stdout;
+                true
+            }
             Ok(output) => {
                 said = format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
                 false
@@ -152,33 +158,54 @@ fn agent(host: Host, args: &[&str]) -> Result<()> {
         }
     });
     if !done {
-        bail!("on {host}: lvs-agent {} does not succeed within {AGENT_LIMIT:?}; last answer: {said}", args.join(" "));
+        // A token is a secret, even here: it would stand in the logs of every failed run.
+        let shown: Vec<&str> = args.iter().map(|&arg| if arg.starts_with("lvs1_") { "TOKEN" } else { arg }).collect();
+        bail!("on {host}: lvs-agent {} does not succeed within {AGENT_LIMIT:?}; last answer: {said}", shown.join(" "));
     }
-    Ok(())
+    Ok(printed)
 }
 
-/// Forms the cluster from hosts whose agents have never run, applies `file`, and waits until it serves.
-pub fn form(file: &Path, strict: bool) -> Result<()> {
+/// The token in what `init --json` or `token create --json` printed.
+fn token(printed: &[u8]) -> Result<String> {
+    let said: serde_json::Value = serde_json::from_slice(printed).context("what the agent printed is no JSON")?;
+    let token = said["token"]["token"].as_str().or_else(|| said["token"].as_str());
+    token.map(str::to_owned).context("the agent printed no token")
+}
+
+/// Forms a cluster from hosts whose agents have never run, the first of them its founder; applies `file`, and waits until it serves.
+pub fn form(file: &Path, members: &[Host], strict: bool) -> Result<()> {
     let wanted = Wanted::read(file)?;
-    let founder = Host::founder();
-    Host::nodes().try_for_each(daemons::start_agent)?;
-    agent(founder, &["init"])?;
+    let [founder, others @ ..] = members else { bail!("a cluster of which hosts?") };
+    members.iter().copied().try_for_each(daemons::start_agent)?;
+    let mut token = token(&agent(*founder, &["init", "--json"])?)?;
+    if others.len() > INIT_TOKEN_USES {
+        let uses = others.len().to_string();
+        token =
+            self::token(&agent(*founder, &["token", "create", "--json", "--uses", &uses, "--roles", "director,real-server"])?)?;
+    }
     let seed = founder.address().to_string();
-    Host::nodes().filter(|&host| host != founder).try_for_each(|host| agent(host, &["join", &seed]))?;
-    agent(founder, &["apply", &file.display().to_string()])?;
-    wanted.wait(strict)?;
-    all_vote(founder)
+    others.iter().try_for_each(|&host| agent(host, &["join", &seed, "--token", &token]).map(drop))?;
+    agent(*founder, &["apply", &file.display().to_string()])?;
+    wanted.wait(members, strict)?;
+    all_vote(members)
 }
 
-/// Waits until every node votes: before that the loss of one machine may cost the majority. Voters are added one by one.
-fn all_vote(founder: Host) -> Result<()> {
-    let wanted = Host::nodes().count();
+/// Waits until there are as many voters as there will be: before that the loss of one machine may cost the majority. Voters are added
+/// one by one.
+fn all_vote(members: &[Host]) -> Result<()> {
+    let wanted = voters(members.len());
     let mut voters = 0;
     let done = ticks::poll(VOTERS_LIMIT, Duration::from_millis(250), || {
-        voters = voters_of(founder).unwrap_or(0);
+        voters = members.first().and_then(|&founder| voters_of(founder).ok()).unwrap_or(0);
         voters == wanted
     });
-    if done { Ok(()) } else { bail!("{VOTERS_LIMIT:?} after the cluster served, {voters} of {wanted} nodes vote") }
+    if done { Ok(()) } else { bail!("{VOTERS_LIMIT:?} after the cluster served, {voters} of {wanted} voters vote") }
+}
+
+/// An odd number of the nodes votes, at most five.
+fn voters(nodes: usize) -> usize {
+    let odd = if nodes.is_multiple_of(2) { nodes.saturating_sub(1) } else { nodes };
+    odd.min(5)
 }
 
 fn voters_of(host: Host) -> Result<usize> {
@@ -200,6 +227,18 @@ mod tests {
         let [service] = wanted.services.as_slice() else { panic!("one service: {wanted:?}") };
         assert_eq!(service.address, "10.0.0.100:80".parse().unwrap());
         assert_eq!(service.servers.len(), 3);
+    }
+
+    #[test]
+    fn an_odd_number_votes_and_never_more_than_five() {
+        assert_eq!([1, 2, 3, 4, 5, 6, 30].map(voters), [1, 1, 3, 3, 5, 5, 5]);
+    }
+
+    #[test]
+    fn a_token_is_found_in_the_answer_of_init_and_of_token_create() {
+        assert_eq!(token(br#"{"cluster_id":"x","token":{"token":"lvs1_a","id":"00"}}"#).unwrap(), "lvs1_a");
+        assert_eq!(token(br#"{"token":"lvs1_b","id":"00"}"#).unwrap(), "lvs1_b");
+        assert!(token(br#"{"token":null}"#).is_err());
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn web_servers(host: Host) -> Result<Vec<Process>> {
 /// Starts the web server and returns once it listens.
 pub fn start_web(host: Host) -> Result<()> {
     if host.role() != Role::RealServer {
-        bail!("{host} has no web server; r1, r2 and r3 have one");
+        bail!("{host} has no web server; the real servers (r1, …) have one");
     }
     if !web_servers(host)?.is_empty() {
         bail!("the web server of {host} runs already");

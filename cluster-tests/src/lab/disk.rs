@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Small on purpose, so that a script can fill it.
 const SIZE_MB: u32 = 64;
 
+/// Says in how many zones the hosts stand, one after the other.
+pub const ZONES: &str = "LVS_LAB_ZONES";
+
 /// Mount points of the agent on every host.
 pub const MOUNT_POINTS: [&str; 3] = ["/etc/lvs-agent", "/var/lib/lvs-agent", "/run/lvs-agent"];
 
@@ -55,11 +58,18 @@ pub fn node_config(host: Host) -> Option<String> {
         Role::Director => "director",
         Role::RealServer => "real-server",
     };
+    let zones = std::env::var(ZONES).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     Some(format!(
-        "node = \"{host}\"\nroles = [\"{role}\"]\ninterface = \"eth0\"\naddress = \"{}\"\nseeds = [\"{}\"]\n",
+        "node = \"{host}\"\nroles = [\"{role}\"]\ninterface = \"eth0\"\naddress = \"{}\"\nseeds = [\"{}\"]\n{}",
         host.address(),
         Host::founder().address(),
+        zone(host, zones),
     ))
+}
+
+/// The line that says in which of so many zones a host stands; none where there are no zones.
+fn zone(host: Host, zones: usize) -> String {
+    host.index().checked_rem(zones).map_or_else(String::new, |zone| format!("zone = \"z{}\"\n", zone + 1))
 }
 
 /// Makes the mount points on the lab's own root, where it can be written to.
@@ -84,5 +94,12 @@ mod tests {
             node_config(r2).unwrap(),
             "node = \"r2\"\nroles = [\"real-server\"]\ninterface = \"eth0\"\naddress = \"10.0.0.22\"\nseeds = [\"10.0.0.11\"]\n"
         );
+    }
+
+    #[test]
+    fn hosts_are_dealt_out_to_the_zones_in_turn() {
+        let zones: Vec<String> = ["d1", "d2", "r1", "r2"].iter().map(|name| zone(name.parse().unwrap(), 3)).collect();
+        assert_eq!(zones, ["zone = \"z2\"\n", "zone = \"z3\"\n", "zone = \"z1\"\n", "zone = \"z2\"\n"]);
+        assert_eq!(zone(Host::founder(), 0), "");
     }
 }

@@ -1,8 +1,9 @@
-//! The six hosts of the lab: names, addresses, MACs and roles.
+//! The hosts of the lab: names, addresses, MACs and roles.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 /// The virtual address of the demo's cluster file, `$VIP` in scripts.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
@@ -18,22 +19,32 @@ pub enum Role {
     RealServer,
 }
 
+/// Says how many real servers there are, to every process in the lab.
+pub const REAL_SERVERS: &str = "LVS_LAB_REAL_SERVERS";
+/// How many there are where nobody asked for more or fewer.
+pub const REAL_SERVERS_DEFAULT: u8 = 3;
+/// The last one before the VIP's address is in the way.
+pub const REAL_SERVERS_MAX: u8 = 79;
+
 /// One host of the lab.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
-    name: &'static str,
+    name: String,
     octet: u8,
     role: Role,
 }
 
-const TABLE: [Entry; 6] = [
-    Entry { name: "c", octet: 10, role: Role::Client },
-    Entry { name: "d1", octet: 11, role: Role::Director },
-    Entry { name: "d2", octet: 12, role: Role::Director },
-    Entry { name: "r1", octet: 21, role: Role::RealServer },
-    Entry { name: "r2", octet: 22, role: Role::RealServer },
-    Entry { name: "r3", octet: 23, role: Role::RealServer },
-];
+static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let asked = std::env::var(REAL_SERVERS).ok().and_then(|count| count.parse().ok());
+    table(asked.unwrap_or(REAL_SERVERS_DEFAULT))
+});
+
+fn table(real_servers: u8) -> Vec<Entry> {
+    let entry = |name: &str, octet, role| Entry { name: name.to_owned(), octet, role };
+    let mut table = vec![entry("c", 10, Role::Client), entry("d1", 11, Role::Director), entry("d2", 12, Role::Director)];
+    table.extend((1..=real_servers.min(REAL_SERVERS_MAX)).map(|n| entry(&format!("r{n}"), 20 + n, Role::RealServer)));
+    table
+}
 
 /// A host, by its place in the table; there is no way to name one that does not exist.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,7 +78,7 @@ impl Host {
 
     /// Name of the host and of its network namespace.
     pub fn name(self) -> &'static str {
-        TABLE[self.0].name
+        &TABLE[self.0].name
     }
 
     /// What the host is for.
@@ -156,5 +167,12 @@ mod tests {
             assert_eq!(host.name().parse(), Ok(host));
         }
         assert_eq!(mac_text(Host::founder().mac()), "02:00:0a:00:00:0b");
+    }
+
+    #[test]
+    fn no_real_server_has_the_address_of_the_vip() {
+        let most = table(u8::MAX);
+        assert_eq!((most.len(), most[81].octet), (82, 99));
+        assert!(most.iter().all(|entry| entry.octet != VIP.octets()[3]));
     }
 }

@@ -1,8 +1,8 @@
 //! Process 1 of the lab: sets everything up, runs the script, keeps its exit status, and ends the lab.
 
-use super::hosts::{Host, VIP};
+use super::hosts::{Host, REAL_SERVERS, VIP};
 use super::job::{self, Job};
-use super::{cli, cluster, disk, lan, mounts, namespaces, paths, power, report, run};
+use super::{cli, cluster, disk, lan, mounts, namespaces, paths, power, report, run, wall_clock};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, WaitOptions};
 use rustix::system::RebootCommand;
@@ -53,6 +53,7 @@ pub fn guest(job_folder: &Path) -> ! {
 
 /// Process 1 of a private process namespace on a host that has IPVS itself.
 pub fn in_place(job_folder: &Path) -> Result<i32> {
+    wall_clock::guard_machine()?;
     mounts::host(job_folder)?;
     whole(Path::new(paths::JOB))
 }
@@ -100,6 +101,8 @@ fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
         for (name, value) in &environment {
             std::env::set_var(name, value);
         }
+        // Last, because the table of hosts is made by what the environment says.
+        std::env::set_var("HOSTS", Host::names());
     }
     load_modules()?;
     namespaces::prepare()?;
@@ -113,7 +116,8 @@ fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
         return std::fs::write(paths::CLUSTER, cluster::DEFAULT).context("write the cluster file");
     }
     std::fs::copy(&file, paths::CLUSTER).context("copy the cluster file")?;
-    cluster::form(Path::new(paths::CLUSTER), order.default_cluster).context("form the cluster")
+    let members: Vec<Host> = Host::nodes().collect();
+    cluster::form(Path::new(paths::CLUSTER), &members, order.default_cluster).context("form the cluster")
 }
 
 /// Puts this binary under the name of each verb, and the agent, where running them is fast.
@@ -145,7 +149,8 @@ fn environment(order: &Job) -> Vec<(String, String)> {
         ("PATH", path),
         ("HOME", "/root".into()),
         ("VIP", VIP.to_string()),
-        ("HOSTS", Host::names()),
+        (REAL_SERVERS, order.real_servers.to_string()),
+        (disk::ZONES, order.zones.to_string()),
         ("LVS_LAB_CLUSTER", paths::CLUSTER.into()),
         ("LVS_LAB_LOG", logs),
         ("LVS_LAB_TIME", order.time.clone()),

@@ -31,6 +31,10 @@ pub struct Job {
     pub keep: bool,
     /// "virtual" or "real", for `$LVS_LAB_TIME`.
     pub time: String,
+    /// How many real servers there are.
+    pub real_servers: u8,
+    /// In how many zones the hosts stand; 0: their configuration says nothing of zones.
+    pub zones: u8,
     /// True inside a guest kernel, false where the host itself has IPVS.
     pub guest: bool,
 }

@@ -1,4 +1,4 @@
-//! The lab: six hosts on one LAN inside one kernel, and the verbs with which a script breaks them.
+//! The lab: hosts on one LAN inside one kernel, and the verbs with which a script breaks them.
 //!
 //! # Layout
 //! Outside the guest: [`supervise`] starts the guest kernel (or, where the host itself has IPVS, a set of private
@@ -7,12 +7,13 @@
 //! Inside: [`init`] is process 1. It mounts ([`mounts`]) what the script may write to, cables the hosts ([`lan`], [`hosts`]),
 //! forms the cluster ([`cluster`]) and runs the script. The script calls verbs ([`args`], [`cli`]), all of them this same binary:
 //! [`namespaces`] and [`disk`] are a host, [`power`] switches it, [`faults`] spoils its cable, [`daemons`] and [`web`] are what
-//! runs on it, [`probe`], [`holders`], [`watch`], [`pool`] and [`arp`] look at it.
+//! runs on it, [`probe`], [`holders`], [`watch`], [`pool`] and [`arp`] look at it, [`attack`] is who does not belong there.
 //!
 //! Nothing here spins: in virtual time the guest's clock advances only while every process sleeps.
 
 pub mod args;
 pub mod arp;
+pub mod attack;
 pub mod cli;
 pub mod cluster;
 pub mod daemons;
@@ -35,5 +36,6 @@ pub mod report;
 pub mod run;
 pub mod supervise;
 pub mod ticks;
+pub mod wall_clock;
 pub mod watch;
 pub mod web;

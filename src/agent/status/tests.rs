@@ -82,7 +82,9 @@ impl World {
     fn status(&self) -> Status {
         let Self { state, view, raft, report, own } = self;
         let me = &name("d1");
-        status(&Sources { me, state, view, raft, report, own, unix_now: Duration::from_millis(NOW_MS) })
+        let configured = &state.nodes[me].roles;
+        let unix_now = Duration::from_millis(NOW_MS);
+        status(&Sources { me, state, view, raft, report, own, voters_why: &BTreeMap::new(), configured, unix_now })
     }
 
     fn vip(&self) -> VipStatus {

@@ -1,10 +1,16 @@
 //! The admin protocol over a real socket.
 
-use super::super::{
-    Client, ClientError,
-    fake::{Fake, Place},
-};
 use super::*;
+use crate::{
+    api::{
+        AdminError, ApplyAnswer, ApplyRequest, BindError, CHANGE_DEADLINE, Client, ClientError, ErrorBody, IdentityRequest,
+        InitRequest, JoinRequest, MAX_REQUEST_BYTES, PlanRequest, TokenRequest, Version,
+        fake::{Fake, Place},
+    },
+    model::{Access, IdentityName, Role, Roles},
+    rules::RuleSet,
+};
+use axum::http::StatusCode;
 use std::{os::unix::fs::PermissionsExt, path::Path, sync::atomic::Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -30,6 +36,10 @@ fn refusal<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (u16, ErrorBod
         ClientError::Refused { code, body } => (code, body),
         other => panic!("{other}"),
     }
+}
+
+fn body(error: &str) -> ErrorBody {
+    ErrorBody { error: error.to_owned(), details: Vec::new() }
 }
 
 /// Sends bytes as they are; gives the whole answer.
@@ -90,6 +100,65 @@ async fn each_reason_has_its_http_status() {
 }
 
 #[tokio::test]
+async fn tokens_nodes_keys_and_identities_have_their_requests() {
+    let (place, fake) = (Place::new("security"), Arc::new(Fake::default()));
+    let (client, _shutdown, _server) = start(&place, &fake);
+    let roles = Roles::new([Role::Director, Role::RealServer]).unwrap();
+    let token = client.make_token(&TokenRequest { ttl_s: 60, uses: 2, roles: roles.clone() }).await.unwrap();
+    assert_eq!((token.status.uses_left, &token.status.roles), (2, &roles));
+    assert_eq!(client.tokens().await.unwrap(), std::slice::from_ref(&token.status));
+    client.revoke_token(token.status.id).await.unwrap();
+    assert_eq!(client.tokens().await.unwrap(), []);
+    client.set_roles(&"r3".parse().unwrap(), &roles).await.unwrap();
+    assert_eq!(client.status().await.unwrap().nodes[4].roles, roles);
+    client.remove_node(&"r3".parse().unwrap()).await.unwrap();
+    assert_eq!(refusal(client.remove_node(&"r3".parse().unwrap()).await), (409, body("no node is called r3")));
+    client.rotate_keys().await.unwrap();
+    client.rotate_authority().await.unwrap();
+    assert_eq!(refusal(client.rotate_authority().await).0, 409);
+    let name: IdentityName = "grafana".parse().unwrap();
+    let request = IdentityRequest { name: name.clone(), access: Access::ReadOnly, ttl_s: 60 };
+    let made = client.make_identity(&request).await.unwrap();
+    assert!(made.bundle.contains("PRIVATE KEY"));
+    assert_eq!(client.identities().await.unwrap(), [made.status]);
+    client.revoke_identity(&name).await.unwrap();
+    assert_eq!(refusal(client.revoke_identity(&name).await).0, 409);
+}
+
+#[tokio::test]
+async fn values_out_of_their_bounds_are_refused() {
+    let (place, fake) = (Place::new("bounds"), Arc::new(Fake::default()));
+    let (client, _shutdown, _server) = start(&place, &fake);
+    let roles = Roles::new([Role::Witness]).unwrap();
+    for (ttl_s, uses) in [(59, 1), (30 * 86_400 + 1, 1), (60, 0), (60, 1001), (u64::MAX, u32::MAX)] {
+        let request = TokenRequest { ttl_s, uses, roles: roles.clone() };
+        assert_eq!(refusal(client.make_token(&request).await).0, 422, "{request:?}");
+    }
+    let identity = |ttl_s| IdentityRequest { name: "a".parse().unwrap(), access: Access::Admin, ttl_s };
+    for ttl_s in [0, 366 * 86_400] {
+        assert_eq!(refusal(client.make_identity(&identity(ttl_s)).await).0, 422);
+    }
+    let ask = |method: &str, path: &str, body: &str| {
+        let length = body.len();
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    for (request, code) in [
+        (ask("PUT", "/v1/nodes/r3/roles", "{\"roles\":[]}"), 422),
+        (ask("PUT", "/v1/nodes/r3/roles", "{\"roles\":[\"king\"]}"), 400),
+        (ask("PUT", "/v1/nodes/R3/roles", "{\"roles\":[\"witness\"]}"), 400),
+        (ask("DELETE", "/v1/nodes/..%2F..%2Fleave", ""), 400),
+        (ask("DELETE", "/v1/tokens/123", ""), 400),
+        (ask("POST", "/v1/tokens/123", ""), 405),
+        (ask("GET", "/v1/nodes/r3", ""), 405),
+    ] {
+        let answer = raw(&place.socket(), &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code}")), "{request}\n{answer}");
+        assert!(answer.contains("\"error\":"), "{answer}");
+    }
+    assert!(fake.tokens().await.unwrap().is_empty() && fake.identities().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn outside_a_cluster_the_status_says_what_to_do() {
     let (place, fake) = (Place::new("outside"), Arc::new(Fake { outside: true, ..Fake::default() }));
     let (client, _shutdown, _server) = start(&place, &fake);
@@ -105,7 +174,7 @@ const SOON: Duration = Duration::from_millis(20);
 #[tokio::test]
 async fn a_change_runs_to_its_end_without_its_client_and_others_wait_for_their_turn() {
     let fake = Arc::new(Fake::default());
-    let api = Api { admin: fake.clone(), change: Arc::new(Semaphore::new(1)) };
+    let api = Api::new(fake.clone());
     let admin = fake.clone();
     let seeds = vec!["10.0.0.11:7400".parse().unwrap()];
     let gone = timeout(SOON, api.change(JOIN_DEADLINE, async move { admin.join(seeds, None).await })).await;
@@ -119,7 +188,7 @@ async fn a_change_runs_to_its_end_without_its_client_and_others_wait_for_their_t
 
 #[tokio::test]
 async fn a_change_without_a_result_in_time_says_so_and_does_not_block_the_next_for_good() {
-    let api = Api { admin: Arc::new(Fake::default()), change: Arc::new(Semaphore::new(1)) };
+    let api = Api::new(Arc::new(Fake::default()));
     let late = api.change::<()>(SOON, std::future::pending()).await.unwrap_err();
     assert_eq!(late.code, StatusCode::GATEWAY_TIMEOUT);
     assert!(late.body.error.contains("look at `lvs-agent status` before you try again"), "{:?}", late.body);
@@ -130,7 +199,7 @@ async fn a_change_without_a_result_in_time_says_so_and_does_not_block_the_next_f
 async fn only_a_dead_agents_socket_is_taken_over() {
     let (place, fake) = (Place::new("stale"), Arc::new(Fake::default()));
     let (_client, shutdown, server) = start(&place, &fake);
-    assert!(matches!(AdminListener::bind(&place.socket()), Err(super::super::BindError::InUse(_))));
+    assert!(matches!(AdminListener::bind(&place.socket()), Err(BindError::InUse(_))));
     shutdown.cancel();
     server.await.unwrap();
     assert!(!place.socket().exists(), "the socket is removed at the end");
@@ -141,7 +210,7 @@ async fn only_a_dead_agents_socket_is_taken_over() {
     assert_eq!(std::fs::metadata(place.socket()).unwrap().permissions().mode() & 0o777, 0o600);
     drop(listener);
     std::fs::write(place.socket(), "precious").unwrap();
-    assert!(matches!(AdminListener::bind(&place.socket()), Err(super::super::BindError::NotASocket(_))));
+    assert!(matches!(AdminListener::bind(&place.socket()), Err(BindError::NotASocket(_))));
     assert_eq!(std::fs::read_to_string(place.socket()).unwrap(), "precious");
 }
 

@@ -14,7 +14,12 @@ fn node(text: &str, last: u8, role: crate::model::Role, reachable: bool) -> Node
         roles: Roles::new([role]).expect("one role"),
         version: reachable.then(|| "0.1.0".to_owned()),
         reachable,
-        voter_why: "director".to_owned(),
+        voter_why: if role == crate::model::Role::Director {
+            "votes: director"
+        } else {
+            "votes: real server, there are not enough directors"
+        }
+        .to_owned(),
         zone: None,
         certificate_expires_unix_s: Some(1_800_000_000),
         voter: true,
@@ -77,7 +82,11 @@ pub(crate) fn status() -> Status {
             term: 3,
             voters: ["d1", "d2", "r1", "r2", "r3"].map(name).to_vec(),
             quorum: true,
-            security: SecurityStatus::default(),
+            security: SecurityStatus {
+                authority: Some(Fingerprint([0x1a; 32])),
+                key: Some(KeyId(1)),
+                ..SecurityStatus::default()
+            },
         }),
         this: name("d1"),
         version: "0.1.0".to_owned(),

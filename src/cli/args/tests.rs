@@ -1,6 +1,7 @@
 //! The command line as users type it.
 
 use super::*;
+use crate::model::Access;
 use clap::CommandFactory;
 
 fn command(line: &str) -> Result<Command, clap::Error> {
@@ -16,15 +17,22 @@ fn the_definition_is_consistent() {
 fn help_names_every_command_and_exit_code_within_100_columns() {
     let mut definition = Args::command();
     let help = definition.render_long_help().to_string();
-    for word in ["run", "init", "join", "leave", "status", "plan", "apply", "export", "version", "  10  plan --exit-code"] {
+    let words = "run init join leave status plan apply export node token identity keys ca version --server".split(' ');
+    for word in words.chain(["  10  plan --exit-code"]) {
         assert!(help.contains(word), "{word} is missing in\n{help}");
     }
     assert!(!help.contains("worker"), "the guard's child is nobody's business");
-    let names: Vec<String> = definition.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    for name in names {
-        let text = definition.find_subcommand_mut(&name).unwrap().clone().term_width(100).render_long_help().to_string();
+    check_help(&mut definition, "lvs-agent");
+}
+
+/// Every command's help has an example and fits the terminal.
+fn check_help(definition: &mut clap::Command, path: &str) {
+    for sub in definition.get_subcommands_mut() {
+        let path = format!("{path} {}", sub.get_name());
+        let text = sub.clone().term_width(100).render_long_help().to_string();
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
-        assert!(text.contains("xample") || matches!(name.as_str(), "worker" | "version" | "help"), "{name} has no example");
+        assert!(text.contains("xample") || matches!(sub.get_name(), "worker" | "version" | "help"), "{path} has no example");
+        check_help(sub, &path);
     }
 }
 
@@ -35,6 +43,64 @@ fn seeds_are_addresses() {
     let error = command("lvs-agent join d1.example.org").unwrap_err();
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains("host names are not looked up"), "{error}");
+}
+
+#[test]
+fn seeds_may_stand_with_commas_between() {
+    let Ok(Command::Join(join)) = command("lvs-agent join 10.0.0.11,10.0.0.12:7500 10.0.0.13 --token lvs1_x") else {
+        panic!("not taken")
+    };
+    let seeds: Vec<String> = join.seeds.iter().map(ToString::to_string).collect();
+    assert_eq!(seeds, ["10.0.0.11:7400", "10.0.0.12:7500", "10.0.0.13:7400"]);
+    assert!(!format!("{join:?}").contains("lvs1_x"), "a token is not shown");
+}
+
+#[test]
+fn a_token_lasts_an_hour_for_one_real_server_unless_told_otherwise() {
+    let create = |line: &str| match command(line) {
+        Ok(Command::Token(TokenCommand::Create(args))) => Ok((args.ttl.as_secs(), args.uses, args.roles.to_string())),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.to_string()),
+    };
+    assert_eq!(create("lvs-agent token create"), Ok((3600, 1, "real-server".to_owned())));
+    let all = "lvs-agent token create --ttl 30d --uses 1000 --roles witness,director";
+    assert_eq!(create(all), Ok((30 * 86_400, 1000, "director, witness".to_owned())));
+    for (wrong, why) in [
+        ("--ttl 59s", "use 1m to 30d"),
+        ("--ttl 31d", "use 1m to 30d"),
+        ("--ttl 99999999999999d", "whole number"),
+        ("--ttl é", "whole number"),
+        ("--uses 0", "1..=1000"),
+        ("--uses 1001", "1..=1000"),
+        ("--roles king", "`king` is not a role"),
+        ("--roles ,", "is not a role"),
+    ] {
+        let error = create(&format!("lvs-agent token create {wrong}")).unwrap_err();
+        assert!(error.contains(why), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn an_identity_looks_only_unless_it_is_an_administrators() {
+    let access = |line: &str| match command(line) {
+        Ok(Command::Identity(IdentityCommand::Create(args))) => args.access(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(access("lvs-agent identity create a"), Access::ReadOnly);
+    assert_eq!(access("lvs-agent identity create a --read-only"), Access::ReadOnly);
+    assert_eq!(access("lvs-agent identity create a --admin"), Access::Admin);
+    assert!(command("lvs-agent identity create a --admin --read-only").is_err());
+    assert!(command("lvs-agent identity create ../a").is_err());
+}
+
+#[test]
+fn a_server_is_a_host_with_its_port_and_may_stand_anywhere() {
+    let server = |line: &str| Args::try_parse_from(line.split(' ')).map(|args| args.remote.server).map_err(|_| ());
+    assert_eq!(server("lvs-agent --server d1.example.org:7443 status"), Ok(Some("d1.example.org:7443".to_owned())));
+    assert_eq!(server("lvs-agent token list --server [::1]:7443"), Ok(Some("[::1]:7443".to_owned())));
+    for wrong in ["d1", ":7443", "d1:0", "d1:x", "d1:70000"] {
+        assert_eq!(server(&format!("lvs-agent --server {wrong} status")), Err(()), "{wrong}");
+    }
 }
 
 #[test]

@@ -1,16 +1,10 @@
 //! `lvs-agent apply`
 
-use super::{cluster_file, print_json};
+use super::{cluster_file, palette, print_json};
 use crate::{
     api::{ApplyRequest, Client},
-    cli::{
-        Exit, Failure,
-        args::ApplyArgs,
-        render::{self, Palette},
-        terminal,
-    },
+    cli::{Exit, Failure, args::ApplyArgs, render, terminal},
 };
-use std::io::stdout;
 
 pub(super) async fn run(client: &Client, args: &ApplyArgs) -> Result<Exit, Failure> {
     let (file_name, text) = cluster_file(&args.file)?;
@@ -18,8 +12,7 @@ pub(super) async fn run(client: &Client, args: &ApplyArgs) -> Result<Exit, Failu
     if args.json {
         print_json(&answer)?;
     } else {
-        let palette = Palette { colours: terminal::colours(&stdout()) };
-        terminal::print(&render::applied(&answer, palette))?;
+        terminal::print(&render::applied(&answer, palette()))?;
     }
     Ok(Exit::Ok)
 }

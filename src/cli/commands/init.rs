@@ -1,18 +1,17 @@
 //! `lvs-agent init`
 
+use super::print_json;
 use crate::{
     api::{Client, InitRequest},
-    cli::{Exit, Failure, terminal},
+    cli::{Exit, Failure, args::InitArgs, render, terminal},
 };
 
-pub(super) async fn run(client: &Client) -> Result<Exit, Failure> {
+pub(super) async fn run(client: &Client, args: &InitArgs) -> Result<Exit, Failure> {
     let made = client.init(&InitRequest::default()).await?;
-    let status = client.status().await?;
-    let own = status.nodes.iter().find(|node| node.name == made.membership.node);
-    let seed = own.map_or_else(|| "ADDRESS".to_owned(), |node| node.address.to_string());
-    terminal::print(&format!(
-        "cluster {} is made; {} is its first member\nnext, on every other node: lvs-agent join {seed}\n",
-        made.membership.cluster_id, made.membership.node
-    ))?;
+    if args.json {
+        print_json(&made)?;
+    } else {
+        terminal::print(&render::founded(&made))?;
+    }
     Ok(Exit::Ok)
 }

@@ -1,5 +1,6 @@
 //! `lvs-agent join`: asks to be taken in, then waits until this node has the cluster's rules.
 
+use super::print_json;
 use crate::{
     api::{Client, ClientError, JoinRequest, Membership, Status},
     cli::{
@@ -7,31 +8,57 @@ use crate::{
         args::JoinArgs,
         terminal::{self, Progress},
     },
+    config::io::read_text,
+    link::token::{BadToken, JoinToken},
 };
-use std::time::Duration;
+use std::{fs::File, io::stdin, path::Path, time::Duration};
 use tokio::time::{Instant, interval, sleep};
 
 /// How often the agent is asked how far it is.
 const POLL: Duration = Duration::from_millis(250);
 
+/// Longest token file. A token has about 70 letters.
+const MAX_TOKEN_FILE_BYTES: u64 = 4096;
+
 pub(super) async fn run(client: &Client, args: &JoinArgs) -> Result<Exit, Failure> {
+    let request = JoinRequest { seeds: args.seeds.clone(), token: token(args)? };
     let mut progress = Progress::begin();
     let seeds: Vec<String> = args.seeds.iter().map(ToString::to_string).collect();
     let whom = if seeds.is_empty() { "the seeds of agent.toml".to_owned() } else { seeds.join(", ") };
     progress.step(&format!("asking {whom}"));
-    let joined = ask(client, args, &mut progress).await?;
+    let joined = ask(client, &request, &mut progress).await?;
     progress.step(&format!("taken into cluster {} as {}", joined.cluster_id, joined.node));
     let revision = wait_for_rules(client, Duration::from_secs(args.timeout.into()), &mut progress).await?;
-    terminal::print(&format!(
-        "{} is a member of cluster {} and has its rules, revision {revision}\n",
-        joined.node, joined.cluster_id
-    ))?;
+    let Membership { cluster_id, node } = joined;
+    if args.json {
+        print_json(&serde_json::json!({ "cluster_id": cluster_id, "node": node, "revision": revision }))?;
+    } else {
+        terminal::print(&format!("{node} is a member of cluster {cluster_id} and has its rules, revision {revision}\n"))?;
+    }
     Ok(Exit::Ok)
 }
 
-async fn ask(client: &Client, args: &JoinArgs, progress: &mut Progress) -> Result<Membership, ClientError> {
-    let request = JoinRequest { seeds: args.seeds.clone(), token: None };
-    let answer = client.join(&request);
+/// The join token, if one was given; a text that is none is refused here, without asking anybody.
+fn token(args: &JoinArgs) -> Result<Option<String>, Failure> {
+    let invalid = |line: String| Failure::new(Exit::Invalid, line);
+    let text = match (&args.token_file, &args.token) {
+        (None, None) => return Ok(None),
+        (None, Some(token)) => token.0.clone(),
+        (Some(path), _) => {
+            let read = if path == Path::new("-") {
+                read_text(stdin().lock(), MAX_TOKEN_FILE_BYTES)
+            } else {
+                File::open(path).and_then(|file| read_text(file, MAX_TOKEN_FILE_BYTES))
+            };
+            read.map_err(|error| invalid(format!("cannot read the token in {}: {error}", path.display())))?
+        }
+    };
+    let token: JoinToken = text.trim().parse().map_err(|error: BadToken| invalid(error.to_string()))?;
+    Ok(Some(token.text()))
+}
+
+async fn ask(client: &Client, request: &JoinRequest, progress: &mut Progress) -> Result<Membership, ClientError> {
+    let answer = client.join(request);
     tokio::pin!(answer);
     let mut reminder = interval(Duration::from_secs(5));
     reminder.tick().await;

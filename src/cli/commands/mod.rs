@@ -1,22 +1,34 @@
-//! The commands that talk to the agent on this node.
+//! The commands that talk to an agent.
 
 mod apply;
 mod export;
+mod identity;
 mod init;
 mod join;
 mod leave;
+mod node;
 mod plan;
+mod remote;
+mod rotate;
 mod status;
+mod token;
 mod version;
 
-use super::{Args, Command, Exit, Failure, exit::with_sources, fail, terminal};
+use super::{
+    Args, Command, Exit, Failure,
+    args::{CaCommand, KeysCommand},
+    exit::with_sources,
+    fail,
+    render::Palette,
+    terminal,
+};
 use crate::{
     api::Client,
     config::{LoadError, agent::DEFAULT_SOCKET, cluster::MAX_FILE_BYTES, io::read_text, load_agent},
 };
 use std::{
     fs::File,
-    io,
+    io::{self, stdout},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -38,18 +50,36 @@ async fn dispatch(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
         Command::Run(_) | Command::Worker(_) => Err(Failure::new(Exit::Failed, "this is not a command for a running agent")),
         Command::Plan(plan) if plan.offline => plan::offline(plan),
-        Command::Init => init::run(&client(args)?).await,
-        Command::Join(join) => join::run(&client(args)?, join).await,
-        Command::Leave => leave::run(&client(args)?).await,
+        Command::Init(init) => init::run(&here(args, "init")?, init).await,
+        Command::Join(join) => join::run(&here(args, "join")?, join).await,
+        Command::Leave => leave::run(&here(args, "leave")?).await,
         Command::Status(status) => status::run(&client(args)?, status).await,
         Command::Plan(plan) => plan::run(&client(args)?, plan).await,
         Command::Apply(apply) => apply::run(&client(args)?, apply).await,
         Command::Export(export) => export::run(&client(args)?, export).await,
+        Command::Node(command) => node::run(&client(args)?, command).await,
+        Command::Token(command) => token::run(&client(args)?, command).await,
+        Command::Identity(command) => identity::run(&client(args)?, command).await,
+        Command::Keys(KeysCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::What::Key, how).await,
+        Command::Ca(CaCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::What::Authority, how).await,
         Command::Version(version) => version::run(&client(args)?, version).await,
     }
 }
 
+/// The agent that is asked: this node's, or the one at `--server`.
 fn client(args: &Args) -> Result<Client, Failure> {
+    match &args.remote.server {
+        Some(server) => Ok(Client::remote(remote::server(server, &args.remote)?)),
+        None => Ok(Client::new(socket(args)?)),
+    }
+}
+
+/// This node's agent, for commands that are about the node itself.
+fn here(args: &Args, command: &str) -> Result<Client, Failure> {
+    if args.remote.server.is_some() {
+        let line = format!("`{command}` works only on the node itself: run it there, without --server and LVS_AGENT_SERVER");
+        return Err(Failure::new(Exit::Invalid, line));
+    }
     Ok(Client::new(socket(args)?))
 }
 
@@ -83,6 +113,16 @@ fn cluster_file(path: &Path) -> Result<(String, String), Failure> {
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     terminal::print(&format!("{text}\n"))
+}
+
+/// A table, if there is anything to show.
+fn print_table(text: &str, nothing: &str) -> Result<(), Failure> {
+    if text.is_empty() { terminal::print(&format!("{nothing}\n")) } else { terminal::print(text) }
+}
+
+/// Colours where stdout shows them.
+fn palette() -> Palette {
+    Palette { colours: terminal::colours(&stdout()) }
 }
 
 #[cfg(test)]

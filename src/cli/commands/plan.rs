@@ -1,17 +1,11 @@
 //! `lvs-agent plan`
 
-use super::{cluster_file, print_json};
+use super::{cluster_file, palette, print_json};
 use crate::{
     api::{Client, PlanRequest},
-    cli::{
-        Exit, Failure,
-        args::PlanArgs,
-        render::{self, Palette},
-        terminal,
-    },
+    cli::{Exit, Failure, args::PlanArgs, render, terminal},
     config::cluster,
 };
-use std::io::stdout;
 
 pub(super) async fn run(client: &Client, args: &PlanArgs) -> Result<Exit, Failure> {
     let (file_name, text) = cluster_file(&args.file)?;
@@ -19,8 +13,7 @@ pub(super) async fn run(client: &Client, args: &PlanArgs) -> Result<Exit, Failur
     if args.json {
         print_json(&plan)?;
     } else {
-        let palette = Palette { colours: terminal::colours(&stdout()) };
-        terminal::print(&render::plan(&plan, palette))?;
+        terminal::print(&render::plan(&plan, palette()))?;
     }
     Ok(if args.exit_code && !plan.changes.is_empty() { Exit::Changes } else { Exit::Ok })
 }

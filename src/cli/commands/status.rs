@@ -1,9 +1,9 @@
 //! `lvs-agent status`
 
-use super::print_json;
+use super::{palette, print_json};
 use crate::{
     api::Client,
-    cli::{Exit, Failure, args::StatusArgs, render, render::Palette, terminal},
+    cli::{Exit, Failure, args::StatusArgs, render, terminal},
 };
 use std::{
     io::{IsTerminal, stdout},
@@ -60,8 +60,4 @@ async fn follow(client: &Client, every: Duration) -> Result<Exit, Failure> {
         }
         sleep(every).await;
     }
-}
-
-fn palette() -> Palette {
-    Palette { colours: terminal::colours(&stdout()) }
 }

@@ -2,10 +2,12 @@
 
 mod grid;
 mod plan;
+mod security;
 mod status;
 mod text;
 
 pub(super) use plan::{applied, plan};
+pub(super) use security::{founded, identities, identity, nodes, token, tokens};
 pub(super) use status::status;
 pub(super) use text::Palette;
 

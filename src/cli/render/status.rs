@@ -6,11 +6,16 @@ use super::{
     text::{Palette, Tone, age, clean, columns, wrap},
 };
 use crate::{
-    api::status::{ClusterStatus, Judgement, NodeStatus, Pool, Seen, ServerStatus, ServiceStatus, Status, VipStatus, VoteStatus},
+    api::status::{
+        ClusterStatus, Judgement, NodeStatus, Pool, SecurityStatus, Seen, ServerStatus, ServiceStatus, Status, VipStatus,
+        VoteStatus,
+    },
     model::NodeName,
 };
 
 const INDENT: usize = 2;
+/// Where the nodes' zones stand, where nodes have any.
+const ZONE_COLUMN: usize = 3;
 /// Votes up to this length stand in the server's line, longer ones below it.
 const VOTES_COLUMN: usize = 46;
 /// How many dissenting votes are spelt out per server; the JSON form has them all.
@@ -46,7 +51,7 @@ fn texts(texts: &[String], tone: Tone, palette: Palette) -> Vec<String> {
 fn headline(status: &Status, palette: Palette) -> Vec<String> {
     let seen_from = format!("as {} knows it, lvs-agent {}", status.this, clean(&status.version));
     let Some(cluster) = &status.cluster else { return wrap(&format!("no cluster, {seen_from}"), WIDTH) };
-    let ClusterStatus { id, revision, leader, term, voters, quorum, security: _ } = cluster;
+    let ClusterStatus { id, revision, leader, term, voters: _, quorum, security } = cluster;
     let leader = leader.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
     let first = wrap(&format!("CLUSTER {}, revision {revision}, leader {leader}, term {term}", clean(id)), WIDTH);
     let mut lines: Vec<String> = first.iter().map(|line| palette.paint(Tone::Strong, line)).collect();
@@ -54,9 +59,36 @@ fn headline(status: &Status, palette: Palette) -> Vec<String> {
         true => palette.paint(Tone::Good, "quorum: yes"),
         false => palette.paint(Tone::Bad, "NO QUORUM: rules and verdicts are frozen, forwarding goes on"),
     });
-    lines.extend(wrap(&format!("voters {}", joined(voters)), WIDTH));
+    lines.extend(wrap(&format!("voters {}", voters(cluster, &status.nodes)), WIDTH));
+    lines.extend(keys(security).iter().flat_map(|line| wrap(line, WIDTH)));
+    if let Some(rotating) = &security.rotating {
+        let text = wrap(&format!("replacing: {}", clean(rotating)), WIDTH);
+        lines.extend(text.iter().map(|line| palette.paint(Tone::Warn, line)));
+    }
     lines.extend(wrap(&seen_from, WIDTH));
     lines
+}
+
+/// Who votes, and why.
+fn voters(cluster: &ClusterStatus, nodes: &[NodeStatus]) -> String {
+    let why = |voter: &NodeName| nodes.iter().find(|node| node.name == *voter).map(|node| clean(&node.voter_why));
+    let word = |voter: &NodeName| match why(voter).filter(|why| !why.is_empty()) {
+        Some(why) => format!("{voter} ({})", why.strip_prefix("votes: ").unwrap_or(&why)),
+        None => voter.to_string(),
+    };
+    cluster.voters.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// What is sealed and signed with, where there is anything.
+fn keys(security: &SecurityStatus) -> Option<String> {
+    let SecurityStatus { authority, other_authorities, key, other_keys, rotating: _ } = security;
+    let key = key.as_ref()?;
+    let others = |others: String| if others.is_empty() { others } else { format!(" (also {others})") };
+    let authority = match authority {
+        Some(ca) => format!("ca {ca}{}", others(joined(other_authorities))),
+        None => "certificates from your own ca".to_owned(),
+    };
+    Some(format!("gossip key {key}{}, {authority}", others(joined(other_keys))))
 }
 
 fn joined<T: ToString>(items: &[T]) -> String {
@@ -65,11 +97,16 @@ fn joined<T: ToString>(items: &[T]) -> String {
 
 fn nodes(status: &Status, palette: Palette) -> Vec<String> {
     let Some(cluster) = &status.cluster else { return Vec::new() };
-    let rows = status.nodes.iter().map(|node| Row { cells: node_cells(node, cluster), notes: Vec::new() }).collect();
-    Grid { headers: vec!["NODE", "ROLES", "ADDRESS", "STATE", "RAFT", "RULES", "VERSION"], rows }.lines(INDENT, WIDTH, palette)
+    let zones = status.nodes.iter().any(|node| node.zone.is_some());
+    let rows = status.nodes.iter().map(|node| Row { cells: node_cells(node, cluster, zones), notes: Vec::new() }).collect();
+    let mut headers = vec!["NODE", "ROLES", "ADDRESS", "STATE", "RAFT", "RULES", "VERSION"];
+    if zones {
+        headers.insert(ZONE_COLUMN, "ZONE");
+    }
+    Grid { headers, rows }.lines(INDENT, WIDTH, palette)
 }
 
-fn node_cells(node: &NodeStatus, cluster: &ClusterStatus) -> Vec<Cell> {
+fn node_cells(node: &NodeStatus, cluster: &ClusterStatus, zones: bool) -> Vec<Cell> {
     let state = if node.reachable { Cell::new(Tone::Good, "reachable") } else { Cell::new(Tone::Bad, "not heard") };
     let raft = match (cluster.leader.as_ref() == Some(&node.name), node.voter) {
         (true, _) => "leader",
@@ -77,7 +114,7 @@ fn node_cells(node: &NodeStatus, cluster: &ClusterStatus) -> Vec<Cell> {
         (false, false) => "follows",
     };
     let rules = if node.revision < cluster.revision { Tone::Warn } else { Tone::Plain };
-    vec![
+    let mut cells = vec![
         node.name.to_string().into(),
         node.roles.to_string().into(),
         node.address.to_string().into(),
@@ -85,7 +122,11 @@ fn node_cells(node: &NodeStatus, cluster: &ClusterStatus) -> Vec<Cell> {
         raft.into(),
         Cell::new(rules, node.revision.to_string()),
         node.version.as_deref().map_or_else(|| "?".to_owned(), clean).into(),
-    ]
+    ];
+    if zones {
+        cells.insert(ZONE_COLUMN, node.zone.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string).into());
+    }
+    cells
 }
 
 fn vips(vips: &[VipStatus], palette: Palette) -> Vec<String> {

@@ -1,4 +1,6 @@
-//! Pieces of shown text: colours, clipping, wrapping, ages.
+//! Pieces of shown text: colours, clipping, wrapping, ages, dates.
+
+use time::OffsetDateTime;
 
 /// What a text says of its subject.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -88,6 +90,27 @@ pub(super) fn age(ms: u64) -> String {
     }
 }
 
+/// A moment to the minute, for people: Unix seconds in UTC.
+pub(super) fn date(unix_s: u64) -> String {
+    match utc(unix_s) {
+        Some(at) => format!("{} {:02}:{:02} UTC", day(unix_s), at.hour(), at.minute()),
+        None => day(unix_s),
+    }
+}
+
+/// A moment to the day.
+pub(super) fn day(unix_s: u64) -> String {
+    match utc(unix_s) {
+        Some(at) => format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day()),
+        None => "never".to_owned(),
+    }
+}
+
+/// `None` after the year 9999.
+fn utc(unix_s: u64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(i64::try_from(unix_s).ok()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +120,12 @@ mod tests {
     fn ages_have_two_units() {
         let shown: Vec<String> = [0, 999, 59_999, 60_000, 133_000, 3_600_000, 90_000_000].into_iter().map(age).collect();
         assert_eq!(shown, ["0ms", "999ms", "59s", "1m 0s", "2m 13s", "1h 0m", "1d 1h"]);
+    }
+
+    #[test]
+    fn dates_are_in_utc_to_the_minute() {
+        assert_eq!(date(1_795_000_000), "2026-11-18 11:06 UTC");
+        assert_eq!((date(0).as_str(), date(u64::MAX).as_str()), ("1970-01-01 00:00 UTC", "never"));
     }
 
     #[test]

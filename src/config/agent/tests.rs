@@ -39,6 +39,15 @@ fn everything_can_be_set() {
         socket = "/srv/lvs.sock"
         timing = "wan"
         log = "warn,lvs_agent::guard=debug"
+        zone = "rack-1"
+
+        [tls]
+        certificate = "/etc/pki/node.crt"
+        key = "/etc/pki/node.key"
+        ca = "/etc/pki/ca.crt"
+
+        [api]
+        listen = "0.0.0.0:7443"
         "#,
     )
     .unwrap();
@@ -48,6 +57,13 @@ fn everything_can_be_set() {
     assert_eq!(config.interface.as_deref(), Some("ens3"));
     assert_eq!(config.seeds, ["10.0.0.11:7400".parse().unwrap(), "10.0.0.12:7500".parse().unwrap()]);
     assert_eq!((config.data_dir, config.socket), ("/srv/lvs".into(), "/srv/lvs.sock".into()));
+    assert_eq!(config.zone.as_ref().map(ZoneName::as_str), Some("rack-1"));
+    let tls = TlsConfig {
+        certificate: "/etc/pki/node.crt".into(),
+        key: "/etc/pki/node.key".into(),
+        ca: "/etc/pki/ca.crt".into(),
+    };
+    assert_eq!((config.tls, config.api_listen), (Some(tls), Some("0.0.0.0:7443".parse().unwrap())));
     assert_eq!((config.timing, config.log.as_str()), (TimingProfile::Wan, "warn,lvs_agent::guard=debug"));
 }
 
@@ -106,4 +122,13 @@ fn a_node_needs_a_role_and_a_usable_name() {
 fn a_socket_path_must_fit_the_kernels_field() {
     let text = format!("roles = [\"witness\"]\naddress = \"10.0.0.1\"\nsocket = \"/{}\"", "x".repeat(107));
     assert_eq!(parse(&text).unwrap_err(), ["agent.toml:3:10: `socket`: a socket's path has at most 107 bytes, this one has 108"]);
+}
+
+#[test]
+fn certificates_of_ones_own_ca_are_given_whole_or_not_at_all() {
+    let problems = parse("roles = [\"director\"]\naddress = \"10.0.0.11\"\n[tls]\nkey = \"node.key\"\n[api]\nlisten = \"7443\"\n");
+    let problems = problems.unwrap_err().join("\n");
+    for said in ["certificate", "`node.key` is not an absolute path", "`7443` is not an address with a port"] {
+        assert!(problems.contains(said), "{said} is not in:\n{problems}");
+    }
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     kernel::{
-        ArpState, DataPlane, Dest, DestKey, FakeDataPlane, Forward, IpvsService, IpvsUse, KernelState, ServiceKey,
-        ServiceOptions, Step, StepError, StepFailure,
+        DataPlane, Dest, DestKey, FakeDataPlane, Forward, IpvsService, IpvsUse, KernelState, ServiceKey, ServiceOptions, Step,
+        StepError, StepFailure, SysctlState,
     },
     model::{ForwardMethod, Protocol, Scheduler, Weight},
 };
@@ -18,6 +18,7 @@ pub async fn holds<P: DataPlane>(plane: &mut P) {
     every_scheduler_is_known_by_its_name(plane).await;
     one_port_serves_both_protocols_and_both_families(plane).await;
     vips_on_lo_come_with_silence_and_go_before_it(plane).await;
+    ipvs_settings_come_and_go(plane).await;
     assert_eq!(look(plane).await, KernelState::default(), "something was left behind");
 }
 
@@ -100,8 +101,8 @@ async fn refusals_are_reported_one_by_one_and_stop_nothing<P: DataPlane>(plane: 
         (Step::AddDest(service(80), dest(21), weight(5)), libc::EEXIST),
         (Step::AddDest(service(80), dest(24), upside_down), libc::ERANGE),
         (Step::EditDest(service(80), dest(24), weight(1)), libc::ENOENT),
-        (Step::RemoveDest(service(80), dest(24)), libc::ENOENT),
-        (Step::RemoveDest(service(81), dest(21)), libc::ESRCH),
+        (Step::RemoveDest(service(80), dest(24), weight(1)), libc::ENOENT),
+        (Step::RemoveDest(service(81), dest(21), weight(1)), libc::ESRCH),
     ];
     // A good step between any two bad ones.
     let good = |round: usize| Step::EditDest(service(80), dest(21), weight(u16::try_from(round).unwrap() + 10));
@@ -113,7 +114,7 @@ async fn refusals_are_reported_one_by_one_and_stop_nothing<P: DataPlane>(plane: 
     let mut after = look(plane).await;
     assert_eq!(after.services.get_mut(&service(80)).unwrap().dests.insert(dest(21), weight(1)), Some(weight(20)));
     assert_eq!(after, before);
-    let steps = [Step::RemoveDest(service(80), dest(21)), Step::RemoveService(service(80))];
+    let steps = [Step::RemoveDest(service(80), dest(21), weight(1)), Step::RemoveService(service(80))];
     done(plane, &steps).await;
 }
 
@@ -148,7 +149,7 @@ async fn vips_on_lo_come_with_silence_and_go_before_it<P: DataPlane>(plane: &mut
     done(plane, &[Step::SilenceArp, Step::AddLoVip(vip()), Step::AddLoVip(other), Step::AddLoVip(vip())]).await;
     let expected = KernelState {
         lo_addresses: [vip(), other].into(),
-        arp: ArpState { silenced: true, former_kept: true },
+        arp: SysctlState { in_force: true, former_kept: true },
         ..KernelState::default()
     };
     assert_eq!(look(plane).await, expected);
@@ -157,6 +158,14 @@ async fn vips_on_lo_come_with_silence_and_go_before_it<P: DataPlane>(plane: &mut
     let steps =
         [Step::RemoveLoVip(vip()), Step::RemoveLoVip(other), Step::RemoveLoVip(other), Step::RestoreArp, Step::RestoreArp];
     done(plane, &steps).await;
+}
+
+async fn ipvs_settings_come_and_go<P: DataPlane>(plane: &mut P) {
+    let tuned = KernelState { ipvs: SysctlState { in_force: true, former_kept: true }, ..KernelState::default() };
+    for steps in [[Step::TuneIpvs, Step::TuneIpvs], [Step::RestoreIpvs, Step::RestoreIpvs]] {
+        done(plane, &steps).await;
+        assert_eq!(look(plane).await == tuned, steps[0] == Step::TuneIpvs);
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
-//! The data plane of this node: IPVS, addresses on `lo`, ARP settings, all of the agent's network namespace.
+//! The data plane of this node: IPVS, addresses on `lo`, sysctls, all of the agent's network namespace.
 
 use super::{
     address::{AddressError, Addresses, LOOPBACK},
     ipvs::Ipvs,
-    sysctl::ArpSettings,
+    sysctl::Sysctls,
 };
 use crate::kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, chain, data_plane::voided};
 use std::{collections::BTreeSet, net::IpAddr, path::Path};
@@ -12,7 +12,8 @@ use std::{collections::BTreeSet, net::IpAddr, path::Path};
 pub struct Linux {
     ipvs: Ipvs,
     addresses: Addresses,
-    arp: ArpSettings,
+    arp: Sysctls,
+    ipvs_sysctls: Sysctls,
 }
 
 impl Linux {
@@ -22,7 +23,12 @@ impl Linux {
     /// # Errors
     /// Without a netlink socket there is no data plane.
     pub fn open(data_dir: &Path) -> Result<Self, AddressError> {
-        Ok(Self { ipvs: Ipvs::default(), addresses: Addresses::open()?, arp: ArpSettings::new(data_dir) })
+        Ok(Self {
+            ipvs: Ipvs::default(),
+            addresses: Addresses::open()?,
+            arp: Sysctls::arp(data_dir),
+            ipvs_sysctls: Sysctls::ipvs(data_dir),
+        })
     }
 
     async fn lo_addresses(&self) -> Result<BTreeSet<IpAddr>, AddressError> {
@@ -37,8 +43,10 @@ impl Linux {
     async fn perform(&self, step: &Step) -> Result<(), StepError> {
         let unchanged = |error: &dyn std::error::Error| StepError::Failed(chain(error));
         match step {
-            Step::SilenceArp => self.arp.silence().map_err(|error| unchanged(&error)),
+            Step::SilenceArp => self.arp.enforce().map_err(|error| unchanged(&error)),
             Step::RestoreArp => self.arp.restore().map_err(|error| unchanged(&error)),
+            Step::TuneIpvs => self.ipvs_sysctls.enforce().map_err(|error| unchanged(&error)),
+            Step::RestoreIpvs => self.ipvs_sysctls.restore().map_err(|error| unchanged(&error)),
             Step::AddLoVip(address) => self.addresses.install(LOOPBACK, *address, None).await.map_err(|error| unchanged(&error)),
             Step::RemoveLoVip(address) => self.addresses.remove(LOOPBACK, *address).await.map_err(|error| unchanged(&error)),
             Step::RemoveService(_)
@@ -55,7 +63,8 @@ impl DataPlane for Linux {
     async fn observe(&mut self, ipvs: IpvsUse) -> Result<KernelState, DataPlaneError> {
         let (services, fwmark_services) = self.ipvs.read(ipvs).await?;
         let lo_addresses = self.lo_addresses().await.map_err(DataPlaneError::Addresses)?;
-        Ok(KernelState { services, fwmark_services, lo_addresses, arp: self.arp.state()? })
+        let (arp, ipvs) = (self.arp.state()?, self.ipvs_sysctls.state()?);
+        Ok(KernelState { services, fwmark_services, lo_addresses, arp, ipvs })
     }
 
     async fn execute(&mut self, steps: &[Step]) -> Vec<StepFailure> {

@@ -9,7 +9,7 @@ use crate::{
     kernel::{DataPlane as _, DestKey, IpvsUse, KernelState, ServiceKey, Step},
     model::{Protocol, Scheduler},
 };
-use lab::{lab, run, say, sysctls};
+use lab::{ipvs_sysctls, lab, run, say, sysctls};
 use std::{fs, net::IpAddr};
 
 pub mod lab;
@@ -69,6 +69,19 @@ async fn ipvsadm_and_the_agent_see_the_same() {
 }
 
 #[tokio::test]
+async fn ipvs_is_tuned_in_the_kernel_and_gets_the_operators_values_back() {
+    let Some(dir) = lab("tuned") else { return };
+    let mut linux = Linux::open(&dir).unwrap();
+    look(&mut linux).await; // loads the module
+    fs::write("/proc/sys/net/ipv4/vs/conn_reuse_mode", "0").unwrap();
+    done(&mut linux, &[Step::TuneIpvs]).await;
+    assert_eq!(ipvs_sysctls(), ["1", "3"]);
+    assert!(look(&mut Linux::open(&dir).unwrap()).await.ipvs.former_kept);
+    done(&mut linux, &[Step::RestoreIpvs]).await;
+    assert_eq!(ipvs_sysctls(), ["0", "0"]);
+}
+
+#[tokio::test]
 async fn a_thousand_services_go_down_the_pipeline() {
     let Some(dir) = lab("thousand") else { return };
     let mut linux = Linux::open(&dir).unwrap();
@@ -105,7 +118,7 @@ async fn a_vip_that_is_on_lo_by_hand_is_seen_and_can_be_removed() {
     let mut linux = Linux::open(&dir).unwrap();
     let seen = linux.observe(IpvsUse::IfLoaded).await.unwrap();
     assert_eq!(seen.lo_addresses, [vip()].into());
-    assert!(!seen.arp.silenced);
+    assert!(!seen.arp.in_force);
     done(&mut linux, &[Step::SilenceArp, Step::AddLoVip(vip())]).await;
     assert_eq!(sysctls(), ["1", "1", "2", "2"]);
     assert_eq!(run("ip -o address show dev lo to 192.0.2.100/32").lines().count(), 1);

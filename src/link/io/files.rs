@@ -5,18 +5,39 @@
 //! | `node.key` | this node's Ed25519 key, PKCS#8 PEM |
 //! | `node.crt` | its certificate, PEM, the issuing CA's after it |
 //! | `trusted.crt` | the CAs it trusts, PEM |
-//! | `ca-FINGERPRINT.key` | directors: a CA's private key, PKCS#8 PEM |
+//! | `ca-FINGERPRINT.key` | directors: a CA's private key, PKCS#8 PEM; the first 16 digits of the SHA-256 of its certificate |
 //! | `session-gossip`, `session-guard` | a number that grows with every start |
+//!
+//! A private key of ours that others than its owner may read is refused. All of this blocks: it is for starts and rotations, and small.
+
+mod external;
+mod pem;
+mod store;
+
+pub use external::{ChainAndKey, external, external_authorities};
 
 use crate::{
-    link::{authority::Authority, node_key::NodeKey},
+    link::{authority::Authority, node_key::NodeKey, tls},
     model::Fingerprint,
 };
 use std::{
-    io,
+    ffi::OsStr,
+    fs, io,
     path::{Path, PathBuf},
 };
-use zeroize::Zeroizing;
+
+const NODE_KEY: &str = "node.key";
+const CERTIFICATE: &str = "node.crt";
+const TRUSTED: &str = "trusted.crt";
+const SESSION: &str = "session-";
+const SESSIONS: [&str; 2] = ["gossip", "guard"];
+
+const NEW_KEY: &str = "put it back from a backup; or remove it, restart lvs-agent and run `lvs-agent join SEED --token TOKEN`: the node gets a new one";
+const NEW_CERTIFICATE: &str = "remove it and restart lvs-agent: the node asks its cluster for another";
+const NEW_TRUST: &str = "remove it and restart lvs-agent: the node knows the cas from its cluster's rules, or else needs `lvs-agent join SEED --token TOKEN`";
+const NEW_AUTHORITY: &str =
+    "remove it and restart lvs-agent: it is fetched from another director; if no director has it, run `lvs-agent ca rotate`";
+const NEW_SESSION: &str = "check this machine's clock, then remove the file: the count goes on from the clock";
 
 /// A file of the data directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +47,7 @@ pub enum FileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// read, write.
+        /// read, write, remove.
         doing: &'static str,
         /// Why.
         #[source]
@@ -42,64 +63,178 @@ pub enum FileError {
         /// What to do.
         hint: &'static str,
     },
+    /// Others can read a private key of ours.
+    #[error(
+        "{} can be read by others (mode {mode:04o}): if nobody can have read it, run `chmod 600` on it; if somebody can, let the node leave and join again with a new key",
+        path.display()
+    )]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A file that somebody else looks after is not what it should be.
+    #[error("{} cannot be used: {why}; {hint}", path.display())]
+    Unsuitable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+        /// What to do.
+        hint: String,
+    },
 }
 
 /// The node's key; made and stored when there is none.
-pub fn node_key(_data_dir: &Path) -> Result<NodeKey, FileError> {
-    unimplemented!()
+///
+/// # Errors
+/// [`FileError`]; a damaged key is never replaced by a new one, for then the node would be nobody that its cluster knows.
+pub fn node_key(data_dir: &Path) -> Result<NodeKey, FileError> {
+    let path = data_dir.join(NODE_KEY);
+    let Some(text) = store::read_secret(&path)? else {
+        let key = NodeKey::generate();
+        store::write(&path, &pem::encode(pem::PRIVATE_KEY, &[key.pkcs8()]))?;
+        return Ok(key);
+    };
+    let damaged = |why: &str| FileError::Damaged { path: path.clone(), why: why.to_owned(), hint: NEW_KEY };
+    let der = pem::decode_secret(&text).ok_or_else(|| damaged("it holds no private key in PEM form"))?;
+    NodeKey::from_pkcs8(&der).map_err(|error| damaged(&error.to_string()))
 }
 
 /// The node's certificate and what follows it (DER, leaf first); `None` before it has one.
-pub fn certificate(_data_dir: &Path) -> Result<Option<Vec<Vec<u8>>>, FileError> {
-    unimplemented!()
+///
+/// # Errors
+/// [`FileError`].
+pub fn certificate(data_dir: &Path) -> Result<Option<Vec<Vec<u8>>>, FileError> {
+    certificates(&data_dir.join(CERTIFICATE), NEW_CERTIFICATE)
 }
 
 /// Stores it.
-pub fn save_certificate(_data_dir: &Path, _chain: &[Vec<u8>]) -> Result<(), FileError> {
-    unimplemented!()
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn save_certificate(data_dir: &Path, chain: &[Vec<u8>]) -> Result<(), FileError> {
+    store::write(&data_dir.join(CERTIFICATE), &pem::encode(pem::CERTIFICATE, chain))
 }
 
-/// The CAs (DER) that this node trusted last.
-pub fn trusted(_data_dir: &Path) -> Result<Vec<Vec<u8>>, FileError> {
-    unimplemented!()
+/// The CAs (DER) that this node trusted last; none before it trusts any.
+///
+/// # Errors
+/// [`FileError`].
+pub fn trusted(data_dir: &Path) -> Result<Vec<Vec<u8>>, FileError> {
+    Ok(certificates(&data_dir.join(TRUSTED), NEW_TRUST)?.unwrap_or_default())
 }
 
 /// Stores them.
-pub fn save_trusted(_data_dir: &Path, _authorities: &[Vec<u8>]) -> Result<(), FileError> {
-    unimplemented!()
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn save_trusted(data_dir: &Path, authorities: &[Vec<u8>]) -> Result<(), FileError> {
+    let path = data_dir.join(TRUSTED);
+    match authorities {
+        // An empty file is a damaged one.
+        [] => store::remove(&path),
+        _ => store::write(&path, &pem::encode(pem::CERTIFICATE, authorities)),
+    }
 }
 
-/// A CA whose private key is here.
-pub fn authority(_data_dir: &Path, _certificate: &[u8]) -> Result<Option<Authority>, FileError> {
-    unimplemented!()
+/// The CA with this certificate (DER), if its private key is here.
+///
+/// # Errors
+/// [`FileError`]; also when the key is another CA's.
+pub fn authority(data_dir: &Path, certificate: &[u8]) -> Result<Option<Authority>, FileError> {
+    let path = data_dir.join(authority_file(&tls::fingerprint(certificate)));
+    let Some(text) = store::read_secret(&path)? else { return Ok(None) };
+    let damaged = |why: String| FileError::Damaged { path: path.clone(), why, hint: NEW_AUTHORITY };
+    let der = pem::decode_secret(&text).ok_or_else(|| damaged("it holds no private key in PEM form".to_owned()))?;
+    Authority::from_parts(certificate, &der).map(Some).map_err(|error| damaged(error.to_string()))
 }
 
 /// Stores a CA's private key.
-pub fn save_authority(_data_dir: &Path, _authority: &Authority) -> Result<(), FileError> {
-    unimplemented!()
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn save_authority(data_dir: &Path, authority: &Authority) -> Result<(), FileError> {
+    let path = data_dir.join(authority_file(&authority.fingerprint()));
+    store::write(&path, &pem::encode(pem::PRIVATE_KEY, &[authority.pkcs8()]))
 }
 
 /// Wipes the private keys of all CAs but these.
-pub fn keep_authorities(_data_dir: &Path, _kept: &[Fingerprint]) -> Result<(), FileError> {
-    unimplemented!()
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn keep_authorities(data_dir: &Path, kept: &[Fingerprint]) -> Result<(), FileError> {
+    let kept: Vec<String> = kept.iter().map(authority_file).collect();
+    let listed = fs::read_dir(data_dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    for entry in listed.map_err(|source| FileError::Io { path: data_dir.to_owned(), doing: "read", source })? {
+        let name = entry.file_name();
+        if is_authority_file(&name) && !kept.iter().any(|kept| name == kept.as_str()) {
+            store::wipe(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
-/// A number that is higher than at any start before, and than Unix time in milliseconds was then. `which`: `gossip` or `guard`.
-pub fn next_session(_data_dir: &Path, _which: &str, _unix_ms: u64) -> Result<u64, FileError> {
-    unimplemented!()
+/// A number that is higher than at any start before, and than Unix time in milliseconds was then. `which`: `gossip` or `guard`. It is on the
+/// disk when this returns, so that no two starts ever have the same.
+///
+/// # Errors
+/// [`FileError`]; without the number of the last start, nobody can say which is higher.
+pub fn next_session(data_dir: &Path, which: &str, unix_ms: u64) -> Result<u64, FileError> {
+    let path = data_dir.join(format!("{SESSION}{which}"));
+    let damaged = |why: &str| FileError::Damaged { path: path.clone(), why: why.to_owned(), hint: NEW_SESSION };
+    let last = match store::read(&path)? {
+        Some(bytes) => {
+            let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
+            text.and_then(|text| text.parse().ok()).ok_or_else(|| damaged("it holds no number"))?
+        }
+        None => 0,
+    };
+    let next = unix_ms.max(last).checked_add(1).ok_or_else(|| damaged("there is no higher number"))?;
+    store::write(&path, format!("{next}\n").as_bytes())?;
+    Ok(next)
 }
 
-/// A certificate chain and a key in PEM files that somebody else looks after (`[tls]` in agent.toml).
-pub fn external(_certificate: &Path, _key: &Path) -> Result<(Vec<Vec<u8>>, Zeroizing<Vec<u8>>), FileError> {
-    unimplemented!()
+/// One PEM text that a remote administrator needs nothing beside: private key, certificate, then whom to trust.
+pub fn bundle(key: &[u8], certificate: &[u8], authorities: &[Vec<u8>]) -> String {
+    let mut text = pem::encode(pem::PRIVATE_KEY, &[key]);
+    text.extend_from_slice(&pem::encode(pem::CERTIFICATE, &[certificate]));
+    text.extend_from_slice(&pem::encode(pem::CERTIFICATE, authorities));
+    String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The CAs in a PEM file.
-pub fn external_authorities(_file: &Path) -> Result<Vec<Vec<u8>>, FileError> {
-    unimplemented!()
+/// Removes everything that is listed above: the node has left. Private keys are overwritten first, as far as the file system lets that mean anything.
+///
+/// # Errors
+/// [`FileError::Io`]; what is left can be removed by doing it again.
+pub fn forget(data_dir: &Path) -> Result<(), FileError> {
+    keep_authorities(data_dir, &[])?;
+    store::wipe(&data_dir.join(NODE_KEY))?;
+    for file in [CERTIFICATE, TRUSTED] {
+        store::remove(&data_dir.join(file))?;
+    }
+    for which in SESSIONS {
+        store::remove(&data_dir.join(format!("{SESSION}{which}")))?;
+    }
+    Ok(())
 }
 
-/// Removes everything that is listed above: the node has left.
-pub fn forget(_data_dir: &Path) -> Result<(), FileError> {
-    unimplemented!()
+fn authority_file(fingerprint: &Fingerprint) -> String {
+    format!("ca-{fingerprint}.key")
 }
+
+fn is_authority_file(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with("ca-") && name.ends_with(".key"))
+}
+
+fn certificates(path: &Path, hint: &'static str) -> Result<Option<Vec<Vec<u8>>>, FileError> {
+    let Some(text) = store::read(path)? else { return Ok(None) };
+    match pem::certificates(&text) {
+        Some(found) if !found.is_empty() => Ok(Some(found)),
+        _ => Err(FileError::Damaged { path: path.to_owned(), why: "it holds no certificates in PEM form".to_owned(), hint }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

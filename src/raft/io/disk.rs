@@ -13,11 +13,12 @@ use crate::{
     },
 };
 use openraft::entry::RaftEntry;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, backends::FileBackend};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fmt, fs, io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
@@ -26,6 +27,8 @@ use std::{
 const FORMAT: u32 = 1;
 /// Log id, vote, stamp: a few numbers and a cluster id.
 const MAX_SMALL_BYTES: usize = 1 << 10;
+/// The owner reads and writes.
+const PRIVATE: u32 = 0o600;
 /// The log is held in memory; redb's own cache only has to hold a commit.
 const CACHE_BYTES: usize = 4 << 20;
 
@@ -54,13 +57,19 @@ impl Stamp {
     }
 }
 
-/// A snapshot as it lies on disk and goes over the network.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// A snapshot as it lies on disk and goes over the network. It holds secrets, so Debug tells its length only.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredSnapshot {
     /// Up to where, and the membership there.
     pub meta: SnapshotMeta,
     /// The state, encoded by the state machine.
     pub data: Vec<u8>,
+}
+
+impl fmt::Debug for StoredSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredSnapshot").field("meta", &self.meta).field("bytes", &self.data.len()).finish()
+    }
 }
 
 /// Everything in the file.
@@ -79,7 +88,6 @@ pub struct Contents {
 }
 
 /// One change of the file. What is sealed has a checksum already.
-#[derive(Debug)]
 pub enum DiskChange {
     /// An entry.
     Append {
@@ -120,7 +128,10 @@ impl Disk {
         let unfinished = path.with_extension("new");
         remove_if_there(&unfinished).map_err(io("create"))?;
         let failed = |error: redb::Error| failure(path, "create", error);
-        let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create(&unfinished).map_err(|e| failed(e.into()))?;
+        let file = create_private(&unfinished).map_err(io("create"))?;
+        let backend = FileBackend::new(file).map_err(|e| failed(e.into()))?;
+        let mut builder = redb::Builder::new();
+        let database = builder.set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(|e| failed(e.into()))?;
         let disk = Self { database, path: path.to_owned() };
         disk.initialise(stamp).map_err(failed)?;
         drop(disk);
@@ -151,6 +162,12 @@ impl Disk {
         if length == 0 {
             return Err(damaged(path, "it is empty"));
         }
+        // The log holds the keys that datagrams are sealed with.
+        fs::set_permissions(path, fs::Permissions::from_mode(PRIVATE)).map_err(|source| StoreError::Io {
+            path: path.to_owned(),
+            doing: "open",
+            source,
+        })?;
         let disk = Self { database: open_database(path)?, path: path.to_owned() };
         let read = catch_unwind(AssertUnwindSafe(|| disk.read(expected)));
         let contents = read.unwrap_or_else(|_| Err(damaged(path, "reading it fails on an internal check")))?;
@@ -320,6 +337,11 @@ fn failure(path: &Path, doing: &'static str, error: redb::Error) -> StoreError {
 
 fn damaged(path: &Path, what: impl Into<String>) -> StoreError {
     StoreError::Damaged { path: path.to_owned(), what: what.into() }
+}
+
+/// Nobody else may look into it, not even for the moment in which it is made.
+fn create_private(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().read(true).write(true).create_new(true).mode(PRIVATE).open(path)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -1,7 +1,11 @@
 //! Who this node is: one small file that says which cluster it belongs to, under which number.
 
 use super::disk::sync_parent;
-use crate::model::{NodeId, NodeName, TimingProfile};
+use crate::{
+    link::io::files::{self, FileError},
+    model::{NodeId, NodeName, TimingProfile},
+    raft::peer::Met,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -10,8 +14,8 @@ use std::{
 };
 
 const FILE: &str = "identity.json";
-/// A name, a cluster id, a number.
-const MAX_BYTES: u64 = 4096;
+/// A name, a cluster id, a number; and those of a thousand members met.
+const MAX_BYTES: u64 = 256 << 10;
 
 /// A node's place in its cluster. Written last when it becomes a member: where this file is, everything else is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -24,6 +28,9 @@ pub struct Identity {
     pub name: NodeName,
     /// The cluster's rhythm, which never changes.
     pub timing: TimingProfile,
+    /// The members when it joined: whom it hears before it has the cluster's state.
+    #[serde(default)]
+    pub met: Vec<Met>,
 }
 
 /// Why the identity cannot be read or written.
@@ -53,6 +60,9 @@ pub enum IdentityError {
         #[source]
         source: serde_json::Error,
     },
+    /// The keys cannot be removed.
+    #[error(transparent)]
+    Keys(#[from] FileError),
 }
 
 impl Identity {
@@ -82,7 +92,7 @@ impl Identity {
         self.write(&path).map_err(|source| IdentityError::Io { path, doing: "write", source })
     }
 
-    /// Removes everything that makes the node a member: the identity first, so that a half-done removal is no member.
+    /// Removes everything that makes the node a member, its keys too: the identity first, so that a half-done removal is no member.
     ///
     /// # Errors
     /// What the file system says; the node is then out of its cluster, and the rest may be removed by hand.
@@ -94,6 +104,7 @@ impl Identity {
                 removed => removed.map_err(|source| IdentityError::Io { path, doing: "remove", source })?,
             }
         }
+        files::forget(data_dir)?;
         Ok(())
     }
 
@@ -121,9 +132,15 @@ mod tests {
             node_id: NodeId(3),
             name: "d1".parse().unwrap(),
             timing: TimingProfile::Lan,
+            met: vec![Met { id: NodeId(1), name: "d0".parse().unwrap(), addr: "192.0.2.1:7946".parse().unwrap() }],
         };
         identity.save(dir.path()).unwrap();
-        assert_eq!(Identity::load(dir.path()).unwrap(), Some(identity));
+        assert_eq!(Identity::load(dir.path()).unwrap(), Some(identity.clone()));
+        let thousand =
+            (1..=1000).map(|id| Met { id: NodeId(id), name: format!("n{id:0>62}").parse().unwrap(), ..identity.met[0].clone() });
+        let identity = Identity { met: thousand.collect(), ..identity };
+        identity.save(dir.path()).unwrap();
+        assert_eq!(Identity::load(dir.path()).unwrap(), Some(identity), "a large cluster fits");
         fs::write(dir.path().join(FILE), b"{\"cluster_id\": \"01").unwrap();
         let error = Identity::load(dir.path()).unwrap_err();
         assert!(matches!(error, IdentityError::Damaged { .. }));

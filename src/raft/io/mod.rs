@@ -1,5 +1,7 @@
 //! The part of `raft` that touches files and sockets.
 
+pub mod answer;
+pub mod directory;
 pub mod disk;
 pub mod identity;
 pub mod log_store;
@@ -10,4 +12,5 @@ pub mod server;
 pub mod state_machine;
 pub mod store_error;
 pub mod stream;
+pub mod threshold;
 pub mod writer;

@@ -1,94 +1,101 @@
 //! Asking other nodes: connections that are kept and reused, one question at a time on each, every question with a deadline.
 
-use super::stream::{self, Stream};
+use super::{
+    directory::Directory,
+    stream::{self, Connected, NotConnected, Stream},
+};
 use crate::{
-    link::frame::{FrameError, read_frame, write_frame},
-    model::NodeId,
+    link::{
+        certificate::{Certificate, Subject},
+        frame::{FrameError, read_frame, write_frame},
+        io::handshake,
+        tls::Credentials,
+    },
+    model::{Fingerprint, NodeId},
     raft::message::{Hello, HelloRefusal, MAX_FRAME_BYTES, MAX_HELLO_BYTES, PROTOCOL_VERSION, Request, Response, Welcome},
 };
 use std::{
     collections::BTreeMap,
-    io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::{
+    sync::{oneshot, watch},
+    time::{Instant, timeout},
+};
 
+mod call_error;
 mod raft_client;
 
+pub use call_error::CallError;
 pub use raft_client::Network;
 
-/// Kept connections to one peer: entries, heartbeat, a snapshot, a proposal at the same time.
-const IDLE_PER_PEER: usize = 4;
+/// Kept connections to one peer: entries, heartbeat, a snapshot, a proposal at the same time. And as many being made.
+const PER_PEER: usize = 4;
+/// A connection is made within this time. It is not given up with the question that it was made for: a heartbeat's deadline is shorter than a
+/// handshake between two machines that have much to do, and then no connection would ever be made.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// Older connections are made anew: this is how a renewed certificate, or a CA that is trusted no more, comes to count on them.
+const OLD: Duration = Duration::from_secs(10 * 60);
 
-/// Why a question got no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// Nobody listens there.
-    #[error("cannot connect to {addr}: {source}")]
-    Connect {
-        /// Where.
-        addr: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The other side does not talk to us.
-    #[error("{addr} refuses to talk: {refusal}")]
-    Refused {
-        /// Who.
-        addr: SocketAddr,
-        /// Why.
-        #[source]
-        refusal: HelloRefusal,
-    },
-    /// The connection broke.
-    #[error("connection to {addr} failed: {source}")]
-    Broken {
-        /// Who.
-        addr: SocketAddr,
-        /// Why.
-        #[source]
-        source: FrameError,
-    },
-    /// The other side closed the connection instead of answering.
-    #[error("{addr} closed the connection")]
-    Closed {
-        /// Who.
-        addr: SocketAddr,
-    },
-    /// No answer in time.
-    #[error("{addr} did not answer within {within:?}")]
-    Late {
-        /// Who.
-        addr: SocketAddr,
-        /// The deadline.
-        within: Duration,
-    },
+/// Whom a connection is to, and where.
+type Place = (Option<NodeId>, SocketAddr);
+
+struct Kept {
+    stream: Stream,
+    since: Instant,
 }
 
-/// Kept connections by who is meant, and where.
-type Idle = BTreeMap<(Option<NodeId>, SocketAddr), Vec<Stream>>;
+/// As whom this node speaks.
+enum Who {
+    /// One that only asks to join, or for its certificate.
+    Stranger,
+    /// A member.
+    Member { me: NodeId, directory: Directory },
+}
 
 /// Connections to peers. Clones share them.
 #[derive(Clone)]
 pub struct Peers {
-    cluster_id: Option<Arc<str>>,
-    me: Option<NodeId>,
-    idle: Arc<Mutex<Idle>>,
-    refusals: Arc<Mutex<BTreeMap<SocketAddr, HelloRefusal>>>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    who: Who,
+    /// `None`: nobody can be asked.
+    credentials: Option<Credentials>,
+    idle: Mutex<BTreeMap<Place, Vec<Kept>>>,
+    connecting: Mutex<BTreeMap<Place, usize>>,
+    refusals: Mutex<BTreeMap<SocketAddr, String>>,
+    removed: watch::Sender<Option<HelloRefusal>>,
 }
 
 impl Peers {
-    /// For a member of `cluster_id`.
-    pub fn of_member(cluster_id: &str, me: NodeId) -> Self {
-        Self { cluster_id: Some(cluster_id.into()), me: Some(me), idle: Arc::default(), refusals: Arc::default() }
+    /// For a member.
+    pub fn of_member(me: NodeId, directory: Directory, credentials: Credentials) -> Self {
+        Self::new(Who::Member { me, directory }, Some(credentials))
     }
 
-    /// For a node that is in no cluster yet: it may only ask to join.
-    pub fn of_stranger() -> Self {
-        Self { cluster_id: None, me: None, idle: Arc::default(), refusals: Arc::default() }
+    /// For one that asks to join or for its certificate.
+    pub fn of_stranger(credentials: Credentials) -> Self {
+        Self::new(Who::Stranger, Some(credentials))
+    }
+
+    /// For a founder, which is alone.
+    pub fn nobody() -> Self {
+        Self::new(Who::Stranger, None)
+    }
+
+    fn new(who: Who, credentials: Option<Credentials>) -> Self {
+        let (idle, connecting, refusals) = Default::default();
+        let inner = Inner { who, credentials, idle, connecting, refusals, removed: watch::channel(None).0 };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What was said when a member told this node that it is none any more.
+    pub fn removed(&self) -> watch::Receiver<Option<HelloRefusal>> {
+        self.inner.removed.subscribe()
     }
 
     /// Asks the node at `addr`, which must be `to` where that is given.
@@ -104,7 +111,7 @@ impl Peers {
         request: &Request,
         within: Duration,
     ) -> Result<Response, CallError> {
-        let answer = timeout(within, self.ask(to, addr, request)).await;
+        let answer = timeout(within, self.ask((to, addr), request)).await;
         answer.unwrap_or_else(|_| {
             // What else is kept leads to the same silence.
             self.idle().remove(&(to, addr));
@@ -112,62 +119,223 @@ impl Peers {
         })
     }
 
-    async fn ask(&self, to: Option<NodeId>, addr: SocketAddr, request: &Request) -> Result<Response, CallError> {
-        let kept = self.idle().get_mut(&(to, addr)).and_then(Vec::pop);
-        if let Some(mut stream) = kept {
-            match exchange(&mut stream, addr, request).await {
-                Ok(response) => return Ok(self.keep(to, addr, stream, response)),
-                Err(_) => drop(self.idle().remove(&(to, addr))),
-            }
-        }
-        let mut stream = self.connect(to, addr).await?;
-        let response = exchange(&mut stream, addr, request).await?;
-        Ok(self.keep(to, addr, stream, response))
+    /// Asks the node at `addr`, whoever it is, what depends on the CAs that it shows.
+    ///
+    /// # Errors
+    /// As [`Peers::call`].
+    pub async fn call_showing(
+        &self,
+        addr: SocketAddr,
+        request: impl FnOnce(&[Fingerprint]) -> Request,
+        within: Duration,
+    ) -> Result<Response, CallError> {
+        let asked = async {
+            let mut connected = self.connect((None, addr)).await?;
+            let request = request(&connected.authorities);
+            let response = exchange(&mut connected.stream, addr, &request).await?;
+            self.check_answer(addr, response)
+        };
+        timeout(within, asked).await.unwrap_or(Err(CallError::Late { addr, within }))
     }
 
-    fn keep(&self, to: Option<NodeId>, addr: SocketAddr, stream: Stream, response: Response) -> Response {
+    /// Connects to the node at `addr` and says hello: enough to hear that this node was removed.
+    ///
+    /// # Errors
+    /// As [`Peers::call`].
+    pub async fn greet(&self, to: NodeId, addr: SocketAddr) -> Result<(), CallError> {
+        let connected = self.connect_apart((Some(to), addr)).await?;
+        self.keep((Some(to), addr), Kept { stream: connected.stream, since: Instant::now() });
+        Ok(())
+    }
+
+    async fn ask(&self, place: Place, request: &Request) -> Result<Response, CallError> {
+        if let Some(mut kept) = self.take(place) {
+            match exchange(&mut kept.stream, place.1, request).await {
+                Ok(Response::Refused(HelloRefusal::Stale)) | Err(_) => drop(self.idle().remove(&place)),
+                Ok(response) => return self.answered(place, kept, response),
+            }
+        }
+        let Connected { stream, .. } = self.connect_apart(place).await?;
+        let mut kept = Kept { stream, since: Instant::now() };
+        let response = exchange(&mut kept.stream, place.1, request).await?;
+        self.answered(place, kept, response)
+    }
+
+    fn answered(&self, place: Place, kept: Kept, response: Response) -> Result<Response, CallError> {
+        let response = self.check_answer(place.1, response)?;
+        self.keep(place, kept);
+        Ok(response)
+    }
+
+    fn check_answer(&self, addr: SocketAddr, response: Response) -> Result<Response, CallError> {
+        match response {
+            Response::Refused(refusal) => Err(self.refused(addr, refusal)),
+            response => Ok(response),
+        }
+    }
+
+    fn take(&self, place: Place) -> Option<Kept> {
         let mut idle = self.idle();
-        let kept = idle.entry((to, addr)).or_default();
-        if kept.len() < IDLE_PER_PEER {
-            kept.push(stream);
-        }
-        response
+        let kept = idle.get_mut(&place)?;
+        kept.retain(|kept| kept.since.elapsed() < OLD);
+        kept.pop()
     }
 
-    async fn connect(&self, to: Option<NodeId>, addr: SocketAddr) -> Result<Stream, CallError> {
-        let mut stream = stream::connect(addr).await.map_err(|source| CallError::Connect { addr, source })?;
-        let cluster_id = self.cluster_id.as_deref().map(str::to_owned);
-        let hello = Hello { version: PROTOCOL_VERSION, cluster_id, from: self.me, to };
-        let broken = |source| CallError::Broken { addr, source };
-        write_frame(&mut stream, &hello, MAX_HELLO_BYTES).await.map_err(broken)?;
-        match read_frame(&mut stream, MAX_HELLO_BYTES).await.map_err(broken)? {
-            Some(Welcome::Welcome) => {
-                self.refusals.lock().expect("no holder of this lock panics").remove(&addr);
-                Ok(stream)
-            }
-            Some(Welcome::No(refusal)) => {
-                self.note_refusal(addr, &refusal);
-                Err(CallError::Refused { addr, refusal })
-            }
-            None => Err(CallError::Closed { addr }),
+    fn keep(&self, place: Place, kept: Kept) {
+        let mut idle = self.idle();
+        let places = idle.entry(place).or_default();
+        if places.len() < PER_PEER {
+            places.push(kept);
         }
+    }
+
+    /// Connects in a task of its own. When nobody waits for it any more, the connection is kept for the next question.
+    async fn connect_apart(&self, place: Place) -> Result<Connected, CallError> {
+        let addr = place.1;
+        let Some(turn) = Turn::take(self, place) else { return Err(CallError::Connecting { addr }) };
+        let (done, connected) = oneshot::channel();
+        let peers = self.clone();
+        tokio::spawn(async move {
+            let connected = timeout(CONNECT_DEADLINE, peers.connect(place)).await;
+            drop(turn);
+            let connected = connected.unwrap_or(Err(CallError::Late { addr, within: CONNECT_DEADLINE }));
+            if let Err(Ok(Connected { stream, .. })) = done.send(connected) {
+                peers.keep(place, Kept { stream, since: Instant::now() });
+            }
+        });
+        connected.await.unwrap_or(Err(CallError::Closed { addr }))
+    }
+
+    async fn connect(&self, (to, addr): Place) -> Result<Connected, CallError> {
+        let credentials = self.inner.credentials.as_ref().ok_or(CallError::Closed { addr })?;
+        let connected = stream::connect(addr, credentials).await;
+        let mut connected = connected.map_err(|error| match error {
+            NotConnected::Tcp(source) => CallError::Connect { addr, source },
+            NotConnected::Tls(source) => {
+                self.note_refusal(addr, &source.to_string());
+                CallError::Tls { addr, source }
+            }
+        })?;
+        self.check_server(to, addr, &connected.certificate)?;
+        self.say_hello(to, addr, &mut connected.stream).await?;
+        Ok(connected)
+    }
+
+    /// A certificate of our CA alone is not enough: a real server must not be taken for the leader.
+    fn check_server(&self, to: Option<NodeId>, addr: SocketAddr, certificate: &Certificate) -> Result<(), CallError> {
+        let somebody_else = |found: String| {
+            let error = CallError::SomebodyElse { addr, found };
+            self.note_refusal(addr, &error.to_string());
+            Err(error)
+        };
+        let Subject::Node { name, id, .. } = &certificate.subject else { return somebody_else("no node".to_owned()) };
+        let (expected_name, cluster_id) = match &self.inner.who {
+            Who::Stranger => (None, None),
+            Who::Member { directory, .. } => (to.and_then(|to| directory.name_of(to)), Some(directory.cluster_id())),
+        };
+        let is_meant = match (to, id) {
+            (Some(to), Some(id)) => to == *id,
+            // A certificate that was made elsewhere names no number. Whose number that is, the state says, if it knows already.
+            (Some(_), None) => expected_name.is_none_or(|expected| expected == *name),
+            (None, _) => true,
+        };
+        let is_ours = cluster_id.zip(certificate.cluster_id.as_deref()).is_none_or(|(ours, theirs)| ours == theirs);
+        if is_meant && is_ours { Ok(()) } else { somebody_else(name.to_string()) }
+    }
+
+    async fn say_hello(&self, to: Option<NodeId>, addr: SocketAddr, stream: &mut Stream) -> Result<(), CallError> {
+        let (cluster_id, from) = match &self.inner.who {
+            Who::Stranger => (None, None),
+            Who::Member { me, directory } => (Some(directory.cluster_id().to_owned()), Some(*me)),
+        };
+        let hello = Hello { version: PROTOCOL_VERSION, cluster_id, from, to };
+        write_frame(stream, &hello, MAX_HELLO_BYTES).await.map_err(|error| broken(addr, error))?;
+        // Only now is it known whether the other side believes us.
+        match read_frame(stream, MAX_HELLO_BYTES).await {
+            Ok(Some(Welcome::Welcome)) => {
+                self.refusals().remove(&addr);
+                Ok(())
+            }
+            Ok(Some(Welcome::No(refusal))) => Err(self.refused(addr, refusal)),
+            Ok(None) => Err(CallError::Closed { addr }),
+            Err(error) => {
+                let error = broken(addr, error);
+                self.note_refusal(addr, &error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    fn refused(&self, addr: SocketAddr, refusal: HelloRefusal) -> CallError {
+        self.idle().retain(|(_, kept), _| *kept != addr);
+        self.note_refusal(addr, &refusal.to_string());
+        if let (HelloRefusal::Removed { .. }, Who::Member { .. }) = (&refusal, &self.inner.who) {
+            self.inner.removed.send_if_modified(|removed| removed.replace(refusal.clone()).is_none());
+        }
+        CallError::Refused { addr, refusal }
     }
 
     /// A peer is asked many times a second; that it refuses is said once.
-    fn note_refusal(&self, addr: SocketAddr, refusal: &HelloRefusal) {
-        let former = self.refusals.lock().expect("no holder of this lock panics").insert(addr, refusal.clone());
-        if former.as_ref() != Some(refusal) {
-            tracing::warn!(%addr, %refusal, "raft peer refuses to talk");
+    fn note_refusal(&self, addr: SocketAddr, why: &str) {
+        if matches!(self.inner.who, Who::Stranger) {
+            // Whoever asks says it.
+            return;
+        }
+        let former = self.refusals().insert(addr, why.to_owned());
+        if former.as_deref() != Some(why) {
+            tracing::warn!(%addr, why, "raft peer refuses to talk");
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().expect("no holder of this lock panics")
+    fn idle(&self) -> MutexGuard<'_, BTreeMap<Place, Vec<Kept>>> {
+        self.inner.idle.lock().expect("no holder of this lock panics")
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, String>> {
+        self.inner.refusals.lock().expect("no holder of this lock panics")
+    }
+}
+
+/// One of the few connections that are being made to one place.
+struct Turn {
+    peers: Peers,
+    place: Place,
+}
+
+impl Turn {
+    fn take(peers: &Peers, place: Place) -> Option<Self> {
+        let mut connecting = peers.inner.connecting.lock().expect("no holder of this lock panics");
+        let count = connecting.entry(place).or_default();
+        if *count >= PER_PEER {
+            return None;
+        }
+        *count += 1;
+        Some(Self { peers: peers.clone(), place })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut connecting = self.peers.inner.connecting.lock().expect("no holder of this lock panics");
+        if let Some(count) = connecting.get_mut(&self.place) {
+            *count -= 1;
+            if *count == 0 {
+                connecting.remove(&self.place);
+            }
+        }
     }
 }
 
 async fn exchange(stream: &mut Stream, addr: SocketAddr, request: &Request) -> Result<Response, CallError> {
-    let broken = |source| CallError::Broken { addr, source };
-    write_frame(stream, request, MAX_FRAME_BYTES).await.map_err(broken)?;
-    read_frame(stream, MAX_FRAME_BYTES).await.map_err(broken)?.ok_or(CallError::Closed { addr })
+    write_frame(stream, request, MAX_FRAME_BYTES).await.map_err(|error| broken(addr, error))?;
+    let answer = read_frame(stream, request.answer_limit()).await.map_err(|error| broken(addr, error))?;
+    answer.ok_or(CallError::Closed { addr })
+}
+
+fn broken(addr: SocketAddr, error: FrameError) -> CallError {
+    let source = match error {
+        FrameError::Stream(error) => FrameError::Stream(handshake::explain(error)),
+        other => other,
+    };
+    CallError::Broken { addr, source }
 }

@@ -1,9 +1,16 @@
-//! Answering other nodes: one listener, a bounded number of connections, one question at a time on each.
+//! Taking connections from other nodes: TLS, a hello, then one question at a time, each with a deadline. What is answered is `answer`'s.
 
-use super::{state_machine::is_readable, stream, stream::Stream};
+use super::{
+    answer::{Asker, Caller, answer, may_finish},
+    stream::{self, Stream},
+    threshold::{Place, Threshold},
+};
 use crate::{
     clock::{BootClock, BootInstant, Clock},
-    link::frame::{read_frame, write_frame},
+    link::{
+        certificate::Certificate,
+        frame::{read_frame, write_frame},
+    },
     model::NodeId,
     raft::{
         message::{
@@ -12,23 +19,23 @@ use crate::{
         task::RaftNode,
     },
 };
-use openraft::{raft::AppendEntriesResponse, storage::Snapshot};
-use std::{net::SocketAddr, sync::Arc, sync::Mutex, time::Duration};
+use std::{net::SocketAddr, sync::Mutex, time::Duration};
 use tokio::{
-    net::TcpListener,
-    sync::Semaphore,
-    time::{sleep, timeout},
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-/// Connections at a time: four from each of some fifty nodes. More are closed at once; who asked tries again.
-const CONNECTIONS: usize = 256;
-/// Who connects says hello within this time.
+/// Who connects has proved who it is and said hello within this time.
 const HELLO_DEADLINE: Duration = Duration::from_secs(3);
 /// A connection without a question for so long is closed; peers make a new one when they need it.
 const IDLE_DEADLINE: Duration = Duration::from_secs(60);
+/// The same for one that is no member's: it has come to ask something.
+const STRANGER_DEADLINE: Duration = Duration::from_secs(5);
 /// An answer is taken within this time, a snapshot's question sent.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(10);
+/// An older connection is closed, so that what TLS found when it was made does not count for ever. Peers make new ones earlier.
+const OLDEST: Duration = Duration::from_secs(15 * 60);
 /// After a failed accept (no file descriptors), so that it is not repeated without end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -37,7 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Heard(Mutex<Option<BootInstant>>);
 
 impl Heard {
-    fn now(&self) {
+    pub(super) fn now(&self) {
         *self.0.lock().expect("no holder of this lock panics") = Some(BootClock.now());
     }
 
@@ -50,7 +57,7 @@ impl Heard {
 
 /// Takes connections until `shutdown`.
 pub async fn serve(listener: TcpListener, node: RaftNode, shutdown: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let threshold = Threshold::new();
     loop {
         let accepted = tokio::select! {
             // Cancel-safe, both.
@@ -65,50 +72,82 @@ pub async fn serve(listener: TcpListener, node: RaftNode, shutdown: Cancellation
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            tracing::warn!(%from, limit = CONNECTIONS, "raft connection closed: too many");
+        // What a member's address sends is always looked at: else whoever can borrow it for a moment could shut that member out.
+        if threshold.wait(from.ip()).is_some() && !node.directory().is_members(from.ip()) {
             continue;
-        };
-        let (node, shutdown) = (node.clone(), shutdown.clone());
+        }
+        let Some(place) = threshold.enter(from.ip()) else { continue };
+        let (node, threshold, shutdown) = (node.clone(), threshold.clone(), shutdown.clone());
         tokio::spawn(async move {
             tokio::select! {
                 // The connection goes with its future.
                 () = shutdown.cancelled() => {}
-                () = converse(stream, from, &node) => {}
+                () = converse(stream, from, &node, threshold, place) => {}
             }
-            drop(place);
         });
     }
 }
 
-async fn converse(mut stream: Stream, from: SocketAddr, node: &RaftNode) {
-    let Ok(Some(peer)) = timeout(HELLO_DEADLINE, greet(&mut stream, from, node)).await else { return };
+async fn converse(stream: TcpStream, from: SocketAddr, node: &RaftNode, threshold: Threshold, mut place: Place) {
+    let since = Instant::now();
+    let met = timeout(HELLO_DEADLINE, meet(stream, node)).await.unwrap_or(Err(Unmet::Reason("no hello in time".to_owned())));
+    let (mut stream, asker) = match met {
+        Ok(met) => met,
+        Err(Unmet::Harmless) => return,
+        Err(Unmet::Reason(why)) => {
+            if threshold.failed(from.ip()) {
+                tracing::warn!(%from, why, "raft connection refused");
+            }
+            return;
+        }
+    };
+    let is_member = matches!(asker, Asker::Member { .. });
+    if is_member && !place.prove() {
+        return;
+    }
+    let caller = Caller { asker, from, threshold };
     // A node that is no member yet can only ask to become one.
-    let limit = if peer.is_member { MAX_FRAME_BYTES } else { MAX_JOIN_BYTES };
-    while let Ok(Ok(Some(request))) = timeout(IDLE_DEADLINE, read_frame::<Request>(&mut stream, limit)).await {
-        let response = answer(node, &peer, request).await;
+    let (limit, idle) = if is_member { (MAX_FRAME_BYTES, IDLE_DEADLINE) } else { (MAX_JOIN_BYTES, STRANGER_DEADLINE) };
+    while let Ok(Ok(Some(request))) = timeout(idle, read_frame::<Request>(&mut stream, limit)).await {
+        let response =
+            if is_stale(since, &caller) { Response::Refused(HelloRefusal::Stale) } else { answer(node, &caller, request).await };
         let written = timeout(TRANSFER_DEADLINE, write_frame(&mut stream, &response, MAX_FRAME_BYTES)).await;
-        if !matches!(written, Ok(Ok(()))) {
+        if !matches!(written, Ok(Ok(()))) || matches!(response, Response::Refused(_)) {
             return;
         }
     }
 }
 
-/// Who is on the other side.
-struct Peer {
-    is_member: bool,
+fn is_stale(since: Instant, caller: &Caller) -> bool {
+    let has_ended = match &caller.asker {
+        Asker::Member { certificate, .. } => certificate.not_after_unix_s <= BootClock.unix_now().as_secs(),
+        Asker::Stranger { .. } => false,
+    };
+    has_ended || since.elapsed() > OLDEST
 }
 
-async fn greet(stream: &mut Stream, from: SocketAddr, node: &RaftNode) -> Option<Peer> {
-    let hello: Hello = read_frame(stream, MAX_HELLO_BYTES).await.ok()??;
-    let refusal = refuse(&hello, node.cluster_id(), node.id());
-    let welcome = refusal.clone().map_or(Welcome::Welcome, Welcome::No);
-    write_frame(stream, &welcome, MAX_HELLO_BYTES).await.ok()?;
-    if let Some(refusal) = refusal {
-        tracing::debug!(%from, ?hello, %refusal, "raft connection refused");
-        return None;
+/// Why a connection came to nothing.
+enum Unmet {
+    /// Somebody did what it should not.
+    Reason(String),
+    /// It happens, for instance while a disk is replaced.
+    Harmless,
+}
+
+async fn meet(stream: TcpStream, node: &RaftNode) -> Result<(Stream, Asker), Unmet> {
+    let reason = |error: &dyn std::fmt::Display| Unmet::Reason(error.to_string());
+    let (mut stream, certificate) = stream::secure(stream, node.credentials()).await.map_err(|e| reason(&e))?;
+    let hello = read_frame::<Hello>(&mut stream, MAX_HELLO_BYTES).await.map_err(|e| reason(&e))?;
+    // Whoever only looks whether somebody is there does no harm.
+    let hello = hello.ok_or(Unmet::Harmless)?;
+    let met = refuse(&hello, node.cluster_id(), node.id()).map_or_else(|| who(&hello, certificate, node), Err);
+    let welcome = met.as_ref().map_or_else(|refusal| Welcome::No(refusal.clone()), |_| Welcome::Welcome);
+    write_frame(&mut stream, &welcome, MAX_HELLO_BYTES).await.map_err(|_| Unmet::Harmless)?;
+    match met {
+        Ok(asker) => Ok((stream, asker)),
+        Err(HelloRefusal::SomebodyElse { .. }) => Err(Unmet::Harmless),
+        Err(refusal) => Err(Unmet::Reason(refusal.to_string())),
     }
-    Some(Peer { is_member: hello.cluster_id.is_some() })
 }
 
 fn refuse(hello: &Hello, cluster_id: &str, me: NodeId) -> Option<HelloRefusal> {
@@ -121,39 +160,17 @@ fn refuse(hello: &Hello, cluster_id: &str, me: NodeId) -> Option<HelloRefusal> {
     hello.to.filter(|to| *to != me).map(|_| HelloRefusal::SomebodyElse { theirs: me })
 }
 
-async fn answer(node: &RaftNode, peer: &Peer, request: Request) -> Response {
-    match request {
-        Request::Join(request) => Response::Joined(node.admit(request).await),
-        _ if !peer.is_member => Response::Failed("only members may ask that".to_owned()),
-        Request::Propose(change) => Response::Proposed(node.propose_here(change).await),
-        Request::Leave(name) => Response::Proposed(node.let_go(name).await),
-        request => answer_raft(node, request).await.unwrap_or_else(Response::Failed),
+/// Who says hello for a cluster must be a member of it, or the leader that has just been removed.
+fn who(hello: &Hello, certificate: Option<Certificate>, node: &RaftNode) -> Result<Asker, HelloRefusal> {
+    if hello.cluster_id.is_none() {
+        return Ok(Asker::Stranger { certificate });
     }
-}
-
-async fn answer_raft(node: &RaftNode, request: Request) -> Result<Response, String> {
-    let raft = node.raft();
-    let failed = |error: &dyn std::fmt::Display| error.to_string();
-    match request {
-        Request::Append(request) => {
-            let response = raft.append_entries(request).await.map_err(|e| failed(&e))?;
-            if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-                node.heard().now();
-            }
-            Ok(Response::Append(response))
-        }
-        Request::Vote(request) => raft.vote(request).await.map(Response::Vote).map_err(|e| failed(&e)),
-        Request::PreVote(request) => raft.pre_vote(request).await.map(Response::Vote).map_err(|e| failed(&e)),
-        Request::Snapshot { vote, meta, data } => {
-            if !is_readable(&data) {
-                return Err("the snapshot is not understood: is another version of lvs-agent installed here?".to_owned());
-            }
-            node.heard().now();
-            let snapshot = Snapshot { meta, snapshot: data };
-            raft.install_full_snapshot(vote, snapshot).await.map(Response::Snapshot).map_err(|e| failed(&e))
-        }
-        Request::Transfer(request) => raft.handle_transfer_leader(request).await.map(Response::Transfer).map_err(|e| failed(&e)),
-        Request::Propose(_) | Request::Join(_) | Request::Leave(_) => Err("no raft message".to_owned()),
+    let certificate = certificate.ok_or(HelloRefusal::NoCertificate)?;
+    let id = hello.from.ok_or(HelloRefusal::NoCertificate)?;
+    match node.directory().standing(&certificate, id) {
+        Err(refusal @ HelloRefusal::Removed { .. }) if !may_finish(node, id) => Err(refusal),
+        Ok(_) | Err(HelloRefusal::Removed { .. }) => Ok(Asker::Member { id, certificate: Box::new(certificate) }),
+        Err(refusal) => Err(refusal),
     }
 }
 

@@ -1,13 +1,21 @@
 //! Whole clusters in one process, over loopback sockets and real files.
 
+mod admission;
 mod disk;
 mod members;
+mod strangers;
+mod voters;
 
 use super::*;
 use crate::{
+    link::{
+        io::files,
+        tls::{Presented, Trust},
+        token::JoinToken,
+    },
     model::{Role, Roles, TimingProfile},
     raft::{
-        JoinError, JoinRefusal, JoinRequest, ProposeError, SinkError, init,
+        InitSettings, JoinError, JoinRefusal, JoinSettings, ProposeError, SinkError, init,
         io::{log_store::FILE, scratch::Scratch},
         join,
     },
@@ -21,6 +29,7 @@ use std::{
         atomic::{AtomicU8, Ordering},
     },
 };
+use zeroize::Zeroizing;
 
 /// Far longer than anything takes; only a test that fails waits so long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -61,20 +70,44 @@ impl Member {
         Self { name: name.parse().unwrap(), addr: address(), dir: Scratch::new(), notes: Arc::default(), node: None }
     }
 
-    fn request(&self) -> JoinRequest {
-        JoinRequest {
+    fn settings(&self, token: Option<&JoinToken>) -> JoinSettings {
+        JoinSettings {
+            data_dir: self.dir.path().to_owned(),
             name: self.name.clone(),
             roles: roles(),
             addr: self.addr,
+            zone: None,
             version: "0.1.0".to_owned(),
             timing: None,
-            known: None,
+            token: token.cloned(),
+            external: None,
         }
+    }
+
+    fn founding(&self) -> InitSettings {
+        InitSettings {
+            data_dir: self.dir.path().to_owned(),
+            name: self.name.clone(),
+            roles: roles(),
+            addr: self.addr,
+            zone: None,
+            timing: TimingProfile::Lan,
+            external: false,
+        }
+    }
+
+    /// As the agent reads them.
+    fn credentials(&self) -> Credentials {
+        let dir = self.dir.path();
+        let key = Zeroizing::new(files::node_key(dir).unwrap().pkcs8().to_vec());
+        let presented = files::certificate(dir).unwrap().map(|chain| Presented { chain, key });
+        Credentials::new(presented, Trust::Authorities(files::trusted(dir).unwrap())).unwrap()
     }
 
     async fn try_start(&mut self, live: &watch::Sender<BTreeSet<NodeName>>) -> Result<(), StartError> {
         let identity = Identity::load(self.dir.path()).unwrap().unwrap();
-        let settings = RaftSettings { data_dir: self.dir.path().to_owned(), identity, addr: self.addr };
+        let credentials = self.credentials();
+        let settings = RaftSettings { data_dir: self.dir.path().to_owned(), identity, addr: self.addr, credentials };
         self.node = Some(RaftNode::start(settings, self.notes.clone(), live.subscribe(), CancellationToken::new()).await?);
         live.send_modify(|live| {
             live.insert(self.name.clone());
@@ -101,6 +134,8 @@ impl Member {
 
 struct Cluster {
     members: Vec<Member>,
+    /// What its founding gave: for all roles and many nodes.
+    token: JoinToken,
     live: watch::Sender<BTreeSet<NodeName>>,
 }
 
@@ -109,9 +144,9 @@ impl Cluster {
     async fn of(count: usize) -> Self {
         let mut founder = Member::new("n1");
         let live = watch::channel(BTreeSet::new()).0;
-        init(founder.dir.path(), founder.name.clone(), roles(), founder.addr, TimingProfile::Lan).await.unwrap();
+        let (token, _) = init(founder.founding()).await.unwrap().token.unwrap();
         founder.try_start(&live).await.unwrap();
-        let mut cluster = Self { members: vec![founder], live };
+        let mut cluster = Self { members: vec![founder], token, live };
         for n in 2..=count {
             let mut member = Member::new(&format!("n{n}"));
             cluster.join(&member).await.unwrap();
@@ -123,8 +158,15 @@ impl Cluster {
 
     /// Every running member is a seed.
     async fn join(&self, member: &Member) -> Result<Identity, JoinError> {
-        let seeds: Vec<SocketAddr> = self.running().map(|member| member.addr).collect();
-        join(&seeds, member.request(), member.dir.path()).await
+        self.join_with(member.settings(Some(&self.token))).await
+    }
+
+    async fn join_with(&self, settings: JoinSettings) -> Result<Identity, JoinError> {
+        join(&self.seeds(), settings).await
+    }
+
+    fn seeds(&self) -> Vec<SocketAddr> {
+        self.running().map(|member| member.addr).collect()
     }
 
     fn running(&self) -> impl Iterator<Item = &Member> {

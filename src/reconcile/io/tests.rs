@@ -5,7 +5,7 @@ use crate::{
     clock::{BootClock, Clock as _},
     kernel::io::{
         Linux,
-        tests::lab::{lab, run, say, sysctls},
+        tests::lab::{ipvs_sysctls, lab, run, say, sysctls},
     },
     reconcile::{
         self, Inputs, Report,
@@ -79,6 +79,9 @@ async fn hand_edits_on_a_real_kernel_are_put_back_within_a_second() {
         slowest = slowest.max(BootClock.now() - begun);
     }
     assert_eq!(reports.borrow().drifts, 6);
+    run("sysctl -qw net.ipv4.vs.expire_nodest_conn=0");
+    until(&mut reports, |report| report.drifts == 7).await;
+    assert_eq!(ipvs_sysctls(), ["1", "3"]);
     say(&format!("six hand edits put back, the slowest after {slowest:?}"));
 
     // Stopping and starting with no word from anybody disturbs nothing.
@@ -92,7 +95,7 @@ async fn hand_edits_on_a_real_kernel_are_put_back_within_a_second() {
     task.await.unwrap();
 
     reconcile::withdraw(&mut Linux::open(&dir).unwrap(), &mut OwnedVips::open(&dir).unwrap()).await.unwrap();
-    assert_eq!(rules(), foreign);
+    assert_eq!((rules(), ipvs_sysctls()), (foreign, ["0", "1"].map(str::to_owned)));
 }
 
 #[tokio::test]

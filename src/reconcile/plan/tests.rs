@@ -3,7 +3,7 @@
 use super::{Desired, foreign, found, plan};
 use crate::{
     kernel::{
-        ArpState, DataPlane, Dest, DestKey, FakeDataPlane, Forward, IpvsService, KernelState, ServiceKey, ServiceOptions, Step,
+        DataPlane, Dest, DestKey, FakeDataPlane, Forward, IpvsService, KernelState, ServiceKey, ServiceOptions, Step, SysctlState,
     },
     model::{Protocol, Scheduler},
 };
@@ -39,21 +39,23 @@ fn service() -> impl Strategy<Value = IpvsService> {
 fn kernel() -> impl Strategy<Value = KernelState> {
     let any_key = (1_u8..=4).prop_flat_map(|number| key(address(number)));
     let lo = btree_set((1_u8..=4).prop_map(address), 0..4);
-    let arp = (any::<bool>(), any::<bool>()).prop_map(|(silenced, former_kept)| ArpState { silenced, former_kept });
-    (btree_map(any_key, service(), 0..6), lo, arp).prop_map(|(services, lo_addresses, arp)| KernelState {
+    let sysctls = || any::<(bool, bool)>().prop_map(|(in_force, former_kept)| SysctlState { in_force, former_kept });
+    (btree_map(any_key, service(), 0..6), lo, sysctls(), sysctls()).prop_map(|(services, lo_addresses, arp, ipvs)| KernelState {
         services,
         fwmark_services: [7].into(),
         lo_addresses,
         arp,
+        ipvs,
     })
 }
 
 fn wish() -> impl Strategy<Value = Desired> {
     let our_key = (1_u8..=2).prop_flat_map(|number| key(address(number)));
     let lo_vips = btree_set((1_u8..=2).prop_map(address), 0..2);
-    (btree_map(our_key, service(), 0..6), lo_vips).prop_map(|(services, lo_vips)| Desired {
+    (btree_map(our_key, service(), 0..6), lo_vips, any::<bool>()).prop_map(|(services, lo_vips, directs)| Desired {
         services,
         lo_vips,
+        directs,
         vips: [address(1), address(2)].into(),
         ..Desired::default()
     })
@@ -66,11 +68,17 @@ fn expected(desired: &Desired, observed: &KernelState) -> KernelState {
     state.services.extend(desired.services.clone());
     state.lo_addresses.retain(|lo| *lo == address(4));
     state.lo_addresses.extend(&desired.lo_vips);
-    state.arp = match (desired.lo_vips.is_empty(), observed.arp) {
-        (true, arp) => ArpState { silenced: arp.silenced && !arp.former_kept, former_kept: false },
-        (false, arp) => ArpState { silenced: true, former_kept: arp.former_kept || !arp.silenced },
-    };
+    state.arp = sysctls(observed.arp, !desired.lo_vips.is_empty());
+    state.ipvs = sysctls(observed.ipvs, desired.directs);
     state
+}
+
+fn sysctls(was: SysctlState, wanted: bool) -> SysctlState {
+    if wanted {
+        SysctlState { in_force: true, former_kept: was.former_kept || !was.in_force }
+    } else {
+        SysctlState { in_force: was.in_force && !was.former_kept, former_kept: false }
+    }
 }
 
 fn execute(kernel: &KernelState, steps: &[Step]) -> KernelState {
@@ -107,9 +115,9 @@ proptest! {
         for step in plan(&desired, &observed, &owned()) {
             let address = match &step {
                 Step::RemoveService(key) | Step::AddService(key, _) | Step::EditService(key, _) => key.address,
-                Step::AddDest(key, ..) | Step::EditDest(key, ..) | Step::RemoveDest(key, _) => key.address,
+                Step::AddDest(key, ..) | Step::EditDest(key, ..) | Step::RemoveDest(key, ..) => key.address,
                 Step::RemoveLoVip(address) | Step::AddLoVip(address) => *address,
-                Step::RestoreArp | Step::SilenceArp => continue,
+                Step::RestoreArp | Step::SilenceArp | Step::TuneIpvs | Step::RestoreIpvs => continue,
             };
             prop_assert!(address != self::address(4), "{}", step);
         }
@@ -131,7 +139,7 @@ proptest! {
 
     #[test]
     fn a_vip_is_never_on_lo_without_silence(desired in wish(), observed in kernel()) {
-        let leaks = |state: &KernelState| state.lo_addresses.iter().any(|lo| *lo != address(4)) && !state.arp.silenced;
+        let leaks = |state: &KernelState| state.lo_addresses.iter().any(|lo| *lo != address(4)) && !state.arp.in_force;
         let steps = plan(&desired, &observed, &owned());
         for done in 0..=steps.len() {
             let now = execute(&observed, &steps[..done]);
@@ -145,10 +153,12 @@ fn steps_come_in_the_order_of_the_invariants() {
     let rank = |step: &Step| match step {
         Step::RemoveLoVip(_) => 0,
         Step::RestoreArp => 1,
-        Step::RemoveService(_) => 2,
-        Step::AddService(..) | Step::EditService(..) | Step::AddDest(..) | Step::EditDest(..) | Step::RemoveDest(..) => 3,
-        Step::SilenceArp => 4,
-        Step::AddLoVip(_) => 5,
+        Step::TuneIpvs => 2,
+        Step::RemoveService(_) => 3,
+        Step::AddService(..) | Step::EditService(..) | Step::AddDest(..) | Step::EditDest(..) | Step::RemoveDest(..) => 4,
+        Step::RestoreIpvs => 5,
+        Step::SilenceArp => 6,
+        Step::AddLoVip(_) => 7,
     };
     proptest!(|(desired in wish(), observed in kernel())| {
         let steps = plan(&desired, &observed, &owned());

@@ -87,11 +87,12 @@ async fn rules_reach_the_kernel_and_changes_follow_at_once() {
     let fake = FakeDataPlane::default();
     let mut rig = Rig::new("rules", &fake, director());
     let report = rig.until(|report| report.ready).await;
-    assert_eq!((report.applied_revision, report.error, report.steps_last, report.decisions.len()), (4, None, 4, 3));
+    assert_eq!((report.applied_revision, report.error, report.steps_last, report.decisions.len()), (4, None, 5, 3));
     fake.take_done();
+    let was = fake.state().services.remove(&http()).unwrap().dests;
     rig.change_state(|state| state.verdicts.values_mut().for_each(|verdict| verdict.0 = crate::rules::Verdict::Down));
     rig.until(|report| report.steps_last == 3).await;
-    assert_eq!(fake.take_done(), [21, 22, 23].map(|number| Step::RemoveDest(http(), dest(number))));
+    assert_eq!(fake.take_done(), [21, 22, 23].map(|number| Step::RemoveDest(http(), dest(number), was[&dest(number)])));
     rig.stop().await;
     assert_eq!(fake.state().services.len(), 1, "stopping leaves the kernel as it is");
 }
@@ -125,9 +126,10 @@ async fn hand_edits_of_ours_are_put_back_and_others_services_left_alone() {
         let copy = ours.clone();
         ours.dests.insert(dest(66), copy.dests[&dest(23)]);
         kernel.services.insert(foreign, copy);
+        kernel.ipvs.in_force = false;
     });
     let report = rig.until(|report| report.drifts == 1).await;
-    assert_eq!((report.steps_last, report.foreign, report.error), (4, vec![foreign], None));
+    assert_eq!((report.steps_last, report.foreign, report.error), (5, vec![foreign], None));
     let mut now = fake.state();
     assert!(now.services.remove(&foreign).is_some());
     assert_eq!(now, settled);
@@ -148,6 +150,28 @@ async fn a_vip_that_left_the_rules_is_cleaned_up_even_when_the_agent_was_down_me
     assert_eq!(fake.state().services.len(), 0);
     // From now on the address is anybody's.
     assert_eq!(OwnedVips::open(&dir).unwrap().vips().len(), 0);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_no_director_any_more_gets_its_ipvs_settings_back() {
+    let fake = FakeDataPlane::default();
+    let mut rig = Rig::new("demoted", &fake, director());
+    rig.until(|report| report.ready).await;
+    assert!(fake.state().ipvs.in_force);
+    rig.inputs.send_modify(|inputs| inputs.roles = crate::reconcile::fixture::roles(&[Role::RealServer]));
+    rig.until(|report| !report.ready).await;
+    assert_eq!(fake.state(), KernelState::default());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_director_that_may_not_change_ipvs_settings_says_so_and_serves() {
+    let fake = FakeDataPlane::default();
+    fake.break_steps(vec![Step::TuneIpvs]);
+    let mut rig = Rig::new("read-only", &fake, director());
+    let report = rig.until(|report| report.error.is_some()).await;
+    assert!(report.ready && pool(&fake) == 3, "{report:?}");
     rig.stop().await;
 }
 
@@ -246,6 +270,7 @@ async fn leaving_takes_everything_of_ours_away_and_nothing_else() {
     withdraw(&mut fake.clone(), &mut owned).await.unwrap();
     let left = fake.state();
     assert_eq!(left.services.keys().copied().collect::<Vec<_>>(), [foreign]);
-    assert_eq!((left.lo_addresses, left.arp), ([host(200)].into(), crate::kernel::ArpState::default()));
+    assert_eq!(left.lo_addresses, [host(200)].into());
+    assert_eq!((left.arp, left.ipvs), Default::default(), "the former settings are back");
     assert!(OwnedVips::open(&dir).unwrap().vips().is_empty());
 }

@@ -20,6 +20,23 @@ fn a_cluster_with_long_names_fits_the_terminal() {
 }
 
 #[test]
+fn zones_and_a_rotation_are_shown_where_there_are_any() {
+    let mut sample = sample::status();
+    for (node, zone) in sample.nodes.iter_mut().zip(["rack-a", "rack-b", "rack-a"]) {
+        node.zone = Some(zone.parse().unwrap());
+    }
+    let security = &mut sample.cluster.as_mut().unwrap().security;
+    security.other_keys = vec![crate::model::KeyId(2)];
+    security.other_authorities = vec![crate::model::Fingerprint([0xb2; 32])];
+    security.rotating = Some("gossip key k2 is going round".to_owned());
+    sample.services.clear();
+    sample.vips.clear();
+    insta::assert_snapshot!(status(&sample, PLAIN));
+    sample.cluster.as_mut().unwrap().security.authority = None;
+    assert!(status(&sample, PLAIN).contains("certificates from your own ca"));
+}
+
+#[test]
 fn colours_change_no_text() {
     for sample in [sample::status(), sample::status_with_long_names()] {
         let coloured = status(&sample, Palette { colours: true });

@@ -76,9 +76,12 @@ impl Ipvs {
                 return steps.iter().map(fail).collect();
             }
         };
-        let requests: Vec<_> = steps.iter().filter_map(|step| wire::change(family, step)).collect();
-        let answers = socket.pipeline(&requests).await;
-        let failures: Vec<StepFailure> = steps.iter().zip(answers).filter_map(|(step, answer)| failure(step, answer)).collect();
+        let requests: Vec<Vec<_>> = steps.iter().map(|step| wire::change(family, step)).collect();
+        let counts: Vec<usize> = requests.iter().map(Vec::len).collect();
+        let requests: Vec<_> = requests.into_iter().flatten().collect();
+        let mut answers = socket.pipeline(&requests).await.into_iter();
+        let of_steps = steps.iter().zip(counts).map(|(step, count)| (step, answers.by_ref().take(count).collect()));
+        let failures: Vec<StepFailure> = of_steps.filter_map(|(step, answers)| failure(step, answers)).collect();
         if !failures.iter().any(|failure| matches!(failure.error, StepError::Unanswered(_))) {
             self.idle = Some((socket, family));
         }
@@ -160,8 +163,9 @@ fn refused(doing: &'static str) -> impl FnOnce(Refusal) -> DataPlaneError {
     move |refusal| permission(DataPlaneError::Netlink { doing, source: io::Error::from_raw_os_error(refusal.errno) })
 }
 
-fn failure(step: &Step, answer: Answer) -> Option<StepFailure> {
-    let error = match answer {
+/// What the kernel has against a step. The last of its requests is the one that counts most.
+fn failure(step: &Step, answers: Vec<Answer>) -> Option<StepFailure> {
+    let error = match answers.into_iter().rfind(|answer| !matches!(answer, Answer::Done))? {
         Answer::Done => return None,
         Answer::Refused(refusal) => StepError::Refused { errno: refusal.errno, explained: explain(step, &refusal) },
         Answer::Unknown(why) => StepError::Unanswered(why),

@@ -83,23 +83,28 @@ pub fn dump_dests(family: u16, service: &ServiceKey) -> Request {
     Request::dump(family, command::GET_DEST, &Attributes::default().nest(attribute::SERVICE, &service_key(service)))
 }
 
-/// The request for a step; `None` for steps that are not IPVS's.
-pub fn change(family: u16, step: &Step) -> Option<Request> {
+/// The requests for a step, in order; none for steps that are not IPVS's.
+pub fn change(family: u16, step: &Step) -> Vec<Request> {
     let whole =
         |command, service: Attributes| Request::new(family, command, &Attributes::default().nest(attribute::SERVICE, &service));
     let part = |command, key: &ServiceKey, dest: Attributes| {
         let attributes = Attributes::default().nest(attribute::SERVICE, &service_key(key)).nest(attribute::DEST, &dest);
         Request::new(family, command, &attributes)
     };
-    Some(match step {
-        Step::AddService(key, options) => whole(command::NEW_SERVICE, service_options(service_key(key), options)),
-        Step::EditService(key, options) => whole(command::SET_SERVICE, service_options(service_key(key), options)),
-        Step::RemoveService(key) => whole(command::DEL_SERVICE, service_key(key)),
-        Step::AddDest(key, dest, to) => part(command::NEW_DEST, key, dest_properties(dest_key(dest), to)),
-        Step::EditDest(key, dest, to) => part(command::SET_DEST, key, dest_properties(dest_key(dest), to)),
-        Step::RemoveDest(key, dest) => part(command::DEL_DEST, key, dest_key(dest)),
-        Step::RemoveLoVip(_) | Step::RestoreArp | Step::SilenceArp | Step::AddLoVip(_) => return None,
-    })
+    let edit = |key, dest, to: &Dest| part(command::SET_DEST, key, dest_properties(dest_key(dest), to));
+    match step {
+        Step::AddService(key, options) => vec![whole(command::NEW_SERVICE, service_options(service_key(key), options))],
+        Step::EditService(key, options) => vec![whole(command::SET_SERVICE, service_options(service_key(key), options))],
+        Step::RemoveService(key) => vec![whole(command::DEL_SERVICE, service_key(key))],
+        Step::AddDest(key, dest, to) => vec![part(command::NEW_DEST, key, dest_properties(dest_key(dest), to))],
+        Step::EditDest(key, dest, to) => vec![edit(key, dest, to)],
+        Step::RemoveDest(key, dest, is) => {
+            vec![edit(key, dest, &Dest { weight: 0, ..*is }), part(command::DEL_DEST, key, dest_key(dest))]
+        }
+        Step::RemoveLoVip(_) | Step::RestoreArp | Step::TuneIpvs | Step::RestoreIpvs | Step::SilenceArp | Step::AddLoVip(_) => {
+            vec![]
+        }
+    }
 }
 
 fn service_key(key: &ServiceKey) -> Attributes {

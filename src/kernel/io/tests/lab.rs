@@ -32,6 +32,14 @@ pub fn run(command: &str) -> String {
 }
 
 pub fn sysctls() -> Vec<String> {
-    let value = |file: &str| fs::read_to_string(Path::new("/proc/sys/net/ipv4/conf").join(file)).unwrap().trim().to_owned();
-    ["all/arp_ignore", "lo/arp_ignore", "all/arp_announce", "lo/arp_announce"].map(value).to_vec()
+    ["conf/all/arp_ignore", "conf/lo/arp_ignore", "conf/all/arp_announce", "conf/lo/arp_announce"].map(sysctl).to_vec()
+}
+
+/// `expire_nodest_conn` and `conn_reuse_mode`; they are there once IPVS is loaded.
+pub fn ipvs_sysctls() -> [String; 2] {
+    ["vs/expire_nodest_conn", "vs/conn_reuse_mode"].map(sysctl)
+}
+
+fn sysctl(file: &str) -> String {
+    fs::read_to_string(Path::new("/proc/sys/net/ipv4").join(file)).unwrap().trim().to_owned()
 }

@@ -100,7 +100,8 @@ fn payload(request: &Request, kind: u16, flags: u16) -> Vec<u8> {
 }
 
 fn step(step: &Step) -> Vec<u8> {
-    payload(&change(FAMILY, step).unwrap(), FAMILY, 0x5)
+    let [request] = &change(FAMILY, step)[..] else { panic!("{step} is not one request") };
+    payload(request, FAMILY, 0x5)
 }
 
 fn tcp() -> ServiceKey {
@@ -153,7 +154,15 @@ fn destinations_are_written_as_ipvsadm_writes_them() {
     let seven = Dest::plain(Weight(7), ForwardMethod::Dr);
     assert_part_of(&step(&Step::AddDest(tcp(), server(), seven)), &bytes(ADD_DEST), &both);
     assert_part_of(&step(&Step::EditDest(tcp(), server(), limited)), &bytes(EDIT_DEST), &both);
-    assert_part_of(&step(&Step::RemoveDest(tcp(), server())), &bytes(REMOVE_DEST), &both);
+}
+
+#[test]
+fn a_destination_is_quiesced_as_it_is_before_it_is_removed() {
+    let both = [attribute::SERVICE, attribute::DEST];
+    let limited = Dest { weight: 7, forward: Forward::Direct, upper_threshold: 10, lower_threshold: 5 };
+    let [edit, remove] = &change(FAMILY, &Step::RemoveDest(tcp(), server(), limited))[..] else { panic!("not two requests") };
+    assert_part_of(&payload(edit, FAMILY, 0x5), &bytes(EDIT_DEST), &both);
+    assert_part_of(&payload(remove, FAMILY, 0x5), &bytes(REMOVE_DEST), &both);
 }
 
 #[test]

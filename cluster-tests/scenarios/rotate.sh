@@ -1,0 +1,46 @@
+#!/bin/bash
+# keys rotate and ca rotate under traffic: no request fails, no node drops out, the old key and CA are gone in the end.
+# lab: --timeout 400
+. "$(dirname "$0")/lib.sh"
+
+security() { status "$1" ".cluster.security | $2"; }
+# Looks twice a second from both directors, until told to stop.
+watch_members() {
+  while [ ! -e "$SCRATCH/stop" ]; do
+    echo "$(unheard d1)$(unheard d2)" >>"$SCRATCH/unheard"
+    sleep 0.5
+  done
+}
+rotates() { # NAME JQ-OF-PRESENT JQ-OF-OTHERS CMD…
+  local old
+  old=$(security d1 "$2")
+  now_ms begun
+  expect "$1 rotate" said on d1 lvs-agent "${@:4}"
+  now_ms now
+  figure "$1_rotation_ms" $((now - begun))
+  settled() { [ "$(security d2 "$3 | length")" = 0 ] && [ "$(security d2 .rotating)" = null ]; }
+  expect "the old one of $1 is gone" wait_until 120 settled "$@"
+  expect_eq "d1's old one of $1" "$(security d1 "$2" | grep -cxF "$old")" 0
+  expect_eq "$1 on d2 and r3" "$(security d2 "$2") $(security r3 "$2")" "$(security d1 "$2") $(security d1 "$2")"
+}
+
+rm -f "$SCRATCH/stop" && : >"$SCRATCH/unheard"
+everybody=$(pids d1 d2 r1 r2 r3)
+traffic 400
+start members watch_members
+sleep 1
+rotates keys .key .other_keys keys rotate
+rotates ca .authority .other_authorities ca rotate
+sleep 3
+touch "$SCRATCH/stop"
+join_line members
+figure looks_at_members "$(wc -l <"$SCRATCH/unheard")"
+expect_eq "looks at which somebody was not heard" "$(grep -c . "$SCRATCH/unheard")" 0
+expect_eq "guards and workers" "$(pids d1 d2 r1 r2 r3)" "$everybody"
+
+# What came through it works on: rules, a node that starts anew.
+expect "the cluster takes rules" on d2 lvs-agent apply "$LVS_LAB_CLUSTER"
+stop-agent r3 && start-agent r3
+expect "r3 is back" wait_until 10 hears d1 r3
+expect "nobody panicked" no_panic
+undisturbed

@@ -1,0 +1,186 @@
+//! An administrator's changes of who may speak: tokens, members, keys, CAs, remote identities. Each is one proposal.
+
+use super::{
+    admin::{refused, with_sources, wrong},
+    member::Member,
+    rotate_task,
+};
+use crate::{
+    api::{AdminError, CHANGE_DEADLINE, IdentityMade, IdentityRequest, IdentityStatus, TokenMade, TokenRequest, TokenStatus},
+    clock::{BootClock, Clock},
+    config::AgentConfig,
+    link::{authority::Authority, io::files, token::JoinToken},
+    model::{Fingerprint, IdentityName, NodeId, NodeName, Role, Roles, TokenId},
+    rules::{
+        ClusterState, RuleChange, SecurityChange,
+        security::{Identity, Token},
+    },
+};
+use std::time::Duration;
+
+/// Where what is asked for can be done.
+pub fn must_be_director(state: &ClusterState, me: &NodeName) -> Result<(), AdminError> {
+    let directors: Vec<&NodeName> =
+        state.nodes.values().filter(|node| node.roles.has(Role::Director)).map(|node| &node.name).collect();
+    if directors.contains(&me) {
+        return Ok(());
+    }
+    let names: Vec<String> = directors.iter().map(ToString::to_string).collect();
+    Err(AdminError::Refused(format!(
+        "only directors change the cluster: run this on {}, or with --server and an admin's certificate",
+        if names.is_empty() { "a director".to_owned() } else { names.join(" or ") }
+    )))
+}
+
+async fn change(member: &Member, change: SecurityChange) -> Result<(), AdminError> {
+    member.raft().propose(RuleChange::Security(change), CHANGE_DEADLINE).await.map(|_| ()).map_err(refused)
+}
+
+fn unix_s() -> u64 {
+    BootClock.unix_now().as_secs()
+}
+
+/// The CA that signs; clusters with somebody else's CA have none.
+fn issuing(state: &ClusterState) -> Result<Fingerprint, AdminError> {
+    let elsewhere = "this cluster's certificates come from your own ca ([tls] in agent.toml): make them there; nodes join with their certificate, without a token";
+    state.security.authorities.issuing.ok_or_else(|| AdminError::Invalid(elsewhere.to_owned()))
+}
+
+/// Makes a join token; its secret is told once and kept nowhere.
+pub async fn make_token(member: &Member, me: &NodeName, request: TokenRequest) -> Result<TokenMade, AdminError> {
+    let secret = JoinToken::make(issuing(&member.state())?);
+    let now = unix_s();
+    let token = Token {
+        key: secret.public(),
+        roles: request.roles,
+        uses_left: request.uses,
+        expires_unix_s: now.saturating_add(request.ttl_s),
+        made_by: me.clone(),
+    };
+    let status = token_status(secret.id(), &token);
+    change(member, SecurityChange::TokenMade { id: secret.id(), token, at_unix_s: now }).await?;
+    tracing::info!(token = %secret.id(), roles = %status.roles, uses = status.uses_left, "join token made");
+    Ok(TokenMade { token: secret.text(), status })
+}
+
+fn token_status(id: TokenId, token: &Token) -> TokenStatus {
+    let Token { roles, uses_left, expires_unix_s, made_by, .. } = token.clone();
+    TokenStatus { id, roles, uses_left, expires_unix_s, made_by }
+}
+
+/// Tokens that are still worth something.
+pub fn tokens(state: &ClusterState) -> Vec<TokenStatus> {
+    let now = unix_s();
+    let valid = state.security.tokens.iter().filter(|(_, token)| token.expires_unix_s > now);
+    valid.map(|(id, token)| token_status(*id, token)).collect()
+}
+
+/// Makes a token worthless.
+pub async fn revoke_token(member: &Member, id: TokenId) -> Result<(), AdminError> {
+    change(member, SecurityChange::TokenRevoked(id)).await
+}
+
+/// Takes another node out for good, unless the rest could not decide without it.
+pub async fn remove_node(member: &Member, me: &NodeName, name: NodeName) -> Result<(), AdminError> {
+    if name == *me {
+        return Err(AdminError::Invalid(format!("{name} is this node: use `lvs-agent leave`, which also cleans up here")));
+    }
+    let state = member.state();
+    let node = state.nodes.get(&name).ok_or_else(|| AdminError::Refused(format!("no node is called {name}")))?;
+    votes_suffice_without(member, &state, node.id)?;
+    member.raft().propose(RuleChange::NodeLeft(name.clone()), CHANGE_DEADLINE).await.map_err(refused)?;
+    tracing::info!(node = %name, "node removed by an administrator");
+    Ok(())
+}
+
+/// Of the voters that would be left, a majority must be heard, or nothing could be decided any more.
+fn votes_suffice_without(member: &Member, state: &ClusterState, gone: NodeId) -> Result<(), AdminError> {
+    let mut voters = member.raft().view().borrow().voters.clone();
+    if !voters.remove(&gone) {
+        return Ok(());
+    }
+    let live = member.live();
+    let heard = voters.iter().filter(|id| state.node_by_id(**id).is_some_and(|node| live.contains(&node.name))).count();
+    let wanted = voters.len() / 2 + 1;
+    if heard >= wanted {
+        return Ok(());
+    }
+    Err(AdminError::NoQuorum(format!(
+        "without that node only {heard} of the {wanted} voters that are needed are heard: bring others back first"
+    )))
+}
+
+/// Gives a node other roles.
+pub async fn set_roles(member: &Member, name: NodeName, roles: Roles) -> Result<(), AdminError> {
+    let state = member.state();
+    let others_direct = state.nodes.values().any(|node| node.name != name && node.roles.has(Role::Director));
+    if !roles.has(Role::Director) && !others_direct {
+        return Err(AdminError::Refused(format!("{name} is the only director: make another node one first")));
+    }
+    member.raft().propose(RuleChange::NodeRoles { name: name.clone(), roles: roles.clone() }, CHANGE_DEADLINE).await.map_err(refused)?;
+    tracing::info!(node = %name, %roles, "node has other roles");
+    Ok(())
+}
+
+/// Adds a gossip key; `rotate_task` does the rest once every member has it.
+pub async fn rotate_keys(member: &Member) -> Result<(), AdminError> {
+    let key = rotate_task::new_key().ok_or_else(|| AdminError::Internal("the system has no randomness".to_owned()))?;
+    change(member, SecurityChange::KeyAdded(key)).await
+}
+
+/// Makes another CA and has it trusted; `rotate_task` and every node's keeper do the rest.
+pub async fn rotate_authority(member: &Member, config: &AgentConfig) -> Result<(), AdminError> {
+    let state = member.state();
+    issuing(&state)?;
+    let _turn = member.authority_files().lock().await;
+    let authority = Authority::make(&state.cluster_id, BootClock.unix_now());
+    files::save_authority(&config.data_dir, &authority).map_err(|error| AdminError::Internal(with_sources(&error)))?;
+    let (fingerprint, der) = (authority.fingerprint(), authority.certificate().to_vec());
+    change(member, SecurityChange::AuthorityAdded { fingerprint, der }).await?;
+    tracing::info!(ca = %fingerprint, "another ca was made and goes round");
+    // Before this node knows of it, its keeper would take the key for a leftover.
+    let mut here = member.raft().state();
+    let known = here.wait_for(|state| state.security.authorities.trusted.contains_key(&fingerprint));
+    let _ = tokio::time::timeout(CHANGE_DEADLINE, known).await;
+    Ok(())
+}
+
+/// Makes a certificate for the remote API.
+pub async fn make_identity(member: &Member, config: &AgentConfig, request: IdentityRequest) -> Result<IdentityMade, AdminError> {
+    let state = member.state();
+    let authorities = &state.security.authorities;
+    let certificate = authorities.trusted.get(&issuing(&state)?).expect("the issuing ca is trusted");
+    let authority = files::authority(&config.data_dir, certificate).map_err(|error| AdminError::Internal(with_sources(&error)))?;
+    let authority = authority.ok_or_else(|| {
+        AdminError::Refused("this director does not have the ca's key yet: try again in a moment, or on another director".to_owned())
+    })?;
+    let IdentityRequest { name, access, ttl_s } = request;
+    let lifetime = Duration::from_secs(ttl_s);
+    let made = authority.make_identity(&state.cluster_id, &name, access, lifetime, BootClock.unix_now());
+    let (leaf, key) = made.map_err(|error| wrong(&error))?;
+    let status =
+        IdentityStatus { name: name.clone(), access, certificate: leaf.fingerprint, expires_unix_s: leaf.not_after_unix_s };
+    let identity = Identity { access, certificate: leaf.fingerprint, expires_unix_s: leaf.not_after_unix_s };
+    change(member, SecurityChange::IdentityAdded { name: name.clone(), identity }).await?;
+    tracing::info!(%name, %access, "remote identity made");
+    let trusted: Vec<Vec<u8>> = authorities.trusted.values().cloned().collect();
+    Ok(IdentityMade { bundle: files::bundle(&key, &leaf.der, &trusted), status })
+}
+
+/// Who may use the remote API.
+pub fn identities(state: &ClusterState) -> Vec<IdentityStatus> {
+    let known = state.security.identities.iter();
+    known
+        .map(|(name, identity)| IdentityStatus {
+            name: name.clone(),
+            access: identity.access,
+            certificate: identity.certificate,
+            expires_unix_s: identity.expires_unix_s,
+        })
+        .collect()
+}
+
+/// Makes a remote identity's certificate worthless.
+pub async fn revoke_identity(member: &Member, name: IdentityName) -> Result<(), AdminError> {
+    change(member, SecurityChange::IdentityRevoked(name)).await
+}

@@ -1,0 +1,258 @@
+//! What can be asked: decodes requests, checks what they bring, asks the [`Admin`], encodes answers.
+
+use super::{
+    Admin, AdminError, CHANGE_DEADLINE, IDENTITY_TTL_S, JOIN_DEADLINE, MAX_REQUEST_BYTES, READ_DEADLINE, TOKEN_TTL_S, TOKEN_USES,
+    access::{Need, Peer, admit, check},
+    failure::Failure,
+    message::{
+        ApplyAnswer, ApplyRequest, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest, Membership,
+        Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+    },
+    status::Status,
+};
+use crate::{
+    config::{cluster, export},
+    model::{IdentityName, NodeName, Roles, TokenId},
+    rules::{RuleSet, diff},
+};
+use axum::{
+    Json, Router,
+    extract::{
+        DefaultBodyLimit, Path, State,
+        rejection::{JsonRejection, PathRejection},
+    },
+    http::StatusCode,
+    middleware::from_fn_with_state,
+    routing::{delete, get, post, put},
+};
+use std::{future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, time::timeout};
+
+/// The agent, and whose turn it is to change something. Clones share the turn.
+#[derive(Clone)]
+pub(super) struct Api {
+    admin: Arc<dyn Admin>,
+    /// One change at a time.
+    change: Arc<Semaphore>,
+}
+
+impl Api {
+    /// An API for this agent.
+    pub(super) fn new(admin: Arc<dyn Admin>) -> Self {
+        Self { admin, change: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// All routes, not yet for anybody: see [`for_peer`].
+    pub(super) fn routes(&self) -> Router {
+        let look = Router::new()
+            .route("/v1/status", get(status))
+            .route("/v1/version", get(version))
+            .route("/v1/export", get(export_rules))
+            .route("/v1/plan", post(plan))
+            .route_layer(from_fn_with_state(Need::Look, check));
+        let secrets = Router::new()
+            .route("/v1/tokens", get(tokens))
+            .route("/v1/identities", get(identities))
+            .route_layer(from_fn_with_state(Need::Secrets, check));
+        let change = Router::new()
+            .route("/v1/apply", post(apply))
+            .route("/v1/tokens", post(make_token))
+            .route("/v1/tokens/{id}", delete(revoke_token))
+            .route("/v1/nodes/{name}", delete(remove_node))
+            .route("/v1/nodes/{name}/roles", put(set_roles))
+            .route("/v1/keys/rotate", post(rotate_keys))
+            .route("/v1/ca/rotate", post(rotate_authority))
+            .route("/v1/identities", post(make_identity))
+            .route("/v1/identities/{name}", delete(revoke_identity))
+            .route_layer(from_fn_with_state(Need::Change, check));
+        let here = Router::new()
+            .route("/v1/init", post(init))
+            .route("/v1/join", post(join))
+            .route("/v1/leave", post(leave))
+            .route_layer(from_fn_with_state(Need::Here, check));
+        look.merge(secrets)
+            .merge(change)
+            .merge(here)
+            .fallback(async || Failure::new(StatusCode::NOT_FOUND, "no such request"))
+            .method_not_allowed_fallback(async || Failure::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
+            .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+            .with_state(self.clone())
+    }
+
+    /// Runs `work` to its end, whatever becomes of the client; answers with what came of it, if that is known by the deadline.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        work: impl Future<Output = Result<T, AdminError>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let Ok(turn) = timeout(READ_DEADLINE.min(deadline), self.change.clone().acquire_owned()).await else {
+            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "another change is under way: try again when it is done"));
+        };
+        let task = tokio::spawn(async move {
+            let done = timeout(deadline * 2, work).await;
+            drop(turn);
+            done
+        });
+        match timeout(deadline, task).await {
+            Ok(Ok(Ok(done))) => Ok(done?),
+            Ok(Ok(Err(_))) | Err(_) => Err(no_answer(deadline)),
+            Ok(Err(panicked)) => Err(AdminError::Internal(panicked.to_string()).into()),
+        }
+    }
+
+    /// A change whose success says nothing more.
+    async fn order<F: Future<Output = Result<(), AdminError>> + Send + 'static>(
+        &self,
+        deadline: Duration,
+        work: impl FnOnce(Arc<dyn Admin>) -> F,
+    ) -> Done {
+        self.change(deadline, work(self.admin.clone())).await.map(|()| Json(serde_json::json!({})))
+    }
+}
+
+/// The routes as one peer finds them.
+pub(super) fn for_peer(routes: Router, peer: Peer) -> Router {
+    routes.layer(from_fn_with_state(peer, admit))
+}
+
+type Body<T> = Result<Json<T>, JsonRejection>;
+type Named<T> = Result<Path<T>, PathRejection>;
+/// `{}`.
+type Done = Result<Json<serde_json::Value>, Failure>;
+
+async fn version() -> Json<Version> {
+    Json(Version::this())
+}
+
+async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
+    read(async { Ok(api.admin.status().await) }).await.map(Json)
+}
+
+async fn export_rules(State(api): State<Api>) -> Result<String, Failure> {
+    let (revision, rules) = read(api.admin.rules()).await?;
+    Ok(format!("# lvs-agent cluster file, exported at revision {revision}\n\n{}", export::to_toml(&rules)))
+}
+
+async fn plan(State(api): State<Api>, body: Body<PlanRequest>) -> Result<Json<Plan>, Failure> {
+    let Json(request) = body?;
+    let wanted = parse(request.file_name, request.text).await?;
+    let (revision, rules) = read(api.admin.rules()).await?;
+    Ok(Json(Plan { revision, changes: diff(&rules, &wanted) }))
+}
+
+async fn apply(State(api): State<Api>, body: Body<ApplyRequest>) -> Result<Json<ApplyAnswer>, Failure> {
+    let Json(request) = body?;
+    let wanted = parse(request.file_name, request.text).await?;
+    let (_, before) = read(api.admin.rules()).await?;
+    let changes = diff(&before, &wanted);
+    let admin = api.admin.clone();
+    let work = async move { admin.apply(wanted, request.base_revision).await };
+    let applied = api.change(CHANGE_DEADLINE, work).await?;
+    Ok(Json(ApplyAnswer { revision: applied.revision, changed: applied.changed, changes }))
+}
+
+async fn init(State(api): State<Api>, body: Body<InitRequest>) -> Result<Json<Founded>, Failure> {
+    let Json(InitRequest {}) = body?;
+    let admin = api.admin.clone();
+    api.change(CHANGE_DEADLINE, async move { admin.init().await }).await.map(Json)
+}
+
+async fn join(State(api): State<Api>, body: Body<JoinRequest>) -> Result<Json<Membership>, Failure> {
+    let Json(request) = body?;
+    let admin = api.admin.clone();
+    api.change(JOIN_DEADLINE, async move { admin.join(request.seeds, request.token).await }).await.map(Json)
+}
+
+async fn leave(State(api): State<Api>) -> Done {
+    api.order(JOIN_DEADLINE, |admin| async move { admin.leave().await }).await
+}
+
+async fn tokens(State(api): State<Api>) -> Result<Json<Vec<TokenStatus>>, Failure> {
+    read(api.admin.tokens()).await.map(Json)
+}
+
+async fn make_token(State(api): State<Api>, body: Body<TokenRequest>) -> Result<Json<TokenMade>, Failure> {
+    let Json(request) = body?;
+    within("ttl_s", request.ttl_s, &TOKEN_TTL_S)?;
+    within("uses", request.uses, &TOKEN_USES)?;
+    some(&request.roles)?;
+    let admin = api.admin.clone();
+    api.change(CHANGE_DEADLINE, async move { admin.make_token(request).await }).await.map(Json)
+}
+
+async fn revoke_token(State(api): State<Api>, id: Named<TokenId>) -> Done {
+    let Path(id) = id?;
+    api.order(CHANGE_DEADLINE, |admin| async move { admin.revoke_token(id).await }).await
+}
+
+async fn remove_node(State(api): State<Api>, name: Named<NodeName>) -> Done {
+    let Path(name) = name?;
+    api.order(CHANGE_DEADLINE, |admin| async move { admin.remove_node(name).await }).await
+}
+
+async fn set_roles(State(api): State<Api>, name: Named<NodeName>, body: Body<RolesRequest>) -> Done {
+    let Path(name) = name?;
+    let Json(RolesRequest { roles }) = body?;
+    some(&roles)?;
+    api.order(CHANGE_DEADLINE, |admin| async move { admin.set_roles(name, roles).await }).await
+}
+
+async fn rotate_keys(State(api): State<Api>) -> Done {
+    api.order(CHANGE_DEADLINE, |admin| async move { admin.rotate_keys().await }).await
+}
+
+async fn rotate_authority(State(api): State<Api>) -> Done {
+    api.order(CHANGE_DEADLINE, |admin| async move { admin.rotate_authority().await }).await
+}
+
+async fn identities(State(api): State<Api>) -> Result<Json<Vec<IdentityStatus>>, Failure> {
+    read(api.admin.identities()).await.map(Json)
+}
+
+async fn make_identity(State(api): State<Api>, body: Body<IdentityRequest>) -> Result<Json<IdentityMade>, Failure> {
+    let Json(request) = body?;
+    within("ttl_s", request.ttl_s, &IDENTITY_TTL_S)?;
+    let admin = api.admin.clone();
+    api.change(CHANGE_DEADLINE, async move { admin.make_identity(request).await }).await.map(Json)
+}
+
+async fn revoke_identity(State(api): State<Api>, name: Named<IdentityName>) -> Done {
+    let Path(name) = name?;
+    api.order(CHANGE_DEADLINE, |admin| async move { admin.revoke_identity(name).await }).await
+}
+
+fn some(roles: &Roles) -> Result<(), Failure> {
+    match roles.iter().next() {
+        Some(_) => Ok(()),
+        None => {
+            Err(AdminError::Invalid("`roles` is empty: use director, real-server or witness, or some of them".to_owned()).into())
+        }
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(what: &str, value: T, range: &RangeInclusive<T>) -> Result<(), Failure> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(AdminError::Invalid(format!("{what} {value} is out of range: use {} to {}", range.start(), range.end())).into())
+}
+
+async fn read<T>(work: impl Future<Output = Result<T, AdminError>>) -> Result<T, Failure> {
+    match timeout(READ_DEADLINE, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(no_answer(READ_DEADLINE)),
+    }
+}
+
+fn no_answer(deadline: Duration) -> Failure {
+    let message = format!("no result within {} s; look at `lvs-agent status` before you try again", deadline.as_secs());
+    AdminError::Timeout(message).into()
+}
+
+/// Checks a cluster file away from the tasks that wait: a large one takes a while.
+async fn parse(file: String, text: String) -> Result<RuleSet, Failure> {
+    tokio::task::spawn_blocking(move || cluster::parse(&file, &text))
+        .await
+        .map_err(|panicked| Failure::from(AdminError::Internal(panicked.to_string())))?
+        .map_err(Failure::from)
+}

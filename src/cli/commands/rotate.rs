@@ -1,0 +1,153 @@
+//! `lvs-agent keys rotate` and `lvs-agent ca rotate`: begins, then watches how far the cluster is.
+
+use super::print_json;
+use crate::{
+    api::{Client, ClientError, status::SecurityStatus},
+    cli::{
+        Exit, Failure,
+        args::RotateArgs,
+        terminal::{self, Progress},
+    },
+};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How often the agent is asked how far it is.
+const POLL: Duration = Duration::from_millis(500);
+
+/// What is replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    /// The gossip key.
+    Key,
+    /// The CA.
+    Authority,
+}
+
+pub(super) async fn run(client: &Client, what: What, args: &RotateArgs) -> Result<Exit, Failure> {
+    let before = security(client).await?;
+    match what {
+        What::Key => client.rotate_keys().await?,
+        What::Authority => client.rotate_authority().await?,
+    }
+    let after = if args.no_wait { None } else { Some(watch(client, what, &before, args).await?) };
+    if args.json {
+        print_json(&after.unwrap_or(security(client).await?))?;
+        return Ok(Exit::Ok);
+    }
+    let name = what.name();
+    match after {
+        None => terminal::print(&format!("the {name} is being replaced: `lvs-agent status` shows how far it is\n"))?,
+        Some(after) => terminal::print(&format!("the {name} is replaced: {} is in use\n", what.current(&after)))?,
+    }
+    if what == What::Authority {
+        remind(client).await?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn security(client: &Client) -> Result<SecurityStatus, Failure> {
+    let cluster = client.status().await?.cluster;
+    let outside = || Failure::new(Exit::Refused, crate::api::AdminError::NotInCluster.to_string());
+    cluster.map(|cluster| cluster.security).ok_or_else(outside)
+}
+
+/// Remote identities are of the former CA.
+async fn remind(client: &Client) -> Result<(), Failure> {
+    let names: Vec<String> = client.identities().await.unwrap_or_default().iter().map(|known| known.name.to_string()).collect();
+    match names.is_empty() {
+        true => Ok(()),
+        false => terminal::print(&format!("remote identities need new certificates (`identity create`): {}\n", names.join(", "))),
+    }
+}
+
+async fn watch(client: &Client, what: What, before: &SecurityStatus, args: &RotateArgs) -> Result<SecurityStatus, Failure> {
+    let deadline = Instant::now() + Duration::from_secs(args.timeout.into());
+    let mut progress = Progress::begin();
+    loop {
+        let last = match client.status().await {
+            Ok(status) => {
+                let now = status.cluster.map(|cluster| cluster.security).unwrap_or_default();
+                match what.stage(before, &now) {
+                    None => return Ok(now),
+                    Some(stage) => stage,
+                }
+            }
+            // The agent may be restarted meanwhile, or busy.
+            Err(
+                error @ (ClientError::NotReachable { .. } | ClientError::ServerNotReachable { .. } | ClientError::NoAnswer(_)),
+            ) => error.to_string(),
+            // A remote administrator's own certificate, and the CA that it knows, are what is being replaced.
+            Err(error) => return Err(goes_on(what, &Failure::from(error).lines.join("; "))),
+        };
+        progress.step(&last);
+        if Instant::now() >= deadline {
+            return Err(goes_on(what, &format!("not done within {} s: {last}", args.timeout)));
+        }
+        sleep(POLL).await;
+    }
+}
+
+fn goes_on(what: What, why: &str) -> Failure {
+    let line = format!("replacing the {} goes on by itself, see `lvs-agent status`; but {why}", what.name());
+    Failure::new(Exit::NoQuorum, line)
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            What::Key => "gossip key",
+            What::Authority => "ca",
+        }
+    }
+
+    /// The one in use.
+    fn current(self, security: &SecurityStatus) -> String {
+        let current = match self {
+            What::Key => security.key.map(|key| key.to_string()),
+            What::Authority => security.authority.map(|ca| ca.to_string()),
+        };
+        current.unwrap_or_else(|| "none".to_owned())
+    }
+
+    /// Those that still, or already, count beside it.
+    fn others(self, security: &SecurityStatus) -> Vec<String> {
+        match self {
+            What::Key => security.other_keys.iter().map(ToString::to_string).collect(),
+            What::Authority => security.other_authorities.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// How far it is; `None` when it is done.
+    fn stage(self, before: &SecurityStatus, now: &SecurityStatus) -> Option<String> {
+        let (former, current, others) = (self.current(before), self.current(now), self.others(now));
+        let words = match (former == current, others.is_empty()) {
+            (true, true) => format!("the new {} is on its way to this node", self.name()),
+            (true, false) => format!("{} goes to all nodes", others.join(", ")),
+            (false, false) => format!("{current} is in use, {} still counts", others.join(", ")),
+            (false, true) => return None,
+        };
+        Some(now.rotating.as_ref().map_or(words.clone(), |rotating| format!("{words} ({rotating})")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::KeyId;
+
+    #[test]
+    fn a_rotation_is_done_when_the_new_key_is_alone() {
+        let ring = |key, others: &[u16]| SecurityStatus {
+            key: Some(KeyId(key)),
+            other_keys: others.iter().copied().map(KeyId).collect(),
+            ..SecurityStatus::default()
+        };
+        let before = ring(1, &[]);
+        let stage = |now| What::Key.stage(&before, &now);
+        assert_eq!(stage(ring(1, &[])).unwrap(), "the new gossip key is on its way to this node");
+        assert_eq!(stage(ring(1, &[2])).unwrap(), "k2 goes to all nodes");
+        assert_eq!(stage(ring(2, &[1])).unwrap(), "k2 is in use, k1 still counts");
+        assert_eq!(stage(ring(2, &[])), None);
+    }
+}

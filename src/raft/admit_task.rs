@@ -1,0 +1,173 @@
+//! Letting nodes in: any member takes the request, the leader decides and commits, one at a time.
+
+use super::{
+    admission::{Admission, Asked, decide},
+    joining::{JoinAccepted, JoinRefusal, SignedJoin},
+    message::{Proposed, Request, Response},
+    task::RaftNode,
+};
+use crate::{
+    clock::{BootClock, BootInstant, Clock},
+    link::certificate::Certificate,
+    model::{NodeId, NodeName, NodeRecord},
+    rules::{ClusterState, RuleChange},
+};
+use openraft::{
+    ReadPolicy,
+    errors::{LinearizableReadError, RaftError},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a member tries to have a node let in. Who asks waits a little longer.
+const ADMIT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a leader may take to know that it leads, and that it has applied what was committed.
+const LEAD_DEADLINE: Duration = Duration::from_secs(3);
+/// The leader's answer: its turn, that it leads, a commit.
+const PASS_ON_DEADLINE: Duration = Duration::from_secs(8);
+/// A node that was let in counts as living for so long, until it is heard: who claims its name meanwhile is the second.
+const ARRIVING: Duration = Duration::from_secs(30);
+
+/// When nodes were let in by this node.
+#[derive(Debug, Default)]
+pub struct Arrivals(BTreeMap<NodeName, BootInstant>);
+
+impl Arrivals {
+    fn note(&mut self, name: &NodeName, now: BootInstant) {
+        self.0.retain(|_, at| now.saturating_since(*at) < ARRIVING);
+        self.0.insert(name.clone(), now);
+    }
+
+    fn has(&self, name: &NodeName, now: BootInstant) -> bool {
+        self.0.get(name).is_some_and(|at| now.saturating_since(*at) < ARRIVING)
+    }
+}
+
+/// Why this node has not let one in.
+enum NotAdmitted {
+    /// Decided.
+    No(JoinRefusal),
+    /// This node does not decide.
+    NotLeader(Option<NodeId>),
+}
+
+impl From<JoinRefusal> for NotAdmitted {
+    fn from(refusal: JoinRefusal) -> Self {
+        NotAdmitted::No(refusal)
+    }
+}
+
+impl RaftNode {
+    /// Lets a node in that asks this one: here when this node leads, else at the leader.
+    pub(super) async fn admit(&self, signed: SignedJoin, certificate: Option<&Certificate>) -> Result<JoinAccepted, JoinRefusal> {
+        // Not worth the leader's time.
+        signed.open()?;
+        let until = Instant::now() + ADMIT_DEADLINE;
+        loop {
+            let refusal = match self.admit_here(&signed, certificate).await {
+                Ok(accepted) => return Ok(accepted),
+                Err(NotAdmitted::No(refusal)) => refusal,
+                Err(NotAdmitted::NotLeader(None)) => JoinRefusal::NoQuorum("no leader is known".to_owned()),
+                Err(NotAdmitted::NotLeader(Some(leader))) => match self.pass_on(leader, &signed).await {
+                    Ok(accepted) => return Ok(accepted),
+                    Err(refusal) => refusal,
+                },
+            };
+            let is_final = !matches!(refusal, JoinRefusal::NoQuorum(_));
+            if is_final || Instant::now() + self.timing().election_max >= until {
+                return Err(refusal);
+            }
+            sleep(self.timing().heartbeat).await;
+        }
+    }
+
+    /// The same for a request that another member has passed on: decided here or not at all.
+    pub(super) async fn admit_passed_on(&self, signed: &SignedJoin) -> Result<JoinAccepted, JoinRefusal> {
+        self.admit_here(signed, None).await.map_err(|not| match not {
+            NotAdmitted::No(refusal) => refusal,
+            NotAdmitted::NotLeader(_) => JoinRefusal::NoQuorum(format!("{} does not lead any more", self.id())),
+        })
+    }
+
+    async fn pass_on(&self, leader: NodeId, signed: &SignedJoin) -> Result<JoinAccepted, JoinRefusal> {
+        let no_quorum = |why: String| Err(JoinRefusal::NoQuorum(why));
+        let Some(addr) = self.address_of(leader) else { return no_quorum(format!("leader {leader} has no known address")) };
+        if self.published().borrow().state.security.authorities.issuing.is_none() {
+            // What the leader decides by is a certificate that only its holder can show.
+            return Err(JoinRefusal::AskLeader(addr));
+        }
+        match self.peers().call(Some(leader), addr, &Request::Join(signed.clone()), PASS_ON_DEADLINE).await {
+            Ok(Response::Joined(joined)) => joined,
+            Ok(Response::Failed(why)) => no_quorum(why),
+            Ok(_) => no_quorum(format!("leader {leader} answers something else")),
+            Err(error) => no_quorum(error.to_string()),
+        }
+    }
+
+    async fn admit_here(&self, signed: &SignedJoin, certificate: Option<&Certificate>) -> Result<JoinAccepted, NotAdmitted> {
+        let request = signed.open()?;
+        // One at a time: of two with one name, the second sees that the first is in.
+        let mut arrivals = self.arrivals().lock().await;
+        self.leads_and_knows().await?;
+        let id = match self.decide(signed, certificate, &arrivals)? {
+            Admission::Is(id) => id,
+            Admission::Commit(change) => {
+                let id = self.commit_join(change).await?;
+                arrivals.note(&request.name, BootClock.now());
+                id
+            }
+        };
+        drop(arrivals);
+        tracing::info!(node = %request.name, %id, addr = %request.addr, version = ?request.version, "node joined");
+        Ok(accepted(&self.published().borrow().state.clone(), id))
+    }
+
+    fn decide(
+        &self,
+        signed: &SignedJoin,
+        certificate: Option<&Certificate>,
+        arrivals: &Arrivals,
+    ) -> Result<Admission, JoinRefusal> {
+        let state = self.published().borrow().state.clone();
+        let (live, now) = (self.live(), BootClock.now());
+        let is_living = |node: &NodeRecord| live.borrow().contains(&node.name) || arrivals.has(&node.name, now);
+        let now_unix_s = BootClock.unix_now().as_secs();
+        decide(&Asked { state: &state, signed, certificate, is_living: &is_living, now_unix_s })
+    }
+
+    /// This node leads, and its state is no older than what was committed when this was asked.
+    async fn leads_and_knows(&self) -> Result<(), NotAdmitted> {
+        let no_quorum = |why: String| Err(NotAdmitted::No(JoinRefusal::NoQuorum(why)));
+        match timeout(LEAD_DEADLINE, self.raft().ensure_linearizable(ReadPolicy::ReadIndex)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+                let leader = forward.leader_id.map(NodeId).filter(|leader| *leader != self.id());
+                Err(NotAdmitted::NotLeader(leader))
+            }
+            Ok(Err(error)) => no_quorum(error.to_string()),
+            Err(_) => no_quorum(format!("{} leads, but no majority answers", self.id())),
+        }
+    }
+
+    async fn commit_join(&self, change: RuleChange) -> Result<NodeId, NotAdmitted> {
+        let no_quorum = |why: &str| Err(NotAdmitted::No(JoinRefusal::NoQuorum(why.to_owned())));
+        match self.propose_here(change).await {
+            Proposed::Done(Ok(Some(id))) => Ok(id),
+            Proposed::Done(Ok(None)) => no_quorum("no number was given"),
+            Proposed::Done(Err(refusal)) => Err(JoinRefusal::Refused(refusal).into()),
+            Proposed::NotLeader { leader } => Err(NotAdmitted::NotLeader(leader)),
+            // Asked again, it is a member with this key if it was committed, and needs no token.
+            Proposed::Unknown(why) | Proposed::Forbidden(why) => no_quorum(&why),
+        }
+    }
+}
+
+fn accepted(state: &Arc<ClusterState>, id: NodeId) -> JoinAccepted {
+    JoinAccepted {
+        cluster_id: state.cluster_id.clone(),
+        id,
+        timing: state.timing,
+        nodes: state.nodes.values().cloned().collect(),
+        authorities: state.security.authorities.trusted.values().cloned().collect(),
+    }
+}

@@ -1,0 +1,134 @@
+//! Since when each member is heard or silent, and who has come back so lately that it should not be relied upon. Pure.
+
+use super::membership::DEAD_AFTER;
+use crate::{clock::BootInstant, model::NodeName};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// How long a member that was dead and came back has to be heard before others make room for it. Doubles each time, so that a node that
+/// dies and comes back all day changes the voters a few times, not all day.
+const PROBATION: Duration = DEAD_AFTER;
+/// Doubled no more often than this: about half an hour.
+const MOST_DOUBLINGS: u32 = 5;
+/// After being heard for so long its former deaths count no more.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(3 * 3600);
+
+/// What one observer has heard of the members since it began to listen.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Hearing {
+    nodes: BTreeMap<NodeName, Spell>,
+}
+
+/// One member's present time of being heard, or silent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Spell {
+    live: bool,
+    since: BootInstant,
+    /// How often it was silent for [`DEAD_AFTER`] and came back.
+    deaths: u32,
+}
+
+impl Hearing {
+    /// Takes in who is heard now. Says whether anything is different from before. Nodes that are no members are forgotten.
+    pub fn look<'a>(&mut self, members: impl Iterator<Item = &'a NodeName>, live: &BTreeSet<NodeName>, now: BootInstant) -> bool {
+        let next: BTreeMap<NodeName, Spell> = members
+            .map(|name| {
+                let is_live = live.contains(name);
+                let spell =
+                    self.nodes.get(name).map_or(Spell { live: is_live, since: now, deaths: 0 }, |spell| spell.next(is_live, now));
+                (name.clone(), spell)
+            })
+            .collect();
+        let differs = next != self.nodes;
+        self.nodes = next;
+        differs
+    }
+
+    /// The silent members, and for how long each has been.
+    pub fn silent_for(&self, now: BootInstant) -> BTreeMap<NodeName, Duration> {
+        let silent = self.nodes.iter().filter(|(_, spell)| !spell.live);
+        silent.map(|(name, spell)| (name.clone(), now.saturating_since(spell.since))).collect()
+    }
+
+    /// Members that were dead and have not been back for long.
+    pub fn lately_back(&self, now: BootInstant) -> BTreeSet<NodeName> {
+        self.nodes.iter().filter(|(_, spell)| spell.is_lately_back(now)).map(|(name, _)| name.clone()).collect()
+    }
+}
+
+impl Spell {
+    fn next(self, live: bool, now: BootInstant) -> Self {
+        let lasted = now.saturating_since(self.since);
+        match (self.live, live) {
+            (true, true) if lasted >= FORGIVEN_AFTER => Self { deaths: 0, ..self },
+            (true, true) | (false, false) => self,
+            (true, false) => Self { live, since: now, ..self },
+            (false, true) if lasted >= DEAD_AFTER => Self { live, since: now, deaths: self.deaths.saturating_add(1) },
+            // A short silence does not start its probation anew.
+            (false, true) => Self { live, since: now, ..self },
+        }
+    }
+
+    fn is_lately_back(&self, now: BootInstant) -> bool {
+        let Some(doublings) = self.deaths.checked_sub(1) else { return false };
+        self.live && now.saturating_since(self.since) < PROBATION * 2_u32.pow(doublings.min(MOST_DOUBLINGS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> BootInstant {
+        BootInstant::from_boot(Duration::from_secs(seconds))
+    }
+
+    fn name() -> NodeName {
+        "a".parse().unwrap()
+    }
+
+    fn look(hearing: &mut Hearing, live: bool, seconds: u64) -> bool {
+        let live = if live { BTreeSet::from([name()]) } else { BTreeSet::new() };
+        hearing.look([name()].iter(), &live, at(seconds))
+    }
+
+    #[test]
+    fn silence_is_counted_from_when_it_began_and_anew_by_a_new_listener() {
+        let mut hearing = Hearing::default();
+        assert!(look(&mut hearing, true, 10));
+        assert!(!look(&mut hearing, true, 11));
+        assert_eq!(hearing.silent_for(at(12)), BTreeMap::new());
+        assert!(look(&mut hearing, false, 13));
+        look(&mut hearing, false, 40);
+        assert_eq!(hearing.silent_for(at(43)), BTreeMap::from([(name(), Duration::from_secs(30))]));
+        let mut listener = Hearing::default();
+        look(&mut listener, false, 43);
+        assert_eq!(listener.silent_for(at(44)), BTreeMap::from([(name(), Duration::from_secs(1))]));
+        assert!(hearing.look(std::iter::empty(), &BTreeSet::new(), at(50)));
+        assert_eq!(hearing.silent_for(at(50)), BTreeMap::new());
+    }
+
+    #[test]
+    fn who_was_dead_is_lately_back_for_longer_each_time_and_forgiven_in_the_end() {
+        let mut hearing = Hearing::default();
+        look(&mut hearing, true, 0);
+        look(&mut hearing, false, 10);
+        look(&mut hearing, true, 69);
+        assert!(hearing.lately_back(at(69)).is_empty(), "59 s of silence are no death");
+        look(&mut hearing, false, 100);
+        look(&mut hearing, true, 160);
+        assert_eq!(hearing.lately_back(at(219)), BTreeSet::from([name()]));
+        assert!(hearing.lately_back(at(220)).is_empty());
+        look(&mut hearing, false, 300);
+        assert!(hearing.lately_back(at(300)).is_empty(), "it is silent");
+        look(&mut hearing, true, 360);
+        assert_eq!(hearing.lately_back(at(479)), BTreeSet::from([name()]));
+        assert!(hearing.lately_back(at(480)).is_empty());
+        look(&mut hearing, true, 20_000);
+        look(&mut hearing, false, 20_001);
+        look(&mut hearing, true, 20_061);
+        assert!(hearing.lately_back(at(20_121)).is_empty(), "the first death again");
+    }
+}

@@ -1,0 +1,56 @@
+//! Who belongs to the cluster, as this node knows it at this moment.
+
+use super::state_machine::Published;
+use crate::{
+    link::certificate::Certificate,
+    model::{NodeId, NodeName},
+    raft::{
+        message::HelloRefusal,
+        peer::{Known, Met, Standing},
+    },
+};
+use std::{net::IpAddr, sync::Arc};
+use tokio::sync::watch;
+
+/// Looks it up in the state, and before there is any, in what this node was told when it joined. Clones share it.
+#[derive(Clone)]
+pub struct Directory {
+    cluster_id: Arc<str>,
+    published: watch::Receiver<Published>,
+    met: Arc<[Met]>,
+}
+
+impl Directory {
+    /// Of this cluster.
+    pub fn new(cluster_id: &str, published: watch::Receiver<Published>, met: &[Met]) -> Self {
+        Self { cluster_id: cluster_id.into(), published, met: met.into() }
+    }
+
+    /// The cluster.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// See [`Known::standing`].
+    ///
+    /// # Errors
+    /// Why that one is not heard.
+    pub fn standing(&self, certificate: &Certificate, says: NodeId) -> Result<Standing, HelloRefusal> {
+        self.look(|known| known.standing(certificate, says))
+    }
+
+    /// See [`Known::name_of`].
+    pub fn name_of(&self, id: NodeId) -> Option<NodeName> {
+        self.look(|known| known.name_of(id))
+    }
+
+    /// Whether a member has this address.
+    pub fn is_members(&self, address: IpAddr) -> bool {
+        self.look(|known| known.state.node_at(address).is_some() || known.met.iter().any(|met| met.addr.ip() == address))
+    }
+
+    fn look<T>(&self, how: impl FnOnce(&Known<'_>) -> T) -> T {
+        let state = self.published.borrow().state.clone();
+        how(&Known { cluster_id: &self.cluster_id, state: &state, met: &self.met })
+    }
+}

@@ -1,0 +1,116 @@
+//! Who is on the other side of a connection, and what it may ask. Pure.
+
+use super::message::HelloRefusal;
+use crate::{
+    link::certificate::{Certificate, Subject},
+    model::{NodeId, NodeName, NodeRecord, Role},
+    rules::{ClusterState, RuleChange},
+};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// A member as it was when this node joined: whom to believe before there is any state.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Met {
+    /// Its number.
+    pub id: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// Where it was.
+    pub addr: SocketAddr,
+}
+
+/// What this node knows of who belongs to the cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The cluster.
+    pub cluster_id: &'a str,
+    /// The replicated state; its `cluster_id` is empty before there is any.
+    pub state: &'a ClusterState,
+    /// Who counts until then.
+    pub met: &'a [Met],
+}
+
+/// Who is on the other side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// A member.
+    Member {
+        /// As the state knows it.
+        record: NodeRecord,
+        /// Its certificate and its record both say that it is a director.
+        director: bool,
+    },
+    /// One that was a member when this node joined; there is no state yet.
+    Met,
+    /// One whose number was not given yet as far as this node knows: it joined while this node was away, or a moment ago. A leader may be such a
+    /// one, and without hearing it this node would never learn of it.
+    Later,
+}
+
+impl Known<'_> {
+    /// Who shows `certificate` and says that it has the number `says`. TLS has found the certificate good.
+    ///
+    /// # Errors
+    /// Why it is not heard.
+    pub fn standing(&self, certificate: &Certificate, says: NodeId) -> Result<Standing, HelloRefusal> {
+        let Subject::Node { name, id, roles } = &certificate.subject else {
+            return Err(HelloRefusal::NotYou { says, certificate: "no node's".to_owned() });
+        };
+        let not_you = |certificate: String| HelloRefusal::NotYou { says, certificate };
+        if certificate.cluster_id.as_deref().is_some_and(|theirs| theirs != self.cluster_id) {
+            return Err(HelloRefusal::WrongCluster { theirs: self.cluster_id.to_owned() });
+        }
+        match id {
+            Some(id) if *id != says => return Err(not_you(id.to_string())),
+            None if self.state.security.authorities.issuing.is_some() => return Err(not_you(format!("that of a {name} without a number"))),
+            _ => {}
+        }
+        if self.state.cluster_id.is_empty() {
+            return self.standing_before_state(name, says);
+        }
+        match self.state.nodes.get(name).filter(|record| record.id == says) {
+            Some(record) if id.is_some() && certificate.key != Some(record.key) => Err(not_you(format!("for another key than {name}'s"))),
+            Some(record) => {
+                let director = record.roles.has(Role::Director) && roles.has(Role::Director);
+                Ok(Standing::Member { record: record.clone(), director })
+            }
+            None if says.0 > self.state.next_node => Ok(Standing::Later),
+            None => Err(HelloRefusal::Removed { id: says }),
+        }
+    }
+
+    fn standing_before_state(&self, name: &NodeName, says: NodeId) -> Result<Standing, HelloRefusal> {
+        if self.met.iter().any(|met| met.id == says && met.name == *name) {
+            return Ok(Standing::Met);
+        }
+        let last = self.met.iter().map(|met| met.id).max().unwrap_or_default();
+        if says > last { Ok(Standing::Later) } else { Err(HelloRefusal::Removed { id: says }) }
+    }
+
+    /// What the member with this number is called.
+    pub fn name_of(&self, id: NodeId) -> Option<NodeName> {
+        let met = || self.met.iter().find(|met| met.id == id).map(|met| met.name.clone());
+        self.state.node_by_id(id).map(|record| record.name.clone()).or_else(met)
+    }
+}
+
+/// Whether another node may have `change` committed by asking the leader. A member may say what concerns itself; directors may change rules and
+/// who may speak; verdicts, founding, and letting others in are nobody's to ask for: a leader decides these itself, from what it has verified.
+pub fn may_propose(peer: &NodeRecord, director: bool, change: &RuleChange) -> bool {
+    match change {
+        RuleChange::NodeLeft(name) => director || *name == peer.name,
+        RuleChange::NodeJoined(joining) => {
+            joining.name == peer.name
+                && joining.key == peer.key
+                && joining.roles == peer.roles
+                && joining.keeps_id
+                && joining.token.is_none()
+        }
+        RuleChange::Apply { .. } | RuleChange::NodeRoles { .. } | RuleChange::Security(_) => director,
+        RuleChange::Init { .. } | RuleChange::Verdicts(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
