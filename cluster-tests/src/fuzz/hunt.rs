@@ -71,7 +71,10 @@ pub fn hunt(target: &Target, seed: u64, over: impl Fn(u64) -> bool, before: impl
     while !over(trail.tried) {
         // Seeds as often as all others: what was kept is mostly refused early.
         let among = |dice: &mut Dice| if dice.chance(500) { target.seeds.len() } else { kept.len() };
-        let pick = |dice: &mut Dice| dice.below(among(dice) as u64) as usize;
+        let pick = |dice: &mut Dice| {
+            let among = among(dice) as u64;
+            dice.below(among) as usize
+        };
         let (one, other) = (pick(&mut dice), pick(&mut dice));
         let input = mutate(&kept[one], &kept[other], target.max_bytes, &mut dice);
         before(&input);
