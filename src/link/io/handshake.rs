@@ -59,6 +59,10 @@ fn explained(error: io::Error, seen: &Seen) -> io::Error {
             error.kind(),
             "the other side has closed the connection in the TLS handshake: is it an lvs-agent's port?",
         ),
+        None if error.kind() == io::ErrorKind::ConnectionReset => io::Error::new(
+            error.kind(),
+            "the other side has cut the connection off before TLS: too many attempts from here have failed lately (wait a minute), or its agent is stopping",
+        ),
         None => error,
     }
 }
