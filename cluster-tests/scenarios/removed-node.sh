@@ -24,10 +24,13 @@ figure key_replaced_ms "$WAITED"
 stop-agent r3 && start-agent r3
 sleep 10
 expect_eq "the members" "$(members d1)" "d1 d2 r1 r2"
-refused "r3 without a new token" "token create" on r3 lvs-agent join 10.0.0.11
+refused "r3, which still has the cluster's data" "lvs-agent leave" on r3 lvs-agent join 10.0.0.11
 expect "the cluster logs who keeps trying" logged '(r3|10\.0\.0\.23)' d1 d2 r1 r2
 undisturbed
 
+expect "r3 leaves, as it is told to" on r3 lvs-agent leave
+expect "the VIP is off lo of r3" wait_until 5 not vip_on_lo r3
+refused "r3 without a new token" "token create" on r3 lvs-agent join 10.0.0.11
 new=$(token d1)
 expect "r3 comes back with a new token, under its name" said on r3 lvs-agent join 10.0.0.11 --token "$new"
 expect "r3 is heard" wait_until 10 hears d1 r3

@@ -85,7 +85,9 @@ impl Running {
     async fn leave(&self) -> Result<(), AdminError> {
         tracing::info!(node = %self.config.node, "leaving the cluster");
         let alone = self.raft.state().borrow().nodes.keys().eq([&self.config.node]);
-        if !alone {
+        // Whoever was removed has nobody to ask any more; what is left to do is here.
+        let removed = self.raft.view().borrow().refused.is_some();
+        if !alone && !removed {
             self.may_go()?;
             self.raft.leave(CHANGE_DEADLINE).await.map_err(admin::refused)?;
         }

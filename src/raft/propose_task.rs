@@ -160,6 +160,8 @@ impl RaftNode {
     /// As [`RaftNode::propose`]; [`ProposeError::Unknown`] when the node still votes after `within`: it should stay up until it does not.
     pub async fn leave(&self, within: Duration) -> Result<(), ProposeError> {
         let until = Instant::now() + within;
+        // Nobody hears a leader that is no member any more: another one has to take this node's vote away.
+        self.hand_over_in_time().await;
         self.set_leaving();
         let mut removed = self.peers().removed();
         let gone = tokio::select! {

@@ -260,9 +260,7 @@ impl RaftNode {
 
     async fn stop_when_told(self) {
         self.inner.shutdown.cancelled().await;
-        if timeout(HAND_OVER, self.hand_over()).await.is_err() {
-            tracing::warn!("leadership was not taken over in time");
-        }
+        self.hand_over_in_time().await;
         if timeout(STOP, self.inner.raft.shutdown()).await.is_err() {
             tracing::warn!("raft did not stop in time");
         }
@@ -275,6 +273,13 @@ impl RaftNode {
             tracing::warn!("raft tasks did not stop in time");
         }
         self.inner.stopped.cancel();
+    }
+
+    /// Lets another voter lead, if this one does.
+    pub(super) async fn hand_over_in_time(&self) {
+        if timeout(HAND_OVER, self.hand_over()).await.is_err() {
+            tracing::warn!("leadership was not taken over in time");
+        }
     }
 
     /// Gives leadership to the voter whose log is nearest, and waits until it is gone.
