@@ -37,6 +37,7 @@ found_without! {
     two_hold_if_a_voter_grants_right_after_its_start: product.quiet_after_restart;
     two_hold_if_old_rounds_are_granted: product.old_rounds;
     two_hold_if_a_lease_counts_from_its_grant: product.count_from_t0;
+    two_hold_if_answers_of_others_than_the_voters_teach: product.only_the_asked;
     two_hold_if_older_memberships_are_granted: product.refuse_older_membership;
     two_hold_if_the_promise_is_released_before_the_removal: product.removal_before_release;
     two_hold_if_several_voters_change_at_once: log.one_at_a_time;

@@ -255,9 +255,14 @@ impl Leases {
         if self.heard.len() < MAX_HEARD || self.heard.contains_key(&from) {
             self.heard.insert(from, source);
         }
-        if let Message::Refuse { why: Why::NewerMembership(newer), .. } = &message {
+        // Voters alone are believed here, and there is room for as many as a cluster may have.
+        if let Message::Refuse { why: Why::NewerMembership(newer), .. } = &message
+            && self.listening.contains_key(&from)
+        {
             for (node, address) in &newer.addresses {
-                self.listening.entry(*node).or_insert(*address);
+                if self.listening.len() < MAX_HEARD {
+                    self.listening.entry(*node).or_insert(*address);
+                }
             }
         }
         step.queue.push_back(routed(from, message));

@@ -14,6 +14,7 @@ mod door;
 mod duties_task;
 mod effective;
 mod electors;
+mod expulsion;
 mod hearing;
 mod init_task;
 pub mod io;

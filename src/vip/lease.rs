@@ -6,7 +6,7 @@ use super::{
     order::Order,
     rounds::{KnownMembership, Rounds},
     switches::Rules,
-    tally::{Outcome, Refusal},
+    tally::{Outcome, Refusal, Tally},
 };
 use crate::{
     clock::BootInstant,
@@ -229,18 +229,25 @@ impl Holder {
             return;
         }
         match message {
-            Message::Grant { round, epoch, .. } => {
+            Message::Grant { round, epoch, .. } if self.is_answer(from, round) => {
                 self.epoch = self.epoch.max(epoch);
                 self.granted(from, round, now, effects);
             }
-            Message::Refuse { round, why, epoch, .. } => {
+            Message::Refuse { round, why, epoch, .. } if self.is_answer(from, round) => {
                 self.epoch = self.epoch.max(epoch);
                 self.refused(from, round, why, now, effects);
             }
-            Message::HandOver { .. } => self.handed_over(from, now, effects),
+            Message::HandOver { .. } if self.order.others().any(|other| other == from) => self.handed_over(from, now, effects),
+            // Of a dead round, or from a member that was not asked: it must not teach a membership or a round, or it could speak for all voters.
+            Message::Grant { .. } | Message::Refuse { .. } | Message::HandOver { .. } => {}
             // The voter side's business.
             Message::Ask { .. } | Message::Release { .. } => {}
         }
+    }
+
+    fn is_answer(&self, from: NodeId, round: Round) -> bool {
+        let was_asked = |tally: &Tally| tally.is_voter(from) || !self.rules.only_the_asked;
+        self.rounds.get(round).is_some_and(was_asked)
     }
 
     fn granted(&mut self, from: NodeId, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {
@@ -265,7 +272,7 @@ impl Holder {
             }
             // `Waiting` has no open round that could be won, unless the simulation has switched dead rounds off.
             Phase::Asking | Phase::Waiting { .. } => {
-                self.epoch += 1;
+                self.epoch = self.epoch.saturating_add(1);
                 self.phase = Phase::Holding { until, epoch: self.epoch };
                 effects.push(HolderEffect::Install { until, fresh: true, epoch: self.epoch });
             }
@@ -274,9 +281,6 @@ impl Holder {
     }
 
     fn refused(&mut self, from: NodeId, round: Round, why: Why, now: BootInstant, effects: &mut Vec<HolderEffect>) {
-        if self.rounds.find(round).is_none() {
-            return;
-        }
         let may_have_granted = matches!(why, Why::OldRound { .. });
         let held_by = if let Why::Held { by, .. } = &why { Some(*by) } else { None };
         let (free_at, learned) = match why {

@@ -32,7 +32,7 @@ impl Rounds {
 
     /// Opens the next round; `now` is its `t0`, so nothing of it may have been sent yet.
     pub fn ask(&mut self, ttl: Duration, membership: &Membership, now: BootInstant) -> &Tally {
-        self.last += 1;
+        self.last = self.last.saturating_add(1);
         self.asked_at = now;
         if self.open.len() >= MAX_OPEN_ROUNDS {
             self.open.pop_front();
@@ -54,6 +54,11 @@ impl Rounds {
     /// An open round.
     pub fn find(&mut self, round: Round) -> Option<&mut Tally> {
         self.open.iter_mut().find(|tally| tally.round == round)
+    }
+
+    /// An open round, to look at.
+    pub fn get(&self, round: Round) -> Option<&Tally> {
+        self.open.iter().find(|tally| tally.round == round)
     }
 
     /// The open round that was asked last.

@@ -16,6 +16,8 @@ pub struct Rules {
     pub quiet_after_restart: bool,
     /// Holder 1: a lease counts from before it was asked for.
     pub count_from_t0: bool,
+    /// Holder 1: answers count of those that were asked, whatever they say.
+    pub only_the_asked: bool,
     /// Holder 1: while the membership is joint, both majorities count.
     pub both_majorities: bool,
     /// Holder 1: a released round and all before are dead.
@@ -38,6 +40,7 @@ impl Rules {
         refuse_older_membership: true,
         quiet_after_restart: true,
         count_from_t0: true,
+        only_the_asked: true,
         both_majorities: true,
         dead_rounds: true,
         removal_before_release: true,

@@ -134,7 +134,8 @@ impl Tally {
         self.granted.contains(node) || !self.refused.contains_key(node)
     }
 
-    fn is_voter(&self, node: NodeId) -> bool {
+    /// Whether this node was asked.
+    pub fn is_voter(&self, node: NodeId) -> bool {
         self.voters.iter().any(|set| set.contains(&node))
     }
 }

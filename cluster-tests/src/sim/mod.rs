@@ -5,6 +5,7 @@
 
 pub mod chaos;
 pub mod dice;
+pub mod liar;
 pub mod log;
 pub mod network;
 pub mod node;
@@ -38,11 +39,13 @@ pub struct Options {
     pub changes: bool,
     /// Whether the kernel refuses a VIP now and then.
     pub install_failures: bool,
+    /// Whether a member that does not vote listens and lies.
+    pub liar: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { product: Rules::ON, log: LogRules::ON, chaos_ttls: 80, changes: true, install_failures: true }
+        Self { product: Rules::ON, log: LogRules::ON, chaos_ttls: 80, changes: true, install_failures: true, liar: true }
     }
 }
 

@@ -342,6 +342,9 @@ impl World {
     }
 
     fn send(&mut self, from: usize, to: NodeId, message: Message) {
+        if self.options.liar {
+            self.overhear(from, to, &message);
+        }
         let receiver = to.0 as usize;
         if receiver >= self.nodes.len() || self.swallow.is_some_and(|unwanted| unwanted(from, receiver, &message)) {
             return;

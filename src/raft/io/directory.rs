@@ -52,6 +52,11 @@ impl Directory {
         self.look(|known| known.state.node_by_id(id).map(|record| record.addr))
     }
 
+    /// How many members there are besides one.
+    pub fn others(&self) -> usize {
+        self.look(|known| known.state.nodes.len().max(known.met.len())).saturating_sub(1)
+    }
+
     /// Whether a member has this address.
     pub fn is_members(&self, address: IpAddr) -> bool {
         self.look(|known| known.state.node_at(address).is_some() || known.met.iter().any(|met| met.addr.ip() == address))

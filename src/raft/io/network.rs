@@ -5,6 +5,7 @@ use super::{
     stream::{self, Connected, NotConnected, Stream},
 };
 use crate::{
+    clock::{BootClock, Clock},
     link::{
         certificate::{Certificate, Subject},
         frame::{FrameError, read_frame, write_frame},
@@ -12,7 +13,10 @@ use crate::{
         tls::Credentials,
     },
     model::{Fingerprint, NodeId},
-    raft::message::{Hello, HelloRefusal, MAX_FRAME_BYTES, MAX_HELLO_BYTES, PROTOCOL_VERSION, Request, Response, Welcome},
+    raft::{
+        expulsion::Expulsion,
+        message::{Hello, HelloRefusal, MAX_FRAME_BYTES, MAX_HELLO_BYTES, PROTOCOL_VERSION, Request, Response, Welcome},
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -39,8 +43,6 @@ const PER_PEER: usize = 4;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// Older connections are made anew: this is how a renewed certificate, or a CA that is trusted no more, comes to count on them.
 const OLD: Duration = Duration::from_secs(10 * 60);
-/// A node that was told that it was removed asks nobody anything for so long: it would fill their logs.
-const REMOVED_QUIET: Duration = Duration::from_secs(60);
 
 /// Whom a connection is to, and where.
 type Place = (Option<NodeId>, SocketAddr);
@@ -80,7 +82,7 @@ struct Inner {
     connecting: Mutex<BTreeMap<Place, usize>>,
     refusals: Mutex<BTreeMap<SocketAddr, String>>,
     removed: watch::Sender<Option<HelloRefusal>>,
-    removed_at: Mutex<Option<Instant>>,
+    expulsion: Mutex<Expulsion>,
 }
 
 impl Peers {
@@ -100,12 +102,12 @@ impl Peers {
     }
 
     fn new(who: Who, credentials: Option<Credentials>) -> Self {
-        let (idle, connecting, refusals, removed_at) = Default::default();
-        let inner = Inner { who, credentials, idle, connecting, refusals, removed: watch::channel(None).0, removed_at };
+        let (idle, connecting, refusals, expulsion) = Default::default();
+        let inner = Inner { who, credentials, idle, connecting, refusals, removed: watch::channel(None).0, expulsion };
         Self { inner: Arc::new(inner) }
     }
 
-    /// What was said when a member told this node that it is none any more.
+    /// What was said when members told this node that it is none any more, once that is believed.
     pub fn removed(&self) -> watch::Receiver<Option<HelloRefusal>> {
         self.inner.removed.subscribe()
     }
@@ -280,6 +282,7 @@ impl Peers {
         match read_frame(stream, MAX_HELLO_BYTES).await {
             Ok(Some(Welcome::Welcome)) => {
                 self.refusals().remove(&addr);
+                self.expulsion().denied_by(addr);
                 Ok(())
             }
             Ok(Some(Welcome::No(refusal))) => Err(self.refused(addr, refusal)),
@@ -295,18 +298,20 @@ impl Peers {
     fn refused(&self, addr: SocketAddr, refusal: HelloRefusal) -> CallError {
         self.idle().retain(|(_, kept), _| *kept != addr);
         self.note_refusal(addr, &refusal.to_string());
-        if let (HelloRefusal::Removed { .. }, Who::Member { .. }) = (&refusal, &self.inner.who) {
-            *self.removed_at() = Some(Instant::now());
+        if let (HelloRefusal::Removed { .. }, Who::Member { directory, .. }) = (&refusal, &self.inner.who)
+            && self.expulsion().said_by(addr, directory.others(), BootClock.now())
+        {
             self.inner.removed.send_if_modified(|removed| removed.replace(refusal.clone()).is_none());
         }
         CallError::Refused { addr, refusal }
     }
 
     fn check_silence(&self, addr: SocketAddr) -> Result<(), CallError> {
-        let is_silent = self.removed_at().is_some_and(|at| at.elapsed() < REMOVED_QUIET);
-        match self.inner.removed.borrow().clone().filter(|_| is_silent) {
-            Some(refusal) => Err(CallError::Refused { addr, refusal }),
-            None => Ok(()),
+        match &self.inner.who {
+            Who::Member { me, .. } if self.expulsion().is_quiet(addr, BootClock.now()) => {
+                Err(CallError::Refused { addr, refusal: HelloRefusal::Removed { id: *me } })
+            }
+            Who::Member { .. } | Who::Stranger => Ok(()),
         }
     }
 
@@ -326,8 +331,8 @@ impl Peers {
         self.inner.idle.lock().expect("no holder of this lock panics")
     }
 
-    fn removed_at(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.inner.removed_at.lock().expect("no holder of this lock panics")
+    fn expulsion(&self) -> MutexGuard<'_, Expulsion> {
+        self.inner.expulsion.lock().expect("no holder of this lock panics")
     }
 
     fn refusals(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, String>> {

@@ -30,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 const HELLO_DEADLINE: Duration = Duration::from_secs(3);
 /// Who is no member has come to ask something; a connection without a question for so long is closed. Voters keep one to each other.
 const STRANGER_DEADLINE: Duration = Duration::from_secs(5);
+/// …and all that it asks is asked and answered within this time.
+const STRANGERS_TIME: Duration = Duration::from_secs(60);
 /// An answer is taken within this time, a snapshot's question sent.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(10);
 /// An older connection is closed, so that what TLS found when it was made does not count for ever. Peers make new ones earlier.
@@ -71,22 +73,23 @@ pub async fn serve(listener: TcpListener, node: RaftNode, shutdown: Cancellation
             }
         };
         // What a member's address sends is always looked at: else whoever can borrow it for a moment could shut that member out.
-        if threshold.wait(from.ip()).is_some() && !node.directory().is_members(from.ip()) {
+        let is_members = node.directory().is_members(from.ip());
+        if threshold.wait(from.ip()).is_some() && !is_members {
             continue;
         }
-        let Some(place) = threshold.enter(from.ip()) else { continue };
+        let Some(place) = threshold.enter(from.ip(), is_members) else { continue };
         let (node, threshold, shutdown) = (node.clone(), threshold.clone(), shutdown.clone());
         tokio::spawn(async move {
             tokio::select! {
                 // The connection goes with its future.
                 () = shutdown.cancelled() => {}
-                () = converse(stream, from, &node, threshold, place) => {}
+                () = receive(stream, from, &node, threshold, place) => {}
             }
         });
     }
 }
 
-async fn converse(stream: TcpStream, from: SocketAddr, node: &RaftNode, threshold: Threshold, mut place: Place) {
+async fn receive(stream: TcpStream, from: SocketAddr, node: &RaftNode, threshold: Threshold, mut place: Place) {
     let since = Instant::now();
     let met = timeout(HELLO_DEADLINE, meet(stream, node)).await.unwrap_or(Err(Unmet::Reason("no hello in time".to_owned())));
     let (mut stream, asker) = match met {
@@ -104,16 +107,36 @@ async fn converse(stream: TcpStream, from: SocketAddr, node: &RaftNode, threshol
         return;
     }
     let caller = Caller { asker, from, threshold };
-    // A node that is no member yet can only ask to become one.
-    let (limit, idle) = if is_member { (MAX_FRAME_BYTES, OLDEST) } else { (MAX_JOIN_BYTES, STRANGER_DEADLINE) };
-    while let Ok(Ok(Some(request))) = timeout(idle, read_frame::<Request>(&mut stream, limit)).await {
+    if is_member {
+        converse(&mut stream, &caller, node, since, (MAX_FRAME_BYTES, OLDEST)).await;
+        return;
+    }
+    // A node that is no member yet can only ask to become one. Who has come, and asks nothing or does not end, takes others' place.
+    let conversation = converse(&mut stream, &caller, node, since, (MAX_JOIN_BYTES, STRANGER_DEADLINE));
+    if timeout(STRANGERS_TIME, conversation).await.unwrap_or(0) == 0 && caller.threshold.failed(from.ip()) {
+        tracing::warn!(%from, "a stranger connected and asked nothing, or for too long");
+    }
+}
+
+/// Answers until the other side ends, or is silent or slow for too long. Gives how many questions there were.
+async fn converse(
+    stream: &mut Stream,
+    caller: &Caller,
+    node: &RaftNode,
+    since: Instant,
+    (limit, idle): (usize, Duration),
+) -> u64 {
+    let mut asked = 0;
+    while let Ok(Ok(Some(request))) = timeout(idle, read_frame::<Request>(stream, limit)).await {
+        asked += 1;
         let response =
-            if is_stale(since, &caller) { Response::Refused(HelloRefusal::Stale) } else { answer(node, &caller, request).await };
-        let written = timeout(TRANSFER_DEADLINE, write_frame(&mut stream, &response, MAX_FRAME_BYTES)).await;
+            if is_stale(since, caller) { Response::Refused(HelloRefusal::Stale) } else { answer(node, caller, request).await };
+        let written = timeout(TRANSFER_DEADLINE, write_frame(stream, &response, MAX_FRAME_BYTES)).await;
         if !matches!(written, Ok(Ok(()))) || matches!(response, Response::Refused(_)) {
-            return;
+            break;
         }
     }
+    asked
 }
 
 fn is_stale(since: Instant, caller: &Caller) -> bool {

@@ -14,7 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections of members at a time: four from each of some fifty nodes. Who is closed tries again.
 const MEMBERS: usize = 256;
-/// Connections at a time that have not said hello as a member.
+/// Connections at a time that have not said hello as a member, from addresses of members, and from all others. Each has places of its own, so
+/// that strangers cannot keep members out.
 const UNPROVEN: usize = 64;
 /// The same from one address, so that one machine cannot keep the others out.
 const UNPROVEN_PER_SOURCE: usize = 16;
@@ -29,7 +30,8 @@ pub struct Threshold {
 
 struct Inner {
     members: Arc<Semaphore>,
-    unproven: Arc<Semaphore>,
+    known: Arc<Semaphore>,
+    unknown: Arc<Semaphore>,
     by_source: Mutex<BTreeMap<IpAddr, usize>>,
     door: Mutex<Door>,
     said: Mutex<Option<BootInstant>>,
@@ -48,7 +50,8 @@ impl Default for Threshold {
     fn default() -> Self {
         let inner = Inner {
             members: Arc::new(Semaphore::new(MEMBERS)),
-            unproven: Arc::new(Semaphore::new(UNPROVEN)),
+            known: Arc::new(Semaphore::new(UNPROVEN)),
+            unknown: Arc::new(Semaphore::new(UNPROVEN)),
             by_source: Mutex::default(),
             door: Mutex::default(),
             said: Mutex::default(),
@@ -58,9 +61,10 @@ impl Default for Threshold {
 }
 
 impl Threshold {
-    /// A place for a connection from `source` that is not known yet; `None`: it is to be closed.
-    pub fn enter(&self, source: IpAddr) -> Option<Place> {
-        let unproven = self.inner.unproven.clone().try_acquire_owned().ok();
+    /// A place for a connection from `source`, which is a member's address or not; `None`: it is to be closed.
+    pub fn enter(&self, source: IpAddr, is_members: bool) -> Option<Place> {
+        let places = if is_members { &self.inner.known } else { &self.inner.unknown };
+        let unproven = places.clone().try_acquire_owned().ok();
         let mut by_source = lock(&self.inner.by_source);
         let from_there = by_source.get(&source).copied().unwrap_or_default();
         match unproven {
@@ -139,25 +143,26 @@ mod tests {
     fn one_source_takes_its_share_and_gives_it_back() {
         let threshold = Threshold::default();
         let (greedy, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let mut places: Vec<Place> = (0..UNPROVEN_PER_SOURCE).map(|_| threshold.enter(greedy).unwrap()).collect();
-        assert!(threshold.enter(greedy).is_none());
-        assert!(threshold.enter(other).is_some());
+        let mut places: Vec<Place> = (0..UNPROVEN_PER_SOURCE).map(|_| threshold.enter(greedy, false).unwrap()).collect();
+        assert!(threshold.enter(greedy, false).is_none());
+        assert!(threshold.enter(other, false).is_some());
         assert!(places[0].prove(), "a member stands in nobody's way");
-        places.push(threshold.enter(greedy).unwrap());
-        assert!(threshold.enter(greedy).is_none());
+        places.push(threshold.enter(greedy, false).unwrap());
+        assert!(threshold.enter(greedy, false).is_none());
         drop(places);
-        assert!(threshold.enter(greedy).is_some());
+        assert!(threshold.enter(greedy, false).is_some());
         assert!(lock(&threshold.inner.by_source).is_empty());
     }
 
     #[test]
-    fn all_sources_together_have_a_limit() {
+    fn all_strangers_together_have_a_limit_that_is_not_the_members() {
         let threshold = Threshold::default();
         let sources = (0..UNPROVEN as u8).map(|n| IpAddr::from([192, 0, 2, n]));
-        let places: Vec<Place> = sources.map(|source| threshold.enter(source).unwrap()).collect();
+        let places: Vec<Place> = sources.map(|source| threshold.enter(source, false).unwrap()).collect();
         let late = IpAddr::from([198, 51, 100, 1]);
-        assert!(threshold.enter(late).is_none());
+        assert!(threshold.enter(late, false).is_none());
+        assert!(threshold.enter(late, true).is_some(), "a member's address has other places");
         drop(places);
-        assert!(threshold.enter(late).is_some());
+        assert!(threshold.enter(late, false).is_some());
     }
 }

@@ -104,6 +104,38 @@ fn a_lease_counts_from_before_it_was_asked_for() {
 }
 
 #[test]
+fn a_member_that_was_not_asked_teaches_nothing() {
+    for lie in [Why::NewerMembership(membership(900, &[&[4]])), Why::OldRound { last: u64::MAX }, held(4, 10_000)] {
+        let mut holder = holding();
+        assert_eq!(holder.step(HolderEvent::Tick, at(1075)), asks(&[1, 2, 3], 102, 5, 5));
+        assert_eq!(holder.step(refuse(4, 102, lie), at(1076)), vec![]);
+        assert_eq!(holder.step(grant(4, 102), at(1076)), vec![]);
+        assert_eq!(holder.step(grant(1, 102), at(1077)), vec![]);
+        assert_eq!(holder.step(grant(3, 102), at(1078)), vec![install(1369, false, 5)]);
+        assert_eq!(
+            holder.step(HolderEvent::Tick, at(1150)),
+            asks(&[1, 2, 3], 103, 5, 5),
+            "the round, the epoch and the voters are its own"
+        );
+    }
+}
+
+#[test]
+fn a_hand_over_of_somebody_who_is_no_candidate_is_none() {
+    let mut holder = asking();
+    assert_eq!(holder.step(hand_over_from(4), at(1001)), vec![]);
+    assert_eq!(holder.standing(), Standing::Asking);
+}
+
+#[test]
+fn rounds_and_epochs_end_at_the_highest_number() {
+    let mut holder = asking();
+    let refusal = Message::Refuse { group: web(), round: 101, why: Why::OldRound { last: u64::MAX }, epoch: u64::MAX };
+    let effects = holder.step(HolderEvent::Heard { from: NodeId(1), message: refusal }, at(1001));
+    assert!(effects.contains(&asks(&[1], u64::MAX, 5, u64::MAX)[0]), "{effects:?}");
+}
+
+#[test]
 fn a_worse_candidate_asks_a_step_later() {
     let mut holder = unready(&[3, 2]);
     assert_eq!(holder.step(HolderEvent::Ready(true), at(1000)), vec![]);
