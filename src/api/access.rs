@@ -114,9 +114,9 @@ fn may(who: &Who, need: Need) -> Result<(), String> {
     match (need, access) {
         (Need::Here, _) => Err("this can only be asked on the node itself, not through the remote api".to_owned()),
         (Need::Look, Access::ReadOnly | Access::Admin) | (Need::Secrets | Need::Change, Access::Admin) => Ok(()),
-        (Need::Secrets | Need::Change, Access::ReadOnly) => {
-            Err(format!("{name} may only look (status, plan, export, version): an administrator's certificate can do this"))
-        }
+        (Need::Secrets | Need::Change, Access::ReadOnly) => Err(format!(
+            "{name} may only look (status, node list, plan, export, version): an administrator's certificate can do this"
+        )),
     }
 }
 

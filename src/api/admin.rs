@@ -24,7 +24,7 @@ pub struct Applied {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AdminError {
     /// This agent is in no cluster yet.
-    #[error("not in a cluster: run `lvs-agent init` or `lvs-agent join SEED`")]
+    #[error("not in a cluster: run `lvs-agent init`, or `lvs-agent join SEED --token TOKEN`")]
     NotInCluster,
     /// This agent is in a cluster already.
     #[error("this node is in cluster {0} already: run `lvs-agent leave` first if it shall join another")]
@@ -36,7 +36,7 @@ pub enum AdminError {
     #[error("{0}")]
     Refused(String),
     /// No seed took this node in.
-    #[error("no seed answered")]
+    #[error("no seed let this node in")]
     NoSeed(
         /// What became of each.
         Vec<String>,

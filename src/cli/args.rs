@@ -11,7 +11,7 @@ use crate::config::value::node_address;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use help::{
     APPLY_HELP, CA_HELP, EXIT_CODES, EXPORT_HELP, IDENTITY_HELP, INIT_HELP, JOIN_HELP, KEYS_HELP, LEAVE_HELP, NODE_HELP,
-    PLAN_HELP, RUN_HELP, STATUS_HELP, TOKEN_HELP,
+    PLAN_HELP, RUN_HELP, STATUS_HELP, TOKEN_HELP, VERSION_HELP,
 };
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -103,6 +103,7 @@ pub enum Command {
     #[command(subcommand, after_help = CA_HELP)]
     Ca(CaCommand),
     /// Show this program's version and the running agent's.
+    #[command(after_help = VERSION_HELP)]
     Version(VersionArgs),
 }
 

@@ -42,7 +42,7 @@ A member that has its disk needs no token, not even with a new address. One that
 
 Examples:
   lvs-agent join 10.0.0.11 --token lvs1_4f0k...
-  lvs-agent join 10.0.0.11,10.0.0.12:7401 --token-file token.txt
+  lvs-agent join 10.0.0.11,10.0.0.12:7400 --token-file token.txt
   ssh d1 lvs-agent token create --json | jq -r .token | lvs-agent join 10.0.0.11 --token-file -
   lvs-agent join --timeout 300                # a member that comes back";
 
@@ -163,7 +163,7 @@ pub(super) const IDENTITY_CREATE_HELP: &str = "\
 Makes a certificate for the remote API and writes it, its private key and the cluster's CA to one file that only you can read. The key is kept nowhere else. The same name \
 again makes a new certificate; the old one is worth nothing from then on.
 
-With --read-only (the default) it may ask for status, plan, export and version; with --admin it may do all that can be done from afar.
+With --read-only (the default) it may ask for status, node list, plan, export and version; with --admin it may do all that can be done from afar.
 
 Examples:
   lvs-agent identity create grafana                   # writes grafana.pem
@@ -213,6 +213,13 @@ Examples:
   lvs-agent apply cluster.toml
   lvs-agent export | sed 's/weight = 1$/weight = 2/' | lvs-agent apply -
   lvs-agent apply --if-revision 7 cluster.toml   # only if nobody applied in between";
+
+pub(super) const VERSION_HELP: &str = "\
+Says which program this is, and which version the agent that is asked runs; without an agent, why none answers.
+
+Examples:
+  lvs-agent version
+  lvs-agent version --json | jq -r .agent";
 
 pub(super) const EXPORT_HELP: &str = "\
 Writes the cluster's rules as a cluster file. Applying it changes nothing.

@@ -45,6 +45,10 @@ pub(super) async fn run(client: &Client, command: &IdentityCommand) -> Result<Ex
 }
 
 async fn create(client: &Client, args: &IdentityCreateArgs) -> Result<(), Failure> {
+    if args.json && args.output.as_deref() == Some(Path::new("-")) {
+        let line = "--json and --output - both want stdout: name a file for the certificate with --output FILE";
+        return Err(Failure::new(Exit::Invalid, line.to_owned()));
+    }
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.pem", args.name)));
     // First the file: a certificate that cannot be written down is lost.
     let file = if path == Path::new("-") { None } else { Some(Unfinished::create(&path)?) };

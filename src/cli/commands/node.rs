@@ -18,6 +18,10 @@ pub(super) async fn run(client: &Client, command: &NodeCommand) -> Result<Exit, 
         }
         NodeCommand::Remove(args) => {
             let name = &args.name;
+            // Whoever mistypes a name is told before being asked to confirm it.
+            if client.status().await.is_ok_and(|status| status.nodes.iter().all(|node| node.name != *name)) {
+                return Err(Failure::new(Exit::Refused, format!("no node is called {name}: `lvs-agent node list` shows them")));
+            }
             let question = format!("take {name} out of the cluster for good? It needs a join token to come back.");
             if !args.yes && !terminal::confirm(&question, "say --yes if the node shall go")? {
                 return Err(Failure::new(Exit::Failed, format!("{name} stays")));

@@ -54,7 +54,7 @@ fn colours_change_no_text() {
 fn a_node_outside_a_cluster_is_told_what_to_do() {
     let text = status(&Status::outside("d9".parse().unwrap()), PLAIN);
     let expected = format!(
-        "no cluster, as d9 knows it, lvs-agent {}\n\nPROBLEMS\n  not in a cluster: run `lvs-agent init` or `lvs-agent join SEED`\n",
+        "no cluster, as d9 knows it, lvs-agent {}\n\nPROBLEMS\n  not in a cluster: run `lvs-agent init`, or `lvs-agent join SEED --token TOKEN`\n",
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(text, expected);
