@@ -21,6 +21,7 @@ use crate::{
     api,
     config::AgentConfig,
     guard::io::channel::{ChannelError, GuardChannel},
+    health::io::script::{RunnerChannelError, ScriptRunner},
     raft::{Identity, IdentityError},
 };
 use admin::Agent;
@@ -43,6 +44,9 @@ pub enum AgentError {
     /// No guard to speak with.
     #[error(transparent)]
     Channel(#[from] ChannelError),
+    /// No script runner to speak with, though there should be one.
+    #[error(transparent)]
+    Runner(#[from] RunnerChannelError),
     /// The API's socket.
     #[error(transparent)]
     Api(#[from] api::BindError),
@@ -65,6 +69,7 @@ pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
     // Before the guard hears from this worker, and says that the node can be spoken with.
     let listener = api::AdminListener::bind(&config.socket)?;
     let guard = GuardChannel::from_inherited()?;
+    let scripts = ScriptRunner::from_inherited()?;
     let stop = guard.stop.clone();
     stop_on_signals(stop.clone())?;
     let config = Arc::new(config);
@@ -74,7 +79,7 @@ pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
     let serving = tokio::spawn(api::serve(listener, agent.clone(), stop.clone()));
     let remote = Remote { admin: agent, gate: Arc::new(gate::Membership::new(member_in)) };
     tracing::info!(node = %config.node, roles = %config.roles, version = env!("CARGO_PKG_VERSION"), "worker started");
-    let ended = live(&config, guard, &remote, member_out, orders_in, &stop).await;
+    let ended = live(&config, guard, &scripts, &remote, member_out, orders_in, &stop).await;
     stop.cancel();
     // The server has deadlines of its own for what is under way.
     let _ = serving.await;
@@ -91,6 +96,7 @@ pub(crate) struct Remote {
 async fn live(
     config: &Arc<AgentConfig>,
     mut guard: GuardChannel,
+    scripts: &ScriptRunner,
     remote: &Remote,
     member_out: watch::Sender<Option<Arc<Member>>>,
     mut orders: mpsc::Receiver<Order>,
@@ -105,7 +111,7 @@ async fn live(
             },
         };
         tracing::info!(node = %config.node, id = %identity.node_id, cluster = identity.cluster_id, "member of a cluster");
-        let (member, running) = Member::start(config.clone(), identity, &mut guard, remote).await?;
+        let (member, running) = Member::start(config.clone(), identity, &mut guard, scripts, remote).await?;
         member_out.send_replace(Some(member));
         let ended = running.until_ended(&mut orders, stop).await;
         member_out.send_replace(None);

@@ -6,8 +6,9 @@ use lvs_agent::{
     agent,
     cli::{self, Args, Command, Exit, args::LogArgs, exit::with_sources},
     config::{AgentConfig, load_agent},
-    guard::{self, GuardOptions, WorkerCommand},
-    kernel::io::privilege::give_up,
+    guard::{self, GuardOptions, RunnerCommand, WorkerCommand},
+    health::io::script_runner,
+    kernel::io::privilege::{AGENT, give_up},
     model::node::guard_addr,
 };
 use std::{ffi::OsString, process::ExitCode};
@@ -15,8 +16,9 @@ use std::{ffi::OsString, process::ExitCode};
 fn main() -> ExitCode {
     let args = Args::parse();
     match &args.command {
-        Command::Run(log) => ended(&args, log, |config| start_guard(config, args.for_worker(log))),
+        Command::Run(log) => ended(&args, log, |config| start_guard(config, |process| args.for_child(process, log))),
         Command::Worker(log) => ended(&args, log, start_worker),
+        Command::ScriptRunner(log) => ended(&args, log, |config| Ok(script_runner::run(config.scripts.as_ref())?)),
         _ => cli::run(&args),
     }
 }
@@ -24,24 +26,27 @@ fn main() -> ExitCode {
 /// Threads of the worker's runtime. It mostly waits; a second thread keeps a large plan from holding up heartbeats.
 const WORKER_THREADS: usize = 2;
 
-/// The guard process. `worker` are the arguments to start this same program with.
-fn start_guard(config: AgentConfig, worker: Vec<OsString>) -> anyhow::Result<()> {
+/// The guard process. `arguments` are those to start this same program with as another of the agent's processes.
+fn start_guard(config: AgentConfig, arguments: impl Fn(&str) -> Vec<OsString>) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let listen = guard_addr(config.address);
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
-    Ok(guard::run(GuardOptions { listen, data_dir: config.data_dir, worker: WorkerCommand { program, args: worker } })?)
+    let runner = RunnerCommand { program: program.clone(), args: arguments("script-runner") };
+    let worker = WorkerCommand { program, args: arguments("worker"), runner: None };
+    let runner = config.scripts.map(|_| runner);
+    Ok(guard::run(GuardOptions { listen, data_dir: config.data_dir, worker, runner })?)
 }
 
 /// The worker process.
 fn start_worker(config: AgentConfig) -> anyhow::Result<()> {
     // Before there are threads: each has rights of its own.
-    give_up(&[])?;
+    give_up(&AGENT, &[])?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
     Ok(runtime.context("cannot start the runtime")?.block_on(agent::run(config))?)
 }
 
-/// Loads the configuration, starts the log, runs one of the agent's two processes, and logs how it ended.
+/// Loads the configuration, starts the log, runs one of the agent's processes, and logs how it ended.
 fn ended(args: &Args, log: &LogArgs, process: impl FnOnce(AgentConfig) -> anyhow::Result<()>) -> ExitCode {
     let mut config = match load_agent(&args.config_path()) {
         Ok(config) => config,

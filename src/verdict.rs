@@ -21,6 +21,8 @@ pub enum Seen {
     Suspect,
     /// `fall` probes in a row failed, and `rise` good ones have not come since.
     Down,
+    /// The question cannot be put on this node until somebody changes something there; the reason says what. No vote.
+    Unable,
 }
 
 /// An observer's word on a target. Published when it changes; that its node is alive says that it still holds.
@@ -76,10 +78,11 @@ impl Ballot {
     /// The verdict it is cast for; `None` from an observer that is stale or has seen nothing yet.
     pub fn vote(&self) -> Option<Verdict> {
         let observation = self.observation.as_ref().filter(|_| self.fresh)?;
-        Some(match observation.seen {
-            Seen::Up | Seen::Suspect => Verdict::Up,
-            Seen::Down => Verdict::Down,
-        })
+        match observation.seen {
+            Seen::Up | Seen::Suspect => Some(Verdict::Up),
+            Seen::Down => Some(Verdict::Down),
+            Seen::Unable => None,
+        }
     }
 }
 
@@ -105,6 +108,7 @@ fn words(ballot: &Ballot) -> String {
                 Seen::Up => format!("{observer} {reason}"),
                 Seen::Suspect => format!("{observer} suspects: {reason}"),
                 Seen::Down => format!("{observer} {reason}"),
+                Seen::Unable => format!("{observer} (cannot ask: {reason})"),
             }
         }
         None | Some(_) => observer.to_string(),

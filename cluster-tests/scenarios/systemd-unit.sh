@@ -48,6 +48,13 @@ active() { [ "$(property "$1" ActiveState)" = active ]; }
 says() { property "$1" StatusText | grep -q "$2"; }
 
 expect "the cluster serves at first" wait_until 20 serves
+# d1 runs scripts; this one tells what it may do by failing.
+setting d1 '[scripts]' 'user = "nobody"'
+on d1 sh -c 'chmod 755 /etc/lvs-agent && mkdir -p /etc/lvs-agent/checks && cat >/etc/lvs-agent/checks/tell && chmod 755 /etc/lvs-agent/checks/tell' <<'TELL'
+#!/bin/sh
+echo $(id -u) $(sed -n 's/^\(CapEff\|NoNewPrivs\|Seccomp\):\t//p' /proc/self/status) $(cat /proc/self/oom_score_adj) $(ulimit -l) $(ulimit -r)
+exit 1
+TELL
 for host in d1 r1; do
   expect "systemd runs on $host" boot $host
   expect "lvs-agent is active on $host" wait_until 30 active $host
@@ -74,11 +81,22 @@ join_line probe
 expect_ge answered "$(value ok "$LINE")" 1
 expect_le failed "$(value failed "$LINE")" 30
 
-# Rights: CapEff of guard and worker is NET_BIND_SERVICE (10), NET_ADMIN (12), NET_RAW (13).
+# Rights: CapEff of guard and worker is NET_BIND_SERVICE (10), NET_ADMIN (12), NET_RAW (13); that of the script runner KILL (5), SETGID (6), SETUID (7).
+of_runner=$'00000000000000e0 00000000000000e0 1 2 \n'
 for host in d1 r1; do
   rights=$(inside $host bash -c 'for pid in $(pgrep -x lvs-agent); do sed -n "s/^\(CapEff\|CapBnd\|NoNewPrivs\|Seccomp\):\t//p" /proc/$pid/status | tr "\n" " "; echo; done' | sort -u)
-  expect_eq "rights on $host" "$rights" "0000000000003400 0000000000003400 1 2 "
+  [ $host = d1 ] || of_runner=
+  expect_eq "rights on $host" "$rights" "${of_runner}0000000000003400 0000000000003400 1 2 "
 done
+# The other observers run no scripts, so d1's word decides nothing.
+sed -e 's/^type = "http"/type = "script"\nscript = "tell"/' -e '/^path = /d' -e '/^status = /d' "$LVS_LAB_CLUSTER" >"$SCRATCH/scripts.toml"
+expect "a script check is applied" said on d2 lvs-agent apply "$SCRATCH/scripts.toml"
+told() { status d2 '.services[0].servers[0].votes[] | select(.observer == "d1") | .state + " " + .reason'; }
+has_told() { told | grep -q '^down exit 1: '; }
+expect "d1 runs the script" wait_until 20 has_told
+expect_eq "what the script may do" "$(told | sed 's/^down exit 1: //')" "65534 0000000000000000 1 2 0 8192 0"
+expect "the web check is applied again" said on d2 lvs-agent apply "$LVS_LAB_CLUSTER"
+expect "the cluster serves again" wait_until 20 both sends_to_all
 guard=$(property d1 MainPID)
 expect_eq "scheduling of the guard" "$(inside d1 ps -o cls= -p "$guard" | tr -d ' ')" FF
 expect "its memory is locked" inside d1 grep -q 'VmLck:.*[1-9]' "/proc/$guard/status"

@@ -15,7 +15,7 @@ use crate::{
     config::AgentConfig,
     gossip::{self, ClusterView, Facts, GossipError, GossipSettings, Holds, Word},
     guard::{GuardChannel, GuardGone, GuardHandle},
-    health::{self, HealthInputs},
+    health::{self, HealthInputs, io::script::ScriptRunner},
     kernel::{
         DataPlaneError,
         io::{self as kernel, Linux, address::AddressError},
@@ -145,6 +145,7 @@ impl Member {
         config: Arc<AgentConfig>,
         identity: Identity,
         guard: &mut GuardChannel,
+        scripts: &ScriptRunner,
         remote: &Remote,
     ) -> Result<(Arc<Self>, Running), MemberError> {
         if config.node != identity.name {
@@ -196,6 +197,7 @@ impl Member {
             owned,
             live: live_out,
             guard: guard.handle.clone(),
+            scripts: scripts.clone(),
             shutdown,
         };
         parts.serve_remote(remote).await?;
@@ -216,6 +218,7 @@ struct Parts {
     owned: OwnedVips,
     live: watch::Sender<BTreeSet<NodeName>>,
     guard: GuardHandle,
+    scripts: ScriptRunner,
     shutdown: CancellationToken,
 }
 
@@ -295,6 +298,7 @@ impl Wires {
             owned,
             live,
             guard,
+            scripts,
             shutdown,
         } = parts;
         let clock: Arc<dyn Clock> = Arc::new(BootClock);
@@ -311,7 +315,7 @@ impl Wires {
         };
         let gossip = gossip::run(gossip, self.seeds.1, self.speakers.1, self.word.1, self.view.0, shutdown.child_token());
         let gossip = tokio::spawn(gossip);
-        tasks.spawn(health::run(self.health.1, self.own.0, clock.clone(), shutdown.child_token()));
+        tasks.spawn(health::run(scripts, self.health.1, self.own.0, clock.clone(), shutdown.child_token()));
         let reconciling = shutdown.child_token();
         let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
         let reconcile = tokio::spawn(reconcile);

@@ -209,6 +209,7 @@ fn seen(seen: verdict::Seen) -> Seen {
         verdict::Seen::Up => Seen::Up,
         verdict::Seen::Suspect => Seen::Suspect,
         verdict::Seen::Down => Seen::Down,
+        verdict::Seen::Unable => Seen::Unable,
     }
 }
 

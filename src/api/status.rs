@@ -204,6 +204,8 @@ pub enum Seen {
     Down,
     /// The observer has not finished a first round of probes.
     Unknown,
+    /// The observer cannot ask until somebody changes something on its node.
+    Unable,
 }
 
 /// One server of a service.

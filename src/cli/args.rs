@@ -66,6 +66,9 @@ pub enum Command {
     /// The guard's child process.
     #[command(hide = true)]
     Worker(LogArgs),
+    /// The guard's other child, where agent.toml has `[scripts]`.
+    #[command(hide = true)]
+    ScriptRunner(LogArgs),
     /// Make a new cluster with this node as its first member.
     #[command(after_help = INIT_HELP)]
     Init(InitArgs),
@@ -134,9 +137,9 @@ impl Args {
         self.config.clone().unwrap_or_else(|| crate::config::agent::DEFAULT_FILE.into())
     }
 
-    /// The arguments with which a guard that was started with `log` starts its worker.
-    pub fn for_worker(&self, log: &LogArgs) -> Vec<OsString> {
-        let mut words: Vec<OsString> = vec!["worker".into()];
+    /// The arguments with which a guard that was started with `log` starts another of the agent's processes.
+    pub fn for_child(&self, process: &str, log: &LogArgs) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec![process.into()];
         words.extend(["--config".into(), self.config_path().into_os_string()]);
         if let Some(socket) = &self.socket {
             words.extend(["--socket".into(), socket.clone().into_os_string()]);

@@ -1,15 +1,17 @@
 //! The node's own file, `agent.toml`: who this node is and where it finds the others.
 
 use super::{
-    document::{self, At, Table, clip, parsed, text},
+    document::{self, At, Decoded, Table, clip, integer, parsed, text},
     problem::{Findings, Problems},
     value,
 };
 use crate::model::{NodeName, Role, Roles, TimingProfile, ZoneName};
 use std::{
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
+use toml::de::DeValue;
 
 /// Where the file is looked for.
 pub const DEFAULT_FILE: &str = "/etc/lvs-agent/agent.toml";
@@ -17,6 +19,8 @@ pub const DEFAULT_FILE: &str = "/etc/lvs-agent/agent.toml";
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/lvs-agent";
 /// Where the agent listens for its CLI where `socket` is not given.
 pub const DEFAULT_SOCKET: &str = "/run/lvs-agent/agent.sock";
+/// Where check scripts lie where `[scripts] directory` is not given.
+pub const DEFAULT_SCRIPTS: &str = "/etc/lvs-agent/checks";
 /// What is logged where `log` is not given.
 pub const DEFAULT_LOG: &str = "info";
 
@@ -24,6 +28,8 @@ pub const DEFAULT_LOG: &str = "info";
 const SOCKET_PATH_BYTES: usize = 107;
 /// Seeds beyond a handful add nothing: one that answers is enough.
 const MAX_SEEDS: usize = 64;
+/// Longest name of a user (`LOGIN_NAME_MAX` less its final NUL, `limits.h`).
+const MAX_USER_BYTES: usize = 255;
 
 /// What `agent.toml` says, complete and valid.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +55,8 @@ pub struct AgentConfig {
     pub zone: Option<ZoneName>,
     /// `[tls]`: certificates of somebody else's CA instead of the cluster's own.
     pub tls: Option<TlsConfig>,
+    /// `[scripts]`: how script checks are run here; `None`: they are not.
+    pub scripts: Option<ScriptsConfig>,
     /// `[api] listen`: where the remote API is served (TCP, mTLS); default: nowhere.
     pub api_listen: Option<SocketAddr>,
     /// `log`: a level, or `level,target=level,…` as tracing-subscriber's `EnvFilter` takes it. Default [`DEFAULT_LOG`].
@@ -64,6 +72,33 @@ pub struct TlsConfig {
     pub key: PathBuf,
     /// `ca`: whom to trust, PEM.
     pub ca: PathBuf,
+}
+
+/// `[scripts]`: this node's own decision which files script checks may run, and with whose rights.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScriptsConfig {
+    /// `user`: whose rights scripts have. Required, and not root.
+    pub user: ScriptUser,
+    /// `directory`: where the scripts are that checks name. Default [`DEFAULT_SCRIPTS`].
+    pub directory: PathBuf,
+}
+
+/// An account of this machine, not looked up yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ScriptUser {
+    /// By its name.
+    Name(String),
+    /// By its number.
+    Id(u32),
+}
+
+impl fmt::Display for ScriptUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ScriptUser::Name(name) => f.write_str(name),
+            ScriptUser::Id(id) => write!(f, "{id}"),
+        }
+    }
 }
 
 impl AgentConfig {
@@ -94,6 +129,7 @@ fn read(mut table: Table<'_>, hostname: &str, findings: &mut Findings<'_>) -> Op
     let log = table.optional("log", text(log_filter), findings);
     let zone = table.optional("zone", parsed::<ZoneName>, findings);
     let tls = tls(&mut table, findings);
+    let scripts = scripts(&mut table, findings);
     let api_listen = api_listen(&mut table, findings);
     table.finish(findings);
     Some(AgentConfig {
@@ -107,6 +143,7 @@ fn read(mut table: Table<'_>, hostname: &str, findings: &mut Findings<'_>) -> Op
         timing: timing.map_or_else(TimingProfile::default, inner),
         zone: zone.map(inner),
         tls,
+        scripts,
         api_listen,
         log: log.map_or_else(|| DEFAULT_LOG.to_owned(), inner),
     })
@@ -158,6 +195,35 @@ fn tls(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<TlsConfig> 
     let ca = table.required("ca", text(absolute_path), findings);
     table.finish(findings);
     Some(TlsConfig { certificate: certificate?.value, key: key?.value, ca: ca?.value })
+}
+
+fn scripts(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<ScriptsConfig> {
+    let mut table = table.table("scripts", "[scripts]", findings)?;
+    let user = table.required("user", script_user, findings);
+    let directory = table.with_default("directory", text(absolute_path), DEFAULT_SCRIPTS.into(), findings);
+    table.finish(findings);
+    Some(ScriptsConfig { user: user?.value, directory: directory? })
+}
+
+/// A name or a number. Whether there is such a user is seen when the agent starts.
+fn script_user(value: &DeValue<'_>) -> Decoded<ScriptUser> {
+    const ROOT: &str = "scripts are not run as root: give them a user of their own (useradd --system lvs-check)";
+    if let DeValue::Integer(_) = value {
+        return match integer(0..=i64::from(u32::MAX - 1))(value)? {
+            0 => Err(ROOT.to_owned()),
+            id => Ok(ScriptUser::Id(id)),
+        };
+    }
+    text(|name| match name {
+        "root" | "0" => Err(ROOT.to_owned()),
+        name if name.is_empty()
+            || name.len() > MAX_USER_BYTES
+            || !name.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ':' | '/')) =>
+        {
+            Err(format!("`{}` is not the name of a user", clip(name)))
+        }
+        name => Ok(ScriptUser::Name(name.to_owned())),
+    })(value)
 }
 
 fn api_listen(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<SocketAddr> {

@@ -86,7 +86,7 @@ impl<'t> Table<'t> {
         default: T,
         findings: &mut Findings<'_>,
     ) -> Option<T> {
-        if self.entries.contains_key(key) {
+        if self.has(key) {
             return self.optional(key, decode, findings).map(|found| found.value);
         }
         self.known.push(key);
@@ -143,6 +143,11 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// Whether `key` is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Every key that nobody asked for becomes a finding.
     pub(super) fn finish(self, findings: &mut Findings<'_>) {
         for (key, _) in self.entries.iter() {
@@ -158,7 +163,7 @@ impl<'t> Table<'t> {
     }
 
     fn require(&self, key: &'static str, findings: &mut Findings<'_>) {
-        if !self.entries.contains_key(key) {
+        if !self.has(key) {
             findings.add(self.at, format!("{} needs `{key}`", self.title));
         }
     }

@@ -70,6 +70,14 @@ fn check_table(out: &mut String, check: &Check) -> fmt::Result {
                 writeln!(out, "  status = [{}]", codes.join(", "))?;
             }
         }
+        CheckKind::Script { script, args } => {
+            writeln!(out, "  type = \"script\"")?;
+            writeln!(out, "  script = {}", quoted(script.as_str()))?;
+            if !args.is_empty() {
+                let args: Vec<String> = args.iter().map(|arg| quoted(arg)).collect();
+                writeln!(out, "  args = [{}]", args.join(", "))?;
+            }
+        }
     }
     if let Some(port) = check.port {
         writeln!(out, "  port = {port}")?;

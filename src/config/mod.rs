@@ -8,6 +8,6 @@ pub mod io;
 pub mod problem;
 pub mod value;
 
-pub use agent::AgentConfig;
+pub use agent::{AgentConfig, ScriptsConfig};
 pub use io::{LoadError, load_agent};
 pub use problem::{Problem, Problems};

@@ -1,8 +1,9 @@
-//! Lease messages, and what guard and worker say to each other.
+//! Lease messages, and what guard, worker and script runner say to each other.
 
 use super::{Target, coded, encoded, sample};
 use crate::{
     guard::protocol::{GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
+    health::script::{Ended, MAX_ORDER_BYTES, MAX_REPORT_BYTES, Order, OrderId, Report},
     model::{Holding, NodeId, TimingProfile, VipGroup},
     vip::{Message, Why},
 };
@@ -16,7 +17,24 @@ pub fn targets() -> Vec<Target> {
         Target::new("vip-message", messages(), MAX_MESSAGE_BYTES, |bytes| coded::<Message>(bytes, MAX_MESSAGE_BYTES)),
         Target::new("guard-to-guard-frame", to_guard(), MAX_FRAME_BYTES, |bytes| coded::<ToGuard>(bytes, MAX_FRAME_BYTES)),
         Target::new("guard-to-worker-frame", to_worker(), MAX_FRAME_BYTES, |bytes| coded::<ToWorker>(bytes, MAX_FRAME_BYTES)),
+        Target::new("health-script-order", vec![order()], MAX_ORDER_BYTES, |bytes| coded::<Order>(bytes, MAX_ORDER_BYTES)),
+        Target::new("health-script-report", reports(), MAX_REPORT_BYTES, |bytes| coded::<Report>(bytes, MAX_REPORT_BYTES)),
     ]
+}
+
+fn order() -> Vec<u8> {
+    let address = sample::addr(21);
+    let (timeout, args) = (Duration::from_millis(500), vec!["--user".to_owned(), "monitor".to_owned()]);
+    let id = OrderId { life: 1 << 60, number: 7 };
+    let (script, service, server) = (sample::name("check-mysql"), sample::name("sql"), sample::name("r1"));
+    encoded(&Order { id, script, args, timeout, address, service, server })
+}
+
+fn reports() -> Vec<Vec<u8>> {
+    let why = || "why".to_owned();
+    let endings = [Ended::Exited(2), Ended::Killed(9), Ended::TimedOut, Ended::NotNow(why()), Ended::Unable(why())];
+    let report = |ended| encoded(&Report { id: OrderId { life: 1 << 60, number: 7 }, ended, line: why() });
+    endings.map(report).to_vec()
 }
 
 fn messages() -> Vec<Vec<u8>> {

@@ -23,6 +23,9 @@ data_dir = "/srv/lvs"
 socket = "/srv/lvs.sock"
 timing = "wan"
 log = "debug"
+[scripts]
+user = "lvs-check"
+directory = "/srv/checks"
 "#;
 
 pub const CLUSTER_FILE: &str = r#"
@@ -53,6 +56,14 @@ weight = 1
 name = "r2"
 address = "10.0.0.22"
 weight = 0
+[[service]]
+name = "sql"
+vip = "web"
+port = 3306
+[service.check]
+type = "script"
+script = "check-mysql"
+args = ["--user", "monitor"]
 "#;
 
 pub fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {

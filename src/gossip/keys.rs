@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `facts` | JSON of [`Facts`] |
-//! | `obs/SERVICE/SERVER` | `up\|suspect\|down QUESTION SINCE_UNIX_MS REASON` |
+//! | `obs/SERVICE/SERVER` | `up\|suspect\|down\|unable QUESTION SINCE_UNIX_MS REASON` |
 //! | `place/VIP` | `yes` or `no WHY` |
 //! | `hold/VIP` | `held EPOCH SINCE_UNIX_MS` or `not-held` |
 //! | `rev` | the rules' revision |
@@ -97,6 +97,7 @@ fn observation_text(observation: &Observation) -> String {
         Seen::Up => "up",
         Seen::Suspect => "suspect",
         Seen::Down => "down",
+        Seen::Unable => "unable",
     };
     format!("{seen} {question:08x} {since_unix_ms} {}", one_line(reason))
 }
@@ -107,6 +108,7 @@ fn read_observation(text: &str) -> Option<Observation> {
         "up" => Seen::Up,
         "suspect" => Seen::Suspect,
         "down" => Seen::Down,
+        "unable" => Seen::Unable,
         _ => return None,
     };
     let question = u32::from_str_radix(words.next()?, 16).ok()?;
@@ -164,14 +166,14 @@ mod tests {
         fn some_word()(
             observations in prop::collection::btree_map(
                 ("[a-z][a-z0-9.-]{0,5}", "[a-z][a-z0-9.-]{0,5}"),
-                (0..3, "[ -~é]{0,60}", any::<u64>(), any::<u32>()),
+                (0..4, "[ -~é]{0,60}", any::<u64>(), any::<u32>()),
                 0..6,
             ),
             places in prop::collection::btree_map("[a-z]{1,4}", prop::option::of("[ -~]{0,40}"), 0..4),
             held in prop::collection::btree_map("[a-z]{1,4}", prop::option::of((any::<u64>(), any::<u64>())), 0..4),
             revision: u64,
         ) -> Word {
-            let seen = [Seen::Up, Seen::Suspect, Seen::Down];
+            let seen = [Seen::Up, Seen::Suspect, Seen::Down, Seen::Unable];
             let target = |(service, server): (String, String)| Target { service: service.parse().unwrap(), server: server.parse().unwrap() };
             let holding = |held| match held {
                 Some((epoch, since_unix_ms)) => Holding::Held { epoch, since_unix_ms },

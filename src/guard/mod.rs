@@ -16,21 +16,23 @@ pub mod supervisor;
 use crate::kernel::io::{
     address::{AddressError, Addresses, LOOPBACK},
     load_module,
-    privilege::{PrivilegeError, give_up},
+    privilege::{AGENT, PrivilegeError, give_up},
 };
 use event_loop::EventLoop;
 use hands::Hands;
 pub use io::{
     channel::{ChannelError, GUARD_FD, GuardChannel, GuardGone, GuardHandle},
+    runner::RunnerCommand,
     worker::WorkerCommand,
 };
 use io::{
     lock::{DataDirLock, LockError},
     privilege,
+    runner::{self, RunnerStartError},
     socket::LeaseSocket,
     vip_file::{self, Placed, VipFile},
 };
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a guard needs to know. Who it is in which cluster its worker tells it.
@@ -42,6 +44,8 @@ pub struct GuardOptions {
     pub data_dir: PathBuf,
     /// How the worker is started.
     pub worker: WorkerCommand,
+    /// How the script runner is started; `None`: this node runs no scripts.
+    pub runner: Option<RunnerCommand>,
 }
 
 /// Why a guard could not start, or go on.
@@ -50,6 +54,9 @@ pub enum GuardError {
     /// The data directory is not this agent's.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Scripts are configured and cannot be run.
+    #[error(transparent)]
+    Runner(#[from] RunnerStartError),
     /// It would run with more rights than it needs.
     #[error(transparent)]
     Privilege(#[from] PrivilegeError),
@@ -78,15 +85,19 @@ pub enum GuardError {
 }
 
 /// Runs the guard until SIGTERM or SIGINT. Call it from the main thread, before there is any other: the worker's life hangs on that thread.
-pub fn run(options: GuardOptions) -> Result<(), GuardError> {
+pub fn run(mut options: GuardOptions) -> Result<(), GuardError> {
     let _lock = DataDirLock::take(&options.data_dir)?;
+    // While there are rights to give it, and before this process is one that its children are not to be.
+    if let Some(command) = &options.runner {
+        options.worker.runner = Some(Arc::new(runner::start(command)?));
+    }
     let needed = privilege::keep_on_time();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(GuardError::Runtime)?;
     runtime.block_on(async {
         // Here for all roles: a node may be made a director while it runs.
         load_module().await;
         // This runtime has no other threads, and the worker gets no more rights than this one leaves.
-        give_up(needed)?;
+        give_up(&AGENT, needed)?;
         guard(options).await
     })
 }

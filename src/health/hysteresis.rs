@@ -11,6 +11,8 @@ pub enum Grade {
     Failed,
     /// The question was never put, for a lack on this node (no descriptors, no ports): says nothing of the server.
     NotAsked,
+    /// It cannot be put on this node until somebody changes something there: the observer has no word on the server any more.
+    Unable,
 }
 
 /// An observer's judgement of a target.
@@ -27,6 +29,8 @@ pub enum Judgement {
     Suspect(u8),
     /// Down; so many probes passed in a row since.
     Down(u8),
+    /// Nothing can be said.
+    Unable,
 }
 
 impl Judgement {
@@ -35,8 +39,12 @@ impl Judgement {
     pub fn after(self, grade: Grade, fall: u8, rise: u8) -> Self {
         match (self, grade) {
             (unchanged, Grade::NotAsked) => unchanged,
-            (Judgement::Unknown | Judgement::Doubtful(_) | Judgement::Up | Judgement::Suspect(_), Grade::Passed) => Judgement::Up,
-            (Judgement::Unknown, Grade::Failed) => fallen(1, fall, Judgement::Doubtful),
+            (_, Grade::Unable) => Judgement::Unable,
+            (
+                Judgement::Unknown | Judgement::Unable | Judgement::Doubtful(_) | Judgement::Up | Judgement::Suspect(_),
+                Grade::Passed,
+            ) => Judgement::Up,
+            (Judgement::Unknown | Judgement::Unable, Grade::Failed) => fallen(1, fall, Judgement::Doubtful),
             (Judgement::Doubtful(failed), Grade::Failed) => fallen(failed.saturating_add(1), fall, Judgement::Doubtful),
             (Judgement::Up, Grade::Failed) => fallen(1, fall, Judgement::Suspect),
             (Judgement::Suspect(failed), Grade::Failed) => fallen(failed.saturating_add(1), fall, Judgement::Suspect),
@@ -53,6 +61,7 @@ impl Judgement {
             Judgement::Up => Some(Seen::Up),
             Judgement::Suspect(_) => Some(Seen::Suspect),
             Judgement::Down(_) => Some(Seen::Down),
+            Judgement::Unable => Some(Seen::Unable),
         }
     }
 
@@ -60,7 +69,7 @@ impl Judgement {
     pub const fn in_a_hurry(self) -> bool {
         match self {
             Judgement::Doubtful(_) | Judgement::Suspect(_) => true,
-            Judgement::Unknown | Judgement::Up | Judgement::Down(_) => false,
+            Judgement::Unknown | Judgement::Up | Judgement::Down(_) | Judgement::Unable => false,
         }
     }
 }
@@ -74,11 +83,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// One letter a probe: `+` passed, `-` failed, `.` not asked.
+    /// One letter a probe: `+` passed, `-` failed, `x` unable, `.` not asked.
     fn grade(letter: char) -> Grade {
         match letter {
             '+' => Grade::Passed,
             '-' => Grade::Failed,
+            'x' => Grade::Unable,
             _ => Grade::NotAsked,
         }
     }
@@ -89,7 +99,7 @@ mod tests {
 
     #[test]
     fn rows_of_probes_are_judged() {
-        use Seen::{Down, Suspect, Up};
+        use Seen::{Down, Suspect, Unable, Up};
         for (probes, fall, rise, seen) in [
             ("", 3, 2, None),
             (".", 3, 2, None),
@@ -107,14 +117,24 @@ mod tests {
             ("---+.+", 3, 2, Some(Up)),
             ("+-", 1, 1, Some(Down)),
             ("+-+", 1, 1, Some(Up)),
+            ("x", 3, 2, Some(Unable)),
+            ("+x", 3, 2, Some(Unable)),
+            ("---x.", 3, 2, Some(Unable)),
+            ("x+", 3, 2, Some(Up)),
+            ("---x+", 3, 2, Some(Up)),
+            ("x--", 3, 2, None),
+            ("+x---", 3, 2, Some(Down)),
         ] {
             assert_eq!(judged(probes, fall, rise).seen(), seen, "{probes}");
         }
     }
 
-    /// Looks at the whole row each time: up or down is whichever row was completed last.
+    /// Looks at the whole row each time: up or down is whichever row was completed last. Nothing before an `x` counts.
     fn twin(probes: &str, fall: usize, rise: usize) -> Option<Seen> {
-        let asked: Vec<char> = probes.chars().filter(|letter| *letter != '.').collect();
+        let asked: Vec<char> = probes.rsplit('x').next().unwrap_or("").chars().filter(|letter| *letter != '.').collect();
+        if probes.contains('x') && asked.is_empty() {
+            return Some(Seen::Unable);
+        }
         let mut says = None;
         for end in 1..=asked.len() {
             let row = asked[..end].iter().rev().take_while(|letter| **letter == asked[end - 1]).count();
@@ -131,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn judgements_are_those_of_the_dumb_twin(probes in "[+.-]{0,20}", fall in 1_u8..5, rise in 1_u8..5) {
+        fn judgements_are_those_of_the_dumb_twin(probes in "[+.x-]{0,20}", fall in 1_u8..5, rise in 1_u8..5) {
             prop_assert_eq!(judged(&probes, fall, rise).seen(), twin(&probes, fall.into(), rise.into()));
         }
     }

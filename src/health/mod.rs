@@ -5,6 +5,7 @@ pub mod hysteresis;
 pub mod io;
 pub mod observer;
 pub mod schedule;
+pub mod script;
 pub mod task;
 
 pub use assign::{Alarm, Assignment, HealthInputs, assignments, peer_alarms};

@@ -24,7 +24,7 @@ impl Answer {
     pub fn reason(&self) -> String {
         match self.grade {
             Grade::Passed => format!("{} in {} ms", self.what, self.took.as_millis().max(1)),
-            Grade::Failed | Grade::NotAsked => self.what.clone(),
+            Grade::Failed | Grade::NotAsked | Grade::Unable => self.what.clone(),
         }
     }
 }
@@ -133,7 +133,10 @@ impl Observer {
     }
 
     fn can_be_alarmed(&self) -> bool {
-        !matches!(self.judgement, Judgement::Down(_))
+        match self.judgement {
+            Judgement::Unknown | Judgement::Doubtful(_) | Judgement::Up | Judgement::Suspect(_) => true,
+            Judgement::Down(_) | Judgement::Unable => false,
+        }
     }
 
     /// When to probe next. `soon` still keeps the distance of a hurry from the last probe, so that no number of alarms is a flood.

@@ -1,7 +1,8 @@
 //! Runs this node's observers: starts their probes in time, takes the answers back, publishes what they say.
 
 use super::{
-    HealthInputs, io,
+    HealthInputs,
+    io::{self, script::ScriptRunner},
     observer::{Answer, Effect, Event, Observer},
     schedule::Moment,
 };
@@ -9,7 +10,7 @@ use crate::{
     clock::{BootInstant, Clock},
     model::Check,
     rules::Target,
-    verdict::Observation,
+    verdict::{Observation, Seen},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,17 +30,20 @@ const MAX_PROBES: usize = 256;
 
 /// Puts one question to one address.
 pub trait Prober: Clone + Send + Sync + 'static {
-    /// Ends within the check's timeout.
-    fn probe(&self, address: SocketAddr, check: &Check) -> impl Future<Output = Answer> + Send;
+    /// Ends within the check's timeout; where another process asks, a little later at the most.
+    fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> impl Future<Output = Answer> + Send;
 }
 
-/// Asks over the network.
-#[derive(Clone, Copy, Debug)]
-pub struct Network;
+/// Asks over the network, or has a script do so.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Who runs scripts.
+    pub scripts: ScriptRunner,
+}
 
 impl Prober for Network {
-    async fn probe(&self, address: SocketAddr, check: &Check) -> Answer {
-        io::probe(address, check).await
+    async fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> Answer {
+        io::probe(&self.scripts, target, address, check).await
     }
 }
 
@@ -47,12 +51,13 @@ impl Prober for Network {
 ///
 /// `out` is sent when what is seen of a target or the kind of reason changes, never for a latency.
 pub async fn run(
+    scripts: ScriptRunner,
     inputs: watch::Receiver<HealthInputs>,
     out: watch::Sender<Arc<BTreeMap<Target, Observation>>>,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) {
-    run_with(Network, inputs, out, clock, shutdown).await;
+    run_with(Network { scripts }, inputs, out, clock, shutdown).await;
 }
 
 /// [`run`] with another way to ask.
@@ -224,7 +229,7 @@ impl<P: Prober> Health<P> {
         let (target, number, assignment) = (target.clone(), watched.number, watched.observer.assignment().clone());
         self.probes.spawn(async move {
             let _permit = permits.acquire().await.expect("the semaphore is never closed");
-            let answer = prober.probe(assignment.address, &assignment.check).await;
+            let answer = prober.probe(&target, assignment.address, &assignment.check).await;
             Ended { target, number, answer }
         });
     }
@@ -243,9 +248,15 @@ impl<P: Prober> Health<P> {
     fn tell(&mut self, target: &Target, observation: Observation) {
         let former = self.observations.insert(target.clone(), observation.clone());
         let from = former.map(|observation| observation.seen);
-        if from != Some(observation.seen) {
-            let Observation { seen: to, reason: why, .. } = observation;
-            tracing::info!(service = %target.service, real_server = %target.server, ?from, ?to, why, "real server is seen differently");
+        let Observation { seen: to, reason: why, .. } = observation;
+        match to {
+            _ if from == Some(to) => {}
+            Seen::Unable => {
+                tracing::warn!(service = %target.service, real_server = %target.server, why, "cannot ask how a real server is");
+            }
+            Seen::Up | Seen::Suspect | Seen::Down => {
+                tracing::info!(service = %target.service, real_server = %target.server, ?from, ?to, why, "real server is seen differently");
+            }
         }
         self.changed = true;
     }

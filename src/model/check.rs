@@ -1,6 +1,6 @@
 //! What a health check asks of a real server, and how often.
 
-use super::duration::DurationText;
+use super::{duration::DurationText, name::ScriptName};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
@@ -40,6 +40,23 @@ pub enum CheckKind {
         /// Accepted codes.
         status: Vec<StatusRange>,
     },
+    /// A script of the observing node, run there, exits with 0.
+    Script {
+        /// Its file in the directory that the node's agent.toml names.
+        script: ScriptName,
+        /// Its arguments, within [`MAX_ARGS`] and [`MAX_ARG_BYTES`], without control characters.
+        args: Vec<String>,
+    },
+}
+
+/// Most arguments of a script.
+pub const MAX_ARGS: usize = 32;
+/// Longest argument of a script.
+pub const MAX_ARG_BYTES: usize = 256;
+
+/// Whether a script may be given `arg`. It is shown to people and kept apart from others by a NUL, so there is no control character in it.
+pub fn is_script_arg(arg: &str) -> bool {
+    arg.len() <= MAX_ARG_BYTES && !arg.chars().any(char::is_control)
 }
 
 impl fmt::Display for CheckKind {
@@ -54,7 +71,21 @@ impl fmt::Display for CheckKind {
                 let ranges: Vec<String> = status.iter().map(ToString::to_string).collect();
                 write!(f, " expects {}", ranges.join(","))
             }
+            CheckKind::Script { script, args } => {
+                write!(f, "script {script}")?;
+                args.iter().try_for_each(|arg| write!(f, " {}", Shown(arg)))
+            }
         }
+    }
+}
+
+/// An argument as a shell would want it, roughly: in quotes where it could be taken for two, or for none.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = !self.0.is_empty() && !self.0.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\'));
+        if plain { f.write_str(self.0) } else { write!(f, "{:?}", self.0) }
     }
 }
 
@@ -85,5 +116,17 @@ impl fmt::Display for Check {
         }
         let (interval, timeout) = (DurationText(*interval), DurationText(*timeout));
         write!(f, " every {interval}, timeout {timeout}, fall {fall}, rise {rise}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_shown_with_its_arguments_told_apart() {
+        let args = ["--user", "lvs check", "", "a\"b"].map(str::to_owned).to_vec();
+        let kind = CheckKind::Script { script: "check-mysql".parse().unwrap(), args };
+        assert_eq!(kind.to_string(), r#"script check-mysql --user "lvs check" "" "a\"b""#);
     }
 }

@@ -11,7 +11,7 @@ pub mod vip;
 pub use check::{Check, CheckKind, StatusRange};
 pub use duration::DurationText;
 pub use key::{Access, Fingerprint, KeyId, PublicKey, Secret, TokenId};
-pub use name::{BadName, IdentityName, NodeName, ServerName, ServiceName, VipName, ZoneName};
+pub use name::{BadName, IdentityName, NodeName, ScriptName, ServerName, ServiceName, VipName, ZoneName};
 pub use node::{NodeId, NodeRecord, Role, Roles};
 pub use service::{ForwardMethod, Protocol, RealServer, Scheduler, Service, Weight};
 pub use vip::{Holding, Ownership, TimingProfile, VipGroup};

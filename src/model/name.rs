@@ -1,4 +1,4 @@
-//! Names of nodes, VIP groups, services, real servers, zones and remote identities.
+//! Names of nodes, VIP groups, services, real servers, zones, remote identities and check scripts.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -90,6 +90,10 @@ name!(
 name!(
     /// A remote administrator or monitoring system, unique in the cluster.
     IdentityName
+);
+name!(
+    /// A script that checks real servers. Which file it is, is each node's own affair; as a name it has no `/` and does not begin with a dot.
+    ScriptName
 );
 
 #[cfg(test)]

@@ -70,6 +70,10 @@ pub fn http(path: &str) -> CheckKind {
     CheckKind::Http { path: path.to_owned(), host: None, status: vec![StatusRange { first: 200, last: 299 }] }
 }
 
+pub fn script(script: &str) -> CheckKind {
+    CheckKind::Script { script: name(script), args: vec!["--quick".to_owned()] }
+}
+
 /// VIP group `front` at `host(100)`, and on it service `http` with a check and servers `r1` and `r2`.
 pub fn web() -> RuleSet {
     let group = vip("front", 100);
@@ -117,7 +121,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn some_check()(kind in prop::sample::select(vec![CheckKind::Tcp, http("/"), http("/up")]), port in prop::option::of(80_u16..82),
+    fn some_check()(kind in prop::sample::select(vec![CheckKind::Tcp, http("/"), http("/up"), script("up")]), port in prop::option::of(80_u16..82),
         fall in 1_u8..3, interval in 1_u64..3) -> Check {
         Check { port, fall, interval: Duration::from_secs(interval), ..check(kind) }
     }

@@ -18,6 +18,8 @@ pub fn question(address: SocketAddr, kind: &CheckKind) -> u32 {
             let codes: Vec<String> = status.iter().map(|range| format!("{}-{}", range.first, range.last)).collect();
             format!("http {address} {} {path} {}", host.as_deref().unwrap_or(""), codes.join(","))
         }
+        // No argument has a NUL in it.
+        CheckKind::Script { script, args } => format!("script {address} {script}\0{}", args.join("\0")),
     };
     let hash = stable_hash(text.as_bytes());
     u32::try_from(hash >> 32).expect("the upper half of 64 bits")
@@ -45,11 +47,15 @@ mod tests {
     }
 
     #[test]
-    fn another_address_path_host_or_status_is_another_question() {
+    fn another_address_path_host_status_script_or_argument_is_another_question() {
         let http = |path: &str, host: Option<&str>, last| CheckKind::Http {
             path: path.to_owned(),
             host: host.map(str::to_owned),
             status: vec![StatusRange { first: 200, last }],
+        };
+        let script = |script: &str, args: &[&str]| CheckKind::Script {
+            script: script.parse().unwrap(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         };
         let (here, there) = ("10.0.0.1:80".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
         let questions = [
@@ -59,6 +65,11 @@ mod tests {
             question(here, &http("/up", None, 299)),
             question(here, &http("/", Some("www"), 299)),
             question(here, &http("/", None, 399)),
+            question(here, &script("up", &[])),
+            question(there, &script("up", &[])),
+            question(here, &script("down", &[])),
+            question(here, &script("up", &["a b"])),
+            question(here, &script("up", &["a", "b"])),
         ];
         let different: std::collections::BTreeSet<u32> = questions.into_iter().collect();
         assert_eq!(different.len(), questions.len());

@@ -18,12 +18,13 @@ fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }
 
-/// A ballot from one letter: up, suspect, down, `?` not probed yet; a capital letter is a stale observer's.
+/// A ballot from one letter: up, suspect, down, x cannot ask, `?` not probed yet; a capital letter is a stale observer's.
 fn ballot(observer: &str, letter: char) -> Ballot {
     let seen = match letter.to_ascii_lowercase() {
         'u' => Some(Seen::Up),
         's' => Some(Seen::Suspect),
         'd' => Some(Seen::Down),
+        'x' => Some(Seen::Unable),
         _ => None,
     };
     let reason = if seen == Some(Seen::Up) { "200 in 1 ms" } else { "connection refused" };
@@ -58,6 +59,10 @@ fn a_majority_of_the_whole_electorate_decides() {
         ("sss", up),
         ("ddDuu", none),
         ("dddUU", down),
+        // Who cannot ask has no vote, and counts as an elector.
+        ("ddx", down),
+        ("uux", up),
+        ("dxx", none),
     ] {
         assert_eq!(decide(&ballots_of(letters)), expected, "{letters}");
     }
@@ -72,6 +77,8 @@ fn the_votes_are_told_in_one_line() {
         why(&ballots),
         "down: none; up: d1 suspects: connection refused, d2 200 in 1 ms; silent: r2 (no probe finished yet)"
     );
+    let ballots = [ballot("d1", 'u'), ballot("d2", 'x')];
+    assert_eq!(why(&ballots), "down: none; up: d1 200 in 1 ms; silent: d2 (cannot ask: connection refused)");
 }
 
 /// More of the electorate says so than says anything else or nothing.
@@ -89,12 +96,12 @@ fn twin(letters: &str) -> Outcome {
 
 proptest! {
     #[test]
-    fn decisions_are_those_of_the_dumb_twin(letters in "[usd?USD]{0,9}") {
+    fn decisions_are_those_of_the_dumb_twin(letters in "[usdx?USD]{0,9}") {
         prop_assert_eq!(decide(&ballots_of(&letters)), twin(&letters));
     }
 
     #[test]
-    fn a_minority_stays_undecided(fresh in "[usd]{0,4}", silent in "[USD?]{5,9}") {
+    fn a_minority_stays_undecided(fresh in "[usd]{0,4}", silent in "[USDx?]{5,9}") {
         prop_assert_eq!(decide(&ballots_of(&(fresh + &silent))), Outcome::Undecided);
     }
 

@@ -133,7 +133,7 @@ pub enum Verb {
         #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
         wait: Duration,
     },
-    /// Print "guard PID" and "worker PID" of a host's agent; exit status 1 when none runs
+    /// Print "guard PID", "worker PID" and "runner PID" of a host's agent; exit status 1 when none runs
     AgentPids { host: Host },
     /// Print the hosts whose kernel holds the VIP on a real interface, one per line; exit status 1 when none does
     Holder {

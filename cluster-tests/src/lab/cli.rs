@@ -139,9 +139,10 @@ fn agent_pids(host: Host) -> Result<i32> {
     if host.role() == Role::Client {
         bail!("{host} is the client and runs no agent");
     }
-    let AgentPids { guards, workers } = AgentPids::of(host)?;
+    let AgentPids { guards, workers, runners } = AgentPids::of(host)?;
     guards.iter().for_each(|pid| report::line(format!("guard {pid}")));
     workers.iter().for_each(|pid| report::line(format!("worker {pid}")));
+    runners.iter().for_each(|pid| report::line(format!("runner {pid}")));
     Ok(i32::from(guards.is_empty()))
 }
 

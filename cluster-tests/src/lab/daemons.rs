@@ -141,8 +141,10 @@ fn wait_gone(host: Host, what: &str, limit: Duration, list: impl Fn(Host) -> Res
 pub struct AgentPids {
     /// `lvs-agent run` itself.
     pub guards: Vec<i32>,
-    /// Its children.
+    /// Its children, but for the script runner.
     pub workers: Vec<i32>,
+    /// That one.
+    pub runners: Vec<i32>,
 }
 
 impl AgentPids {
@@ -154,8 +156,11 @@ impl AgentPids {
             .filter(|process| !agents.iter().any(|other| other.pid == process.parent))
             .map(|process| process.pid)
             .collect();
-        let workers = processes.iter().filter(|process| guards.contains(&process.parent)).map(|process| process.pid).collect();
-        Self { guards, workers }
+        let is_runner = |process: &Process| process.words.iter().skip(1).any(|word| word == "script-runner");
+        let children = processes.iter().filter(|process| guards.contains(&process.parent));
+        let (runners, workers): (Vec<&Process>, Vec<&Process>) = children.partition(|process| is_runner(process));
+        let pids = |of: Vec<&Process>| of.into_iter().map(|process| process.pid).collect();
+        Self { guards, workers: pids(workers), runners: pids(runners) }
     }
 
     /// Guard and worker processes of a host; a worker whose guard has died counts as long as it lives.
@@ -166,12 +171,10 @@ impl AgentPids {
 
 fn daemons(host: Host) -> Result<Vec<Process>> {
     let all = processes(host)?;
-    let AgentPids { guards, workers } = AgentPids::sort_out(&all);
+    let AgentPids { guards, workers, runners } = AgentPids::sort_out(&all);
+    let ours = [guards, workers, runners].concat();
     let orphan = |process: &Process| process.parent == 1 && process.name() == "lvs-agent";
-    Ok(all
-        .into_iter()
-        .filter(|process| guards.contains(&process.pid) || workers.contains(&process.pid) || orphan(process))
-        .collect())
+    Ok(all.into_iter().filter(|process| ours.contains(&process.pid) || orphan(process)).collect())
 }
 
 /// Starts `lvs-agent run` and marks it for every later boot of the host.
@@ -186,15 +189,15 @@ pub fn start_agent(host: Host) -> Result<()> {
     spawn(host, "lvs-agent", &["run"], "agent").map(drop)
 }
 
-/// Ends the agent with a signal and waits until guard and worker are gone. SIGKILL goes to both.
+/// Ends the agent with a signal and waits until guard and worker are gone. SIGKILL goes to all.
 pub fn stop_agent(host: Host, how: Signal, limit: Duration) -> Result<()> {
-    let AgentPids { guards, workers } = AgentPids::of(host)?;
+    let AgentPids { guards, workers, runners } = AgentPids::of(host)?;
     if guards.is_empty() {
         bail!("no agent runs on {host}");
     }
     guards.iter().for_each(|&pid| procs::signal(pid, how));
     if how == Signal::KILL {
-        workers.iter().for_each(|&pid| procs::signal(pid, how));
+        workers.iter().chain(&runners).for_each(|&pid| procs::signal(pid, how));
     }
     wait_gone(host, "agent", limit, daemons)
 }
@@ -213,8 +216,9 @@ mod tests {
             process(10, 1, &["lvs-agent", "run"]),
             process(11, 10, &["/usr/bin/lvs-agent", "run", "--worker"]),
             process(12, 5, &["lvs-agent", "status"]),
+            process(14, 10, &["/usr/bin/lvs-agent", "script-runner", "--config", "/a.toml"]),
             process(13, 1, &["web", "r1", "80"]),
         ];
-        assert_eq!(AgentPids::sort_out(&seen), AgentPids { guards: vec![10], workers: vec![11] });
+        assert_eq!(AgentPids::sort_out(&seen), AgentPids { guards: vec![10], workers: vec![11], runners: vec![14] });
     }
 }

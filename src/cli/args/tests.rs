@@ -117,13 +117,15 @@ fn watching_takes_an_optional_pace() {
 }
 
 #[test]
-fn the_worker_is_started_as_its_guard_was() {
+fn worker_and_script_runner_are_started_as_their_guard_was() {
     let line = "lvs-agent --config /a.toml run --log debug --log-format json --socket /s";
     let args = Args::try_parse_from(line.split(' ')).unwrap();
     let Command::Run(log) = &args.command else { panic!("{args:?}") };
-    let mut words = vec![OsString::from("lvs-agent")];
-    words.extend(args.for_worker(log));
-    let worker = Args::try_parse_from(words).unwrap();
-    assert_eq!((&worker.config, &worker.socket), (&args.config, &args.socket));
-    assert_eq!(worker.command, Command::Worker(log.clone()));
+    for (process, command) in [("worker", Command::Worker(log.clone())), ("script-runner", Command::ScriptRunner(log.clone()))] {
+        let mut words = vec![OsString::from("lvs-agent")];
+        words.extend(args.for_child(process, log));
+        let child = Args::try_parse_from(words).unwrap();
+        assert_eq!((&child.config, &child.socket), (&args.config, &args.socket));
+        assert_eq!(child.command, command);
+    }
 }

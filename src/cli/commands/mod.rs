@@ -48,7 +48,9 @@ pub fn run(args: &Args) -> ExitCode {
 
 async fn dispatch(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
-        Command::Run(_) | Command::Worker(_) => Err(Failure::new(Exit::Failed, "this is not a command for a running agent")),
+        Command::Run(_) | Command::Worker(_) | Command::ScriptRunner(_) => {
+            Err(Failure::new(Exit::Failed, "this is not a command for a running agent"))
+        }
         Command::Plan(plan) if plan.offline => plan::offline(plan),
         Command::Init(init) => init::run(&here(args, "init")?, init).await,
         Command::Join(join) => join::run(&here(args, "join")?, join).await,

@@ -230,6 +230,7 @@ fn seen(seen: Seen) -> &'static str {
         Seen::Suspect => "suspect",
         Seen::Down => "down",
         Seen::Unknown => "unknown",
+        Seen::Unable => "unable",
     }
 }
 
@@ -258,11 +259,12 @@ fn dissent(server: &ServerStatus, said: Option<&NodeName>) -> Vec<Cell> {
     let against: Vec<&VoteStatus> = server
         .votes
         .iter()
-        .filter(|vote| matches!(vote.state, Seen::Down | Seen::Suspect) && Some(&vote.observer) != said)
+        .filter(|vote| matches!(vote.state, Seen::Down | Seen::Suspect | Seen::Unable) && Some(&vote.observer) != said)
         .collect();
     let spell = |vote: &&VoteStatus| {
         let since = vote.age_ms.map_or_else(String::new, |ms| format!(" for {}", age(ms)));
-        Cell::new(Tone::Faint, format!("{} says {}{since}: {}", vote.observer, seen(vote.state), clean(&vote.reason)))
+        let says = if vote.state == Seen::Unable { "cannot ask" } else { &format!("says {}", seen(vote.state)) };
+        Cell::new(Tone::Faint, format!("{} {says}{since}: {}", vote.observer, clean(&vote.reason)))
     };
     let mut notes: Vec<Cell> = against.iter().take(SPELT_OUT).map(spell).collect();
     if against.len() > SPELT_OUT {

@@ -12,6 +12,7 @@ fn two_lines_are_enough() {
     let expected = AgentConfig {
         zone: None,
         tls: None,
+        scripts: None,
         api_listen: None,
         node: "d1".parse().unwrap(),
         roles: Roles::new([Role::Director]).unwrap(),
@@ -46,6 +47,10 @@ fn everything_can_be_set() {
         key = "/etc/pki/node.key"
         ca = "/etc/pki/ca.crt"
 
+        [scripts]
+        user = "lvs-check"
+        directory = "/srv/checks"
+
         [api]
         listen = "0.0.0.0:7443"
         "#,
@@ -61,6 +66,8 @@ fn everything_can_be_set() {
     let tls =
         TlsConfig { certificate: "/etc/pki/node.crt".into(), key: "/etc/pki/node.key".into(), ca: "/etc/pki/ca.crt".into() };
     assert_eq!((config.tls, config.api_listen), (Some(tls), Some("0.0.0.0:7443".parse().unwrap())));
+    let user = ScriptUser::Name("lvs-check".to_owned());
+    assert_eq!(config.scripts, Some(ScriptsConfig { user, directory: "/srv/checks".into() }));
     assert_eq!((config.timing, config.log.as_str()), (TimingProfile::Wan, "warn,lvs_agent::guard=debug"));
 }
 
@@ -95,7 +102,7 @@ colour = true
             "agent.toml:6:12: `data_dir`: `var/lib` is not an absolute path: begin it with `/`",
             "agent.toml:7:10: `timing`: `LAN` is not a timing profile: use fast, lan or wan",
             "agent.toml:8:7: `log`: `inof` is not a log filter: use a level (off, error, warn, info, debug, trace), or module=level, separated by commas",
-            "agent.toml:9:1: agent.toml has no key `colour`: it may have node, roles, address, interface, seeds, data_dir, socket, timing, log, zone, tls, api",
+            "agent.toml:9:1: agent.toml has no key `colour`: it may have node, roles, address, interface, seeds, data_dir, socket, timing, log, zone, tls, scripts, api",
         ]
     );
 }
@@ -129,4 +136,24 @@ fn certificates_of_ones_own_ca_are_given_whole_or_not_at_all() {
     for said in ["certificate", "`node.key` is not an absolute path", "`7443` is not an address with a port"] {
         assert!(problems.contains(said), "{said} is not in:\n{problems}");
     }
+}
+
+#[test]
+fn scripts_run_as_a_user_that_is_not_root() {
+    let scripts = |lines: &str| parse(&format!("roles = [\"director\"]\naddress = \"10.0.0.11\"\n[scripts]\n{lines}\n"));
+    let read = scripts("user = 997").unwrap().scripts.unwrap();
+    assert_eq!((read.user, read.directory), (ScriptUser::Id(997), DEFAULT_SCRIPTS.into()));
+    for root in ["\"root\"", "\"0\"", "0"] {
+        let problems = scripts(&format!("user = {root}")).unwrap_err();
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].starts_with("agent.toml:4:8: `user`: scripts are not run as root: "), "{problems:?}");
+    }
+    let problems = scripts("directory = \"checks\"\nusr = 1").unwrap_err();
+    let said = [
+        "3:1: [scripts] needs `user`",
+        "4:13: `directory`: `checks` is not an absolute path: begin it with `/`",
+        "5:1: [scripts] has no key `usr`: did you mean `user`?",
+    ];
+    assert_eq!(problems, said.map(|line| format!("agent.toml:{line}")));
+    assert!(scripts("user = \"a:b\"").unwrap_err()[0].contains("is not the name of a user"));
 }

@@ -7,9 +7,12 @@ use crate::{
         problem::Findings,
         value,
     },
-    model::{Check, CheckKind, DurationText, StatusRange},
+    model::{
+        Check, CheckKind, DurationText, ScriptName, StatusRange,
+        check::{MAX_ARG_BYTES, MAX_ARGS, is_script_arg},
+    },
 };
-use std::{ops::RangeInclusive, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 use toml::de::DeValue;
 
 /// What an HTTP check accepts where `status` is not given.
@@ -36,6 +39,17 @@ pub(in crate::config) fn default_timeout(interval: Duration) -> Duration {
 enum Kind {
     Tcp,
     Http,
+    Script,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Tcp => "tcp",
+            Kind::Http => "http",
+            Kind::Script => "script",
+        })
+    }
 }
 
 /// Reads the table; `None` where something in it is wrong.
@@ -44,25 +58,33 @@ pub(super) fn read(mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<
     let path = table.optional("path", text(path), findings);
     let host = table.optional("host", text(host), findings);
     let status = table.list("status", status_range, findings);
+    let script = table.optional("script", parsed::<ScriptName>, findings);
+    let args = table.list("args", text(arg), findings);
     let port = table.optional("port", integer(PORTS), findings);
     let interval = table.with_default("interval", text(value::duration(INTERVALS)), DEFAULT_INTERVAL, findings);
     let timeout = table.optional("timeout", text(value::duration(TIMEOUTS)), findings);
     let fall = table.with_default("fall", integer(COUNTS), DEFAULT_COUNT, findings);
     let rise = table.with_default("rise", integer(COUNTS), DEFAULT_COUNT, findings);
-    let is_tcp = kind.as_ref().is_some_and(|kind| kind.value == Kind::Tcp);
-    if is_tcp {
-        let extra = [
-            ("path", path.as_ref().map(place)),
-            ("host", host.as_ref().map(place)),
-            ("status", status.as_ref().map(|list| list.at)),
-        ];
-        for (key, at) in extra.into_iter().filter_map(|(key, at)| at.map(|at| (key, at))) {
-            findings.add(at, format!("`{key}` is for checks of type \"http\"; this one is \"tcp\""));
+    let special = [
+        ("path", Kind::Http, path.as_ref().map(place)),
+        ("host", Kind::Http, host.as_ref().map(place)),
+        ("status", Kind::Http, status.as_ref().map(|list| list.at)),
+        ("script", Kind::Script, script.as_ref().map(place)),
+        ("args", Kind::Script, args.as_ref().map(|list| list.at)),
+    ];
+    if let Some(kind) = kind {
+        for (key, of, at) in special.into_iter().filter(|(_, of, _)| *of != kind.value) {
+            at.into_iter().for_each(|at| {
+                findings.add(at, format!("`{key}` is for checks of type \"{of}\"; this one is \"{kind}\"", kind = kind.value))
+            });
+        }
+        if kind.value == Kind::Script && !table.has("script") {
+            findings.add(table.at, "[service.check] of type \"script\" needs `script`");
         }
     }
     table.finish(findings);
 
-    let status = accepted(status, findings);
+    let (status, args) = (accepted(status, findings), args_of(args, findings));
     let (interval, timeout) = (interval?, within(interval?, timeout, findings));
     let kind = match kind?.value {
         Kind::Tcp => CheckKind::Tcp,
@@ -71,6 +93,7 @@ pub(super) fn read(mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<
             host: host.map(|host| host.value),
             status,
         },
+        Kind::Script => CheckKind::Script { script: script?.value, args },
     };
     Some(Check { kind, port: port.map(|port| port.value), interval, timeout, fall: fall?, rise: rise? })
 }
@@ -100,11 +123,30 @@ fn accepted(listed: Option<List<StatusRange>>, findings: &mut Findings<'_>) -> V
     listed.items.into_iter().map(|range| range.value).collect()
 }
 
+fn args_of(listed: Option<List<String>>, findings: &mut Findings<'_>) -> Vec<String> {
+    let Some(listed) = listed else { return Vec::new() };
+    if listed.items.len() > MAX_ARGS {
+        findings.add(listed.at, format!("`args`: at most {MAX_ARGS}"));
+    }
+    listed.items.into_iter().map(|arg| arg.value).collect()
+}
+
+fn arg(text: &str) -> Decoded<String> {
+    if is_script_arg(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "`{}` is not an argument: at most {MAX_ARG_BYTES} bytes, no control characters",
+        clip(&text.escape_debug().to_string())
+    ))
+}
+
 fn kind(text: &str) -> Decoded<Kind> {
     match text {
         "tcp" => Ok(Kind::Tcp),
         "http" => Ok(Kind::Http),
-        other => Err(format!("`{}` is not a type of check: use tcp or http", clip(other))),
+        "script" => Ok(Kind::Script),
+        other => Err(format!("`{}` is not a type of check: use tcp, http or script", clip(other))),
     }
 }
 

@@ -90,6 +90,31 @@ fn a_check_has_defaults_and_its_timeout_never_exceeds_the_interval() {
 }
 
 #[test]
+fn a_check_by_script_has_arguments_and_no_keys_of_other_checks() {
+    let check = |lines: &str| {
+        let text = format!("{}\n[service.check]\ntype = \"script\"\n{lines}", WEB);
+        parse("c.toml", &text).map(|rules| rules.services[&"dns".parse().unwrap()].check.clone().unwrap().kind)
+    };
+    let kind = CheckKind::Script { script: "check-dns".parse().unwrap(), args: vec!["-t".to_owned(), "1 s".to_owned()] };
+    assert_eq!(check("script = \"check-dns\"\nargs = [\"-t\", \"1 s\"]"), Ok(kind));
+    for (lines, said) in [
+        ("", "[service.check] of type \"script\" needs `script`"),
+        ("script = \"x\"\npath = \"/\"", "`path` is for checks of type \"http\"; this one is \"script\""),
+        ("script = \"../x\"", "`script`: `../x` is not a name"),
+        ("script = \".x\"", "`script`: `.x` is not a name"),
+        (
+            "script = \"x\"\nargs = [\"a\\u0000b\"]",
+            "`args`: `a\\0b` is not an argument: at most 256 bytes, no control characters",
+        ),
+        (&format!("script = \"x\"\nargs = [{}]", "\"\",".repeat(33)), "`args`: at most 32"),
+        (&format!("script = \"x\"\nargs = [\"{}\"]", "y".repeat(257)), "is not an argument: at most 256 bytes"),
+    ] {
+        let problems = check(lines).unwrap_err().lines();
+        assert!(problems.len() == 1 && problems[0].contains(said), "{lines}: {problems:?}");
+    }
+}
+
+#[test]
 fn every_wrong_value_is_said_at_once_with_its_place() {
     let text = r#"
 [[vip]]

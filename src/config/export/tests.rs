@@ -22,7 +22,9 @@ fn check() -> impl Strategy<Value = Check> {
     let http = ("/[!-\"$-~]{0,30}", option::of("[a-z0-9.-]{1,20}"), collection::vec(status, 1..5))
         .prop_map(|(path, host, status)| CheckKind::Http { path, host, status });
     let default_http = Just(CheckKind::Http { path: "/".to_owned(), host: None, status: DEFAULT_STATUS.to_vec() });
-    let kind = prop_oneof![Just(CheckKind::Tcp), http, default_http];
+    let script = ("[a-z0-9][a-z0-9._-]{0,20}", collection::vec("[ -~é]{0,20}", 0..4))
+        .prop_map(|(script, args)| CheckKind::Script { script: script.parse().unwrap(), args });
+    let kind = prop_oneof![Just(CheckKind::Tcp), http, default_http, script];
     let rhythm = duration(100..=3_600_000).prop_flat_map(|interval| {
         let ms = interval.as_millis().try_into().unwrap();
         (Just(interval), prop_oneof![duration(10..=ms), Just(default_timeout(interval))])

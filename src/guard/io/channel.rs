@@ -2,6 +2,7 @@
 
 use crate::{
     guard::protocol::{BEAT, GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
+    kernel::io::inherit,
     link::frame,
     model::{NodeId, Ownership, PublicKey, TimingProfile},
     rules::security::KeyRing,
@@ -12,10 +13,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io,
     net::SocketAddr,
-    os::{
-        fd::{BorrowedFd, FromRawFd, OwnedFd},
-        unix::net::UnixStream as StdUnixStream,
-    },
+    os::unix::net::UnixStream as StdUnixStream,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -86,18 +84,9 @@ enum Question {
 impl GuardChannel {
     /// Takes the end of the socketpair that this process inherited, and serves it on the current runtime, beats included. Call it once, before anything else opens files.
     pub fn from_inherited() -> Result<Self, ChannelError> {
-        let number = std::env::var(GUARD_FD).ok().and_then(|text| text.parse::<i32>().ok()).filter(|fd| *fd > 2);
-        let number = number.ok_or(ChannelError::NoGuard)?;
-        // SAFETY: borrowed only to ask whether it is an open socket at all; every call on it can fail.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-        if socket_domain(borrowed).ok() != Some(AddressFamily::UNIX) {
-            return Err(ChannelError::NoGuard);
-        }
-        let close_on_exec = rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC);
-        close_on_exec.map_err(|errno| ChannelError::Socket(errno.into()))?;
-        // SAFETY: the guard passed it to this process for this purpose, and nothing else here owns it.
-        let owned = unsafe { OwnedFd::from_raw_fd(number) };
-        Self::serve(StdUnixStream::from(owned)).map_err(ChannelError::Socket)
+        let inherited = inherit::take(GUARD_FD).ok().filter(|fd| socket_domain(fd).ok() == Some(AddressFamily::UNIX));
+        let stream = StdUnixStream::from(inherited.ok_or(ChannelError::NoGuard)?);
+        Self::serve(stream).map_err(ChannelError::Socket)
     }
 
     /// The same over any connected stream, for tests.

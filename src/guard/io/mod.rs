@@ -5,6 +5,7 @@ pub mod channel;
 pub mod lock;
 pub mod notify;
 pub mod privilege;
+pub mod runner;
 pub mod socket;
 pub mod timer;
 pub mod vip_file;

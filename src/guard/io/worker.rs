@@ -5,15 +5,21 @@ use crate::{
         io::{channel::GUARD_FD, notify::ENVIRONMENT},
         protocol::{MAX_FRAME_BYTES, ToGuard, ToWorker},
     },
+    health::io::script::RUNNER_FD,
+    kernel::io::inherit,
     link::frame::{self, FrameError},
 };
 use rustix::process::Signal;
 use std::{
     ffi::OsString,
     io,
-    os::{fd::AsRawFd, unix::net::UnixStream as StdUnixStream, unix::process::CommandExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::{net::UnixStream as StdUnixStream, process::CommandExt},
+    },
     path::PathBuf,
     process::{Command as StdCommand, ExitStatus, Stdio},
+    sync::Arc,
 };
 use tokio::{
     net::{
@@ -36,6 +42,8 @@ pub struct WorkerCommand {
     pub program: PathBuf,
     /// Its arguments. It finds its end of the socketpair by [`GUARD_FD`] in its environment.
     pub args: Vec<OsString>,
+    /// The way to the script runner, if there is one: every worker is handed the same, by [`RUNNER_FD`].
+    pub runner: Option<Arc<OwnedFd>>,
 }
 
 /// What a worker did.
@@ -116,6 +124,11 @@ fn spawn(command: &WorkerCommand, theirs: &StdUnixStream) -> io::Result<Child> {
     let fd = theirs.as_raw_fd();
     let mut std_command = StdCommand::new(&command.program);
     std_command.args(&command.args).env(GUARD_FD, fd.to_string()).stdin(Stdio::null());
+    let runner = command.runner.as_ref().map(|runner| runner.as_raw_fd());
+    std_command.env_remove(RUNNER_FD);
+    if let Some(fd) = runner {
+        std_command.env(RUNNER_FD, fd.to_string());
+    }
     for name in ENVIRONMENT {
         std_command.env_remove(name);
     }
@@ -129,10 +142,9 @@ fn spawn(command: &WorkerCommand, theirs: &StdUnixStream) -> io::Result<Child> {
                 // The guard died before the line above.
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
-            // `fd` stays open in this process until `theirs` is dropped, after the exec.
-            let inherited = rustix::fd::BorrowedFd::borrow_raw(fd);
-            rustix::io::fcntl_setfd(inherited, rustix::io::FdFlags::empty())?;
-            Ok(())
+            // The first is open until `theirs` is dropped, after the exec, the other as long as `command` lives.
+            inherit::keep_open(fd)?;
+            runner.map_or(Ok(()), |fd| inherit::keep_open(fd))
         });
     }
     Command::from(std_command).kill_on_drop(true).spawn()

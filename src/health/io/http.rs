@@ -107,7 +107,7 @@ fn broken(error: &hyper::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use crate::{
-        health::{hysteresis::Grade, io::probe},
+        health::{hysteresis::Grade, io::tests::probe},
         model::{Check, CheckKind, StatusRange},
     };
     use std::{net::SocketAddr, time::Duration};

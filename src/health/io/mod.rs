@@ -1,10 +1,17 @@
-//! The part of `health` that touches the network: one question, one answer, within its timeout.
+//! The part of `health` that touches the network and starts scripts: one question, one answer, within its timeout.
 
 pub mod http;
+pub mod packets;
+pub mod script;
+pub mod script_runner;
 pub mod tcp;
 
 use super::{hysteresis::Grade, observer::Answer};
-use crate::model::{Check, CheckKind};
+use crate::{
+    model::{Check, CheckKind},
+    rules::Target,
+};
+use script::ScriptRunner;
 use std::{
     future::Future,
     io::{Error, ErrorKind},
@@ -13,13 +20,14 @@ use std::{
 };
 use tokio::time::{Instant, timeout_at};
 
-/// Asks `address` what `check` says. Ends within the check's timeout.
-pub async fn probe(address: SocketAddr, check: &Check) -> Answer {
+/// Asks `address`, where `target` is asked, what `check` says. Ends within the check's timeout; a script that runs into it is given up a little later.
+pub async fn probe(scripts: &ScriptRunner, target: &Target, address: SocketAddr, check: &Check) -> Answer {
     let started = Instant::now();
     let patience = Patience { whole: check.timeout, until: started + check.timeout };
     let result = match &check.kind {
         CheckKind::Tcp => tcp::probe(address, patience).await,
         CheckKind::Http { path, host, status } => http::probe(address, path, host.as_deref(), status, patience).await,
+        CheckKind::Script { script, args } => scripts.probe(target, address, script, args, check.timeout).await,
     };
     match result {
         Ok(what) => Answer { grade: Grade::Passed, what, took: started.elapsed() },
@@ -68,5 +76,16 @@ impl Fault {
             ErrorKind::TimedOut => "no answer to the connection attempt".to_owned(),
             _ => error.to_string(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks what needs no script.
+    pub(super) async fn probe(address: SocketAddr, check: &Check) -> Answer {
+        let target = Target { service: "web".parse().unwrap(), server: "r1".parse().unwrap() };
+        super::probe(&ScriptRunner::off(), &target, address, check).await
     }
 }

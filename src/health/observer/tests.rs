@@ -104,6 +104,18 @@ fn only_another_reason_is_told_and_not_another_latency() {
 }
 
 #[test]
+fn who_cannot_ask_says_why_once_and_takes_its_word_back() {
+    let mut bench = Bench::new();
+    bench.good();
+    let unable = || answer(Grade::Unable, "there is no /etc/lvs-agent/checks/x", 0);
+    assert_eq!(bench.probe(unable()).as_deref(), Some("Unable: there is no /etc/lvs-agent/checks/x"));
+    assert_eq!(bench.probe(unable()), None);
+    bench.observer.step(Event::Alarm, bench.now());
+    assert!(bench.wait_ms().unwrap() >= 500);
+    assert_eq!(bench.good().as_deref(), Some("Up: 200 in 1 ms"));
+}
+
+#[test]
 fn since_is_when_the_judgement_changed_not_the_reason() {
     let mut bench = Bench::new();
     let told = |bench: &Bench| bench.observer.told.as_ref().unwrap().0.clone();

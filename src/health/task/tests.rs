@@ -39,7 +39,7 @@ struct Server {
 }
 
 impl Prober for Server {
-    async fn probe(&self, _: SocketAddr, _: &Check) -> Answer {
+    async fn probe(&self, _: &Target, _: SocketAddr, _: &Check) -> Answer {
         self.asked.fetch_add(1, Ordering::Relaxed);
         sleep(Duration::from_millis(1)).await;
         match self.crashed.load(Ordering::Relaxed) {
@@ -229,7 +229,7 @@ async fn removed_targets_stop_changed_ones_start_anew_and_others_keep_what_they_
 struct Silent(Arc<AtomicUsize>, Arc<AtomicUsize>);
 
 impl Prober for Silent {
-    async fn probe(&self, _: SocketAddr, check: &Check) -> Answer {
+    async fn probe(&self, _: &Target, _: SocketAddr, check: &Check) -> Answer {
         let now = self.0.fetch_add(1, Ordering::Relaxed) + 1;
         self.1.fetch_max(now, Ordering::Relaxed);
         sleep(check.timeout).await;

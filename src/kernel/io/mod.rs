@@ -4,6 +4,7 @@ pub mod address;
 #[cfg(test)]
 mod contract;
 pub(crate) mod durable;
+pub mod inherit;
 pub(crate) mod ipvs;
 mod linux;
 pub mod privilege;

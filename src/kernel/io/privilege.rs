@@ -1,4 +1,4 @@
-//! What this process may do: gives up, for good, every right that the agent does not need.
+//! What this process may do: gives up, for good, every right that it does not need.
 //!
 //! Capabilities are a thread's own (capabilities(7)), so this is called before there is a second thread. The process stays uid 0: root's
 //! files, the sysctls of the network and the worker's process are reached as their owner, without a capability.
@@ -10,12 +10,25 @@ use rustix::{
 };
 use std::io;
 
-/// What guard and worker keep, and what does not work without it.
-const KEPT: [(Capability, &str); 3] = [
+/// A capability that a process needs, and what does not work without it.
+pub type Need = (Capability, &'static str);
+
+/// What guard and worker need.
+pub const AGENT: [Need; 3] = [
     (Capability::CAP_NET_ADMIN, "ipvs, addresses and sysctls cannot be changed"),
     (Capability::CAP_NET_RAW, "vips cannot be announced"),
     (Capability::CAP_NET_BIND_SERVICE, "ports below 1024 cannot be listened on"),
 ];
+
+/// What the script runner needs.
+pub const SCRIPT_RUNNER: [Need; 3] = [
+    (Capability::CAP_SETUID, "scripts cannot be run as another user"),
+    (Capability::CAP_SETGID, "scripts cannot be run in another group"),
+    (Capability::CAP_KILL, "scripts that hang cannot be killed"),
+];
+
+/// What a process may lock where nobody said otherwise (`MLOCK_LIMIT`, `include/uapi/linux/resource.h`).
+const ORDINARY_LOCKED_BYTES: u64 = 8 << 20;
 
 /// Why rights could not be given up. The agent does not run with more than it needs.
 #[derive(Debug, thiserror::Error)]
@@ -40,31 +53,53 @@ impl From<CapsError> for PrivilegeError {
     }
 }
 
+/// Takes back, for this process and what it starts, what a service manager may have granted the guard: real-time scheduling, memory locked
+/// without limit.
+pub fn take_back_limits() {
+    let lower = |resource, most: u64| {
+        let limit = getrlimit(resource);
+        let lower = |of: Option<u64>| Some(of.map_or(most, |of| of.min(most)));
+        // Lowering is nobody's privilege.
+        let _ = setrlimit(resource, Rlimit { current: lower(limit.current), maximum: lower(limit.maximum) });
+    };
+    lower(Resource::Rtprio, 0);
+    lower(Resource::Memlock, ORDINARY_LOCKED_BYTES);
+}
+
 /// Lets memory be locked without a capability from now on, as far as this process may. Returns whether it is so.
 pub fn unlimit_locked_memory() -> bool {
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     getrlimit(Resource::Memlock).current.is_none()
 }
 
-/// Keeps what the agent needs, and `besides`, of what the calling thread has; gives up the rest, so that no program it starts gets it back.
+/// The first of `needs` that the calling thread does not have and will never have.
+///
+/// # Errors
+/// Its capabilities cannot be read.
+pub fn missing(needs: &[Need]) -> Result<Option<Need>, PrivilegeError> {
+    let has = caps::read(None, CapSet::Permitted)?;
+    Ok(needs.iter().find(|(capability, _)| !has.contains(capability)).copied())
+}
+
+/// Keeps `needs`, and `besides`, of what the calling thread has; gives up the rest, so that no program it starts gets it back.
 /// Keeps this process's memory, which holds keys, out of core dumps and debuggers.
 ///
 /// Where something is missing (an unprivileged container) the agent goes on without and says what will not work.
 ///
 /// # Errors
 /// What cannot be given up. Do not go on.
-pub fn give_up(besides: &[Capability]) -> Result<(), PrivilegeError> {
+pub fn give_up(needs: &[Need], besides: &[Capability]) -> Result<(), PrivilegeError> {
     hide_memory()?;
     set_no_new_privs(true).map_err(process("forbid new privileges"))?;
     let had = caps::read(None, CapSet::Permitted)?;
-    let wanted: CapsHashSet = KEPT.iter().map(|(capability, _)| *capability).chain(besides.iter().copied()).collect();
+    let wanted: CapsHashSet = needs.iter().map(|(capability, _)| *capability).chain(besides.iter().copied()).collect();
     let kept: CapsHashSet = wanted.intersection(&had).copied().collect();
     narrow_bounding_set(&wanted, &had)?;
     caps::clear(None, CapSet::Ambient)?;
     caps::set(None, CapSet::Effective, &kept)?;
     caps::set(None, CapSet::Permitted, &kept)?;
     caps::clear(None, CapSet::Inheritable)?;
-    for (capability, without) in KEPT.iter().filter(|(capability, _)| !kept.contains(capability)) {
+    for (capability, without) in needs.iter().filter(|(capability, _)| !kept.contains(capability)) {
         tracing::warn!(%capability, without, "capability is missing: run the agent as root");
     }
     tracing::debug!(kept = listed(&kept), "gave up all other capabilities");
@@ -138,11 +173,12 @@ mod tests {
             return;
         }
         let had = caps::read(None, CapSet::Permitted).unwrap();
-        give_up(&[Capability::CAP_IPC_LOCK]).unwrap();
+        give_up(&AGENT, &[Capability::CAP_IPC_LOCK]).unwrap();
+        assert_eq!(missing(&SCRIPT_RUNNER).unwrap(), Some(SCRIPT_RUNNER[0]));
         let ours = std::fs::read_to_string("/proc/thread-self/status").unwrap();
         let childs = Command::new("cat").arg("/proc/self/status").output().unwrap().stdout;
         let childs = String::from_utf8(childs).unwrap();
-        let wanted: CapsHashSet = KEPT.iter().map(|(capability, _)| *capability).chain([Capability::CAP_IPC_LOCK]).collect();
+        let wanted: CapsHashSet = AGENT.iter().map(|(capability, _)| *capability).chain([Capability::CAP_IPC_LOCK]).collect();
         let kept = mask(&wanted.intersection(&had).copied().collect());
         let narrowed = had.contains(&Capability::CAP_SETPCAP);
         for (whose, text) in [("ours", &ours), ("a child's", &childs)] {
@@ -158,6 +194,6 @@ mod tests {
         assert_eq!(getrlimit(Resource::Core), Rlimit { current: Some(0), maximum: Some(0) });
         assert_eq!(rustix::process::dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
         // Another time finds nothing to give up.
-        give_up(&[]).unwrap();
+        give_up(&AGENT, &[]).unwrap();
     }
 }

@@ -114,13 +114,23 @@ fn every_property_that_can_change_is_told_in_one_line() {
 }
 
 #[test]
-fn two_http_checks_that_ask_differently_are_told_apart() {
+fn two_checks_that_ask_differently_are_told_apart() {
     let asks = |path: &str, host: Option<&str>, ranges: &[(u16, u16)]| CheckKind::Http {
         path: path.to_owned(),
         host: host.map(str::to_owned),
         status: ranges.iter().map(|(first, last)| StatusRange { first: *first, last: *last }).collect(),
     };
+    let runs = |script: &str, args: &[&str]| CheckKind::Script {
+        script: name(script),
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+    };
     let kinds = [
+        runs("up", &[]),
+        runs("down", &[]),
+        runs("up", &[""]),
+        runs("up", &["a b"]),
+        runs("up", &["a", "b"]),
+        runs("up", &["\"a b\""]),
         asks("/", None, &[(200, 299)]),
         asks("/up", None, &[(200, 299)]),
         asks("/", Some("www"), &[(200, 299)]),

@@ -1,0 +1,95 @@
+//! The script runner as the guard sees it: started once, while the guard can still give it rights that it has not itself later.
+
+use crate::{
+    guard::io::notify::ENVIRONMENT,
+    health::{
+        io::packets,
+        script::{Greeting, MAX_REPORT_BYTES},
+    },
+    link::codec,
+};
+use rustix::{
+    net::{
+        RecvFlags, recv,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+    process::Signal,
+};
+use std::{
+    ffi::OsString,
+    io,
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
+
+/// It looks its user up, which may ask a directory service.
+const GREETING_LIMIT: Duration = Duration::from_secs(10);
+
+/// How the runner is started.
+#[derive(Clone, Debug)]
+pub struct RunnerCommand {
+    /// The executable.
+    pub program: PathBuf,
+    /// Its arguments. Its end of the socketpair is its standard input.
+    pub args: Vec<OsString>,
+}
+
+/// Why no runner runs.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerStartError {
+    /// It could not be started.
+    #[error("cannot start the script runner")]
+    Spawn(#[source] io::Error),
+    /// It cannot do its work.
+    #[error("script checks cannot be run: {0}")]
+    Refused(String),
+    /// It ended, or hangs, before it said anything.
+    #[error("the script runner does not come up: its log says why; without [scripts] in agent.toml none is started")]
+    Silent,
+}
+
+/// Starts it and waits until it is ready. Returns the worker's end of its socket.
+///
+/// It ends itself when this process's main thread has gone, whatever ended that; then its scripts are killed. It is not started a second time:
+/// this process will not have the rights any more. What is left of one that died is reaped when this process ends.
+///
+/// # Errors
+/// There is none.
+pub fn start(command: &RunnerCommand) -> Result<OwnedFd, RunnerStartError> {
+    let (ours, theirs) = packets::pair().map_err(RunnerStartError::Spawn)?;
+    let guard = rustix::process::getpid();
+    let mut runner = Command::new(&command.program);
+    runner.args(&command.args).stdin(theirs);
+    for name in ENVIRONMENT {
+        runner.env_remove(name);
+    }
+    runner.process_group(0);
+    // SAFETY: only system calls between fork and exec, on values made before the fork.
+    unsafe {
+        runner.pre_exec(move || {
+            // One that it can see to: its scripts are to end as well.
+            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+            if rustix::process::getppid() != Some(guard) {
+                // The guard died before the line above.
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            Ok(())
+        });
+    }
+    runner.spawn().map_err(RunnerStartError::Spawn)?;
+    // It holds the runner's end, whose closing is to be seen.
+    drop(runner);
+    greeted(&ours)?;
+    Ok(ours)
+}
+
+fn greeted(ours: &OwnedFd) -> Result<(), RunnerStartError> {
+    set_socket_timeout(ours, Timeout::Recv, Some(GREETING_LIMIT)).map_err(|errno| RunnerStartError::Spawn(errno.into()))?;
+    let mut buffer = vec![0; MAX_REPORT_BYTES];
+    let length = rustix::io::retry_on_intr(|| recv(ours, &mut buffer[..], RecvFlags::empty()));
+    let (length, _) = length.map_err(|_| RunnerStartError::Silent)?;
+    let greeting: Greeting = codec::decode(&buffer[..length], MAX_REPORT_BYTES).map_err(|_| RunnerStartError::Silent)?;
+    greeting.map_err(RunnerStartError::Refused)
+}

@@ -1,0 +1,262 @@
+//! The script runner as the worker sees it: orders out, reports back by their number.
+
+use super::{
+    Fault,
+    packets::{PacketError, Packets, is_packet_socket},
+};
+use crate::{
+    health::{
+        hysteresis::Grade,
+        script::{Ended, GONE, MAX_ORDER_BYTES, MAX_REPORT_BYTES, OFF, Order, OrderId, Report, judged},
+    },
+    kernel::io::inherit::{self, NotInherited},
+    model::ScriptName,
+    rules::Target,
+};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{sync::oneshot, time::timeout};
+
+/// The environment variable that tells the worker the number of its end of the runner's socketpair. Not there: no script checks on this node.
+pub const RUNNER_FD: &str = "LVS_AGENT_RUNNER_FD";
+
+/// The runner kills a script at its timeout and says so at once; a runner that has said nothing for so much longer does nothing any more.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The worker was started without the socket that its environment names.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerChannelError {
+    /// It is none.
+    #[error("{RUNNER_FD} names no socket: the worker is started by `lvs-agent run`, not by hand")]
+    NotASocket,
+    /// It could not be used.
+    #[error("cannot use the socket to the script runner")]
+    Socket(#[source] io::Error),
+}
+
+/// Has scripts run. Clones share one runner.
+#[derive(Clone, Debug)]
+pub struct ScriptRunner(Option<Arc<Line>>);
+
+#[derive(Debug)]
+struct Line {
+    packets: Packets,
+    life: u64,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    /// For reports, by the order's number; at most one for each probe under way.
+    For { next: u64, reports: HashMap<u64, oneshot::Sender<Report>> },
+    /// There will be none.
+    RunnerGone,
+}
+
+impl ScriptRunner {
+    /// No scripts on this node.
+    pub const fn off() -> Self {
+        Self(None)
+    }
+
+    /// Takes the socket that this process inherited, if it did, and serves it on the current runtime. Call it once, before anything else opens files.
+    ///
+    /// # Errors
+    /// What its environment names cannot be used.
+    pub fn from_inherited() -> Result<Self, RunnerChannelError> {
+        match inherit::take(RUNNER_FD) {
+            Err(NotInherited::NotThere) => Ok(Self::off()),
+            Err(NotInherited::Unusable) => Err(RunnerChannelError::NotASocket),
+            Ok(fd) if is_packet_socket(&fd) => Self::serve(fd).map_err(RunnerChannelError::Socket),
+            Ok(_) => Err(RunnerChannelError::NotASocket),
+        }
+    }
+
+    /// The same over any end of a pair.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn serve(fd: OwnedFd) -> io::Result<Self> {
+        let waiting = Mutex::new(Waiting::For { next: 0, reports: HashMap::new() });
+        let line = Arc::new(Line { packets: Packets::new(fd)?, life: rand::random(), waiting });
+        // Ends with the runner, or with this process.
+        tokio::spawn(read_reports(line.clone()));
+        Ok(Self(Some(line)))
+    }
+
+    /// Has `script` look at `target` and judges it. Ends within `limit` and [`GRACE`].
+    pub(super) async fn probe(
+        &self,
+        target: &Target,
+        address: SocketAddr,
+        script: &ScriptName,
+        args: &[String],
+        limit: Duration,
+    ) -> Result<String, Fault> {
+        let (grade, what) = match &self.0 {
+            None => (Grade::Unable, OFF.to_owned()),
+            Some(line) => {
+                let Target { service, server } = target.clone();
+                let (script, args) = (script.clone(), args.to_vec());
+                let order = |id| Order { id, script, args, timeout: limit, address, service, server };
+                let Report { ended, line, .. } = line.run(order, limit).await;
+                judged(ended, &line, limit)
+            }
+        };
+        match grade {
+            Grade::Passed => Ok(what),
+            Grade::Failed | Grade::NotAsked | Grade::Unable => Err(Fault { grade, what }),
+        }
+    }
+}
+
+impl Line {
+    async fn run(&self, order: impl FnOnce(OrderId) -> Order, limit: Duration) -> Report {
+        let without = |id, ended| Report { id, ended, line: String::new() };
+        let Some(mut place) = self.place() else {
+            return without(OrderId { life: self.life, number: 0 }, Ended::Unable(GONE.to_owned()));
+        };
+        let id = OrderId { life: self.life, number: place.number };
+        let exchange = async {
+            match self.packets.send(&order(id), MAX_ORDER_BYTES).await {
+                Ok(()) => (&mut place.report).await.unwrap_or_else(|_| without(id, Ended::Unable(GONE.to_owned()))),
+                Err(PacketError::Socket(_)) => without(id, Ended::Unable(GONE.to_owned())),
+                Err(error @ PacketError::Codec(_)) => without(id, Ended::Unable(error.to_string())),
+            }
+        };
+        let hangs = || without(id, Ended::Unable("the script runner does not answer: restart the agent".to_owned()));
+        timeout(limit + GRACE, exchange).await.unwrap_or_else(|_| hangs())
+    }
+
+    /// Where a report will be waited for; `None` when there will be none.
+    fn place(&self) -> Option<Place<'_>> {
+        match &mut *self.waiting.lock().expect("no holder of this lock panics") {
+            Waiting::RunnerGone => None,
+            Waiting::For { next, reports } => {
+                let (sender, report) = oneshot::channel();
+                *next += 1;
+                reports.insert(*next, sender);
+                Some(Place { line: self, number: *next, report })
+            }
+        }
+    }
+
+    fn deliver(&self, report: Report) {
+        // Another worker's, before this one.
+        if report.id.life != self.life {
+            return;
+        }
+        if let Waiting::For { reports, .. } = &mut *self.waiting.lock().expect("no holder of this lock panics")
+            && let Some(asker) = reports.remove(&report.id.number)
+        {
+            // The asker may have given up.
+            let _ = asker.send(report);
+        }
+    }
+}
+
+/// Taken back when the probe ends, however it ends.
+struct Place<'a> {
+    line: &'a Line,
+    number: u64,
+    report: oneshot::Receiver<Report>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Waiting::For { reports, .. } = &mut *self.line.waiting.lock().expect("no holder of this lock panics") {
+            reports.remove(&self.number);
+        }
+    }
+}
+
+async fn read_reports(line: Arc<Line>) {
+    loop {
+        match line.packets.receive::<Report>(MAX_REPORT_BYTES).await {
+            Ok(Some(report)) => line.deliver(report),
+            Err(error @ PacketError::Codec(_)) => tracing::warn!(%error, "script runner says what is not understood"),
+            Ok(None) => break tracing::error!("the script runner is gone, no script check is asked here: restart the agent"),
+            Err(PacketError::Socket(error)) => {
+                break tracing::error!(%error, "cannot hear the script runner, no script check is asked here: restart the agent");
+            }
+        }
+    }
+    // Whoever waits is told at once.
+    *line.waiting.lock().expect("no holder of this lock panics") = Waiting::RunnerGone;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::io::packets;
+
+    fn runner() -> (ScriptRunner, Packets) {
+        let (worker, runner) = packets::pair().unwrap();
+        (ScriptRunner::serve(worker).unwrap(), Packets::new(runner).unwrap())
+    }
+
+    fn asked(scripts: &ScriptRunner, script: &str) -> tokio::task::JoinHandle<Result<String, Fault>> {
+        let (scripts, script) = (scripts.clone(), script.parse().unwrap());
+        tokio::spawn(async move {
+            let target = Target { service: "sql".parse().unwrap(), server: "r1".parse().unwrap() };
+            scripts.probe(&target, "10.0.0.21:3306".parse().unwrap(), &script, &[], Duration::from_secs(1)).await
+        })
+    }
+
+    async fn order(runner: &Packets) -> Order {
+        runner.receive(MAX_ORDER_BYTES).await.unwrap().unwrap()
+    }
+
+    async fn report(runner: &Packets, id: OrderId, code: i32, line: &str) {
+        let report = Report { id, ended: Ended::Exited(code), line: line.to_owned() };
+        runner.send(&report, MAX_REPORT_BYTES).await.unwrap();
+    }
+
+    fn unable(why: &str) -> Result<String, Fault> {
+        Err(Fault { grade: Grade::Unable, what: why.to_owned() })
+    }
+
+    #[tokio::test]
+    async fn reports_find_their_askers_in_any_order_and_those_of_another_life_none() {
+        let (scripts, runner) = runner();
+        let first = asked(&scripts, "a");
+        let a = order(&runner).await;
+        let second = asked(&scripts, "b");
+        let b = order(&runner).await;
+        assert_eq!((a.script.as_str(), a.server.as_str(), a.address.port()), ("a", "r1", 3306));
+        report(&runner, OrderId { life: a.id.life.wrapping_add(1), ..a.id }, 9, "a former worker's").await;
+        report(&runner, b.id, 0, "").await;
+        report(&runner, a.id, 2, "no").await;
+        assert_eq!(second.await.unwrap(), Ok("exit 0".to_owned()));
+        assert_eq!(first.await.unwrap(), Err(Fault::failed("exit 2: no")));
+    }
+
+    #[tokio::test]
+    async fn a_runner_that_goes_is_told_to_who_waits_and_to_who_asks_later() {
+        let (scripts, runner) = runner();
+        let waiting = asked(&scripts, "a");
+        order(&runner).await;
+        drop(runner);
+        assert_eq!(waiting.await.unwrap(), unable(GONE));
+        assert_eq!(asked(&scripts, "a").await.unwrap(), unable(GONE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runner_that_hangs_is_not_waited_for() {
+        let (scripts, _runner) = runner();
+        assert_eq!(asked(&scripts, "a").await.unwrap(), unable("the script runner does not answer: restart the agent"));
+        let Some(line) = &scripts.0 else { panic!("it is served") };
+        assert!(matches!(&*line.waiting.lock().unwrap(), Waiting::For { reports, .. } if reports.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn without_a_runner_script_checks_are_off() {
+        assert_eq!(asked(&ScriptRunner::off(), "a").await.unwrap(), unable(OFF));
+    }
+}

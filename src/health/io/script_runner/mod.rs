@@ -1,0 +1,195 @@
+//! The script runner process: runs this node's check scripts as their user when the worker orders it, and knows nothing else.
+//!
+//! A process of its own, because it alone needs the right to become another user and to kill that user's processes; it speaks with the worker
+//! through one socket, reaches no network and has no keys.
+
+mod account;
+mod child;
+mod place;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    config::ScriptsConfig,
+    health::{
+        io::packets::{PacketError, Packets, is_packet_socket},
+        script::{Ended, Greeting, MAX_ORDER_BYTES, MAX_REPORT_BYTES, MAX_UNDER_WAY, Order, Report},
+    },
+    kernel::{
+        chain,
+        io::privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
+    },
+};
+use account::{Account, AccountError};
+use child::Script;
+use futures_util::FutureExt;
+use place::Place;
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+    time::timeout,
+};
+
+/// A report that nobody has read after so long is not wanted any more: its worker is gone, or stuck.
+const REPORT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why scripts cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// Not started by a guard.
+    #[error("standard input is no socket: the script runner is started by `lvs-agent run`, not by hand")]
+    NoGuard,
+    /// agent.toml names no scripts.
+    #[error("agent.toml has no [scripts]")]
+    NotConfigured,
+    /// The user.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// It lacks a right.
+    #[error(
+        "{without}, for {capability} is missing: add it to the unit's CapabilityBoundingSet, or take [scripts] out of agent.toml"
+    )]
+    Missing {
+        /// Which.
+        capability: caps::Capability,
+        /// What does not work.
+        without: &'static str,
+    },
+    /// It would run with more rights than it needs.
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    /// The runtime, its socket or its signals.
+    #[error("cannot set up the script runner")]
+    Runtime(#[source] io::Error),
+}
+
+/// Runs scripts until the guard is gone. Call it from the main thread, before there is any other: the scripts' lives hang on that thread.
+///
+/// # Errors
+/// Why it cannot; the guard has been told.
+pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3).map_err(|errno| RunnerError::Runtime(errno.into()))?;
+    if !is_packet_socket(&socket) {
+        return Err(RunnerError::NoGuard);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunnerError::Runtime)?;
+    let prepared = prepare(config);
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(RunnerError::Runtime)?;
+        let packets = Packets::new(socket).map_err(RunnerError::Runtime)?;
+        let greeting: Greeting = prepared.as_ref().map(drop).map_err(|error| chain(error));
+        // Room for it there is: it is the first.
+        packets.send(&greeting, MAX_REPORT_BYTES).await.map_err(|error| RunnerError::Runtime(io::Error::other(error)))?;
+        let (user, place) = prepared?;
+        tracing::info!(user = user.name, directory = %place, "script runner started");
+        let runner = Runner::new(packets, user, place);
+        tokio::select! {
+            () = runner.serve() => {}
+            // The guard is gone.
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    })
+    // With the runtime go the scripts under way.
+}
+
+/// Looks the user up while it still may, then gives its other rights up.
+fn prepare(config: Option<&ScriptsConfig>) -> Result<(Account, Place), RunnerError> {
+    let config = config.ok_or(RunnerError::NotConfigured)?;
+    let user = Account::look_up(&config.user)?;
+    if let Some((capability, without)) = missing(&SCRIPT_RUNNER)? {
+        return Err(RunnerError::Missing { capability, without });
+    }
+    take_back_limits();
+    give_up(&SCRIPT_RUNNER, &[])?;
+    Ok((user, Place::new(&config.directory)))
+}
+
+struct Runner {
+    packets: Arc<Packets>,
+    user: Arc<Account>,
+    place: Arc<Place>,
+    /// Each within the order's timeout, unless the kernel does not let it die.
+    under_way: JoinSet<()>,
+    /// Said once, until there is room again.
+    full: bool,
+}
+
+impl Runner {
+    fn new(packets: Packets, user: Account, place: Place) -> Self {
+        Self { packets: packets.into(), user: user.into(), place: place.into(), under_way: JoinSet::new(), full: false }
+    }
+
+    /// Until the other end is closed.
+    async fn serve(mut self) {
+        loop {
+            // Both arms are cancel-safe.
+            tokio::select! {
+                order = self.packets.receive::<Order>(MAX_ORDER_BYTES) => match order {
+                    Ok(Some(order)) => self.take(order),
+                    Err(error @ PacketError::Codec(_)) => tracing::warn!(error = %chain(&error), "worker orders what is not understood"),
+                    Ok(None) => return,
+                    Err(error @ PacketError::Socket(_)) => return tracing::error!(error = %chain(&error), "cannot hear the worker"),
+                },
+                Some(_) = self.under_way.join_next() => {}
+            }
+        }
+    }
+
+    fn take(&mut self, order: Order) {
+        let (packets, id) = (self.packets.clone(), order.id);
+        while self.under_way.try_join_next().is_some() {}
+        let is_full = self.under_way.len() >= MAX_UNDER_WAY;
+        if is_full && !self.full {
+            tracing::warn!(
+                most = MAX_UNDER_WAY,
+                "too many scripts are under way, others are left out: they hang, or their interval is too short"
+            );
+        }
+        self.full = is_full;
+        if is_full {
+            let ended = Ended::NotNow(format!("{MAX_UNDER_WAY} scripts are under way on this node"));
+            // Now or not at all: who orders so much and does not read is not waited for.
+            let _ = packets.send(&Report { id, ended, line: String::new() }, MAX_REPORT_BYTES).now_or_never();
+            return;
+        }
+        let (user, place) = (self.user.clone(), self.place.clone());
+        self.under_way.spawn(async move { run_one(&packets, &user, &place, order).await });
+    }
+}
+
+async fn run_one(packets: &Packets, user: &Account, place: &Place, order: Order) {
+    let id = order.id;
+    match start(user, place, &order) {
+        Err(ended) => tell(packets, Report { id, ended, line: String::new() }).await,
+        Ok(mut script) => {
+            let (ended, line) = script.end(order.timeout).await;
+            tracing::debug!(script = %order.script, server = %order.server, ?ended, line, "script ended");
+            tell(packets, Report { id, ended, line }).await;
+            script.gone().await;
+        }
+    }
+}
+
+fn start(user: &Account, place: &Place, order: &Order) -> Result<Script, Ended> {
+    if !order.is_proper() {
+        return Err(Ended::Unable("the order is none that a cluster file can give".to_owned()));
+    }
+    let file = place.find(&order.script, user).map_err(Ended::Unable)?;
+    Script::start(&file, order, user)
+}
+
+async fn tell(packets: &Packets, report: Report) {
+    match timeout(REPORT_LIMIT, packets.send(&report, MAX_REPORT_BYTES)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(error = %chain(&error), "cannot report"),
+        Err(_elapsed) => tracing::debug!("nobody reads a report"),
+    }
+}
+
+/// Serves orders without giving up rights first, for tests.
+#[cfg(test)]
+async fn serve(socket: std::os::fd::OwnedFd, user: Account, place: Place) {
+    Runner::new(Packets::new(socket).expect("a socket"), user, place).serve().await;
+}

@@ -1,0 +1,216 @@
+//! What the worker orders of the script runner, what comes back, and what a check makes of it. Pure.
+
+use super::hysteresis::Grade;
+use crate::model::{
+    ScriptName, ServerName, ServiceName,
+    check::{MAX_ARGS, is_script_arg},
+};
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, time::Duration};
+
+/// Scripts under way at a time: a process each, so that a cluster file alone cannot fill a node.
+pub const MAX_UNDER_WAY: usize = 64;
+/// Longest order: arguments, and less than half a kilobyte besides.
+pub const MAX_ORDER_BYTES: usize = 16 << 10;
+/// Longest report.
+pub const MAX_REPORT_BYTES: usize = 4 << 10;
+/// Longest timeout, as the cluster file has it.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+/// So much of a script's first line is told, in characters.
+pub const MAX_LINE_CHARS: usize = 120;
+
+/// Why a script check is not asked where agent.toml has no `[scripts]`.
+pub const OFF: &str = "script checks are off on this node: [scripts] in agent.toml";
+/// Why none is asked once the runner has gone. It cannot be started again by a guard that has given its rights up.
+pub const GONE: &str = "the script runner is gone: restart the agent";
+
+/// Which order a report is about. Workers come and go while the runner stays, so that each takes a number of its own for its life.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct OrderId {
+    /// Drawn by lot when the worker started.
+    pub life: u64,
+    /// Counted within it.
+    pub number: u64,
+}
+
+/// Run one script once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Order {
+    /// Comes back in the report.
+    pub id: OrderId,
+    /// Which.
+    pub script: ScriptName,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// It is killed then.
+    pub timeout: Duration,
+    /// `LVS_ADDRESS` and `LVS_PORT`.
+    pub address: SocketAddr,
+    /// `LVS_SERVICE`
+    pub service: ServiceName,
+    /// `LVS_SERVER`
+    pub server: ServerName,
+}
+
+impl Order {
+    /// Whether it stays within what a cluster file may say. The runner has more rights than who orders, and does not take its word.
+    pub fn is_proper(&self) -> bool {
+        self.args.len() <= MAX_ARGS && self.args.iter().all(|arg| is_script_arg(arg)) && self.timeout <= MAX_TIMEOUT
+    }
+}
+
+/// What the runner says first: that it can do its work, or why not.
+pub type Greeting = Result<(), String>;
+
+/// How a script ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Ended {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+    /// It was killed for taking too long.
+    TimedOut,
+    /// It was not run, for a lack that may pass.
+    NotNow(String),
+    /// It cannot be run on this node until somebody changes something; what, and where.
+    Unable(String),
+}
+
+/// What became of an order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Of the order.
+    pub id: OrderId,
+    /// How it ended.
+    pub ended: Ended,
+    /// The first line that it wrote, as [`FirstLine`] has it.
+    pub line: String,
+}
+
+/// Good or bad, and why in words. A script that passes may say what it likes, and something else each time: that is not told.
+pub fn judged(ended: Ended, line: &str, timeout: Duration) -> (Grade, String) {
+    let with_line = |what: String| if line.is_empty() { what } else { format!("{what}: {line}") };
+    match ended {
+        Ended::Exited(0) => (Grade::Passed, "exit 0".to_owned()),
+        Ended::Exited(code) => (Grade::Failed, with_line(format!("exit {code}"))),
+        Ended::Killed(signal) => (Grade::Failed, with_line(format!("killed by signal {signal}"))),
+        Ended::TimedOut => (Grade::Failed, with_line(format!("timeout after {} ms", timeout.as_millis()))),
+        Ended::NotNow(why) => (Grade::NotAsked, format!("not asked: {why}")),
+        Ended::Unable(why) => (Grade::Unable, why),
+    }
+}
+
+/// Takes what a script writes, and keeps the first line that is not blank, as far as it is told.
+#[derive(Clone, Debug, Default)]
+pub struct FirstLine {
+    bytes: Vec<u8>,
+    complete: bool,
+}
+
+impl FirstLine {
+    /// UTF-8 has four bytes a character at the most.
+    const MAX_BYTES: usize = 4 * MAX_LINE_CHARS;
+
+    /// The next bytes.
+    pub fn take(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if self.complete {
+                return;
+            }
+            match byte {
+                b'\n' => self.complete = !self.bytes.is_empty(),
+                byte if self.bytes.is_empty() && byte.is_ascii_whitespace() => {}
+                byte => self.bytes.push(byte),
+            }
+            self.complete |= self.bytes.len() >= Self::MAX_BYTES;
+        }
+    }
+
+    /// The line: fit for a terminal, and of bounded length.
+    pub fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_LINE_CHARS).collect();
+        clean.trim_end().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::codec;
+    use proptest::prelude::*;
+
+    fn line(pieces: &[&[u8]]) -> String {
+        let mut line = FirstLine::default();
+        pieces.iter().for_each(|piece| line.take(piece));
+        line.text()
+    }
+
+    #[test]
+    fn the_first_line_that_is_not_blank_is_told_however_it_arrives() {
+        assert_eq!(line(&[b"replica is 40 s behind\nmore\n"]), "replica is 40 s behind");
+        assert_eq!(line(&[b"\n \r\n", b"  a", b"b \r\n", b"c"]), "ab");
+        assert_eq!(line(&[b"no end"]), "no end");
+        assert_eq!(line(&[]), "");
+        assert_eq!(line(&[b"\x1b[31mred\x07\xff\n"]), " [31mred \u{fffd}");
+        assert_eq!(line(&["é".repeat(1000).as_bytes()]).chars().count(), MAX_LINE_CHARS);
+    }
+
+    proptest! {
+        #[test]
+        fn no_output_takes_much_memory_or_spoils_a_terminal(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20)) {
+            let mut line = FirstLine::default();
+            pieces.iter().for_each(|piece| line.take(piece));
+            prop_assert!(line.bytes.len() <= FirstLine::MAX_BYTES);
+            prop_assert!(!line.text().chars().any(char::is_control));
+        }
+    }
+
+    #[test]
+    fn a_script_is_judged_by_its_exit_and_its_first_line_says_why() {
+        let timeout = Duration::from_millis(500);
+        let judged = |ended, line: &str| judged(ended, line, timeout);
+        for (ended, line, grade, what) in [
+            (Ended::Exited(0), "12 queries", Grade::Passed, "exit 0"),
+            (Ended::Exited(2), "no replication", Grade::Failed, "exit 2: no replication"),
+            (Ended::Exited(1), "", Grade::Failed, "exit 1"),
+            (Ended::Killed(11), "", Grade::Failed, "killed by signal 11"),
+            (Ended::TimedOut, "waiting", Grade::Failed, "timeout after 500 ms: waiting"),
+            (Ended::NotNow("too many".to_owned()), "", Grade::NotAsked, "not asked: too many"),
+            (Ended::Unable(OFF.to_owned()), "", Grade::Unable, OFF),
+        ] {
+            assert_eq!(judged(ended, line), (grade, what.to_owned()));
+        }
+    }
+
+    fn order(args: Vec<String>, timeout: Duration) -> Order {
+        Order {
+            id: OrderId { life: u64::MAX, number: u64::MAX },
+            script: "x".repeat(63).parse().unwrap(),
+            args,
+            timeout,
+            address: "10.0.0.1:80".parse().unwrap(),
+            service: "y".repeat(63).parse().unwrap(),
+            server: "z".repeat(63).parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_longest_order_and_report_fit_and_others_are_refused() {
+        let arg = "a".repeat(256);
+        let longest = order(vec![arg.clone(); MAX_ARGS], MAX_TIMEOUT);
+        assert!(longest.is_proper() && codec::encode(&longest, MAX_ORDER_BYTES).is_ok());
+        let second = Duration::from_secs(1);
+        for (args, timeout) in [
+            (vec![arg.clone(); MAX_ARGS + 1], second),
+            (vec![arg + "a"], second),
+            (vec!["a\0b".to_owned()], second),
+            (Vec::new(), MAX_TIMEOUT * 2),
+        ] {
+            assert!(!order(args, timeout).is_proper());
+        }
+        let report = Report { id: longest.id, ended: Ended::Exited(i32::MIN), line: "\u{10ffff}".repeat(MAX_LINE_CHARS) };
+        assert!(codec::encode(&report, MAX_REPORT_BYTES).is_ok());
+    }
+}
