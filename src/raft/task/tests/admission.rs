@@ -38,8 +38,8 @@ impl Cluster {
 
     async fn make_token(&self, id: TokenId, key: PublicKey, uses_left: u32, lives_s: u64) {
         let now = crate::clock::Clock::unix_now(&crate::clock::BootClock).as_secs();
-        let (roles, made_by) = (real_server(), "n1".parse().unwrap());
-        let token = Token { key, roles, uses_left, expires_unix_s: now + lives_s, made_by };
+        let (roles, made_by, authority) = (real_server(), "n1".parse().unwrap(), self.authority());
+        let token = Token { key, roles, uses_left, expires_unix_s: now + lives_s, made_by, authority };
         let change = RuleChange::Security(SecurityChange::TokenMade { id, token, at_unix_s: now });
         self.node().propose(change, PATIENCE).await.unwrap();
     }
@@ -161,12 +161,7 @@ async fn who_comes_back_with_its_disk_needs_no_token_and_keeps_its_number() {
     cluster.members[2].addr = address();
     let refused = refusal(cluster.join_with(cluster.members[2].settings(None)).await.unwrap_err());
     assert!(matches!(refused, JoinRefusal::NameTaken { .. }), "{refused}");
-    cluster.live.send_modify(|live| {
-        live.remove(&name);
-    });
-    let arrived = cluster.members[0].node().arrivals();
-    *arrived.lock().await = Arrivals::default();
-    *cluster.members[1].node().arrivals().lock().await = Arrivals::default();
+    cluster.is_silent(&name).await;
 
     let more = JoinSettings { roles: Roles::new(Role::ALL).unwrap(), ..cluster.members[2].settings(None) };
     let refused = refusal(cluster.join_with(more).await.unwrap_err());

@@ -33,6 +33,9 @@ async fn a_node_with_an_empty_disk_gets_a_new_number_and_votes_again() {
     cluster.members[1].node().propose(apply(0, 3), PATIENCE).await.unwrap();
     cluster.members[2].crash().await;
     std::fs::remove_dir_all(cluster.members[2].dir.path()).unwrap();
+    let refused = cluster.join(&cluster.members[2]).await.unwrap_err();
+    assert!(refused.to_string().contains("is still heard"), "its key is another one: {refused}");
+    cluster.is_silent(&cluster.members[2].name).await;
     let identity = cluster.join(&cluster.members[2]).await.unwrap();
     assert_eq!(identity.node_id, NodeId(4));
     let live = cluster.live.clone();
