@@ -92,6 +92,25 @@ async fn tokens_let_in_whom_they_are_for_as_often_and_as_long_as_they_are_for() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_lasts_by_the_clock_of_the_leader_whatever_its_makers_says() {
+    let cluster = Cluster::of(2).await;
+    let now = crate::clock::Clock::unix_now(&crate::clock::BootClock).as_secs();
+    let old = cluster.token(1, 3600).await;
+    for maker in [now + 30 * 86_400, now - 30 * 86_400] {
+        let secret = JoinToken::make(cluster.authority());
+        let (roles, made_by, authority) = (real_server(), "n2".parse().unwrap(), cluster.authority());
+        let token = Token { key: secret.public(), roles, uses_left: 1, expires_unix_s: maker + 3600, made_by, authority };
+        let made = RuleChange::Security(SecurityChange::TokenMade { id: secret.id(), token, at_unix_s: maker });
+        cluster.members[1].node().propose(made, PATIENCE).await.unwrap();
+        let tokens = cluster.node().published().borrow().state.security.tokens.clone();
+        let lasts = tokens[&secret.id()].expires_unix_s;
+        assert!((now + 3600..now + 3600 + 2 * PATIENCE.as_secs()).contains(&lasts), "{lasts} is not in an hour from {now}");
+        assert!(tokens.contains_key(&old.id()), "others' tokens stay");
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_of_another_cluster_does_not_even_let_the_node_ask() {
     let (cluster, other) = (Cluster::of(1).await, Cluster::of(1).await);
     let node = Member::new("r1");

@@ -63,6 +63,22 @@ async fn who_leaves_stops_voting_even_as_the_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_director_does_not_leave_others_behind() {
+    let cluster = Cluster::of(1).await;
+    let server = Member::new("r1");
+    let roles = Roles::new([Role::RealServer]).unwrap();
+    cluster.join_with(JoinSettings { roles, ..server.settings(Some(&cluster.token)) }).await.unwrap();
+    let director = cluster.members[0].node();
+    let refused = director.leave(PATIENCE).await.unwrap_err();
+    assert!(matches!(&refused, ProposeError::Refused(Refusal::OnlyDirector(name)) if name.as_str() == "n1"), "{refused}");
+    assert!(!director.is_leaving(), "should it be removed later, it says so");
+    director.propose(apply(0, 1), PATIENCE).await.unwrap();
+    director.propose(RuleChange::NodeLeft("r1".parse().unwrap()), PATIENCE).await.unwrap();
+    director.propose(RuleChange::NodeLeft("n1".parse().unwrap()), PATIENCE).await.unwrap();
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_only_voter_hands_the_cluster_on_before_it_is_gone() {
     let mut cluster = Cluster::of(2).await;
     cluster.votes(&[1]).await;
