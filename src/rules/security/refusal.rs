@@ -3,7 +3,7 @@
 use crate::model::{Fingerprint, IdentityName, KeyId, NodeName, TokenId};
 use serde::{Deserialize, Serialize};
 
-/// Why a change of [`Security`] was not made.
+/// Why a change of [`Security`](super::Security) was not made.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum SecurityRefusal {
     /// Never made, used up, revoked, or expired and forgotten.
