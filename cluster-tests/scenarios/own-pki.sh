@@ -1,5 +1,5 @@
 #!/bin/bash
-# A cluster of certificates from a CA that is not ours: who has one joins without a token, as what it says; other names, roles and CAs stay out; new files are taken up.
+# A cluster of certificates from a CA that is not ours: who has one joins without a token, as what it says; other names, roles and CAs stay out; new files are taken up; who is removed stays out until it is allowed back.
 # lab: --cluster none --timeout 600
 . "$(dirname "$0")/lib.sh"
 
@@ -96,5 +96,21 @@ expect "admin: node remove" said remote ops node remove r3 --yes
 expect_eq "the members" "$(members d2)" "d1 d2 r1 r2"
 not_sent() { not sends_to "$1" r3; }
 expect "no director sends to r3, whose certificate is good" wait_until 5 both not_sent
+refused "rename-roles" "certificate" on d1 lvs-agent node rename-roles r2 --roles witness
+
+# Removed is removed, whatever the certificate is worth: until an administrator says otherwise.
+told() { on r3 lvs-agent status --json 2>/dev/null | jq -e '.problems | any(test("node allow r3"))' >"$SCRATCH/problem"; }
+expect "r3 says in its status that it was removed, and what lets it in again" wait_until 20 told
+expect "r3 leaves, as it is told to" said on r3 lvs-agent leave
+refused "r3 with the certificate that it had" "removed.*node allow r3" joins r3
+node ours r3 lvs-real-server && again r3
+refused "r3 with a new certificate" "node allow r3" joins r3
+expect_eq "the members" "$(members d2)" "d1 d2 r1 r2"
+expect_eq "who is kept out" "$(status d2 '.cluster.security.barred | join(" ")')" r3
+refused "node allow by a read-only identity" "read-only|admin" remote eye node allow r3
+expect "admin: node allow" said remote ops node allow r3
+refused "a second node allow" "not barred" on d1 lvs-agent node allow r3
+expect "r3 joins again" said joins r3
+expect "both directors send to r3 again" wait_until 20 both sends_to r3
 expect "no private key is in a log" not grep -l "PRIVATE KEY" "$LVS_LAB_LOG"/*.agent.log
 expect "nobody panicked" no_panic

@@ -10,7 +10,7 @@ use crate::{
     link::token::JoinToken,
     model::{IdentityName, NodeName, Roles, TokenId},
     raft::ProposeError,
-    rules::{RuleChange, RuleSet},
+    rules::{RuleChange, RuleSet, SecurityChange},
 };
 use async_trait::async_trait;
 use std::{net::SocketAddr, sync::Arc};
@@ -105,6 +105,13 @@ impl Admin for Agent {
 
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
         security::remove_node(&*self.director()?, &self.config.node, name).await
+    }
+
+    async fn allow_node(&self, name: NodeName) -> Result<(), AdminError> {
+        let change = RuleChange::Security(SecurityChange::NodeAllowed(name.clone()));
+        self.director()?.raft().propose(change, CHANGE_DEADLINE).await.map_err(refused)?;
+        tracing::info!(node = %name, "removed node allowed back by an administrator");
+        Ok(())
     }
 
     async fn set_roles(&self, name: NodeName, roles: Roles) -> Result<(), AdminError> {

@@ -72,7 +72,8 @@ mod tests {
 
     fn state() -> ClusterState {
         let mut state = cluster();
-        let identity = Identity { access: Access::ReadOnly, certificate: CERTIFICATE, expires_unix_s: 100 };
+        let identity =
+            Identity { access: Access::ReadOnly, certificate: CERTIFICATE, expires_unix_s: 100, authority: Fingerprint([1; 32]) };
         state.apply(&RuleChange::Security(SecurityChange::IdentityAdded { name: name("grafana"), identity })).unwrap();
         state
     }

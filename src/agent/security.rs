@@ -48,7 +48,8 @@ fn issuing(state: &ClusterState) -> Result<Fingerprint, AdminError> {
 
 /// Makes a join token; its secret is told once and kept nowhere.
 pub async fn make_token(member: &Member, me: &NodeName, request: TokenRequest) -> Result<TokenMade, AdminError> {
-    let secret = JoinToken::make(issuing(&member.state())?);
+    let authority = issuing(&member.state())?;
+    let secret = JoinToken::make(authority);
     let now = unix_s();
     let token = Token {
         key: secret.public(),
@@ -56,6 +57,7 @@ pub async fn make_token(member: &Member, me: &NodeName, request: TokenRequest) -
         uses_left: request.uses,
         expires_unix_s: now.saturating_add(request.ttl_s),
         made_by: me.clone(),
+        authority,
     };
     let status = token_status(secret.id(), &token);
     change(member, SecurityChange::TokenMade { id: secret.id(), token, at_unix_s: now }).await?;
@@ -86,9 +88,10 @@ pub async fn remove_node(member: &Member, me: &NodeName, name: NodeName) -> Resu
         return Err(AdminError::Invalid(format!("{name} is this node: use `lvs-agent leave`, which also cleans up here")));
     }
     let state = member.state();
-    let node = state.nodes.get(&name).ok_or_else(|| AdminError::Refused(format!("no node is called {name}")))?;
-    votes_suffice_without(member, &state, node.id)?;
-    member.raft().propose(RuleChange::NodeLeft(name.clone()), CHANGE_DEADLINE).await.map_err(refused)?;
+    if let Some(node) = state.nodes.get(&name) {
+        votes_suffice_without(member, &state, node.id)?;
+    }
+    member.raft().propose(RuleChange::NodeRemoved(name.clone()), CHANGE_DEADLINE).await.map_err(refused)?;
     tracing::info!(node = %name, "node removed by an administrator");
     Ok(())
 }
@@ -167,7 +170,8 @@ pub async fn make_identity(member: &Member, config: &AgentConfig, request: Ident
     let (leaf, key) = made.map_err(|error| wrong(&error))?;
     let status =
         IdentityStatus { name: name.clone(), access, certificate: leaf.fingerprint, expires_unix_s: leaf.not_after_unix_s };
-    let identity = Identity { access, certificate: leaf.fingerprint, expires_unix_s: leaf.not_after_unix_s };
+    let (certificate, expires_unix_s) = (leaf.fingerprint, leaf.not_after_unix_s);
+    let identity = Identity { access, certificate, expires_unix_s, authority: authority.fingerprint() };
     change(member, SecurityChange::IdentityAdded { name: name.clone(), identity }).await?;
     tracing::info!(%name, %access, "remote identity made");
     let trusted: Vec<Vec<u8>> = authorities.trusted.values().cloned().collect();

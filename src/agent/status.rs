@@ -75,7 +75,7 @@ fn cluster(sources: &Sources<'_>) -> ClusterStatus {
 }
 
 fn security(state: &ClusterState) -> SecurityStatus {
-    let Security { authorities, keyring, .. } = &state.security;
+    let Security { authorities, keyring, barred, .. } = &state.security;
     let rotating = match (keyring.next(), authorities.upcoming, authorities.trusted.len()) {
         (Some(key), ..) => Some(format!("gossip key {key} is going round")),
         (None, Some(ca), _) => Some(format!("ca {ca} is going round")),
@@ -88,6 +88,7 @@ fn security(state: &ClusterState) -> SecurityStatus {
         key: keyring.primary,
         other_keys: keyring.keys.keys().copied().filter(|key| keyring.primary != Some(*key)).collect(),
         rotating,
+        barred: barred.names().cloned().collect(),
     }
 }
 

@@ -92,8 +92,12 @@ pub trait Admin: Send + Sync + 'static {
     /// Makes a join token worthless.
     async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError>;
 
-    /// Takes another node out of the cluster for good; its certificate and keys are worth nothing from then on.
+    /// Takes another node out of the cluster for good; its certificate and keys are worth nothing from then on. Where certificates come from somebody
+    /// else's CA, its name is barred, even if it is no member any more.
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError>;
+
+    /// Lets a barred name in again.
+    async fn allow_node(&self, name: NodeName) -> Result<(), AdminError>;
 
     /// Gives a node other roles.
     async fn set_roles(&self, name: NodeName, roles: Roles) -> Result<(), AdminError>;

@@ -150,6 +150,11 @@ impl Client {
         self.order(Method::DELETE, &format!("/v1/nodes/{name}"), &(), CHANGE_DEADLINE).await
     }
 
+    /// Lets a removed node in again whose certificate somebody else's CA has signed.
+    pub async fn allow_node(&self, name: &NodeName) -> Result<(), ClientError> {
+        self.order(Method::POST, &format!("/v1/nodes/{name}/allow"), &(), CHANGE_DEADLINE).await
+    }
+
     /// Gives a node other roles.
     pub async fn set_roles(&self, name: &NodeName, roles: &Roles) -> Result<(), ClientError> {
         let request = RolesRequest { roles: roles.clone() };

@@ -163,7 +163,17 @@ impl Admin for Fake {
 
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
         self.member(&name)?;
-        self.status.lock().unwrap().nodes.retain(|node| node.name != name);
+        let mut status = self.status.lock().unwrap();
+        status.nodes.retain(|node| node.name != name);
+        status.cluster.as_mut().unwrap().security.barred.push(name);
+        Ok(())
+    }
+
+    async fn allow_node(&self, name: NodeName) -> Result<(), AdminError> {
+        let mut status = self.status.lock().unwrap();
+        let barred = &mut status.cluster.as_mut().unwrap().security.barred;
+        let at = barred.iter().position(|known| *known == name);
+        barred.remove(at.ok_or_else(|| Refusal::from(SecurityRefusal::NotBarred(name)))?);
         Ok(())
     }
 

@@ -59,6 +59,7 @@ impl Api {
             .route("/v1/tokens", post(make_token))
             .route("/v1/tokens/{id}", delete(revoke_token))
             .route("/v1/nodes/{name}", delete(remove_node))
+            .route("/v1/nodes/{name}/allow", post(allow_node))
             .route("/v1/nodes/{name}/roles", put(set_roles))
             .route("/v1/keys/rotate", post(rotate_keys))
             .route("/v1/ca/rotate", post(rotate_authority))
@@ -188,6 +189,11 @@ async fn revoke_token(State(api): State<Api>, id: Named<TokenId>) -> Done {
 async fn remove_node(State(api): State<Api>, name: Named<NodeName>) -> Done {
     let Path(name) = name?;
     api.order(CHANGE_DEADLINE, |admin| async move { admin.remove_node(name).await }).await
+}
+
+async fn allow_node(State(api): State<Api>, name: Named<NodeName>) -> Done {
+    let Path(name) = name?;
+    api.order(CHANGE_DEADLINE, |admin| async move { admin.allow_node(name).await }).await
 }
 
 async fn set_roles(State(api): State<Api>, name: Named<NodeName>, body: Body<RolesRequest>) -> Done {

@@ -76,6 +76,8 @@ pub struct SecurityStatus {
     pub other_keys: Vec<KeyId>,
     /// What goes on, in words; `None` when nothing does.
     pub rotating: Option<String>,
+    /// Removed nodes that stay out until they are allowed back; only where certificates come from elsewhere.
+    pub barred: Vec<NodeName>,
 }
 
 /// One member.
@@ -268,7 +270,7 @@ mod tests {
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(keys(&json), "cluster foreign nodes problems self services version vips");
         assert_eq!(keys(&json["cluster"]), "id leader quorum revision security term voters");
-        assert_eq!(keys(&json["cluster"]["security"]), "authority key other_authorities other_keys rotating");
+        assert_eq!(keys(&json["cluster"]["security"]), "authority barred key other_authorities other_keys rotating");
         assert_eq!(
             keys(&json["nodes"][0]),
             "address certificate_expires_unix_s kernel name reachable revision roles version voter voter_why zone"

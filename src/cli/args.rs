@@ -90,7 +90,7 @@ pub enum Command {
     /// Write the cluster's rules as a cluster file.
     #[command(after_help = EXPORT_HELP)]
     Export(ExportArgs),
-    /// List members, remove one, give one other roles.
+    /// List members, remove one, let one in again, give one other roles.
     #[command(subcommand, after_help = NODE_HELP)]
     Node(NodeCommand),
     /// Make, list and revoke join tokens.

@@ -43,7 +43,7 @@ pub fn targets() -> Vec<Target> {
         Target::new("raft-entry", entries.iter().map(encoded).collect(), MAX_ENTRY_BYTES, |bytes| {
             coded::<Entry>(bytes, MAX_ENTRY_BYTES)
         }),
-        Target::new("raft-snapshot", vec![encoded(&(1_u16, sample::state()))], MAX_SNAPSHOT_BYTES, |bytes| {
+        Target::new("raft-snapshot", vec![encoded(&(state_machine::VERSION, sample::state()))], MAX_SNAPSHOT_BYTES, |bytes| {
             match state_machine::is_readable(bytes) {
                 true => Outcome::Taken,
                 false => super::refused("no snapshot"),

@@ -114,19 +114,32 @@ pub fn keyring() -> KeyRing {
 }
 
 fn token() -> Token {
-    Token { key: PublicKey([1; 32]), roles: roles(), uses_left: 3, expires_unix_s: 1_900_000_000, made_by: name("d1") }
+    Token {
+        key: PublicKey([1; 32]),
+        roles: roles(),
+        uses_left: 3,
+        expires_unix_s: 1_900_000_000,
+        made_by: name("d1"),
+        authority: Fingerprint([1; 32]),
+    }
 }
 
 /// One of each kind of log entry.
 pub fn changes() -> Vec<RuleChange> {
     let founding = Founding { authority: Some((Fingerprint([1; 32]), vec![48, 3, 1, 1, 255])), key: Secret::new([2; 32]) };
-    let identity = Identity { access: Access::ReadOnly, certificate: Fingerprint([9; 32]), expires_unix_s: 1_900_000_000 };
+    let identity = Identity {
+        access: Access::ReadOnly,
+        certificate: Fingerprint([9; 32]),
+        expires_unix_s: 1_900_000_000,
+        authority: Fingerprint([1; 32]),
+    };
     let security = [
         SecurityChange::TokenMade { id: TokenId([1; 8]), token: token(), at_unix_s: 1_700_000_000 },
         SecurityChange::KeyAdded(Secret::new([5; 32])),
         SecurityChange::KeyPromoted(KeyId(2)),
         SecurityChange::AuthorityAdded { fingerprint: Fingerprint([4; 32]), der: vec![48, 0] },
         SecurityChange::IdentityAdded { name: name::<IdentityName>("alice"), identity },
+        SecurityChange::NodeAllowed(name("d3")),
     ];
     let edge = Edge { target: target(), to: Verdict::Up, why: "3 of 3".to_owned() };
     let mut changes = vec![
@@ -135,6 +148,7 @@ pub fn changes() -> Vec<RuleChange> {
         RuleChange::Verdicts(vec![edge]),
         RuleChange::NodeJoined(Joining { name: name("d1"), addr: addr(11), token: None, ..joining() }),
         RuleChange::NodeRoles { name: name("d1"), roles: roles() },
+        RuleChange::NodeRemoved(name("d3")),
     ];
     changes.extend(security.into_iter().map(RuleChange::Security));
     changes

@@ -1,6 +1,9 @@
 //! Whether a node that asks is let in, and with which change: the leader's decision, from the state as it is. Pure.
 
-use super::joining::{JoinRefusal, JoinRequest, SignedJoin, comma_separated};
+use super::{
+    joining::{JoinRefusal, JoinRequest, SignedJoin, comma_separated},
+    peer::is_reachable,
+};
 use crate::{
     link::certificate::{Certificate, Subject},
     model::{NodeId, NodeRecord, Roles},
@@ -40,12 +43,20 @@ pub enum Admission {
 pub fn decide(asked: &Asked<'_>) -> Result<Admission, JoinRefusal> {
     let request = asked.signed.open()?;
     check_form(asked, &request)?;
+    if asked.state.security.is_foreign() {
+        check_certificate(asked.certificate, &request)?;
+    }
+    if asked.state.security.barred.has(&request.name) {
+        return Err(JoinRefusal::Refused(Refusal::Barred(request.name)));
+    }
     let namesake = asked.state.nodes.get(&request.name);
     let returning = match &request.known {
         Some((_, id)) => Some(returning(namesake, &request, *id)?),
         None => None,
     };
-    if let Some(record) = namesake.filter(|record| record.addr != request.addr && (asked.is_living)(record)) {
+    // That it says it is at the same address proves nothing: only the key does. And with the key, two at once are one too many.
+    let is_another = |record: &&NodeRecord| record.key != request.key || record.addr != request.addr;
+    if let Some(record) = namesake.filter(|record| is_another(record) && (asked.is_living)(record)) {
         return Err(JoinRefusal::NameTaken { name: record.name.clone(), addr: record.addr });
     }
     let copied = |record: &&NodeRecord| record.key == request.key && record.name != request.name;
@@ -57,7 +68,10 @@ pub fn decide(asked: &Asked<'_>) -> Result<Admission, JoinRefusal> {
         return Ok(Admission::Is(record.id));
     }
     let JoinRequest { name, addr, zone, key, .. } = request;
-    Ok(Admission::Commit(RuleChange::NodeJoined(Joining { name, roles, addr, zone, key, keeps_id: returning.is_some(), token })))
+    let joining = Joining { name, roles, addr, zone, key, keeps_id: returning.is_some(), token };
+    // It is looked at again when the entry is applied; what is known to be refused then is not written.
+    asked.state.check_joining(&joining).map_err(JoinRefusal::Refused)?;
+    Ok(Admission::Commit(RuleChange::NodeJoined(joining)))
 }
 
 fn is_as_it_says(record: &NodeRecord, request: &JoinRequest, roles: &Roles) -> bool {
@@ -67,8 +81,7 @@ fn is_as_it_says(record: &NodeRecord, request: &JoinRequest, roles: &Roles) -> b
 /// What is wrong with the request whoever asks.
 fn check_form(asked: &Asked<'_>, request: &JoinRequest) -> Result<(), JoinRefusal> {
     let Asked { state, now_unix_s, .. } = asked;
-    let ip = request.addr.ip();
-    if ip.is_unspecified() || ip.is_multicast() || request.addr.port() == 0 {
+    if !is_reachable(request.addr) {
         return Err(JoinRefusal::Address(request.addr));
     }
     if let Some((theirs, _)) = request.known.as_ref().filter(|(theirs, _)| *theirs != state.cluster_id) {
@@ -78,7 +91,7 @@ fn check_form(asked: &Asked<'_>, request: &JoinRequest) -> Result<(), JoinRefusa
     let authorities = &state.security.authorities;
     let is_ours = match &request.authority {
         Some(authority) => authorities.trusted.contains_key(authority),
-        None => authorities.issuing.is_none(),
+        None => state.security.is_foreign(),
     };
     if !is_ours {
         return Err(JoinRefusal::OtherAuthority);
@@ -105,9 +118,9 @@ fn entitled(
     request: &JoinRequest,
     namesake: Option<&NodeRecord>,
 ) -> Result<(Roles, Option<TokenUse>), JoinRefusal> {
-    let is_foreign = asked.state.security.authorities.issuing.is_none();
-    if is_foreign {
-        check_certificate(asked.certificate, request)?;
+    if asked.state.security.is_foreign() {
+        // The certificate has been looked at, and covers them, whatever they were.
+        return Ok((request.roles.clone(), None));
     }
     match namesake.filter(|record| record.key == request.key) {
         // A member that asks again, with an empty disk or because an answer was lost, needs no token; nor may it become more by asking.
@@ -115,7 +128,6 @@ fn entitled(
             check_roles(record, request)?;
             Ok((record.roles.clone(), None))
         }
-        None if is_foreign => Ok((request.roles.clone(), None)),
         None => Ok((request.roles.clone(), Some(check_token(asked, request)?))),
     }
 }

@@ -181,6 +181,7 @@ fn first_token(settings: &InitSettings, authority: &Authority) -> (JoinToken, To
         uses_left: TOKEN_USES,
         expires_unix_s: (BootClock.unix_now() + TOKEN_LIFETIME).as_secs(),
         made_by: settings.name.clone(),
+        authority: authority.fingerprint(),
     };
     (token, known)
 }

@@ -127,7 +127,10 @@ pub enum JoinRefusal {
         asked: TimingProfile,
     },
     /// A living member has the name.
-    #[error("a living node at {addr} is called {name}: give this node another name, or stop that one first")]
+    #[error(
+        "a node at {addr} is called {name}, and is still heard or was let in a moment ago: give this node another name; or, if it shall take that one's \
+         place, stop that one and wait until `lvs-agent node list` shows it as not heard, or run `lvs-agent node remove {name}` on a director"
+    )]
     NameTaken {
         /// The name.
         name: NodeName,
@@ -190,7 +193,9 @@ pub enum JoinRefusal {
     #[error("token {0} has not signed this request: copy the token again, whole")]
     ForgedToken(TokenId),
     /// The node's own signature is wrong.
-    #[error("the request is not signed with the key that it names")]
+    #[error(
+        "the request is not signed with the key that it names: run `lvs-agent join` again; if that stays so, install the same lvs-agent version on both"
+    )]
     Forged,
     /// Signed for another cluster, or under a CA that is trusted no more.
     #[error(
@@ -217,7 +222,7 @@ pub enum JoinRefusal {
         asked: String,
     },
     /// Only the leader may see the certificate.
-    #[error("the leader at {0} decides")]
+    #[error("the leader at {0} decides: run `lvs-agent join {0}`")]
     AskLeader(SocketAddr),
     /// No node can be reached there.
     #[error("{0} is no address of a node: set `address` in agent.toml to where the others reach this one")]
@@ -235,7 +240,9 @@ pub enum JoinRefusal {
     #[error("{0}")]
     Refused(Refusal),
     /// Nobody can decide now.
-    #[error("the cluster has no leader with a majority behind it: {0}")]
+    #[error(
+        "the cluster has no leader with a majority behind it: {0}; run `lvs-agent join` again once `lvs-agent status` on a member shows a quorum"
+    )]
     NoQuorum(String),
 }
 
@@ -287,3 +294,6 @@ impl fmt::Display for Names<'_> {
         f.write_str(&if names.is_empty() { "a director".to_owned() } else { names.join(" or ") })
     }
 }
+
+#[cfg(test)]
+mod tests;

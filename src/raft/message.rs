@@ -5,7 +5,7 @@ use super::{
     types::{Applied, SnapshotMeta, TypeConfig, Vote},
 };
 use crate::{
-    model::{Fingerprint, NodeId},
+    model::{Fingerprint, NodeId, NodeName},
     rules::RuleChange,
 };
 use openraft::raft::{
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// The version of everything in this file. Nodes of different versions do not talk.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 /// Longest hello and answer to it: a few numbers and a cluster id.
 pub const MAX_HELLO_BYTES: usize = 1 << 10;
 /// Longest question of a node that is no member yet: a signed request to join, or one for a certificate.
@@ -80,12 +80,12 @@ pub enum HelloRefusal {
         theirs: NodeId,
     },
     /// The sender was a member.
-    #[error(
-        "{id} was removed from the cluster: run `lvs-agent leave` on it, and then `lvs-agent join SEED --token T` if it shall be a member again"
-    )]
+    #[error("{id} was removed from the cluster: run `lvs-agent leave` on it{}", way_back(barred.as_ref()))]
     Removed {
         /// The number it had.
         id: NodeId,
+        /// Its name, where that is kept out until it is allowed back.
+        barred: Option<NodeName>,
     },
     /// The sender's certificate is not that of the member it says it is.
     #[error("it says that it is {says}, but its certificate is {certificate}")]
@@ -101,6 +101,27 @@ pub enum HelloRefusal {
     /// The sender's certificate has ended since it connected, or the connection is old.
     #[error("the connection is too old: connect again")]
     Stale,
+    /// A certificate of somebody else's CA, which gives no numbers, for no member that the other side knows.
+    #[error(
+        "no member called {name} is known there yet; if that stays so, restart the agent of the leader (`lvs-agent status` names it) until one leads that \
+         is known there"
+    )]
+    Unknown {
+        /// Whose certificate it is.
+        name: NodeName,
+    },
+    /// As `Unknown`, and that name is kept out as far as the other side knows.
+    #[error("{name} was removed from the cluster: run `lvs-agent node allow {name}` on a director if it shall come back")]
+    Barred {
+        /// Whose certificate it is.
+        name: NodeName,
+    },
+}
+
+fn way_back(barred: Option<&NodeName>) -> String {
+    let allow = barred.map(|name| format!("run `lvs-agent node allow {name}` on a director and `lvs-agent join SEED` here"));
+    let words = allow.unwrap_or_else(|| "run `lvs-agent join SEED --token T` here".to_owned());
+    format!("; if it shall be a member again, then {words}")
 }
 
 /// What a node asks of another.

@@ -7,7 +7,7 @@ use crate::{
     rules::{ClusterState, RuleChange},
 };
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A member as it was when this node joined: whom to believe before there is any state.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -44,7 +44,8 @@ pub enum Standing {
     /// One that was a member when this node joined; there is no state yet.
     Met,
     /// One whose number was not given yet as far as this node knows: it joined while this node was away, or a moment ago. A leader may be such a
-    /// one, and without hearing it this node would never learn of it.
+    /// one, and without hearing it this node would never learn of it. The number is in the certificate; where it is not, because that comes from
+    /// somebody else's CA, the name must be a member's: else whoever has a certificate could choose a number and be heard.
     Later,
 }
 
@@ -69,7 +70,7 @@ impl Known<'_> {
             _ => {}
         }
         if self.state.cluster_id.is_empty() {
-            return self.standing_before_state(name, says);
+            return self.standing_before_state(name, *id, says);
         }
         match self.state.nodes.get(name).filter(|record| record.id == says) {
             Some(record) if id.is_some() && certificate.key != Some(record.key) => {
@@ -79,17 +80,33 @@ impl Known<'_> {
                 let director = record.roles.has(Role::Director) && roles.has(Role::Director);
                 Ok(Standing::Member { record: record.clone(), director })
             }
-            None if says.0 > self.state.next_node => Ok(Standing::Later),
-            None => Err(HelloRefusal::Removed { id: says }),
+            None if says.0 > self.state.next_node => self.later(id.is_some() || self.state.nodes.contains_key(name), name),
+            None => {
+                let barred = self.state.security.barred.has(name).then(|| name.clone());
+                Err(HelloRefusal::Removed { id: says, barred })
+            }
         }
     }
 
-    fn standing_before_state(&self, name: &NodeName, says: NodeId) -> Result<Standing, HelloRefusal> {
+    /// `vouched`: by the CA, for this number, or by this node's own knowledge of the name. Who is refused is not told that it was removed: of numbers
+    /// above those that it knows, this node knows nothing.
+    fn later(&self, vouched: bool, name: &NodeName) -> Result<Standing, HelloRefusal> {
+        match (vouched, self.state.security.barred.has(name)) {
+            (true, _) => Ok(Standing::Later),
+            (false, true) => Err(HelloRefusal::Barred { name: name.clone() }),
+            (false, false) => Err(HelloRefusal::Unknown { name: name.clone() }),
+        }
+    }
+
+    fn standing_before_state(&self, name: &NodeName, id: Option<NodeId>, says: NodeId) -> Result<Standing, HelloRefusal> {
         if self.met.iter().any(|met| met.id == says && met.name == *name) {
             return Ok(Standing::Met);
         }
         let last = self.met.iter().map(|met| met.id).max().unwrap_or_default();
-        if says > last { Ok(Standing::Later) } else { Err(HelloRefusal::Removed { id: says }) }
+        if says > last {
+            return self.later(id.is_some() || self.met.iter().any(|met| met.name == *name), name);
+        }
+        Err(HelloRefusal::Removed { id: says, barred: None })
     }
 
     /// What the member with this number is called.
@@ -97,6 +114,13 @@ impl Known<'_> {
         let met = || self.met.iter().find(|met| met.id == id).map(|met| met.name.clone());
         self.state.node_by_id(id).map(|record| record.name.clone()).or_else(met)
     }
+}
+
+/// Whether a node may say that it is there. Whether it is, only those who try to reach it find out.
+pub fn is_reachable(addr: SocketAddr) -> bool {
+    let ip = addr.ip().to_canonical();
+    let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    !(ip.is_unspecified() || ip.is_multicast() || is_broadcast || addr.port() == 0)
 }
 
 /// Whether another node may have `change` committed by asking the leader. A member may say what concerns itself; directors may change rules and
@@ -110,8 +134,11 @@ pub fn may_propose(peer: &NodeRecord, director: bool, change: &RuleChange) -> bo
                 && joining.roles == peer.roles
                 && joining.keeps_id
                 && joining.token.is_none()
+                && is_reachable(joining.addr)
         }
-        RuleChange::Apply { .. } | RuleChange::NodeRoles { .. } | RuleChange::Security(_) => director,
+        RuleChange::NodeRemoved(_) | RuleChange::Apply { .. } | RuleChange::NodeRoles { .. } | RuleChange::Security(_) => {
+            director
+        }
         RuleChange::Init { .. } | RuleChange::Verdicts(_) => false,
     }
 }

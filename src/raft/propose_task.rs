@@ -6,6 +6,7 @@ use super::{
     types::Applied,
 };
 use crate::{
+    clock::{BootClock, Clock},
     link::codec::{self, CodecError},
     model::NodeId,
     rules::{Refusal, RuleChange},
@@ -121,6 +122,7 @@ impl RaftNode {
 
     /// Commits `change` if this node leads.
     pub(super) async fn propose_here(&self, change: RuleChange) -> Proposed {
+        let change = change.by_clock(BootClock.unix_now().as_secs());
         match timeout(COMMIT_DEADLINE, self.raft().client_write(change)).await {
             Ok(Ok(response)) => Proposed::Done(response.data),
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
@@ -142,7 +144,7 @@ impl RaftNode {
                 let made = matches!(seen, Ok(Ok(state)) if state.rules == *rules);
                 if made { Ok(None) } else { applied }
             }
-            (RuleChange::NodeLeft(_), Err(Refusal::NoSuchNode(_))) => Ok(None),
+            (RuleChange::NodeLeft(_) | RuleChange::NodeRemoved(_), Err(Refusal::NoSuchNode(_))) => Ok(None),
             _ => applied,
         }
     }
@@ -162,7 +164,7 @@ impl RaftNode {
         let until = Instant::now() + within;
         // Nobody hears a leader that is no member any more: another one has to take this node's vote away.
         self.hand_over_in_time().await;
-        self.set_leaving();
+        self.set_leaving(true);
         let mut removed = self.peers().removed();
         let gone = tokio::select! {
             // Cancel-safe, both: a proposal that was made is found made.
@@ -171,7 +173,10 @@ impl RaftNode {
         };
         match gone {
             Ok(_) | Err(ProposeError::Refused(Refusal::NoSuchNode(_))) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.set_leaving(false);
+                return Err(error);
+            }
         }
         let mut view = self.view();
         let me = self.id();

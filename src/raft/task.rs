@@ -331,8 +331,8 @@ impl RaftNode {
         self.inner.leaving.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_leaving(&self) {
-        self.inner.leaving.store(true, Ordering::Relaxed);
+    pub(super) fn set_leaving(&self, leaving: bool) {
+        self.inner.leaving.store(leaving, Ordering::Relaxed);
     }
 
     pub(super) fn timing(&self) -> RaftTiming {

@@ -80,7 +80,10 @@ fn refused(node: &RaftNode, state: &ClusterState) -> Option<String> {
     let (removed, id) = (node.peers().removed(), node.id());
     let told = removed.borrow().clone();
     let was_member = state.cluster_id == node.cluster_id() && state.next_node >= id.0;
-    let seen = (was_member && state.node_by_id(id).is_none()).then_some(HelloRefusal::Removed { id });
+    let seen = (was_member && state.node_by_id(id).is_none()).then(|| {
+        let barred = Some(node.identity().name.clone()).filter(|name| state.security.barred.has(name));
+        HelloRefusal::Removed { id, barred }
+    });
     told.or(seen).map(|refusal| refusal.to_string())
 }
 

@@ -5,9 +5,12 @@ use super::{
     security::{Founding, Security, SecurityRefusal},
     state::{ClusterState, RuleSet},
 };
-use crate::model::{NodeId, NodeName, NodeRecord, TimingProfile};
+use crate::model::{NodeId, NodeName, NodeRecord, Role, Roles, TimingProfile};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 /// Why a committed change left the state as it was.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
@@ -34,7 +37,9 @@ pub enum Refusal {
     #[error("no node is called {0}")]
     NoSuchNode(NodeName),
     /// A VIP would be taken off the machine whose own address it is.
-    #[error("{address} is the address of node {node}: a VIP must be an address of its own")]
+    #[error(
+        "{address} is a VIP and the address of node {node}: give the node another `address` in its agent.toml, or the group another one in the cluster file"
+    )]
     VipIsNode {
         /// The address.
         address: IpAddr,
@@ -47,6 +52,33 @@ pub enum Refusal {
     /// The cluster exists already.
     #[error("the cluster is initialised already")]
     Initialised,
+    /// It was removed, and its certificate tells nothing of that.
+    #[error(
+        "{0} was removed from this cluster: if it shall come back, run `lvs-agent node allow {0}` on a director, and then the same `lvs-agent join` on it"
+    )]
+    Barred(NodeName),
+    /// Nobody could administer the members that stay.
+    #[error(
+        "{0} is the only director: give another node that role first (`lvs-agent node rename-roles`, or `lvs-agent join` a director), or take the others out"
+    )]
+    OnlyDirector(NodeName),
+    /// Roles are what certificates of somebody else's CA say.
+    #[error(
+        "roles come from the certificates of your own ca here: have one made for {0} that says them, write them into its agent.toml, and run \
+         `lvs-agent leave` and `lvs-agent join SEED` on it"
+    )]
+    RolesFromCertificate(NodeName),
+    /// Another key would take a member's name with a token that is worth less than that member.
+    #[error(
+        "{name} is a member as {has}, with another key than this node's: to take its place, run `lvs-agent token create --roles {has}` on a director \
+         and join with that token; to be another node, set another `node` in agent.toml"
+    )]
+    Replaces {
+        /// The name.
+        name: NodeName,
+        /// What the member is, separated by commas.
+        has: String,
+    },
 }
 
 impl ClusterState {
@@ -63,16 +95,9 @@ impl ClusterState {
                 Ok(None)
             }
             RuleChange::NodeJoined(joining) => self.join(joining).map(Some),
-            RuleChange::NodeRoles { name, roles } => {
-                let node = self.nodes.get_mut(name).ok_or_else(|| Refusal::NoSuchNode(name.clone()))?;
-                node.roles = roles.clone();
-                Ok(Some(node.id))
-            }
-            RuleChange::NodeLeft(name) => {
-                let node = self.nodes.remove(name).ok_or_else(|| Refusal::NoSuchNode(name.clone()))?;
-                self.security.keyring.stale = true;
-                Ok(Some(node.id))
-            }
+            RuleChange::NodeRoles { name, roles } => self.give_roles(name, roles).map(Some),
+            RuleChange::NodeLeft(name) => self.leave(name).map(Some),
+            RuleChange::NodeRemoved(name) => self.remove(name),
             RuleChange::Security(change) => {
                 self.security.apply(change)?;
                 Ok(None)
@@ -81,23 +106,88 @@ impl ClusterState {
     }
 
     fn join(&mut self, joining: &Joining) -> Result<NodeId, Refusal> {
+        self.check_joining(joining)?;
         let Joining { name, roles, addr, zone, key, keeps_id, token } = joining;
-        if let Some(owner) = self.nodes.values().find(|node| node.addr == *addr && node.name != *name) {
-            return Err(Refusal::AddressTaken { addr: addr.to_string(), owner: owner.name.clone() });
-        }
-        if self.rules.vips.values().any(|group| group.addresses.contains(&addr.ip())) {
-            return Err(Refusal::VipIsNode { address: addr.ip(), node: name.clone() });
-        }
         if let Some(token) = token {
             self.security.use_token(token, roles)?;
         }
-        let id = match self.nodes.get(name) {
+        let known = self.nodes.get(name);
+        // Whoever had the name until now knows the gossip key, and is nobody's member any more.
+        let replaces = known.is_some_and(|known| known.key != *key);
+        let id = match known {
             Some(known) if *keeps_id => known.id,
             _ => self.new_id(),
         };
+        self.security.keyring.stale |= replaces;
         let record = NodeRecord { id, name: name.clone(), roles: roles.clone(), addr: *addr, zone: zone.clone(), key: *key };
         self.nodes.insert(name.clone(), record);
         Ok(id)
+    }
+
+    /// What the state has against a node that comes in, or comes back. Changes nothing.
+    ///
+    /// # Errors
+    /// Why it stays out.
+    pub fn check_joining(&self, joining: &Joining) -> Result<(), Refusal> {
+        let Joining { name, roles, addr, key, token, .. } = joining;
+        if self.security.barred.has(name) {
+            return Err(Refusal::Barred(name.clone()));
+        }
+        if let Some(owner) = self.nodes.values().find(|node| node.name != *name && is_one_place(node.addr, *addr)) {
+            return Err(Refusal::AddressTaken { addr: addr.to_string(), owner: owner.name.clone() });
+        }
+        let ip = addr.ip().to_canonical();
+        if self.rules.vips.values().any(|group| group.addresses.contains(&ip)) {
+            return Err(Refusal::VipIsNode { address: ip, node: name.clone() });
+        }
+        if let Some(token) = token {
+            let token = self.security.check_token(token, roles)?;
+            let replaced = self.nodes.get(name).filter(|known| known.key != *key);
+            if let Some(known) = replaced.filter(|known| !known.roles.iter().all(|role| token.roles.has(role))) {
+                let has: Vec<String> = known.roles.iter().map(|role| role.to_string()).collect();
+                return Err(Refusal::Replaces { name: name.clone(), has: has.join(",") });
+            }
+        }
+        self.check_directors(name, Some(roles))
+    }
+
+    fn give_roles(&mut self, name: &NodeName, roles: &Roles) -> Result<NodeId, Refusal> {
+        if self.security.is_foreign() && self.nodes.contains_key(name) {
+            return Err(Refusal::RolesFromCertificate(name.clone()));
+        }
+        self.check_directors(name, Some(roles))?;
+        let node = self.nodes.get_mut(name).ok_or_else(|| Refusal::NoSuchNode(name.clone()))?;
+        node.roles = roles.clone();
+        Ok(node.id)
+    }
+
+    fn leave(&mut self, name: &NodeName) -> Result<NodeId, Refusal> {
+        self.check_directors(name, None)?;
+        let node = self.nodes.remove(name).ok_or_else(|| Refusal::NoSuchNode(name.clone()))?;
+        self.security.keyring.stale = true;
+        Ok(node.id)
+    }
+
+    fn remove(&mut self, name: &NodeName) -> Result<Option<NodeId>, Refusal> {
+        if !self.security.is_foreign() {
+            return self.leave(name).map(Some);
+        }
+        self.check_directors(name, None)?;
+        self.security.barred.add(name)?;
+        // One that has left before it could be removed is to be kept out as well.
+        if self.nodes.contains_key(name) { self.leave(name).map(Some) } else { Ok(None) }
+    }
+
+    /// Members are never left without a director; the last of them may go. `after`: what `name` will be.
+    fn check_directors(&self, name: &NodeName, after: Option<&Roles>) -> Result<(), Refusal> {
+        let directs = |roles: &Roles| roles.has(Role::Director);
+        let is_one = self.nodes.get(name).is_some_and(|node| directs(&node.roles));
+        let mut others = self.nodes.values().filter(|node| node.name != *name).peekable();
+        let is_last = after.is_none() && others.peek().is_none();
+        if !is_one || is_last || after.is_some_and(directs) || others.any(|node| directs(&node.roles)) {
+            return Ok(());
+        }
+        Err(Refusal::OnlyDirector(name.clone()))
     }
 
     fn init(&mut self, cluster_id: &str, timing: TimingProfile, founding: &Founding) -> Result<Option<NodeId>, Refusal> {
@@ -155,6 +245,13 @@ impl ClusterState {
             }
         }
     }
+}
+
+/// Another port of a machine's address is still that machine: agents of real servers are looked up by their servers' addresses. Only on loopback,
+/// as tests have it, ports tell nodes apart.
+fn is_one_place(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    ip == other_ip && (!ip.is_loopback() || one.port() == other.port())
 }
 
 #[cfg(test)]

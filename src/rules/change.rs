@@ -1,7 +1,7 @@
 //! Entries of the Raft log.
 
 use super::{
-    security::{Founding, SecurityChange, TokenUse},
+    security::{Founding, SecurityChange, Token, TokenUse},
     state::{RuleSet, Target, Verdict},
 };
 use crate::model::{NodeName, PublicKey, Roles, TimingProfile, ZoneName};
@@ -68,10 +68,27 @@ pub enum RuleChange {
         /// What it does from now on.
         roles: Roles,
     },
-    /// A member goes for good.
+    /// A member goes for good, of its own accord.
     NodeLeft(NodeName),
     /// Who may speak changes.
     Security(SecurityChange),
+    /// An administrator takes a node out for good. Where certificates come from somebody else's CA, its name is barred, whether it is a member now
+    /// or has left a moment ago.
+    NodeRemoved(NodeName),
+}
+
+impl RuleChange {
+    /// As the leader has it written. How long a token lasts is counted by the leader's clock: that one is asked when it is used.
+    pub fn by_clock(self, now_unix_s: u64) -> Self {
+        match self {
+            RuleChange::Security(SecurityChange::TokenMade { id, token, at_unix_s }) => {
+                let lasts_s = token.expires_unix_s.saturating_sub(at_unix_s);
+                let token = Token { expires_unix_s: now_unix_s.saturating_add(lasts_s), ..token };
+                RuleChange::Security(SecurityChange::TokenMade { id, token, at_unix_s: now_unix_s })
+            }
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for RuleChange {
@@ -84,6 +101,7 @@ impl fmt::Display for RuleChange {
             RuleChange::NodeRoles { name, roles } => write!(f, "node {name} is {roles}"),
             RuleChange::Security(_) => f.write_str("keys and tokens"),
             RuleChange::NodeLeft(name) => write!(f, "node {name} left"),
+            RuleChange::NodeRemoved(name) => write!(f, "node {name} removed"),
         }
     }
 }

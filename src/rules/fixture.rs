@@ -2,7 +2,7 @@
 
 use super::{
     change::{Edge, Joining, RuleChange},
-    security::Founding,
+    security::{Authorities, Founding},
     state::{ClusterState, RuleSet, Target, Verdict},
 };
 use crate::model::{
@@ -111,6 +111,13 @@ pub fn cluster() -> ClusterState {
     for change in [init].into_iter().chain(nodes).chain([apply]) {
         state.apply(&change).unwrap();
     }
+    state
+}
+
+/// The same with certificates of somebody else's CA.
+pub fn foreign_cluster() -> ClusterState {
+    let mut state = cluster();
+    state.security.authorities = Authorities::default();
     state
 }
 

@@ -1,6 +1,7 @@
 //! What the cluster agreed on: the replicated state and the changes that make it. Deterministic: no clock, no randomness.
 
 mod apply;
+mod barred;
 mod change;
 mod diff;
 #[cfg(test)]
@@ -10,6 +11,7 @@ pub mod security;
 mod state;
 
 pub use apply::Refusal;
+pub use barred::{Barred, MAX_BARRED};
 pub use change::{Edge, Joining, RuleChange};
 pub use diff::{Difference, diff};
 pub use security::{Security, SecurityChange, SecurityRefusal};

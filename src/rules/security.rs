@@ -1,11 +1,18 @@
 //! Who may speak in the cluster, as the Raft log has it: CAs, the gossip keyring, join tokens, remote identities.
 
+use super::barred::Barred;
 use crate::model::{Access, Fingerprint, IdentityName, KeyId, NodeId, NodeName, PublicKey, Roles, Secret, TokenId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr};
 
+mod refusal;
+
+pub use refusal::SecurityRefusal;
+
 /// Most join tokens at a time; expired ones make room.
 pub const MAX_TOKENS: usize = 1000;
+/// An expired token is forgotten so long after, unless there is no room.
+const FORGOTTEN_AFTER_S: u64 = 86_400;
 /// Most remote identities.
 pub const MAX_IDENTITIES: usize = 1000;
 /// Most CAs that are trusted at a time: one, and the next while certificates change over.
@@ -24,6 +31,8 @@ pub struct Security {
     pub tokens: BTreeMap<TokenId, Token>,
     /// Who may use the remote API with a certificate of the cluster's CA.
     pub identities: BTreeMap<IdentityName, Identity>,
+    /// Removed nodes with certificates of somebody else's CA. Always empty where the cluster has one of its own.
+    pub barred: Barred,
 }
 
 /// The cluster's own CAs.
@@ -74,6 +83,8 @@ pub struct Token {
     pub expires_unix_s: u64,
     /// Who made it.
     pub made_by: NodeName,
+    /// The CA that it proves to whoever joins with it; it ends with that.
+    pub authority: Fingerprint,
 }
 
 /// A token was used. What the clock said is part of the entry, because applying it has no clock.
@@ -94,6 +105,8 @@ pub struct Identity {
     pub certificate: Fingerprint,
     /// When the certificate ends. Unix seconds.
     pub expires_unix_s: u64,
+    /// Who has signed the certificate; it ends with that.
+    pub authority: Fingerprint,
 }
 
 /// What the first entry of a cluster brings.
@@ -108,13 +121,13 @@ pub struct Founding {
 /// A change of who may speak.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum SecurityChange {
-    /// A token is made. `at_unix_s`: expired ones are forgotten.
+    /// A token is made. `at_unix_s`: long expired ones are forgotten.
     TokenMade {
         /// Its name.
         id: TokenId,
         /// What it is worth.
         token: Token,
-        /// The maker's clock.
+        /// The leader's clock, see [`RuleChange::by_clock`](super::RuleChange::by_clock).
         at_unix_s: u64,
     },
     /// A token is worth nothing any more.
@@ -134,7 +147,7 @@ pub enum SecurityChange {
     },
     /// New certificates are signed by this CA from now on.
     AuthorityPromoted(Fingerprint),
-    /// A CA is trusted no more; tokens that were made under it end with it, for they prove it to joining nodes.
+    /// A CA is trusted no more; its tokens, which prove it to joining nodes, and its identities end with it.
     AuthorityDropped(Fingerprint),
     /// A remote identity is known from now on; an older one of that name is not it any more.
     IdentityAdded {
@@ -145,53 +158,8 @@ pub enum SecurityChange {
     },
     /// A remote identity is worth nothing any more.
     IdentityRevoked(IdentityName),
-}
-
-/// Why a change of [`Security`] was not made.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
-pub enum SecurityRefusal {
-    /// Never made, used up, revoked, or expired and forgotten.
-    #[error(
-        "token {0} is not valid: it was used up, revoked, has expired, or is another cluster's; make one with `lvs-agent token create`"
-    )]
-    NoSuchToken(TokenId),
-    /// Its time is over.
-    #[error("token {0} has expired: make another with `lvs-agent token create`")]
-    TokenExpired(TokenId),
-    /// It is for other roles.
-    #[error("token {id} is for {allowed}, this node wants to be {asked}: make one with `lvs-agent token create --roles {asked}`")]
-    TokenRoles {
-        /// Which.
-        id: TokenId,
-        /// What it is for.
-        allowed: String,
-        /// What was asked for, separated by commas.
-        asked: String,
-    },
-    /// Too many of something.
-    #[error("there are {0} {1} already: revoke some first")]
-    TooMany(usize, String),
-    /// No such gossip key.
-    #[error("there is no gossip key {0}")]
-    NoSuchKey(KeyId),
-    /// The key in use cannot be dropped.
-    #[error("gossip key {0} is in use")]
-    KeyInUse(KeyId),
-    /// No such CA.
-    #[error("no ca {0} is trusted")]
-    NoSuchAuthority(Fingerprint),
-    /// The issuing CA cannot be dropped.
-    #[error("ca {0} signs certificates")]
-    AuthorityInUse(Fingerprint),
-    /// One rotation at a time.
-    #[error("a rotation is under way: wait until it is done (`lvs-agent status`)")]
-    Rotating,
-    /// Certificates come from somebody else's CA.
-    #[error("this cluster's certificates come from your own ca ([tls] in agent.toml): rotate it there")]
-    NotOurs,
-    /// No such identity.
-    #[error("no remote identity is called {0}")]
-    NoSuchIdentity(IdentityName),
+    /// A node that was removed may come back with its certificate.
+    NodeAllowed(NodeName),
 }
 
 impl Security {
@@ -209,6 +177,11 @@ impl Security {
         Self { authorities, keyring, ..Self::default() }
     }
 
+    /// Certificates come from somebody else's CA.
+    pub fn is_foreign(&self) -> bool {
+        self.authorities.issuing.is_none()
+    }
+
     pub(super) fn apply(&mut self, change: &SecurityChange) -> Result<(), SecurityRefusal> {
         match change {
             SecurityChange::TokenMade { id, token, at_unix_s } => self.make_token(*id, token, *at_unix_s),
@@ -220,10 +193,12 @@ impl Security {
             SecurityChange::AuthorityPromoted(fingerprint) => self.authorities.promote(*fingerprint),
             SecurityChange::AuthorityDropped(fingerprint) => {
                 self.authorities.drop_authority(*fingerprint)?;
-                self.tokens.clear();
+                self.tokens.retain(|_, token| token.authority != *fingerprint);
+                self.identities.retain(|_, identity| identity.authority != *fingerprint);
                 Ok(())
             }
             SecurityChange::IdentityAdded { name, identity } => {
+                self.authorities.check(identity.authority)?;
                 if self.identities.len() >= MAX_IDENTITIES && !self.identities.contains_key(name) {
                     return Err(SecurityRefusal::TooMany(MAX_IDENTITIES, "remote identities".to_owned()));
                 }
@@ -233,14 +208,20 @@ impl Security {
             SecurityChange::IdentityRevoked(name) => {
                 self.identities.remove(name).map(|_| ()).ok_or_else(|| SecurityRefusal::NoSuchIdentity(name.clone()))
             }
+            SecurityChange::NodeAllowed(name) if self.is_foreign() => self.barred.lift(name),
+            SecurityChange::NodeAllowed(name) => Err(SecurityRefusal::NeedsToken(name.clone())),
         }
     }
 
     fn make_token(&mut self, id: TokenId, token: &Token, now: u64) -> Result<(), SecurityRefusal> {
-        self.tokens.retain(|_, token| token.expires_unix_s > now);
-        if self.tokens.len() >= MAX_TOKENS {
+        self.authorities.check(token.authority)?;
+        let is_over = |token: &Token, for_s: u64| token.expires_unix_s.saturating_add(for_s) <= now;
+        if self.tokens.values().filter(|token| !is_over(token, 0)).count() >= MAX_TOKENS {
             return Err(SecurityRefusal::TooMany(MAX_TOKENS, "tokens".to_owned()));
         }
+        // A leader whose clock is ahead takes nobody's token away for good while there is room.
+        let keep_s = if self.tokens.len() < MAX_TOKENS { FORGOTTEN_AFTER_S } else { 0 };
+        self.tokens.retain(|_, token| !is_over(token, keep_s));
         self.tokens.insert(id, token.clone());
         Ok(())
     }
@@ -315,6 +296,14 @@ impl KeyRing {
 }
 
 impl Authorities {
+    /// What is made in the name of a CA is worth nothing when that is not trusted any more.
+    fn check(&self, fingerprint: Fingerprint) -> Result<(), SecurityRefusal> {
+        if self.issuing.is_none() {
+            return Err(SecurityRefusal::NotOurs);
+        }
+        self.trusted.contains_key(&fingerprint).then_some(()).ok_or(SecurityRefusal::NoSuchAuthority(fingerprint))
+    }
+
     fn add(&mut self, fingerprint: Fingerprint, der: &[u8]) -> Result<(), SecurityRefusal> {
         if self.issuing.is_none() {
             return Err(SecurityRefusal::NotOurs);

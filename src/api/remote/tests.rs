@@ -82,6 +82,7 @@ async fn who_may_look_may_not_change() {
     assert_eq!(refusal(looker.tokens().await).0, 403);
     assert_eq!(refusal(looker.identities().await).0, 403);
     assert_eq!(refusal(looker.remove_node(&"r3".parse().unwrap()).await).0, 403);
+    assert_eq!(refusal(looker.allow_node(&"r3".parse().unwrap()).await).0, 403);
     assert_eq!(refusal(looker.leave().await).0, 403);
     assert!(fake.tokens().await.unwrap().is_empty());
 }
@@ -96,6 +97,7 @@ async fn an_administrator_changes_the_cluster_but_no_nodes_standing() {
     admin.revoke_token(token.status.id).await.unwrap();
     assert_eq!(refusal(admin.revoke_token(token.status.id).await).0, 409);
     admin.remove_node(&"r3".parse().unwrap()).await.unwrap();
+    admin.allow_node(&"r3".parse().unwrap()).await.unwrap();
     let request = JoinRequest { seeds: vec!["10.0.0.11:7400".parse().unwrap()], token: None };
     assert_eq!(refusal(admin.join(&request).await).0, 403);
     assert_eq!(refusal(admin.leave().await).0, 403);

@@ -113,6 +113,9 @@ async fn tokens_nodes_keys_and_identities_have_their_requests() {
     assert_eq!(client.status().await.unwrap().nodes[4].roles, roles);
     client.remove_node(&"r3".parse().unwrap()).await.unwrap();
     assert_eq!(refusal(client.remove_node(&"r3".parse().unwrap()).await), (409, body("no node is called r3")));
+    client.allow_node(&"r3".parse().unwrap()).await.unwrap();
+    let (code, said) = refusal(client.allow_node(&"r3".parse().unwrap()).await);
+    assert_eq!((code, said.error.contains("r3 is not barred")), (409, true), "{said:?}");
     client.rotate_keys().await.unwrap();
     client.rotate_authority().await.unwrap();
     assert_eq!(refusal(client.rotate_authority().await).0, 409);
@@ -150,6 +153,8 @@ async fn values_out_of_their_bounds_are_refused() {
         (ask("DELETE", "/v1/tokens/123", ""), 400),
         (ask("POST", "/v1/tokens/123", ""), 405),
         (ask("GET", "/v1/nodes/r3", ""), 405),
+        (ask("POST", "/v1/nodes/R3/allow", ""), 400),
+        (ask("DELETE", "/v1/nodes/r3/allow", ""), 405),
     ] {
         let answer = raw(&place.socket(), &request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {code}")), "{request}\n{answer}");

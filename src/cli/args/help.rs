@@ -38,7 +38,8 @@ Without a seed, those in agent.toml are asked.
 The token comes from `lvs-agent init` or `lvs-agent token create`. It proves the cluster to this node, and this node to the cluster. On the command line every user of \
 this machine can see it while the command runs; --token-file and LVS_AGENT_TOKEN keep it to yourself.
 
-A member that has its disk needs no token, not even with a new address. One that lost its disk joins again in the same way, under its old name.
+A member that has its disk needs no token, not even with a new address. One that lost its disk joins again in the same way, under its old name, with \
+a token for all the roles that it had, as soon as it is not heard any more.
 
 Examples:
   lvs-agent join 10.0.0.11 --token lvs1_4f0k...
@@ -89,6 +90,7 @@ Members of the cluster: who they are, and changes to others than the node that o
 Examples:
   lvs-agent node list
   lvs-agent node remove r7
+  lvs-agent node allow r7
   lvs-agent node rename-roles r3 --roles real-server,witness";
 
 pub(super) const NODE_LIST_HELP: &str = "\
@@ -102,9 +104,20 @@ pub(super) const NODE_REMOVE_HELP: &str = "\
 Takes a node out of the cluster for good, dead or alive. Its certificate is worth nothing at once, and the keys that it knows are replaced. What the agent set up on it \
 stays until `lvs-agent leave` is run there. To come back it needs a token. Refused while the others would have no majority without it.
 
+Where certificates come from your own CA ([tls] in agent.toml), the name is kept out, member or not, until `lvs-agent node allow NAME`.
+
 Examples:
   lvs-agent node remove r7
   lvs-agent node remove r7 --yes              # without asking, for scripts";
+
+pub(super) const NODE_ALLOW_HELP: &str = "\
+Lets a node in again that was removed from a cluster whose certificates come from your own CA ([tls] in agent.toml). Its certificate is as good as before, so removing it bars \
+its name; this takes the bar away. It does not make the node a member: that is `lvs-agent join SEED` on it, after `lvs-agent leave` if it still has the cluster's data. \
+`lvs-agent node list` shows who is barred. In a cluster with a CA of its own a removed node comes back with a token instead.
+
+Examples:
+  lvs-agent node allow r7
+  lvs-agent node allow r7 --json";
 
 pub(super) const NODE_ROLES_HELP: &str = "\
 Gives a node other roles, all of them at once. The cluster's word counts, not the node's agent.toml; change that too, or `status` keeps reminding you. The node fetches a \

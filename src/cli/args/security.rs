@@ -1,8 +1,8 @@
 //! Arguments of the commands about who may get in: nodes, tokens, identities, keys, CA.
 
 use super::help::{
-    CA_ROTATE_HELP, IDENTITY_CREATE_HELP, IDENTITY_LIST_HELP, IDENTITY_REVOKE_HELP, KEYS_ROTATE_HELP, NODE_LIST_HELP,
-    NODE_REMOVE_HELP, NODE_ROLES_HELP, TOKEN_CREATE_HELP, TOKEN_LIST_HELP, TOKEN_REVOKE_HELP,
+    CA_ROTATE_HELP, IDENTITY_CREATE_HELP, IDENTITY_LIST_HELP, IDENTITY_REVOKE_HELP, KEYS_ROTATE_HELP, NODE_ALLOW_HELP,
+    NODE_LIST_HELP, NODE_REMOVE_HELP, NODE_ROLES_HELP, TOKEN_CREATE_HELP, TOKEN_LIST_HELP, TOKEN_REVOKE_HELP,
 };
 use crate::{
     api::{IDENTITY_TTL_S, TOKEN_TTL_S, TOKEN_USES},
@@ -22,6 +22,9 @@ pub enum NodeCommand {
     /// Take another node out of the cluster for good.
     #[command(after_help = NODE_REMOVE_HELP)]
     Remove(NodeRemoveArgs),
+    /// Let a removed node in again that has a certificate of your own CA.
+    #[command(after_help = NODE_ALLOW_HELP)]
+    Allow(NodeAllowArgs),
     /// Give a node other roles.
     #[command(after_help = NODE_ROLES_HELP)]
     RenameRoles(NodeRolesArgs),
@@ -88,6 +91,17 @@ pub struct NodeRemoveArgs {
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,
+    /// One JSON object: the node.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `node allow`.
+#[derive(Clone, PartialEq, Eq, Debug, ClapArgs)]
+pub struct NodeAllowArgs {
+    /// The node.
+    #[arg(value_name = "NAME")]
+    pub name: NodeName,
     /// One JSON object: the node.
     #[arg(long)]
     pub json: bool,

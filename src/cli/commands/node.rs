@@ -14,15 +14,20 @@ pub(super) async fn run(client: &Client, command: &NodeCommand) -> Result<Exit, 
                 print_json(&status.nodes)?;
             } else {
                 print_table(&render::nodes(&status, palette()), "this node is in no cluster")?;
+                terminal::print(&render::barred(&status))?;
             }
         }
         NodeCommand::Remove(args) => {
             let name = &args.name;
+            let status = client.status().await?;
+            let foreign = status.cluster.is_some_and(|cluster| cluster.security.authority.is_none());
+            let is_member = status.nodes.iter().any(|node| node.name == *name);
             // Whoever mistypes a name is told before being asked to confirm it.
-            if client.status().await.is_ok_and(|status| status.nodes.iter().all(|node| node.name != *name)) {
+            if !is_member && !foreign {
                 return Err(Failure::new(Exit::Refused, format!("no node is called {name}: `lvs-agent node list` shows them")));
             }
-            let question = format!("take {name} out of the cluster for good? It needs a join token to come back.");
+            let back = if foreign { format!("`lvs-agent node allow {name}`") } else { "a join token".to_owned() };
+            let question = format!("take {name} out of the cluster for good? It needs {back} to come back.");
             if !args.yes && !terminal::confirm(&question, "say --yes if the node shall go")? {
                 return Err(Failure::new(Exit::Failed, format!("{name} stays")));
             }
@@ -30,10 +35,25 @@ pub(super) async fn run(client: &Client, command: &NodeCommand) -> Result<Exit, 
             if args.json {
                 print_json(&serde_json::json!({ "removed": name }))?;
             } else {
+                let bar = format!("its certificate lets it in no more until `lvs-agent node allow {name}`\n");
+                let bar = if foreign { bar } else { String::new() };
+                if !is_member {
+                    terminal::print(&format!("{name} was no member: {bar}"))?;
+                    return Ok(Exit::Ok);
+                }
                 terminal::print(&format!(
                     "{name} is removed: its certificate is worth nothing from now on, and the cluster replaces the keys that it knows\n\
-                     if it still runs, `lvs-agent leave` there puts back what the agent changed on it\n"
+                     if it still runs, `lvs-agent leave` there puts back what the agent changed on it\n{bar}"
                 ))?;
+            }
+        }
+        NodeCommand::Allow(args) => {
+            let name = &args.name;
+            client.allow_node(name).await?;
+            if args.json {
+                print_json(&serde_json::json!({ "allowed": name }))?;
+            } else {
+                terminal::print(&format!("{name} may come back: run `lvs-agent join SEED` on it\n"))?;
             }
         }
         NodeCommand::RenameRoles(args) => {

@@ -99,6 +99,9 @@ async fn commands_about_who_may_get_in_end_as_documented() {
     assert_eq!(exit(&place, "node rename-roles r3 --roles witness").await, Exit::Ok);
     assert_eq!(exit(&place, "node remove r3 --yes").await, Exit::Ok);
     assert_eq!(exit(&place, "node remove r3 --yes --json").await, Exit::Refused);
+    assert_eq!(exit(&place, "node list").await, Exit::Ok);
+    assert_eq!(exit(&place, "node allow r3 --json").await, Exit::Ok);
+    assert_eq!(exit(&place, "node allow r3").await, Exit::Refused, "it may come back already");
     assert_eq!(exit(&place, "keys rotate --json").await, Exit::Ok);
     assert_eq!(exit(&place, "ca rotate --no-wait").await, Exit::Ok);
     assert_eq!(exit(&place, "ca rotate").await, Exit::Refused, "one is under way");

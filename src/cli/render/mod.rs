@@ -7,7 +7,7 @@ mod status;
 mod text;
 
 pub(super) use plan::{applied, plan};
-pub(super) use security::{founded, identities, identity, nodes, token, tokens};
+pub(super) use security::{barred, founded, identities, identity, nodes, token, tokens};
 pub(super) use status::status;
 pub(super) use text::Palette;
 

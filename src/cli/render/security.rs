@@ -3,7 +3,7 @@
 use super::{
     WIDTH,
     grid::{Cell, Grid, Row},
-    text::{Palette, Tone, clean, date, day},
+    text::{Palette, Tone, clean, date, day, wrap},
 };
 use crate::{
     api::{
@@ -118,6 +118,17 @@ pub(in crate::cli) fn nodes(status: &Status, palette: Palette) -> String {
     let headers = vec!["NODE", "ROLES", "ADDRESS", "ZONE", "STATE", "VOTES", "VERSION", "CERTIFICATE"];
     let rows = status.nodes.iter().map(|node| Row { cells: node_cells(node, cluster), notes: node_notes(node) });
     shown(Grid { headers, rows: rows.collect() }, palette)
+}
+
+/// Who is kept out, in one paragraph; empty when nobody is.
+pub(in crate::cli) fn barred(status: &Status) -> String {
+    let names = status.cluster.iter().flat_map(|cluster| &cluster.security.barred);
+    let names: Vec<String> = names.map(ToString::to_string).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let text = format!("removed, and kept out until `lvs-agent node allow NAME`: {}", names.join(", "));
+    wrap(&text, WIDTH).iter().map(|line| format!("{line}\n")).collect()
 }
 
 fn node_cells(node: &NodeStatus, cluster: &ClusterStatus) -> Vec<Cell> {

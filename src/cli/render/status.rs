@@ -81,7 +81,7 @@ fn voters(cluster: &ClusterStatus, nodes: &[NodeStatus]) -> String {
 
 /// What is sealed and signed with, where there is anything.
 fn keys(security: &SecurityStatus) -> Option<String> {
-    let SecurityStatus { authority, other_authorities, key, other_keys, rotating: _ } = security;
+    let SecurityStatus { authority, other_authorities, key, other_keys, rotating: _, barred: _ } = security;
     let key = key.as_ref()?;
     let others = |others: String| if others.is_empty() { others } else { format!(" (also {others})") };
     let authority = match authority {

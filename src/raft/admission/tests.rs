@@ -34,6 +34,7 @@ impl Case {
             uses_left: 2,
             expires_unix_s: NOW + 60,
             made_by: name("d1"),
+            authority: CA,
         };
         let made = SecurityChange::TokenMade { id: token.id(), token: known, at_unix_s: NOW };
         state.apply(&RuleChange::Security(made)).unwrap();
@@ -184,8 +185,38 @@ fn a_dead_nodes_name_is_free_for_a_token_and_a_living_ones_is_not() {
     case.living.push(name("r1"));
     let addr = case.state.nodes[&name("r1")].addr;
     assert_eq!(case.decide(&request), Err(JoinRefusal::NameTaken { name: name("r1"), addr }));
+    // That it says it is at the same address is nothing that anybody has looked at.
     let same_place = JoinRequest { addr, ..request };
+    let refused = case.decide(&same_place).unwrap_err();
+    assert_eq!(refused, JoinRefusal::NameTaken { name: name("r1"), addr });
+    let words = refused.to_string();
+    for next in ["is still heard", "stop that one and wait", "`lvs-agent node remove r1`"] {
+        assert!(words.contains(next), "{words}");
+    }
+    case.living.clear();
     assert!(case.decide(&same_place).is_ok(), "the machine was set up anew");
+}
+
+#[test]
+fn a_real_servers_token_does_not_take_a_directors_place() {
+    let mut case = Case::new();
+    let addr = case.state.nodes[&name("d1")].addr;
+    let request = JoinRequest { name: name("d1"), addr, ..case.request() };
+    let replaces = Refusal::Replaces { name: name("d1"), has: "director".to_owned() };
+    assert_eq!(case.decide(&request), Err(JoinRefusal::Refused(replaces)));
+    // Nor does a director's one when nobody else would direct.
+    let all = Token { roles: Roles::new(Role::ALL).unwrap(), ..case.state.security.tokens[&case.token.id()].clone() };
+    case.state.security.tokens.insert(case.token.id(), all);
+    assert!(!joining(case.decide(&request)).keeps_id);
+    case.state.apply(&RuleChange::NodeLeft(name("d2"))).unwrap();
+    assert_eq!(case.decide(&request), Err(JoinRefusal::Refused(Refusal::OnlyDirector(name("d1")))));
+}
+
+#[test]
+fn another_members_address_is_refused_whatever_the_port() {
+    let case = Case::new();
+    let request = JoinRequest { addr: "192.0.2.21:9".parse().unwrap(), ..case.request() };
+    assert!(matches!(case.decide(&request), Err(JoinRefusal::Refused(Refusal::AddressTaken { .. }))));
 }
 
 #[test]
@@ -199,7 +230,7 @@ fn a_copied_key_is_refused_under_another_name() {
 #[test]
 fn addresses_where_nobody_can_be_reached_and_other_rhythms_are_refused() {
     let case = Case::new();
-    for addr in ["0.0.0.0:7420", "[::]:7420", "224.0.0.1:7420", "192.0.2.99:0"] {
+    for addr in ["0.0.0.0:7420", "[::]:7420", "224.0.0.1:7420", "255.255.255.255:7420", "192.0.2.99:0"] {
         let addr = addr.parse().unwrap();
         assert_eq!(case.decide(&JoinRequest { addr, ..case.request() }), Err(JoinRefusal::Address(addr)));
     }
@@ -228,5 +259,19 @@ fn where_certificates_come_from_elsewhere_the_certificate_lets_in_and_nothing_el
     }
     let right = certificate("r9", &Role::ALL);
     let joined = joining(case.decide_as(&signed, Some(&right)));
-    assert_eq!((joined.token, &joined.roles), (None, &request.roles));
+    assert_eq!((&joined.token, &joined.roles), (&None, &request.roles));
+    // Asked again with other roles, what the certificate covers counts, not what it had.
+    case.state.apply(&RuleChange::NodeJoined(joined)).unwrap();
+    let more = JoinRequest { roles: Roles::new([Role::RealServer, Role::Witness]).unwrap(), ..request.clone() };
+    assert_eq!(joining(case.decide_as(&case.signed(&more), Some(&right))).roles, more.roles);
+    // Removed, it is out whatever its certificate says, with another key as well.
+    case.state.apply(&RuleChange::NodeRemoved(name("r9"))).unwrap();
+    let barred = Err(JoinRefusal::Refused(Refusal::Barred(name("r9"))));
+    assert_eq!(case.decide_as(&signed, Some(&right)), barred);
+    case.key = NodeKey::generate();
+    let anew = case.signed(&JoinRequest { key: case.key.public(), ..request });
+    assert_eq!(case.decide_as(&anew, Some(&right)), barred);
+    assert_eq!(case.decide_as(&anew, None), Err(JoinRefusal::NoCertificate), "who shows none is told nothing");
+    case.state.apply(&RuleChange::Security(SecurityChange::NodeAllowed(name("r9")))).unwrap();
+    assert!(case.decide_as(&anew, Some(&right)).is_ok());
 }

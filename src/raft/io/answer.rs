@@ -142,8 +142,12 @@ fn raft_refusal(
 }
 
 /// A number that this node does not know yet may be that of a leader which alone can tell it. As long as another leader is heard, it is not needed:
-/// so that a removed node, whose certificate has not ended, gets no hearing at a node that was away when it came and went.
+/// so that a removed node, whose certificate has not ended, gets no hearing at a node that was away when it came and went. Least of all is it needed
+/// by a leader, which has no other to hear, and gives the numbers.
 fn hears_later(node: &RaftNode, id: NodeId) -> bool {
+    if node.is_leader_with_quorum() {
+        return false;
+    }
     let leads = node.raft().metrics().borrow_watched().current_leader == Some(id.0);
     leads || node.heard().age().is_none_or(|age| age > node.timing().election_max)
 }

@@ -9,7 +9,7 @@ use crate::{
     model::{Fingerprint, PublicKey, Roles, Secret},
     rules::{
         Joining, RuleSet, SecurityChange,
-        fixture::{cluster, joining, name},
+        fixture::{cluster, foreign_cluster, joining, name},
     },
 };
 use std::time::Duration;
@@ -70,7 +70,7 @@ fn a_removed_or_replaced_node_is_told_so_and_a_later_one_is_not_taken_for_it() {
     let mut state = cluster();
     state.apply(&RuleChange::NodeLeft(name("r1"))).unwrap();
     let server = [Role::RealServer];
-    assert_eq!(standing(&state, &certificate("r1", 3, &server), 3), Err(HelloRefusal::Removed { id: NodeId(3) }));
+    assert_eq!(standing(&state, &certificate("r1", 3, &server), 3), Err(HelloRefusal::Removed { id: NodeId(3), barred: None }));
     assert_eq!(standing(&state, &certificate("r1", 9, &server), 9), Ok(Standing::Later));
     assert_eq!(standing(&state, &certificate("r2", 9, &server), 9), Ok(Standing::Later), "r2 with a new disk");
 }
@@ -88,6 +88,52 @@ fn before_there_is_a_state_those_count_who_were_met() {
         ..certificate("d1", 1, &director)
     };
     assert_eq!(standing(&empty, &elsewhere, 1), Ok(Standing::Met), "certificates of another PKI have no number");
+}
+
+/// As somebody else's CA makes them: without cluster and number, for a key of its own.
+fn foreign(node: &str) -> Certificate {
+    Certificate {
+        subject: Subject::Node { name: name(node), roles: roles(&[Role::Director, Role::RealServer]), id: None },
+        cluster_id: None,
+        key: None,
+        ..certificate(node, 1, &[Role::Director])
+    }
+}
+
+#[test]
+fn a_certificate_that_names_no_number_is_heard_for_a_members_name_only() {
+    let state = foreign_cluster();
+    assert!(matches!(standing(&state, &foreign("d1"), 1), Ok(Standing::Member { director: true, .. })));
+    assert_eq!(
+        standing(&state, &foreign("d1"), 1_000_000_000),
+        Ok(Standing::Later),
+        "d1 with a new disk, as far as is known here"
+    );
+    let unknown = HelloRefusal::Unknown { name: name("r9") };
+    assert_eq!(standing(&state, &foreign("r9"), 1_000_000_000), Err(unknown.clone()));
+    assert!(unknown.to_string().contains("restart the agent of the leader"), "{unknown}");
+    assert_eq!(standing(&state, &foreign("r9"), 1), Err(HelloRefusal::Removed { id: NodeId(1), barred: None }));
+    let empty = ClusterState::default();
+    assert_eq!(standing(&empty, &foreign("d1"), 1), Ok(Standing::Met));
+    assert_eq!(standing(&empty, &foreign("d1"), 9), Ok(Standing::Later), "it has been given another number since");
+    assert_eq!(standing(&empty, &foreign("r9"), 9), Err(unknown));
+}
+
+#[test]
+fn a_removed_node_with_a_good_certificate_is_told_so_and_what_lets_it_in_again() {
+    let mut state = foreign_cluster();
+    state.apply(&RuleChange::NodeRemoved(name("r1"))).unwrap();
+    let refused = standing(&state, &foreign("r1"), 3).unwrap_err();
+    assert_eq!(refused, HelloRefusal::Removed { id: NodeId(3), barred: Some(name("r1")) });
+    assert_eq!(
+        refused.to_string(),
+        "n3 was removed from the cluster: run `lvs-agent leave` on it; if it shall be a member again, then run `lvs-agent node allow r1` on a \
+         director and `lvs-agent join SEED` here"
+    );
+    // A number that was never given: it may have been allowed back since, so it is not told that it is no member.
+    let refused = standing(&state, &foreign("r1"), 1_000_000_000).unwrap_err();
+    assert_eq!(refused, HelloRefusal::Barred { name: name("r1") });
+    assert!(refused.to_string().contains("`lvs-agent node allow r1`"), "{refused}");
 }
 
 #[test]
@@ -112,6 +158,7 @@ fn members_change_what_is_theirs_and_directors_the_rules() {
         (rules, true, false),
         (left("r1"), true, true),
         (left("d1"), true, false),
+        (RuleChange::NodeRemoved(name("r1")), true, false),
         (roles_of, true, false),
         (key, true, false),
         (RuleChange::Verdicts(Vec::new()), false, false),
@@ -129,7 +176,11 @@ fn members_change_what_is_theirs_and_directors_the_rules() {
         Joining { roles: roles(&[Role::Director]), ..moved.clone() },
         Joining { key: PublicKey([1; 32]), ..moved.clone() },
         Joining { keeps_id: false, ..moved.clone() },
-        Joining { name: name("d1"), ..moved },
+        Joining { name: name("d1"), ..moved.clone() },
+        Joining { addr: "0.0.0.0:7420".parse().unwrap(), ..moved.clone() },
+        Joining { addr: "255.255.255.255:7420".parse().unwrap(), ..moved.clone() },
+        Joining { addr: "[::ffff:224.0.0.1]:7420".parse().unwrap(), ..moved.clone() },
+        Joining { addr: "192.0.2.77:0".parse().unwrap(), ..moved },
     ] {
         assert!(!may_propose(r1, false, &RuleChange::NodeJoined(forged.clone())), "{forged:?}");
     }

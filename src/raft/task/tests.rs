@@ -2,6 +2,7 @@
 
 mod admission;
 mod disk;
+mod foreign;
 mod members;
 mod strangers;
 mod voters;
@@ -63,11 +64,14 @@ struct Member {
     dir: Scratch,
     notes: Arc<Notes>,
     node: Option<RaftNode>,
+    /// What it presents and trusts where certificates come from somebody else's CA.
+    external: Option<Credentials>,
 }
 
 impl Member {
     fn new(name: &str) -> Self {
-        Self { name: name.parse().unwrap(), addr: address(), dir: Scratch::new(), notes: Arc::default(), node: None }
+        let name = name.parse().unwrap();
+        Self { name, addr: address(), dir: Scratch::new(), notes: Arc::default(), node: None, external: None }
     }
 
     fn settings(&self, token: Option<&JoinToken>) -> JoinSettings {
@@ -80,7 +84,7 @@ impl Member {
             version: "0.1.0".to_owned(),
             timing: None,
             token: token.cloned(),
-            external: None,
+            external: self.external.clone(),
         }
     }
 
@@ -92,12 +96,15 @@ impl Member {
             addr: self.addr,
             zone: None,
             timing: TimingProfile::Lan,
-            external: false,
+            external: self.external.is_some(),
         }
     }
 
     /// As the agent reads them.
     fn credentials(&self) -> Credentials {
+        if let Some(external) = &self.external {
+            return external.clone();
+        }
         let dir = self.dir.path();
         let key = Zeroizing::new(files::node_key(dir).unwrap().pkcs8().to_vec());
         let presented = files::certificate(dir).unwrap().map(|chain| Presented { chain, key });
@@ -190,6 +197,16 @@ impl Cluster {
         for member in self.running() {
             let mut state = member.node().state();
             timeout(PATIENCE, state.wait_for(|state| state.revision == revision)).await.unwrap().unwrap();
+        }
+    }
+
+    /// Long after a node went silent, no member takes it for a living one.
+    async fn is_silent(&self, name: &NodeName) {
+        self.live.send_modify(|live| {
+            live.remove(name);
+        });
+        for member in self.running() {
+            *member.node().arrivals().lock().await = Arrivals::default();
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     model::{PublicKey, Role, Roles, TimingProfile, Weight},
     rules::{
-        Target, Verdict,
+        SecurityChange, Target, Verdict,
         fixture::{
             check, cluster, edge, founding, host, http, joined, joining, name, server, server_of, service, some_rules, target,
             vip, web,
@@ -12,6 +12,8 @@ use crate::{
     },
 };
 use proptest::prelude::*;
+
+mod members;
 
 fn init(cluster_id: &str, timing: TimingProfile) -> RuleChange {
     RuleChange::Init { cluster_id: cluster_id.to_owned(), timing, founding: founding() }
@@ -246,7 +248,13 @@ fn some_change() -> impl Strategy<Value = RuleChange> {
         why,
     });
     prop_oneof![
-        1 => "[ab]?".prop_map(|id| init(&id, TimingProfile::Wan)),
+        1 => ("[ab]?", prop::bool::ANY).prop_map(|(id, own)| match init(&id, TimingProfile::Wan) {
+            RuleChange::Init { cluster_id, timing, mut founding } => {
+                founding.authority = founding.authority.filter(|_| own);
+                RuleChange::Init { cluster_id, timing, founding }
+            }
+            other => other,
+        }),
         4 => (prop::option::of(0_u64..4), some_rules()).prop_map(|(base, rules)| replace(base, rules)),
         4 => prop::collection::vec(edge, 0..6).prop_map(RuleChange::Verdicts),
         4 => (node(), 1_u8..6, prop::sample::select(&Role::ALL[..]), prop::bool::ANY).prop_map(|(node, number, role, keeps)| {
@@ -254,6 +262,11 @@ fn some_change() -> impl Strategy<Value = RuleChange> {
             if keeps { keeping_its_number(change) } else { change }
         }),
         2 => node().prop_map(|node| left(&node)),
+        2 => node().prop_map(|node| RuleChange::NodeRemoved(name(&node))),
+        1 => node().prop_map(|node| RuleChange::Security(SecurityChange::NodeAllowed(name(&node)))),
+        2 => (node(), prop::sample::select(&Role::ALL[..])).prop_map(|(node, role)| {
+            RuleChange::NodeRoles { name: name(&node), roles: Roles::new([role]).unwrap() }
+        }),
     ]
 }
 
@@ -320,12 +333,35 @@ proptest! {
         let mut state = ClusterState::default();
         for change in &changes {
             let _ = state.apply(change);
-            let addresses: BTreeSet<_> = state.nodes.values().map(|node| node.addr).collect();
+            let addresses: BTreeSet<_> = state.nodes.values().map(|node| node.addr.ip()).collect();
             prop_assert_eq!(addresses.len(), state.nodes.len());
             let vips = state.rules.vips.values().flat_map(|group| &group.addresses);
             prop_assert_eq!(vips.copied().find(|vip| state.node_at(*vip).is_some()), None);
             let targets: BTreeSet<Target> = state.rules.targets().map(|(target, ..)| target).collect();
             prop_assert!(state.verdicts.keys().all(|target| targets.contains(target)));
+        }
+    }
+
+    #[test]
+    fn members_always_have_a_director_once_they_had_one_and_are_never_barred(changes in some_changes()) {
+        let directs = |state: &ClusterState| state.nodes.values().any(|node| node.roles.has(Role::Director));
+        let mut state = ClusterState::default();
+        for change in &changes {
+            let before = state.clone();
+            let _ = state.apply(change);
+            prop_assert!(!directs(&before) || state.nodes.is_empty() || directs(&state), "{}", change);
+            prop_assert_eq!(state.security.barred.names().find(|name| state.nodes.contains_key(*name)), None);
+        }
+    }
+
+    #[test]
+    fn whoever_knows_the_gossip_key_and_is_no_member_any_more_makes_it_stale(changes in some_changes()) {
+        let keys = |state: &ClusterState| state.nodes.values().map(|node| node.key).collect::<BTreeSet<_>>();
+        let mut state = ClusterState::default();
+        for change in &changes {
+            let before = state.clone();
+            let _ = state.apply(change);
+            prop_assert!(keys(&before).is_subset(&keys(&state)) || state.security.keyring.stale, "{}", change);
         }
     }
 }

@@ -18,7 +18,7 @@ fn security() -> Security {
 
 fn token(uses_left: u32, expires_unix_s: u64) -> Token {
     let roles = Roles::new([Role::RealServer]).unwrap();
-    Token { key: PublicKey([9; 32]), roles, uses_left, expires_unix_s, made_by: name("d1") }
+    Token { key: PublicKey([9; 32]), roles, uses_left, expires_unix_s, made_by: name("d1"), authority: OLD }
 }
 
 fn made(id: u8, token: Token) -> SecurityChange {
@@ -48,6 +48,7 @@ fn an_expired_token_or_one_for_other_roles_lets_nobody_in_and_is_not_used_up() {
     state.apply(&RuleChange::Security(made(1, token(1, 100)))).unwrap();
     let late = state.apply(&with_token(joining("r3", 23, Role::RealServer), 100)).unwrap_err();
     assert_eq!(late, Refusal::Security(SecurityRefusal::TokenExpired(TokenId([1; 8]))));
+    assert!(late.to_string().contains("by the clock of the leader"), "{late}");
     let wrong = state.apply(&with_token(joining("d3", 13, Role::Director), 99)).unwrap_err();
     assert!(wrong.to_string().contains("token create --roles director"), "{wrong}");
     assert_eq!(state.apply(&with_token(joining("r3", 23, Role::RealServer), 99)), Ok(Some(NodeId(5))));
@@ -61,14 +62,49 @@ fn a_join_that_is_refused_does_not_use_its_token_up() {
     assert_eq!(state.security.tokens[&TokenId([1; 8])].uses_left, 1);
 }
 
+fn made_at(id: u16, expires_unix_s: u64, at_unix_s: u64) -> SecurityChange {
+    SecurityChange::TokenMade { id: numbered(id), token: token(1, expires_unix_s), at_unix_s }
+}
+
+fn numbered(id: u16) -> TokenId {
+    let [high, low] = id.to_be_bytes();
+    TokenId([high, low, 0, 0, 0, 0, 0, 0])
+}
+
 #[test]
-fn expired_tokens_make_room_for_new_ones() {
+fn a_clock_that_is_ahead_takes_no_token_from_others_and_a_day_later_it_is_forgotten() {
     let mut security = security();
-    security.apply(&made(1, token(1, 50))).unwrap();
-    security.apply(&made(2, token(1, 51))).unwrap();
-    assert_eq!(security.tokens.keys().copied().collect::<Vec<_>>(), [TokenId([2; 8])]);
-    security.apply(&SecurityChange::TokenRevoked(TokenId([2; 8]))).unwrap();
-    assert!(security.apply(&SecurityChange::TokenRevoked(TokenId([2; 8]))).is_err());
+    security.apply(&made_at(1, 100, 50)).unwrap();
+    // Another director's clock is hours ahead: for it, the first one is long over.
+    security.apply(&made_at(2, 50_100, 50_000)).unwrap();
+    let roles = Roles::new([Role::RealServer]).unwrap();
+    assert!(security.check_token(&TokenUse { id: numbered(1), at_unix_s: 99 }, &roles).is_ok());
+    security.apply(&made_at(3, 100_000, 100 + 86_400)).unwrap();
+    assert_eq!(security.tokens.keys().copied().collect::<Vec<_>>(), [numbered(2), numbered(3)]);
+}
+
+#[test]
+fn expired_tokens_make_room_for_new_ones_and_valid_ones_do_not() {
+    let mut security = security();
+    for id in 0..1000 {
+        security.apply(&made_at(id, 100, 50)).unwrap();
+    }
+    let before = security.clone();
+    let full = SecurityRefusal::TooMany(MAX_TOKENS, "tokens".to_owned());
+    assert_eq!(security.apply(&made_at(1000, 200, 99)), Err(full));
+    assert_eq!(security, before);
+    security.apply(&made_at(1000, 200, 100)).unwrap();
+    assert_eq!(security.tokens.keys().copied().collect::<Vec<_>>(), [numbered(1000)]);
+    security.apply(&SecurityChange::TokenRevoked(numbered(1000))).unwrap();
+    assert!(security.apply(&SecurityChange::TokenRevoked(numbered(1000))).is_err());
+}
+
+#[test]
+fn a_token_lasts_as_long_as_its_maker_said_by_the_clock_that_it_is_used_by() {
+    let stamped = RuleChange::Security(made_at(1, 5000, 1400)).by_clock(100);
+    assert_eq!(stamped, RuleChange::Security(made_at(1, 3700, 100)));
+    let other = RuleChange::NodeLeft(name("r1"));
+    assert_eq!(other.clone().by_clock(100), other);
 }
 
 #[test]
@@ -95,19 +131,30 @@ fn key_numbers_go_around_past_0_and_past_what_is_there() {
 }
 
 #[test]
-fn a_ca_is_trusted_before_it_issues_and_tokens_end_with_the_one_that_goes() {
+fn a_ca_is_trusted_before_it_issues_and_what_it_has_made_ends_with_it() {
     let mut security = security();
     security.apply(&made(1, token(1, 100))).unwrap();
+    security.apply(&known("ann", OLD)).unwrap();
+    assert_eq!(security.apply(&made(2, Token { authority: NEW, ..token(1, 100) })), Err(SecurityRefusal::NoSuchAuthority(NEW)));
     security.apply(&SecurityChange::AuthorityAdded { fingerprint: NEW, der: vec![2] }).unwrap();
     assert_eq!((security.authorities.issuing, security.authorities.upcoming), (Some(OLD), Some(NEW)));
     let again = SecurityChange::AuthorityAdded { fingerprint: Fingerprint([3; 32]), der: vec![3] };
     assert_eq!(security.apply(&again), Err(SecurityRefusal::Rotating));
     security.apply(&SecurityChange::AuthorityPromoted(NEW)).unwrap();
     assert_eq!(security.apply(&SecurityChange::AuthorityDropped(NEW)), Err(SecurityRefusal::AuthorityInUse(NEW)));
-    assert_eq!(security.tokens.len(), 1);
+    security.apply(&made(2, Token { authority: NEW, ..token(1, 100) })).unwrap();
+    security.apply(&known("bob", NEW)).unwrap();
+    assert_eq!((security.tokens.len(), security.identities.len()), (2, 2));
     security.apply(&SecurityChange::AuthorityDropped(OLD)).unwrap();
     assert_eq!(security.authorities.trusted.keys().copied().collect::<Vec<_>>(), [NEW]);
-    assert!(security.tokens.is_empty());
+    assert_eq!(security.tokens.keys().copied().collect::<Vec<_>>(), [TokenId([2; 8])]);
+    assert_eq!(security.identities.keys().cloned().collect::<Vec<_>>(), [name("bob")]);
+    assert_eq!(security.apply(&known("eve", OLD)), Err(SecurityRefusal::NoSuchAuthority(OLD)), "made before, committed after");
+}
+
+fn known(who: &str, authority: Fingerprint) -> SecurityChange {
+    let identity = Identity { access: Access::ReadOnly, certificate: Fingerprint([7; 32]), expires_unix_s: 100, authority };
+    SecurityChange::IdentityAdded { name: name(who), identity }
 }
 
 #[test]

@@ -76,3 +76,15 @@ fn members_are_listed_with_why_they_vote() {
     insta::assert_snapshot!(text);
     fits(&nodes(&sample::status_with_long_names(), PLAIN));
 }
+
+#[test]
+fn who_is_kept_out_is_named_with_what_lets_it_in() {
+    let mut status = sample::status();
+    assert_eq!(barred(&status), "");
+    let names = (0..30).map(|n| format!("web{n}").parse().unwrap());
+    status.cluster.as_mut().unwrap().security.barred = names.collect();
+    let text = barred(&status);
+    fits(&text);
+    assert!(text.starts_with("removed, and kept out until `lvs-agent node allow NAME`: web0, web1"), "{text}");
+    assert!(text.contains("web29"), "{text}");
+}

@@ -38,8 +38,8 @@ impl Cluster {
 
     async fn make_token(&self, id: TokenId, key: PublicKey, uses_left: u32, lives_s: u64) {
         let now = crate::clock::Clock::unix_now(&crate::clock::BootClock).as_secs();
-        let (roles, made_by) = (real_server(), "n1".parse().unwrap());
-        let token = Token { key, roles, uses_left, expires_unix_s: now + lives_s, made_by };
+        let (roles, made_by, authority) = (real_server(), "n1".parse().unwrap(), self.authority());
+        let token = Token { key, roles, uses_left, expires_unix_s: now + lives_s, made_by, authority };
         let change = RuleChange::Security(SecurityChange::TokenMade { id, token, at_unix_s: now });
         self.node().propose(change, PATIENCE).await.unwrap();
     }
@@ -88,6 +88,25 @@ async fn tokens_let_in_whom_they_are_for_as_often_and_as_long_as_they_are_for() 
     let second = Member::new("r2");
     let refused = security(cluster.join_with(server(&second, Some(&token))).await.unwrap_err());
     assert_eq!(refused, SecurityRefusal::NoSuchToken(token.id()), "it is used up");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_lasts_by_the_clock_of_the_leader_whatever_its_makers_says() {
+    let cluster = Cluster::of(2).await;
+    let now = crate::clock::Clock::unix_now(&crate::clock::BootClock).as_secs();
+    let old = cluster.token(1, 3600).await;
+    for maker in [now + 30 * 86_400, now - 30 * 86_400] {
+        let secret = JoinToken::make(cluster.authority());
+        let (roles, made_by, authority) = (real_server(), "n2".parse().unwrap(), cluster.authority());
+        let token = Token { key: secret.public(), roles, uses_left: 1, expires_unix_s: maker + 3600, made_by, authority };
+        let made = RuleChange::Security(SecurityChange::TokenMade { id: secret.id(), token, at_unix_s: maker });
+        cluster.members[1].node().propose(made, PATIENCE).await.unwrap();
+        let tokens = cluster.node().published().borrow().state.security.tokens.clone();
+        let lasts = tokens[&secret.id()].expires_unix_s;
+        assert!((now + 3600..now + 3600 + 2 * PATIENCE.as_secs()).contains(&lasts), "{lasts} is not in an hour from {now}");
+        assert!(tokens.contains_key(&old.id()), "others' tokens stay");
+    }
     cluster.stop().await;
 }
 
@@ -161,12 +180,7 @@ async fn who_comes_back_with_its_disk_needs_no_token_and_keeps_its_number() {
     cluster.members[2].addr = address();
     let refused = refusal(cluster.join_with(cluster.members[2].settings(None)).await.unwrap_err());
     assert!(matches!(refused, JoinRefusal::NameTaken { .. }), "{refused}");
-    cluster.live.send_modify(|live| {
-        live.remove(&name);
-    });
-    let arrived = cluster.members[0].node().arrivals();
-    *arrived.lock().await = Arrivals::default();
-    *cluster.members[1].node().arrivals().lock().await = Arrivals::default();
+    cluster.is_silent(&name).await;
 
     let more = JoinSettings { roles: Roles::new(Role::ALL).unwrap(), ..cluster.members[2].settings(None) };
     let refused = refusal(cluster.join_with(more).await.unwrap_err());

@@ -23,6 +23,7 @@ async fn a_node_with_a_damaged_log_refuses_to_start_and_disturbs_nobody() {
 
     // What it says to do works.
     std::fs::remove_dir_all(cluster.members[2].dir.path()).unwrap();
+    cluster.is_silent(&cluster.members[2].name).await;
     cluster.join(&cluster.members[2]).await.unwrap();
     cluster.members[2].try_start(&live).await.unwrap();
     cluster.has_revision(1).await;

@@ -33,6 +33,9 @@ async fn a_node_with_an_empty_disk_gets_a_new_number_and_votes_again() {
     cluster.members[1].node().propose(apply(0, 3), PATIENCE).await.unwrap();
     cluster.members[2].crash().await;
     std::fs::remove_dir_all(cluster.members[2].dir.path()).unwrap();
+    let refused = cluster.join(&cluster.members[2]).await.unwrap_err();
+    assert!(refused.to_string().contains("is still heard"), "its key is another one: {refused}");
+    cluster.is_silent(&cluster.members[2].name).await;
     let identity = cluster.join(&cluster.members[2]).await.unwrap();
     assert_eq!(identity.node_id, NodeId(4));
     let live = cluster.live.clone();
@@ -56,6 +59,22 @@ async fn who_leaves_stops_voting_even_as_the_leader() {
     cluster.members[leader].stop().await;
     let rest: Vec<u64> = (1..=4).filter(|id| *id != leader as u64 + 1).collect();
     cluster.votes(&rest).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_director_does_not_leave_others_behind() {
+    let cluster = Cluster::of(1).await;
+    let server = Member::new("r1");
+    let roles = Roles::new([Role::RealServer]).unwrap();
+    cluster.join_with(JoinSettings { roles, ..server.settings(Some(&cluster.token)) }).await.unwrap();
+    let director = cluster.members[0].node();
+    let refused = director.leave(PATIENCE).await.unwrap_err();
+    assert!(matches!(&refused, ProposeError::Refused(Refusal::OnlyDirector(name)) if name.as_str() == "n1"), "{refused}");
+    assert!(!director.is_leaving(), "should it be removed later, it says so");
+    director.propose(apply(0, 1), PATIENCE).await.unwrap();
+    director.propose(RuleChange::NodeLeft("r1".parse().unwrap()), PATIENCE).await.unwrap();
+    director.propose(RuleChange::NodeLeft("n1".parse().unwrap()), PATIENCE).await.unwrap();
     cluster.stop().await;
 }
 

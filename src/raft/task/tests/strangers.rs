@@ -19,26 +19,26 @@ use openraft::raft::VoteRequest;
 
 impl Member {
     /// Connections that say they are `id`'s, with this member's certificate.
-    fn peers_as(&self, id: NodeId) -> Peers {
+    pub(super) fn peers_as(&self, id: NodeId) -> Peers {
         let identity = Identity::load(self.dir.path()).unwrap().unwrap();
         let (_, published) = watch::channel(Published::default());
         Peers::of_member(id, Directory::new(&identity.cluster_id, published, &[] as &[Met]), self.credentials())
     }
 
-    fn id(&self) -> NodeId {
+    pub(super) fn id(&self) -> NodeId {
         Identity::load(self.dir.path()).unwrap().unwrap().node_id
     }
 }
 
-fn vote_for(id: u64) -> Request {
+pub(super) fn vote_for(id: u64) -> Request {
     Request::PreVote(VoteRequest::new(crate::raft::types::Vote::new(1000, id), None))
 }
 
-async fn ask(peers: &Peers, addr: SocketAddr, request: Request) -> Result<Response, CallError> {
+pub(super) async fn ask(peers: &Peers, addr: SocketAddr, request: Request) -> Result<Response, CallError> {
     peers.call(None, addr, &request, PATIENCE).await
 }
 
-fn hello_refusal(answer: Result<Response, CallError>) -> HelloRefusal {
+pub(super) fn hello_refusal(answer: Result<Response, CallError>) -> HelloRefusal {
     match answer {
         Err(CallError::Refused { refusal, .. }) => refusal,
         Err(other) => panic!("{other}"),
@@ -127,8 +127,16 @@ async fn a_removed_node_is_cut_off_with_its_next_question_and_told() {
     assert!(matches!(ask(&peers, addr, vote_for(id.0)).await, Ok(Response::Vote(_))));
     let running = server.node().clone();
     cluster.members[0].node().propose(RuleChange::NodeLeft("r1".parse().unwrap()), PATIENCE).await.unwrap();
-    assert_eq!(hello_refusal(ask(&peers, addr, vote_for(id.0)).await), HelloRefusal::Removed { id }, "on the same connection");
-    assert_eq!(hello_refusal(ask(&peers, addr, vote_for(id.0)).await), HelloRefusal::Removed { id }, "on a new one");
+    assert_eq!(
+        hello_refusal(ask(&peers, addr, vote_for(id.0)).await),
+        HelloRefusal::Removed { id, barred: None },
+        "on the same connection"
+    );
+    assert_eq!(
+        hello_refusal(ask(&peers, addr, vote_for(id.0)).await),
+        HelloRefusal::Removed { id, barred: None },
+        "on a new one"
+    );
     let csr = authority::request(&files::node_key(server.dir.path()).unwrap());
     let error = running.request_certificate(csr).await.unwrap_err();
     assert!(error.to_string().contains("no member of this cluster has this node's key"), "{error}");

@@ -1,0 +1,67 @@
+//! Why who may speak does not change so, in words with the next step.
+
+use crate::model::{Fingerprint, IdentityName, KeyId, NodeName, TokenId};
+use serde::{Deserialize, Serialize};
+
+/// Why a change of [`Security`](super::Security) was not made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+pub enum SecurityRefusal {
+    /// Never made, used up, revoked, or expired and forgotten.
+    #[error(
+        "token {0} is not valid: it was used up, revoked, has expired, or is another cluster's; make one with `lvs-agent token create`"
+    )]
+    NoSuchToken(TokenId),
+    /// Its time is over.
+    #[error(
+        "token {0} has expired by the clock of the leader: make another with `lvs-agent token create`; if this one should still be good, set the \
+         leader's clock right"
+    )]
+    TokenExpired(TokenId),
+    /// It is for other roles.
+    #[error("token {id} is for {allowed}, this node wants to be {asked}: make one with `lvs-agent token create --roles {asked}`")]
+    TokenRoles {
+        /// Which.
+        id: TokenId,
+        /// What it is for.
+        allowed: String,
+        /// What was asked for, separated by commas.
+        asked: String,
+    },
+    /// Too many of something.
+    #[error("there are {0} {1} already: revoke some first")]
+    TooMany(usize, String),
+    /// No such gossip key.
+    #[error("there is no gossip key {0}")]
+    NoSuchKey(KeyId),
+    /// The key in use cannot be dropped.
+    #[error("gossip key {0} is in use")]
+    KeyInUse(KeyId),
+    /// No such CA.
+    #[error("no ca {0} is trusted")]
+    NoSuchAuthority(Fingerprint),
+    /// The issuing CA cannot be dropped.
+    #[error("ca {0} signs certificates")]
+    AuthorityInUse(Fingerprint),
+    /// One rotation at a time.
+    #[error("a rotation is under way: wait until it is done (`lvs-agent status`)")]
+    Rotating,
+    /// Certificates come from somebody else's CA.
+    #[error("this cluster's certificates come from your own ca ([tls] in agent.toml): rotate it there")]
+    NotOurs,
+    /// No such identity.
+    #[error("no remote identity is called {0}")]
+    NoSuchIdentity(IdentityName),
+    /// It comes in like any other node.
+    #[error("{0} is not barred: run `lvs-agent join SEED` on it")]
+    NotBarred(NodeName),
+    /// The cluster has a CA of its own, and bars nobody.
+    #[error(
+        "this cluster bars no names: make a token with `lvs-agent token create`, and run `lvs-agent join SEED --token T` on {0}"
+    )]
+    NeedsToken(NodeName),
+    /// Nobody is let in again for want of room.
+    #[error(
+        "{0} removed nodes are barred already: let those in again whose certificates have ended (`lvs-agent node allow NAME`), then remove this one"
+    )]
+    TooManyBarred(usize),
+}
