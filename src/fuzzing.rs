@@ -3,6 +3,7 @@
 //! Here, and not in `cluster-tests`, because most parsers are their room's own business. No feature hides it: nothing in the program uses it, so that
 //! none of it is linked in, and a feature would have the whole crate built twice.
 
+mod gossip_task;
 mod guard;
 mod kernel;
 mod link;
@@ -58,10 +59,18 @@ impl Target {
 
 /// All of them.
 pub fn targets() -> Vec<Target> {
-    [link::targets(), guard::targets(), raft::targets(), kernel::targets(), text::targets(), tls::targets()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        link::targets(),
+        gossip_task::targets(),
+        guard::targets(),
+        raft::targets(),
+        kernel::targets(),
+        text::targets(),
+        tls::targets(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A value in the project's codec: what was read can be written, and reads the same again.

@@ -1,9 +1,9 @@
 //! Datagrams' envelopes, and chitchat's messages in them.
 
-use super::{Outcome, Target, refused, sample};
+use super::{Outcome, Target, sample};
 use crate::{
     clock::BootInstant,
-    gossip::bound,
+    gossip::wire::Message,
     link::{
         datagram::{Kind, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES, Seal},
         node_key::NodeKey,
@@ -20,7 +20,7 @@ pub fn targets() -> Vec<Target> {
     let open =
         move |bytes: &[u8]| receiver.open(sample::addr(1), &mut bytes.to_vec(), BootInstant::from_boot(Duration::ZERO)).into();
     let mut messages = Target::new("gossip-message", messages(), MAX_BODY_BYTES, message);
-    // A datagram's deltas are compressed: this is what bounds them, see `gossip::bound`.
+    // A datagram's deltas are compressed: this is what bounds them, see `gossip::wire`.
     messages.memory = (200, 16 << 20);
     vec![Target::new("link-datagram", datagrams, MAX_DATAGRAM_BYTES, open), messages]
 }
@@ -38,10 +38,7 @@ fn seals() -> [Seal; 2] {
 
 /// Not written again: chitchat asserts that what it writes is as long as what it read, which another compression is not.
 fn message(bytes: &[u8]) -> Outcome {
-    match bound::read(bytes) {
-        Ok(_) => Outcome::Taken,
-        Err(error) => refused(&format!("{error:#}")),
-    }
+    Message::read(bytes).and_then(|message| message.write()).into()
 }
 
 /// By hand after chitchat 0.11's `message.rs`, `digest.rs` and `delta.rs`, whose parts cannot be made from outside.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// See the file's first line.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub struct Said {
     entries: BTreeMap<String, String>,
     /// How often something was said.
     counter: u64,
@@ -47,6 +47,11 @@ impl Said {
         // Last, see `words`.
         own.set(SIGNATURE, signature);
         self.version = own.max_version();
+    }
+
+    /// chitchat's version after what was said last.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Whether nobody has written to chitchat's copy since.

@@ -4,10 +4,12 @@
 //! live nodes, directors first: a suspicion or a vote is worth nothing when it is late.
 
 use super::{
+    hearsay::Hearsay,
     io::transport::SealedUdp,
     keys,
     said::Said,
     speaker::Speaker,
+    tuning::{config, kept, own_id},
     view::{ClusterView, Incarnation, Memory, Word},
     word::Origin,
     words::{News, Words},
@@ -20,11 +22,11 @@ use crate::{
     model::{NodeId, NodeName, Role},
     rules::security::Speakers,
 };
-use chitchat::{Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, spawn_chitchat};
+use chitchat::{Chitchat, ChitchatHandle, ChitchatId, spawn_chitchat};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -33,26 +35,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+mod upkeep;
+
 /// Nodes told at once of a change. The others hear it from these within an interval.
 const FIRST_HEARERS: usize = 8;
 /// A datagram brings many keys, and each is an event: the view is made once they are in.
 const GATHER: Duration = Duration::from_millis(2);
 /// How often a member that is not heard is knocked at, and counters are looked at, once there are live peers.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-/// How long chitchat remembers a dead incarnation; it tells others of it for half as long. Short, for each start of an agent is one, and
-/// the digest of all must fit into a datagram: an agent that crashes every second must not fill it. [`Memory`] keeps last words instead.
-const DEAD_INCARNATION_KEPT: Duration = Duration::from_secs(120);
-/// How long a deleted key is remembered, so that every peer hears of it.
-const TOMBSTONE_KEPT: Duration = Duration::from_secs(60);
-/// Suspicion at which a node counts as dead, in mean intervals between its heartbeats: four to five gossip intervals (measured with 3 and
-/// 5 nodes). More would leave stale votes standing, less takes a slow node for a dead one.
-const PHI: f64 = 8.0;
-/// How many intervals between heartbeats the failure detector averages.
-const PHI_WINDOW: usize = 100;
 /// How long the goodbye may take.
 const LEAVE: Duration = Duration::from_millis(300);
-/// Time between two warnings about datagrams that were thrown away, in turns of [`HOUSEKEEPING`].
-const WARN_EVERY: u32 = 60;
 
 /// Who this node is in gossip.
 #[derive(Clone, Debug)]
@@ -118,7 +110,7 @@ pub async fn run(
     let mut rounds = gossip.handle.with_chitchat(|chitchat| chitchat.live_nodes_watcher()).await;
     let stopped = gossip.handle.termination_watcher();
     tokio::pin!(stopped);
-    let mut lonely = ticker(gossip.settings.interval);
+    let mut pulse = ticker(gossip.settings.interval);
     let mut housekeeping = ticker(HOUSEKEEPING);
 
     let current = word.borrow_and_update().clone();
@@ -150,7 +142,12 @@ pub async fn run(
                 changed.map_err(|_| GossipError::Alone)?;
                 gossip.knock(&seeds.borrow_and_update());
             }
-            _ = lonely.tick(), if gossip.peers.is_empty() => gossip.knock(&seeds.borrow_and_update()),
+            _ = pulse.tick() => {
+                gossip.keep_count().await;
+                if gossip.peers.is_empty() {
+                    gossip.knock(&seeds.borrow_and_update());
+                }
+            }
             _ = housekeeping.tick() => {
                 gossip.knock(&seeds.borrow_and_update());
                 gossip.refresh().await;
@@ -193,8 +190,6 @@ struct Gossip {
     told: usize,
     /// Knocks so far, so that all seeds have their turn.
     knocks: usize,
-    /// What the last warning said, and how many turns ago.
-    warned: (u64, u32),
 }
 
 impl Gossip {
@@ -206,18 +201,20 @@ impl Gossip {
         let GossipSettings { cluster_id, id, generation, key, .. } = &settings;
         let seal = Seal::new(Kind::Gossip, cluster_id, *id, *generation, key.clone());
         seal.update(&speakers.keyring, &speakers.members);
-        let transport = SealedUdp::new(seal.clone());
+        let mut hearsay = Hearsay::new(own_id(&settings), settings.cluster_id.clone(), kept(&settings));
+        hearsay.update(&speakers);
+        let transport = SealedUdp::new(seal.clone(), hearsay);
         let handle = spawn_chitchat(config(&settings), Vec::new(), &transport)
             .await
             .map_err(|error| GossipError::Start { listen: settings.listen, source: error.into() })?;
         let (memory, words, said, peers, told, knocks) = Default::default();
-        let warned = (0, WARN_EVERY);
-        Ok(Self { settings, speakers, handle, transport, seal, view, memory, words, said, peers, told, knocks, warned })
+        Ok(Self { settings, speakers, handle, transport, seal, view, memory, words, said, peers, told, knocks })
     }
 
     /// Whoever is not among these is not heard any more, and what it said is forgotten.
     fn listen_to(&mut self, speakers: Arc<Speakers>) {
         self.seal.update(&speakers.keyring, &speakers.members);
+        self.transport.hearsay().update(&speakers);
         let before = std::mem::replace(&mut self.speakers, speakers);
         let (now, me) = (&self.speakers, &self.settings.node);
         let stays = |node: &NodeName| match (Speaker::called(node.as_str(), &before), Speaker::called(node.as_str(), now)) {
@@ -312,27 +309,6 @@ impl Gossip {
         Some((speaker.addr, facts.is_some_and(|facts| facts.roles.has(Role::Director))))
     }
 
-    /// Puts right and tells what is not as it should be.
-    async fn report(&mut self) {
-        if !self.handle.with_chitchat(|chitchat| self.said.is_intact(chitchat)).await {
-            tracing::warn!("a member has gossiped in this node's name, saying again what is true");
-            self.say(self.said.entries().clone()).await;
-        }
-        let shared = self.handle.chitchat();
-        let live: BTreeSet<ChitchatId> = shared.lock().await.live_nodes().cloned().collect();
-        for id in self.words.overdue(|id| live.contains(id)) {
-            tracing::warn!(node = %id.node_id, "what is gossiped in a node's name has not been its signed word for a while, its last word stands");
-        }
-        let unsent = self.transport.losses().unsent.load(Ordering::Relaxed) + self.seal.unsent();
-        let garbled = self.transport.losses().garbled.load(Ordering::Relaxed);
-        let (last, turns) = self.warned;
-        self.warned.1 = turns.saturating_add(1);
-        if garbled > last && turns >= WARN_EVERY {
-            self.warned = (garbled, 0);
-            tracing::warn!(garbled, unsent, rejected = self.seal.rejections().total(), "members' gossip is not understood");
-        }
-    }
-
     /// Tells others that this node stops, so that they need not wait for its silence.
     async fn leave(mut self) -> Result<(), GossipError> {
         let interval = self.settings.interval;
@@ -350,28 +326,6 @@ impl Gossip {
             // The process ends anyway, and silence says the same.
             Err(_) => Ok(()),
         }
-    }
-}
-
-fn config(settings: &GossipSettings) -> ChitchatConfig {
-    ChitchatConfig {
-        chitchat_id: ChitchatId::new(settings.node.as_str(), settings.generation, settings.listen),
-        cluster_id: settings.cluster_id.clone(),
-        gossip_interval: settings.interval,
-        listen_addr: settings.listen,
-        // chitchat takes seeds once, at start; ours change with the membership, so `knock` does it.
-        seed_nodes: Vec::new(),
-        failure_detector_config: FailureDetectorConfig::new(
-            PHI,
-            PHI_WINDOW,
-            // Longer silences say nothing about the rhythm of heartbeats.
-            settings.interval * 20,
-            settings.interval,
-            DEAD_INCARNATION_KEPT,
-        ),
-        marked_for_deletion_grace_period: TOMBSTONE_KEPT,
-        catchup_callback: None,
-        extra_liveness_predicate: None,
     }
 }
 

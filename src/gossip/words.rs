@@ -12,7 +12,8 @@ use crate::rules::security::Speakers;
 use chitchat::{ChitchatId, NodeState};
 use std::collections::HashMap;
 
-/// How many times in a row [`Words::overdue`] finds a word in pieces before it is said: a large word takes some rounds to spread.
+/// How many times in a row [`Words::overdue`] finds a word in pieces before it is said, and again after twice as many: a large word takes some rounds to
+/// spread.
 const PATIENCE: u32 = 10;
 
 /// See the file's first line.
@@ -83,7 +84,7 @@ impl Words {
         for (id, reading) in &mut self.read {
             let broken = !reading.whole && live(id);
             reading.overdue = if broken { reading.overdue.saturating_add(1) } else { 0 };
-            if reading.overdue == PATIENCE {
+            if reading.overdue % PATIENCE == 0 && (reading.overdue / PATIENCE).is_power_of_two() {
                 found.push(id.clone());
             }
         }

@@ -113,7 +113,7 @@ fn whoever_is_no_member_or_has_another_key_or_number_is_not_listened_to() {
 }
 
 #[test]
-fn a_word_that_stays_in_pieces_is_reported_once() {
+fn a_word_that_stays_in_pieces_is_reported_ever_more_seldom() {
     let (mut a, mut words) = (Author::new(), Words::default());
     a.say(1);
     a.heard_by(&mut words);
@@ -121,5 +121,6 @@ fn a_word_that_stays_in_pieces_is_reported_once() {
     a.state.set("rev", 2);
     a.heard_by(&mut words);
     assert_eq!((0..50).map(|_| words.overdue(|_| false).len()).sum::<usize>(), 0);
-    assert_eq!((0..50).map(|_| words.overdue(|_| true).len()).sum::<usize>(), 1);
+    let reported: Vec<usize> = (1..100).filter(|_| !words.overdue(|_| true).is_empty()).collect();
+    assert_eq!(reported, [10, 20, 40, 80]);
 }
