@@ -1,5 +1,6 @@
 //! Whether a node believes that it is no member any more: one member may err or lie, two are believed. Pure.
 
+use super::message::HelloRefusal;
 use crate::clock::BootInstant;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -11,13 +12,13 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Which members say that this node was removed, and since when. Bounded by the members that this node knows.
 #[derive(Debug, Default)]
 pub struct Expulsion {
-    said: BTreeMap<SocketAddr, BootInstant>,
+    said: BTreeMap<SocketAddr, (BootInstant, HelloRefusal)>,
 }
 
 impl Expulsion {
-    /// The member at `addr` says that this node was removed. Gives whether that is to be believed by now, of `others` members.
-    pub fn said_by(&mut self, addr: SocketAddr, others: usize, now: BootInstant) -> bool {
-        self.said.insert(addr, now);
+    /// The member at `addr` says, in these words, that this node was removed. Gives whether that is to be believed by now, of `others` members.
+    pub fn said_by(&mut self, addr: SocketAddr, words: HelloRefusal, others: usize, now: BootInstant) -> bool {
+        self.said.insert(addr, (now, words));
         self.said.len() >= ENOUGH.min(others.max(1))
     }
 
@@ -26,18 +27,23 @@ impl Expulsion {
         self.said.remove(&addr);
     }
 
-    /// Whether the member at `addr` is to be left alone.
-    pub fn is_quiet(&self, addr: SocketAddr, now: BootInstant) -> bool {
-        self.said.get(&addr).is_some_and(|said| now.saturating_since(*said) < QUIET)
+    /// What the member at `addr` said, if it is to be left alone.
+    pub fn quiet(&self, addr: SocketAddr, now: BootInstant) -> Option<&HelloRefusal> {
+        self.said.get(&addr).filter(|(said, _)| now.saturating_since(*said) < QUIET).map(|(_, words)| words)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::NodeId;
 
     fn at(seconds: u64) -> BootInstant {
         BootInstant::from_boot(Duration::from_secs(seconds))
+    }
+
+    fn removed() -> HelloRefusal {
+        HelloRefusal::Removed { id: NodeId(3), barred: None }
     }
 
     fn addr(n: u8) -> SocketAddr {
@@ -47,27 +53,27 @@ mod tests {
     #[test]
     fn one_member_alone_is_not_believed_unless_there_is_no_other() {
         let mut expulsion = Expulsion::default();
-        assert!(!expulsion.said_by(addr(1), 4, at(1)));
-        assert!(!expulsion.said_by(addr(1), 4, at(2)), "not by saying it again");
-        assert!(expulsion.said_by(addr(2), 4, at(3)));
-        assert!(Expulsion::default().said_by(addr(1), 1, at(1)));
-        assert!(Expulsion::default().said_by(addr(1), 0, at(1)), "before others are known");
+        assert!(!expulsion.said_by(addr(1), removed(), 4, at(1)));
+        assert!(!expulsion.said_by(addr(1), removed(), 4, at(2)), "not by saying it again");
+        assert!(expulsion.said_by(addr(2), removed(), 4, at(3)));
+        assert!(Expulsion::default().said_by(addr(1), removed(), 1, at(1)));
+        assert!(Expulsion::default().said_by(addr(1), removed(), 0, at(1)), "before others are known");
     }
 
     #[test]
     fn who_takes_this_node_for_a_member_has_changed_its_mind() {
         let mut expulsion = Expulsion::default();
-        expulsion.said_by(addr(1), 4, at(1));
+        expulsion.said_by(addr(1), removed(), 4, at(1));
         expulsion.denied_by(addr(1));
-        assert!(!expulsion.said_by(addr(2), 4, at(2)));
+        assert!(!expulsion.said_by(addr(2), removed(), 4, at(2)));
     }
 
     #[test]
     fn only_who_has_said_it_is_left_alone_and_for_a_minute() {
         let mut expulsion = Expulsion::default();
-        expulsion.said_by(addr(1), 4, at(1));
-        assert!(expulsion.is_quiet(addr(1), at(60)));
-        assert!(!expulsion.is_quiet(addr(1), at(61)));
-        assert!(!expulsion.is_quiet(addr(2), at(1)));
+        expulsion.said_by(addr(1), removed(), 4, at(1));
+        assert_eq!(expulsion.quiet(addr(1), at(60)), Some(&removed()));
+        assert_eq!(expulsion.quiet(addr(1), at(61)), None);
+        assert_eq!(expulsion.quiet(addr(2), at(1)), None);
     }
 }

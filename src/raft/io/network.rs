@@ -299,7 +299,7 @@ impl Peers {
         self.idle().retain(|(_, kept), _| *kept != addr);
         self.note_refusal(addr, &refusal.to_string());
         if let (HelloRefusal::Removed { .. }, Who::Member { directory, .. }) = (&refusal, &self.inner.who)
-            && self.expulsion().said_by(addr, directory.others(), BootClock.now())
+            && self.expulsion().said_by(addr, refusal.clone(), directory.others(), BootClock.now())
         {
             self.inner.removed.send_if_modified(|removed| removed.replace(refusal.clone()).is_none());
         }
@@ -307,11 +307,10 @@ impl Peers {
     }
 
     fn check_silence(&self, addr: SocketAddr) -> Result<(), CallError> {
-        match &self.inner.who {
-            Who::Member { me, .. } if self.expulsion().is_quiet(addr, BootClock.now()) => {
-                Err(CallError::Refused { addr, refusal: HelloRefusal::Removed { id: *me } })
-            }
-            Who::Member { .. } | Who::Stranger => Ok(()),
+        // Of a stranger nobody says that it was removed.
+        match self.expulsion().quiet(addr, BootClock.now()).cloned() {
+            Some(refusal) => Err(CallError::Refused { addr, refusal }),
+            None => Ok(()),
         }
     }
 
