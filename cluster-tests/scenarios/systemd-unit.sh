@@ -90,13 +90,14 @@ for host in d1 r1; do
 done
 # The other observers run no scripts, so d1's word decides nothing.
 sed -e 's/^type = "http"/type = "script"\nscript = "tell"/' -e '/^path = /d' -e '/^status = /d' "$LVS_LAB_CLUSTER" >"$SCRATCH/scripts.toml"
-expect "a script check is applied" said on d2 lvs-agent apply "$SCRATCH/scripts.toml"
-told() { status d2 '.services[0].servers[0].votes[] | select(.observer == "d1") | .state + " " + .reason'; }
+applied() { said inside d1 /run/lvs/lvs-agent apply - <"$1"; }
+expect "a script check is applied" applied "$SCRATCH/scripts.toml"
+told() { inside d1 /run/lvs/lvs-agent status --json | jq -r '.services[0].servers[0].votes[] | select(.observer == "d1") | .state + " " + .reason'; }
 has_told() { told | grep -q '^down exit 1: '; }
 expect "d1 runs the script" wait_until 20 has_told
 expect_eq "what the script may do" "$(told | sed 's/^down exit 1: //')" "65534 0000000000000000 1 2 0 8192 0"
-expect "the web check is applied again" said on d2 lvs-agent apply "$LVS_LAB_CLUSTER"
-expect "the cluster serves again" wait_until 20 both sends_to_all
+expect "the web check is applied again" applied "$LVS_LAB_CLUSTER"
+expect "d1 sends to all servers again" wait_until 20 sends_to_all d1
 guard=$(property d1 MainPID)
 expect_eq "scheduling of the guard" "$(inside d1 ps -o cls= -p "$guard" | tr -d ' ')" FF
 expect "its memory is locked" inside d1 grep -q 'VmLck:.*[1-9]' "/proc/$guard/status"

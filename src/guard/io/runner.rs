@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-/// It looks its user up, which may ask a directory service.
+/// It reads two files before it says anything.
 const GREETING_LIMIT: Duration = Duration::from_secs(10);
 
 /// How the runner is started.

@@ -1,8 +1,16 @@
 //! Whose rights scripts have: looked up once, and never root.
+//!
+//! In the machine's own file and nowhere else: libc would load modules of directory services (nsswitch.conf(5)) into a process that may become
+//! anybody, would wait for them at boot, and a statically linked program crashes on them.
 
-use crate::config::agent::ScriptUser;
-use nix::unistd::User;
+use crate::config::{agent::ScriptUser, io::read_text};
 use rustix::process::{Gid, Uid};
+use std::{fs::File, io, path::Path};
+
+/// The machine's users (passwd(5)).
+const PASSWD: &str = "/etc/passwd";
+/// More is none.
+const MAX_PASSWD_BYTES: u64 = 16 << 20;
 
 /// A user of this machine that is not root.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,11 +24,11 @@ pub struct Account {
 }
 
 /// Why scripts cannot be run as the user that agent.toml names.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// There is none.
     #[error(
-        "agent.toml, [scripts] user: this machine has no user {0}: make one with `useradd --system --shell /usr/sbin/nologin NAME`, or name another"
+        "agent.toml, [scripts] user: there is no {0} in {PASSWD}: make one with `useradd --system --shell /usr/sbin/nologin NAME`, or name another"
     )]
     Unknown(String),
     /// It is root, or in its group, which owns too much.
@@ -29,46 +37,69 @@ pub enum AccountError {
     )]
     Root(String),
     /// It cannot be found out.
-    #[error("agent.toml, [scripts] user: cannot look up {user}: {why}")]
-    LookUp {
-        /// Which.
-        user: String,
-        /// Why.
-        why: String,
-    },
+    #[error("agent.toml, [scripts] user: cannot read {PASSWD}")]
+    LookUp(#[source] io::Error),
 }
 
 impl Account {
-    /// Asks the machine's user database.
+    /// Looks into the machine's users.
     ///
     /// # Errors
     /// There is no such user, or it is root.
     pub fn look_up(user: &ScriptUser) -> Result<Self, AccountError> {
-        let found = match user {
-            ScriptUser::Name(name) => User::from_name(name),
-            ScriptUser::Id(id) => User::from_uid((*id).into()),
-        };
-        let found = found.map_err(|errno| AccountError::LookUp { user: user.to_string(), why: errno.desc().to_owned() })?;
-        let found = found.ok_or_else(|| AccountError::Unknown(user.to_string()))?;
-        if found.uid.is_root() || found.gid.as_raw() == 0 {
-            return Err(AccountError::Root(user.to_string()));
-        }
-        Ok(Self { name: found.name, uid: Uid::from_raw(found.uid.as_raw()), gid: Gid::from_raw(found.gid.as_raw()) })
+        let text = File::open(Path::new(PASSWD)).and_then(|file| read_text(file, MAX_PASSWD_BYTES));
+        Self::find(&text.map_err(AccountError::LookUp)?, user)
     }
+
+    /// The first that fits, as libc has it; lines that are none are passed over.
+    fn find(passwd: &str, user: &ScriptUser) -> Result<Self, AccountError> {
+        let fits = |name: &str, uid: u32| match user {
+            ScriptUser::Name(wanted) => wanted == name,
+            ScriptUser::Id(wanted) => *wanted == uid,
+        };
+        let found = passwd.lines().filter_map(entry).find(|(name, uid, _)| fits(name, *uid));
+        match found.ok_or_else(|| AccountError::Unknown(user.to_string()))? {
+            (_, 0, _) | (_, _, 0) => Err(AccountError::Root(user.to_string())),
+            (name, uid, gid) => Ok(Self { name: name.to_owned(), uid: Uid::from_raw(uid), gid: Gid::from_raw(gid) }),
+        }
+    }
+}
+
+/// `name:password:uid:gid:…`; -1 is no user and no group (setresuid(2)).
+fn entry(line: &str) -> Option<(&str, u32, u32)> {
+    let mut fields = line.split(':');
+    let name = fields.next().filter(|name| !name.is_empty())?;
+    let mut number = |skip| fields.nth(skip)?.parse::<u32>().ok().filter(|number| *number != u32::MAX);
+    Some((name, number(1)?, number(0)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const USERS: &str = "root:x:0:0:root:/:/bin/sh\nbroken\n:x:5:5::/:\nbad:x:997\nminus:x:4294967295:4::/:\n\
+                         lvs-check:x:997:996::/nonexistent:/usr/sbin/nologin\nlvs-check:x:0:0::/:\noperator:x:11:0::/:\n";
+
+    fn find(user: ScriptUser) -> Result<Account, String> {
+        Account::find(USERS, &user).map_err(|error| error.to_string())
+    }
+
     #[test]
-    fn a_user_is_found_by_name_and_by_number_and_is_never_root() {
-        let nobody = Account::look_up(&ScriptUser::Name("nobody".to_owned())).unwrap();
-        assert_eq!(Account::look_up(&ScriptUser::Id(nobody.uid.as_raw())), Ok(nobody));
-        for root in [ScriptUser::Name("root".to_owned()), ScriptUser::Id(0)] {
-            assert_eq!(Account::look_up(&root), Err(AccountError::Root(root.to_string())));
+    fn a_user_is_found_by_name_and_by_number() {
+        let account = Account { name: "lvs-check".to_owned(), uid: Uid::from_raw(997), gid: Gid::from_raw(996) };
+        assert_eq!(find(ScriptUser::Name("lvs-check".to_owned())), Ok(account.clone()));
+        assert_eq!(find(ScriptUser::Id(997)), Ok(account));
+        assert!(Account::look_up(&ScriptUser::Id(0)).is_err(), "this machine's own file");
+    }
+
+    #[test]
+    fn root_and_its_group_are_refused_and_who_is_not_there_is_said_how_to_make() {
+        for root in [ScriptUser::Name("root".to_owned()), ScriptUser::Id(0), ScriptUser::Name("operator".to_owned())] {
+            assert!(find(root).unwrap_err().contains("is user or group 0"));
         }
-        let unknown = Account::look_up(&ScriptUser::Name("no-such-user".to_owned())).unwrap_err().to_string();
-        assert!(unknown.contains("[scripts] user") && unknown.contains("useradd --system"), "{unknown}");
+        for unknown in ["no-such-user", "broken", "bad", "minus", "x"] {
+            let why = find(ScriptUser::Name(unknown.to_owned())).unwrap_err();
+            assert!(why.contains("[scripts] user: there is no ") && why.contains("useradd --system"), "{why}");
+        }
     }
 }

@@ -202,7 +202,6 @@ fn cannot_run(file: &Path, user: &Account, error: &io::Error) -> Ended {
     let lacks = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ETXTBSY];
     match error.raw_os_error() {
         Some(code) if lacks.contains(&code) => Ended::NotNow(format!("cannot start {file}: {error}")),
-        Some(libc::ENOEXEC) => Ended::Unable(format!("{file} is no program: begin it with a line like #!/bin/sh")),
         Some(libc::ENOENT) => Ended::Unable(format!("{file} names an interpreter in its first line that is not there")),
         Some(libc::EACCES) => Ended::Unable(format!(
             "{file} cannot be run by {}: let that user read it and its interpreter, and enter their folders",
