@@ -119,7 +119,7 @@ async fn ends_only_a_bare_chitchat(why: Option<Refusal>, words: impl Fn(&Scene) 
             let Losses { garbled, doubted, .. } = transport.losses();
             garbled.load(Ordering::Relaxed) + doubted.load(Ordering::Relaxed)
         });
-        assert_eq!(lost.is_none_or(|lost| (lost > 0) == why.is_some()), true, "{lost:?}, {why:?}");
+        assert!(lost.is_none_or(|lost| (lost > 0) == why.is_some()), "{lost:?}, {why:?}");
     }
 }
 
