@@ -60,11 +60,11 @@ impl Group {
     }
 
     /// Nobody will see it end, so it does at once.
-    fn give_up(mut self, why: &io::Error) -> Ended {
+    fn give_up(mut self, why: io::Error) -> Ended {
         self.kill();
         let _ = self.leader.wait();
         self.over = true;
-        not_now(why)
+        without("a pidfd")(why)
     }
 }
 
@@ -82,10 +82,10 @@ impl Script {
     /// # Errors
     /// The answer to the order.
     pub fn start(file: &Path, order: &Order, user: &Account) -> Result<Self, Ended> {
-        let (output, theirs) = io::pipe().map_err(|error| not_now(&error))?;
-        let output = pipe::Receiver::from_owned_fd(output.into()).map_err(|error| not_now(&error))?;
+        let (output, theirs) = io::pipe().map_err(without("a pipe"))?;
+        let output = pipe::Receiver::from_owned_fd(output.into()).map_err(without("a pipe"))?;
         let mut command = Command::new(file);
-        let errors = theirs.try_clone().map_err(|error| not_now(&error))?;
+        let errors = theirs.try_clone().map_err(without("a pipe"))?;
         command.args(&order.args).stdin(Stdio::null()).stdout(theirs).stderr(errors).current_dir("/");
         command.env_clear().env("PATH", PATH);
         command.env("LVS_ADDRESS", order.address.ip().to_string()).env("LVS_PORT", order.address.port().to_string());
@@ -102,7 +102,7 @@ impl Script {
         // SAFETY: an `OwnedFd` keeps its descriptor open, and the same, for as long as it lives.
         match ended.and_then(|fd| Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)) {
             Ok(ended) => Ok(Self { group, ended, output: Some(output), line: FirstLine::default() }),
-            Err(error) => Err(group.give_up(&error)),
+            Err(error) => Err(group.give_up(error)),
         }
     }
 
@@ -161,7 +161,7 @@ impl Script {
         self.group.over = true;
         match self.group.leader.wait() {
             Ok(status) => status.code().map_or_else(|| Ended::Killed(status.signal().unwrap_or_default()), Ended::Exited),
-            Err(error) => not_now(&error),
+            Err(error) => without("the exit status")(error),
         }
     }
 }
@@ -193,15 +193,24 @@ fn is_dear() -> bool {
     text.and_then(|text| text.trim().parse::<i32>().ok()).is_some_and(|score| score < 0)
 }
 
-fn not_now(error: &io::Error) -> Ended {
-    Ended::NotNow(error.to_string())
+/// Whether the error is of a lack that may pass by itself.
+fn may_pass(error: &io::Error) -> bool {
+    let lacks = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ETXTBSY];
+    error.raw_os_error().is_some_and(|code| lacks.contains(&code))
+}
+
+/// What a script needs besides its file could not be had.
+fn without(what: &'static str) -> impl Fn(io::Error) -> Ended {
+    move |error| {
+        let why = format!("cannot have {what} for a script: {error}");
+        if may_pass(&error) { Ended::NotNow(why) } else { Ended::Unable(why) }
+    }
 }
 
 fn cannot_run(file: &Path, user: &Account, error: &io::Error) -> Ended {
     let file = file.display();
-    let lacks = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ETXTBSY];
     match error.raw_os_error() {
-        Some(code) if lacks.contains(&code) => Ended::NotNow(format!("cannot start {file}: {error}")),
+        _ if may_pass(error) => Ended::NotNow(format!("cannot start {file}: {error}")),
         Some(libc::ENOENT) => Ended::Unable(format!("{file} names an interpreter in its first line that is not there")),
         Some(libc::EACCES) => Ended::Unable(format!(
             "{file} cannot be run by {}: let that user read it and its interpreter, and enter their folders",
