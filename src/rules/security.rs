@@ -134,7 +134,7 @@ pub enum SecurityChange {
     },
     /// New certificates are signed by this CA from now on.
     AuthorityPromoted(Fingerprint),
-    /// A CA is trusted no more; tokens that were made under it end with it, for they prove it to joining nodes.
+    /// A CA is trusted no more; tokens that were made under it end with it, for they prove it to joining nodes. One that has not issued yet has none.
     AuthorityDropped(Fingerprint),
     /// A remote identity is known from now on; an older one of that name is not it any more.
     IdentityAdded {
@@ -219,8 +219,11 @@ impl Security {
             SecurityChange::AuthorityAdded { fingerprint, der } => self.authorities.add(*fingerprint, der),
             SecurityChange::AuthorityPromoted(fingerprint) => self.authorities.promote(*fingerprint),
             SecurityChange::AuthorityDropped(fingerprint) => {
+                let never_issued = self.authorities.upcoming == Some(*fingerprint);
                 self.authorities.drop_authority(*fingerprint)?;
-                self.tokens.clear();
+                if !never_issued {
+                    self.tokens.clear();
+                }
                 Ok(())
             }
             SecurityChange::IdentityAdded { name, identity } => {
