@@ -4,6 +4,7 @@ mod admission;
 mod disk;
 mod members;
 mod strangers;
+mod trust;
 mod voters;
 
 use super::*;
