@@ -36,7 +36,7 @@ use std::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Mutex, watch},
+    sync::{Mutex, Notify, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zeroize::Zeroizing;
@@ -98,7 +98,8 @@ pub struct Member {
     view: watch::Receiver<Arc<ClusterView>>,
     own: watch::Receiver<Arc<BTreeMap<Target, Observation>>>,
     report: watch::Receiver<Report>,
-    authority_files: Arc<Mutex<()>>,
+    troubles: watch::Receiver<Vec<String>>,
+    key_files: Arc<Mutex<()>>,
 }
 
 impl Member {
@@ -112,14 +113,14 @@ impl Member {
         self.state.borrow().clone()
     }
 
-    /// The nodes that are heard.
-    pub fn live(&self) -> BTreeSet<NodeName> {
-        self.view.borrow().live()
+    /// Who is heard, and what they say.
+    pub fn view(&self) -> Arc<ClusterView> {
+        self.view.borrow().clone()
     }
 
-    /// Who has it may add and remove CA keys of this node.
-    pub fn authority_files(&self) -> &Mutex<()> {
-        &self.authority_files
+    /// Who has it may write keys and certificates of this node.
+    pub fn key_files(&self) -> &Mutex<()> {
+        &self.key_files
     }
 
     /// All that this node knows.
@@ -133,6 +134,7 @@ impl Member {
             own: &self.own.borrow(),
             voters_why: &self.raft.voters_why(),
             configured: &self.config.roles,
+            troubles: &self.troubles.borrow(),
             unix_now: BootClock.unix_now(),
         })
     }
@@ -182,7 +184,8 @@ impl Member {
             view: wires.view.1.clone(),
             own: wires.own.1.clone(),
             report: wires.report.1.clone(),
-            authority_files: Arc::default(),
+            troubles: wires.troubles.1.clone(),
+            key_files: Arc::default(),
         });
         let parts = Parts {
             config,
@@ -191,7 +194,7 @@ impl Member {
             facts,
             node_key: Arc::new(node_key),
             credentials,
-            authority_files: member.authority_files.clone(),
+            key_files: member.key_files.clone(),
             data_plane,
             owned,
             live: live_out,
@@ -211,7 +214,7 @@ struct Parts {
     facts: Facts,
     node_key: Arc<NodeKey>,
     credentials: Credentials,
-    authority_files: Arc<Mutex<()>>,
+    key_files: Arc<Mutex<()>>,
     data_plane: Linux,
     owned: OwnedVips,
     live: watch::Sender<BTreeSet<NodeName>>,
@@ -243,6 +246,7 @@ struct Wires {
     seeds: Wire<BTreeSet<SocketAddr>>,
     speakers: Wire<Arc<Speakers>>,
     holds: Wire<Holds>,
+    troubles: Wire<Vec<String>>,
     health: Wire<HealthInputs>,
     reconcile: Wire<Inputs>,
     ownership: watch::Receiver<Ownership>,
@@ -276,6 +280,7 @@ impl Wires {
             seeds: watch::channel(config.seeds.iter().copied().collect()),
             speakers: watch::channel(speakers),
             holds: watch::channel(Holds::default()),
+            troubles: watch::channel(Vec::new()),
             health: watch::channel(HealthInputs::default()),
             reconcile: watch::channel(inputs),
             ownership,
@@ -283,20 +288,8 @@ impl Wires {
     }
 
     fn spawn(self, parts: Parts) -> Result<Running, MemberError> {
-        let Parts {
-            config,
-            identity,
-            raft,
-            facts,
-            node_key,
-            credentials,
-            authority_files,
-            data_plane,
-            owned,
-            live,
-            guard,
-            shutdown,
-        } = parts;
+        let Parts { config, identity, raft, facts, node_key, credentials, key_files, data_plane, owned, live, guard, shutdown } =
+            parts;
         let clock: Arc<dyn Clock> = Arc::new(BootClock);
         let tasks = TaskTracker::new();
         let unix_ms = u64::try_from(clock.unix_now().as_millis()).unwrap_or(u64::MAX);
@@ -318,7 +311,16 @@ impl Wires {
         tasks.spawn(renew_task::run(config.clone(), raft.clone(), shutdown.child_token()));
         tasks.spawn(judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
         tasks.spawn(rotate_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token()));
-        let keeper = Keeper { config: config.clone(), raft: raft.clone(), credentials, holds: self.holds.0, authority_files };
+        let keeper_looks = Arc::new(Notify::new());
+        let keeper = Keeper {
+            config: config.clone(),
+            raft: raft.clone(),
+            credentials,
+            holds: self.holds.0,
+            troubles: self.troubles.0,
+            key_files: key_files.clone(),
+            look_now: keeper_looks.clone(),
+        };
         tasks.spawn(keeper.run(shutdown.child_token()));
         let view = self.view.1.clone();
         let hub = Hub {
@@ -346,7 +348,20 @@ impl Wires {
         };
         tasks.spawn(hub.run(shutdown.child_token()));
         tasks.close();
-        Ok(Running { config, identity, raft, view, gossip, reconcile, reconciling, tasks, guard, shutdown })
+        Ok(Running {
+            config,
+            identity,
+            raft,
+            view,
+            gossip,
+            reconcile,
+            reconciling,
+            tasks,
+            guard,
+            key_files,
+            keeper_looks,
+            shutdown,
+        })
     }
 }
 
