@@ -195,6 +195,7 @@ impl Member {
             node_key: Arc::new(node_key),
             credentials,
             key_files: member.key_files.clone(),
+            keeper_looks: guard.reload.clone(),
             data_plane,
             owned,
             live: live_out,
@@ -215,6 +216,7 @@ struct Parts {
     node_key: Arc<NodeKey>,
     credentials: Credentials,
     key_files: Arc<Mutex<()>>,
+    keeper_looks: Arc<Notify>,
     data_plane: Linux,
     owned: OwnedVips,
     live: watch::Sender<BTreeSet<NodeName>>,
@@ -288,8 +290,21 @@ impl Wires {
     }
 
     fn spawn(self, parts: Parts) -> Result<Running, MemberError> {
-        let Parts { config, identity, raft, facts, node_key, credentials, key_files, data_plane, owned, live, guard, shutdown } =
-            parts;
+        let Parts {
+            config,
+            identity,
+            raft,
+            facts,
+            node_key,
+            credentials,
+            key_files,
+            keeper_looks,
+            data_plane,
+            owned,
+            live,
+            guard,
+            shutdown,
+        } = parts;
         let clock: Arc<dyn Clock> = Arc::new(BootClock);
         let tasks = TaskTracker::new();
         let unix_ms = u64::try_from(clock.unix_now().as_millis()).unwrap_or(u64::MAX);
@@ -311,7 +326,6 @@ impl Wires {
         tasks.spawn(renew_task::run(config.clone(), raft.clone(), shutdown.child_token()));
         tasks.spawn(judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
         tasks.spawn(rotate_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token()));
-        let keeper_looks = Arc::new(Notify::new());
         let keeper = Keeper {
             config: config.clone(),
             raft: raft.clone(),

@@ -77,7 +77,7 @@ pub enum GuardError {
     },
 }
 
-/// Runs the guard until SIGTERM or SIGINT. Call it from the main thread, before there is any other: the worker's life hangs on that thread.
+/// Runs the guard until SIGTERM or SIGINT; SIGHUP is for its worker. Call it from the main thread, before there is any other: the worker's life hangs on that thread.
 pub fn run(options: GuardOptions) -> Result<(), GuardError> {
     let _lock = DataDirLock::take(&options.data_dir)?;
     let needed = privilege::keep_on_time();

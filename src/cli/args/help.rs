@@ -232,7 +232,7 @@ Examples:
 
 pub(super) const RUN_HELP: &str = "\
 Runs the agent in the foreground, as a service manager wants it. Needs root. It listens on `address` of agent.toml (and its guard on the next port), on the admin socket, \
-and on `[api] listen` where that is set.
+and on `[api] listen` where that is set. SIGTERM and SIGINT end it; SIGHUP makes it read the files of [tls] at once instead of within a minute.
 
 Minimal agent.toml:
   roles = [\"director\"]
