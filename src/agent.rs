@@ -3,6 +3,7 @@
 //! A worker serves the admin API from start to stop. While its node is a member of a cluster it also runs one `member::Member`.
 
 mod admin;
+mod departure;
 mod derive;
 mod gate;
 mod hub_task;
@@ -31,7 +32,7 @@ use running::Ended;
 use std::sync::Arc;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +73,7 @@ pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
     let scripts = ScriptRunner::from_inherited()?;
     let stop = guard.stop.clone();
     stop_on_signals(stop.clone())?;
+    reload_on_signals(guard.reload.clone(), stop.clone())?;
     let config = Arc::new(config);
     let (member_out, member_in) = watch::channel(None);
     let (orders_out, orders_in) = mpsc::channel(ORDERS);
@@ -132,6 +134,18 @@ fn stop_on_signals(stop: CancellationToken) -> Result<(), AgentError> {
             () = stop.cancelled() => {}
         }
         stop.cancel();
+    });
+    Ok(())
+}
+
+/// The guard passes on what it is sent; a worker that is sent it itself does the same.
+fn reload_on_signals(reload: Arc<Notify>, stop: CancellationToken) -> Result<(), AgentError> {
+    let mut hang_up = signal(SignalKind::hangup()).map_err(AgentError::Signals)?;
+    tokio::spawn(async move {
+        // Cancel-safe: a signal that is not taken is of no use to a worker that stops.
+        while let Some(Some(())) = stop.run_until_cancelled(hang_up.recv()).await {
+            reload.notify_one();
+        }
     });
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::{
 use async_trait::async_trait;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::{mpsc, oneshot, watch};
+use zeroize::Zeroizing;
 
 /// The agent as the API sees it.
 pub struct Agent {
@@ -80,15 +81,15 @@ impl Admin for Agent {
         self.order(Order::Init).await
     }
 
-    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<String>) -> Result<Membership, AdminError> {
+    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<Membership, AdminError> {
         let token = token.map(|text| text.parse::<JoinToken>()).transpose();
         let token = token.map_err(|error| AdminError::Invalid(error.to_string()))?;
         self.order(|reply| Order::Join { seeds, token, reply }).await
     }
 
-    async fn leave(&self) -> Result<(), AdminError> {
+    async fn leave(&self, force: bool) -> Result<(), AdminError> {
         self.member()?;
-        self.order(Order::Leave).await
+        self.order(|reply| Order::Leave { force, reply }).await
     }
 
     async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError> {

@@ -1,8 +1,10 @@
 //! Keeps this node's certificate, the CAs it trusts and a director's CA keys as the cluster has them, and TLS speaking with them.
+//!
+//! What fails keeps nothing else from being done, and nothing from being said: a rotation waits for what members say that they have.
 
 use super::{
     admin::with_sources,
-    keeper::{self, Own},
+    keeper::{self, Own, Pause},
 };
 use crate::{
     clock::{BootClock, Clock},
@@ -14,13 +16,13 @@ use crate::{
         io::files,
         tls::{self, Credentials, Presented, Trust},
     },
-    model::NodeRecord,
+    model::{Fingerprint, NodeRecord, Roles},
     raft::RaftNode,
     rules::ClusterState,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Mutex, watch},
+    sync::{Mutex, Notify, watch},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -28,8 +30,6 @@ use zeroize::Zeroizing;
 
 /// How often validity is looked at, and files of somebody else's CA are read.
 const LOOK: Duration = Duration::from_secs(60);
-/// After a certificate or a CA key was not to be had.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// What TLS is spoken with when a member starts: what its files say.
 ///
@@ -37,16 +37,28 @@ const RETRY: Duration = Duration::from_secs(2);
 /// In one line, with what to do.
 pub fn load(config: &AgentConfig) -> Result<Credentials, String> {
     let (presented, trust) = match &config.tls {
-        Some(tls) => external(tls)?,
+        // Roles may have been granted that agent.toml does not know: what is wrong with those shows in the status.
+        Some(tls) => external(config, tls, None)?,
         None => own_files(config)?,
     };
     Credentials::new(presented, trust).map_err(|error| error.to_string())
 }
 
-/// What agent.toml's `[tls]` names.
-pub fn external(tls: &TlsConfig) -> Result<(Option<Presented>, Trust), String> {
+/// What agent.toml's `[tls]` names, if it is this node's, with these roles, and of that CA. Whether its time has come or is over is for those to
+/// say who meet it.
+///
+/// # Errors
+/// In one line: which file, what it says, what it should say.
+pub fn external(config: &AgentConfig, tls: &TlsConfig, roles: Option<&Roles>) -> Result<(Option<Presented>, Trust), String> {
     let (chain, key) = files::external(&tls.certificate, &tls.key).map_err(|error| with_sources(&error))?;
     let authorities = files::external_authorities(&tls.ca).map_err(|error| with_sources(&error))?;
+    let file = tls.certificate.display();
+    let leaf = leaf(&chain)?;
+    keeper::fits(&leaf, &config.node, roles).map_err(|why| format!("{file}: {why}"))?;
+    let now = BootClock.unix_now().as_secs().clamp(leaf.not_before_unix_s, leaf.not_after_unix_s);
+    tls::verify(&chain, &authorities, now).map_err(|why| {
+        format!("{file} is not of the ca in {}: {why}; put the ca of this cluster's certificates there", tls.ca.display())
+    })?;
     Ok((Some(Presented { chain, key }), Trust::Authorities(authorities)))
 }
 
@@ -69,8 +81,12 @@ pub struct Keeper {
     pub credentials: Credentials,
     /// What it tells the cluster that it has.
     pub holds: watch::Sender<Holds>,
-    /// Who has it may add and remove CA keys of this node.
-    pub authority_files: Arc<Mutex<()>>,
+    /// What it has not brought about at the second attempt either; for the status.
+    pub troubles: watch::Sender<Vec<String>>,
+    /// Who has it may write keys and certificates of this node.
+    pub key_files: Arc<Mutex<()>>,
+    /// Somebody else has, or wants the files of `[tls]` to be read now.
+    pub look_now: Arc<Notify>,
 }
 
 impl Keeper {
@@ -85,80 +101,131 @@ impl Keeper {
 
     async fn keep(&mut self) {
         let mut state = self.raft.state();
+        let (mut pause, mut before) = (Pause::default(), Vec::new());
         loop {
-            let now = state.borrow_and_update().clone();
-            let again = match self.look(&now).await {
-                Ok(()) => LOOK,
-                Err(why) => {
-                    tracing::warn!(why, "keys and certificates are not yet as the cluster has them");
-                    RETRY
-                }
-            };
-            // Both are cancel-safe.
+            let known = state.borrow().clone();
+            let troubles = self.look().await;
+            for why in &troubles {
+                tracing::warn!(why, "keys and certificates are not yet as they should be");
+            }
+            let lasting: Vec<String> = troubles.iter().filter(|why| before.contains(*why)).cloned().collect();
+            send(&self.troubles, lasting);
+            let again = if troubles.is_empty() { LOOK } else { pause.next() };
+            before = troubles;
+            // All are cancel-safe.
             tokio::select! {
-                () = sleep(again) => {}
-                changed = state.changed() => if changed.is_err() { return },
+                () = sleep(again) => if before.is_empty() { pause = Pause::default() },
+                () = self.look_now.notified() => pause = Pause::default(),
+                changed = state.wait_for(|now| keeper::differs(&known, now)) => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    pause = Pause::default();
+                }
             }
         }
     }
 
-    async fn look(&mut self, state: &ClusterState) -> Result<(), String> {
-        let Some(record) = state.nodes.get(&self.config.node) else { return Ok(()) };
+    /// Does what can be done. Gives what could not, and why.
+    async fn look(&self) -> Vec<String> {
+        let _turn = self.key_files.lock().await;
+        // Whoever had the turn before may have changed it.
+        let state = self.raft.state().borrow().clone();
+        let Some(record) = state.nodes.get(&self.config.node) else { return Vec::new() };
+        let mut troubles = Vec::new();
         if let Some(tls) = &self.config.tls {
-            let (presented, trust) = external(tls)?;
-            let leaf =
-                presented.as_ref().and_then(|presented| presented.chain.first()).and_then(|der| Certificate::parse(der).ok());
-            self.credentials.replace(presented, trust).map_err(|error| error.to_string())?;
-            self.say(state, None, leaf.map(|leaf| leaf.not_after_unix_s));
-            return Ok(());
+            troubles.extend(self.take_external(&state, record, tls).err());
+            return troubles;
         }
-        self.trust(state)?;
-        self.authorities(state, record).await?;
-        let own = self.certificate(state, record).await?;
-        self.say(state, Some(&own), Some(own.leaf.not_after_unix_s));
+        let ahead = self.trust(&state).unwrap_or_else(|why| {
+            troubles.push(why);
+            Vec::new()
+        });
+        troubles.extend(self.authorities(&state, record).await);
+        let own = match self.certificate(&state, record, &ahead).await {
+            Ok(own) => Some(own),
+            Err(why) => {
+                troubles.push(why);
+                self.own().ok().flatten()
+            }
+        };
+        self.say(self.holds_of(&state, own.as_ref()));
+        troubles
+    }
+
+    /// Files that somebody else looks after. Wrong ones are not taken up.
+    fn take_external(&self, state: &ClusterState, record: &NodeRecord, tls: &TlsConfig) -> Result<(), String> {
+        let taken = external(&self.config, tls, Some(&record.roles)).and_then(|(presented, trust)| {
+            let until = presented.as_ref().map(|own| leaf(&own.chain)).transpose()?.map(|leaf| leaf.not_after_unix_s);
+            self.credentials.replace(presented, trust).map_err(|error| error.to_string())?;
+            Ok(until)
+        });
+        let certificate_expires_unix_s = *taken.as_ref().unwrap_or(&self.holds.borrow().certificate_expires_unix_s);
+        let keys = state.security.keyring.keys.keys().copied().collect();
+        let authorities = state.security.authorities.trusted.keys().copied().collect();
+        self.say(Holds { keys, authorities, certificate_expires_unix_s, ..Holds::default() });
+        taken.map(|_| ()).map_err(|why| format!("{why} (the certificate that was read before stays in use)"))
+    }
+
+    /// New CAs are trusted before anybody presents their certificates; old ones until the cluster drops them. Gives those that `join` with a
+    /// token took on and that the state does not know yet.
+    fn trust(&self, state: &ClusterState) -> Result<Vec<Vec<u8>>, String> {
+        let dir = &self.config.data_dir;
+        let authorities = &state.security.authorities;
+        let taken = files::ahead(dir).map_err(|error| with_sources(&error))?;
+        let still = keeper::still_ahead(&fingerprints(&taken), self.own()?.map(|own| own.issuer), authorities);
+        let ahead: Vec<Vec<u8>> = taken.iter().filter(|der| still.contains(&tls::fingerprint(der))).cloned().collect();
+        if ahead.len() < taken.len() {
+            files::save_ahead(dir, &ahead).map_err(|error| with_sources(&error))?;
+            tracing::info!("the state has caught up with the ca that was taken on");
+        }
+        let trusted: Vec<Vec<u8>> = authorities.trusted.values().chain(&ahead).cloned().collect();
+        let before = files::trusted(dir).map_err(|error| with_sources(&error))?;
+        if !trusted.is_empty() && trusted != before {
+            files::save_trusted(dir, &trusted).map_err(|error| with_sources(&error))?;
+            tracing::info!(cas = trusted.len(), "trusted cas changed");
+        }
+        // What is on the disk may also have been put there by `join`.
+        self.speak()?;
+        Ok(ahead)
+    }
+
+    /// A director can sign, whichever of them is asked. Gives what was not to be had.
+    async fn authorities(&self, state: &ClusterState, record: &NodeRecord) -> Vec<String> {
+        let dir = &self.config.data_dir;
+        let wanted = keeper::wanted_authorities(record, &state.security.authorities);
+        let mut troubles = Vec::new();
+        for fingerprint in &wanted {
+            let Some(certificate) = state.security.authorities.trusted.get(fingerprint) else { continue };
+            match files::authority(dir, certificate) {
+                Ok(Some(_)) => {}
+                Ok(None) => troubles.extend(self.fetch_authority(*fingerprint, certificate).await.err()),
+                Err(error) => troubles.push(with_sources(&error)),
+            }
+        }
+        let kept = files::keep_authorities(dir, &wanted.into_iter().collect::<Vec<_>>());
+        troubles.extend(kept.err().map(|error| with_sources(&error)));
+        troubles
+    }
+
+    async fn fetch_authority(&self, fingerprint: Fingerprint, certificate: &[u8]) -> Result<(), String> {
+        let key = self.raft.fetch_authority(fingerprint).await.map_err(|error| {
+            format!(
+                "the key of ca {fingerprint} is not to be had: {error}; if no director has it any more, run `lvs-agent ca rotate` on one"
+            )
+        })?;
+        let authority = Authority::from_parts(certificate, &key).map_err(|error| error.to_string())?;
+        files::save_authority(&self.config.data_dir, &authority).map_err(|error| with_sources(&error))?;
+        tracing::info!(ca = %fingerprint, "this director can sign certificates");
         Ok(())
     }
 
-    /// New CAs are trusted before anybody presents their certificates; old ones until the cluster drops them.
-    fn trust(&self, state: &ClusterState) -> Result<(), String> {
-        let trusted: Vec<Vec<u8>> = state.security.authorities.trusted.values().cloned().collect();
-        let before = files::trusted(&self.config.data_dir).map_err(|error| with_sources(&error))?;
-        if trusted.is_empty() || trusted == before {
-            return Ok(());
-        }
-        files::save_trusted(&self.config.data_dir, &trusted).map_err(|error| with_sources(&error))?;
-        tracing::info!(cas = trusted.len(), "trusted cas changed");
-        self.speak()
-    }
-
-    /// A director can sign, whichever of them is asked.
-    async fn authorities(&self, state: &ClusterState, record: &NodeRecord) -> Result<(), String> {
-        let dir = &self.config.data_dir;
-        // A rotation that begins here has its key on disk before the cluster knows of it.
-        let _turn = self.authority_files.lock().await;
-        if self.raft.state().borrow().security.authorities != state.security.authorities {
-            return Ok(());
-        }
-        let wanted = keeper::wanted_authorities(record, &state.security.authorities);
-        for fingerprint in &wanted {
-            let Some(certificate) = state.security.authorities.trusted.get(fingerprint) else { continue };
-            if files::authority(dir, certificate).map_err(|error| with_sources(&error))?.is_some() {
-                continue;
-            }
-            let key = self.raft.fetch_authority(*fingerprint).await.map_err(|error| with_sources(&error))?;
-            let authority = Authority::from_parts(certificate, &key).map_err(|error| error.to_string())?;
-            files::save_authority(dir, &authority).map_err(|error| with_sources(&error))?;
-            tracing::info!(ca = %fingerprint, "this director can sign certificates");
-        }
-        files::keep_authorities(dir, &wanted.into_iter().collect::<Vec<_>>()).map_err(|error| with_sources(&error))
-    }
-
-    async fn certificate(&self, state: &ClusterState, record: &NodeRecord) -> Result<Own, String> {
+    async fn certificate(&self, state: &ClusterState, record: &NodeRecord, ahead: &[Vec<u8>]) -> Result<Own, String> {
         let own = self.own()?;
         let unix_s = BootClock.unix_now().as_secs();
-        let need = keeper::needed(own.as_ref(), record, &state.security.authorities, unix_s);
+        let need = keeper::needed(own.as_ref(), record, &state.security.authorities, &fingerprints(ahead), unix_s);
         match (need, own) {
-            (Some(need), _) => self.renew(need).await,
+            (Some(need), _) => self.renew(need, ahead).await,
             (None, Some(own)) => Ok(own),
             (None, None) => {
                 Err("this node has no certificate, and the cluster has no ca of its own: see [tls] in docs/security.md"
@@ -167,14 +234,12 @@ impl Keeper {
         }
     }
 
-    async fn renew(&self, need: keeper::Need) -> Result<Own, String> {
+    async fn renew(&self, need: keeper::Need, ahead: &[Vec<u8>]) -> Result<Own, String> {
         let dir = &self.config.data_dir;
         let key = files::node_key(dir).map_err(|error| with_sources(&error))?;
-        let chain = self.raft.request_certificate(authority::request(&key)).await.map_err(|error| with_sources(&error))?;
+        let asked = self.raft.request_certificate(authority::request(&key), ahead).await;
+        let chain = asked.map_err(|error| format!("no new certificate ({need}): {error}"))?;
         let own = read(&chain)?;
-        if own.leaf.key != Some(key.public()) {
-            return Err("a director signed a certificate for another key".to_owned());
-        }
         files::save_certificate(dir, &chain).map_err(|error| with_sources(&error))?;
         self.speak()?;
         tracing::info!(why = %need, ca = %own.issuer, until_unix_s = own.leaf.not_after_unix_s, "certificate renewed");
@@ -191,25 +256,41 @@ impl Keeper {
         self.credentials.replace(presented, trust).map_err(|error| error.to_string())
     }
 
-    fn say(&self, state: &ClusterState, own: Option<&Own>, expires: Option<u64>) {
-        let holds = Holds {
-            keys: state.security.keyring.keys.keys().copied().collect(),
-            authorities: state.security.authorities.trusted.keys().copied().collect(),
-            issuer: own.map(|own| own.issuer),
-            certificate_expires_unix_s: expires,
-        };
-        self.holds.send_if_modified(|said| {
-            let differs = *said != holds;
-            *said = holds;
-            differs
-        });
+    fn holds_of(&self, state: &ClusterState, own: Option<&Own>) -> Holds {
+        let dir = &self.config.data_dir;
+        let has_key = |certificate: &Vec<u8>| matches!(files::authority(dir, certificate), Ok(Some(_)));
+        let authorities = state.security.authorities.trusted.iter();
+        let signs = authorities.filter(|(_, certificate)| has_key(certificate)).map(|(ca, _)| *ca).collect();
+        let trusted = fingerprints(&files::trusted(dir).unwrap_or_default());
+        keeper::holds(own, state.security.keyring.keys.keys().copied().collect(), trusted, signs)
+    }
+
+    fn say(&self, holds: Holds) {
+        send(&self.holds, holds);
     }
 }
 
-fn read(chain: &[Vec<u8>]) -> Result<Own, String> {
-    let (Some(leaf), Some(issuer)) = (chain.first(), chain.get(1)) else {
-        return Err("a certificate came without its ca's".to_owned());
-    };
-    let leaf = Certificate::parse(leaf).map_err(|error| error.to_string())?;
-    Ok(Own { leaf, issuer: tls::fingerprint(issuer) })
+fn send<T: PartialEq>(to: &watch::Sender<T>, value: T) {
+    to.send_if_modified(|said| {
+        let differs = *said != value;
+        *said = value;
+        differs
+    });
 }
+
+fn fingerprints(certificates: &[Vec<u8>]) -> BTreeSet<Fingerprint> {
+    certificates.iter().map(|der| tls::fingerprint(der)).collect()
+}
+
+fn leaf(chain: &[Vec<u8>]) -> Result<Certificate, String> {
+    let leaf = chain.first().ok_or("there is no certificate")?;
+    Certificate::parse(leaf).map_err(|error| error.to_string())
+}
+
+fn read(chain: &[Vec<u8>]) -> Result<Own, String> {
+    let issuer = chain.get(1).ok_or("a certificate came without its ca's")?;
+    Ok(Own { leaf: leaf(chain)?, issuer: tls::fingerprint(issuer) })
+}
+
+#[cfg(test)]
+mod tests;

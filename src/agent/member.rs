@@ -36,7 +36,7 @@ use std::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Mutex, watch},
+    sync::{Mutex, Notify, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zeroize::Zeroizing;
@@ -98,7 +98,8 @@ pub struct Member {
     view: watch::Receiver<Arc<ClusterView>>,
     own: watch::Receiver<Arc<BTreeMap<Target, Observation>>>,
     report: watch::Receiver<Report>,
-    authority_files: Arc<Mutex<()>>,
+    troubles: watch::Receiver<Vec<String>>,
+    key_files: Arc<Mutex<()>>,
 }
 
 impl Member {
@@ -112,14 +113,14 @@ impl Member {
         self.state.borrow().clone()
     }
 
-    /// The nodes that are heard.
-    pub fn live(&self) -> BTreeSet<NodeName> {
-        self.view.borrow().live()
+    /// Who is heard, and what they say.
+    pub fn view(&self) -> Arc<ClusterView> {
+        self.view.borrow().clone()
     }
 
-    /// Who has it may add and remove CA keys of this node.
-    pub fn authority_files(&self) -> &Mutex<()> {
-        &self.authority_files
+    /// Who has it may write keys and certificates of this node.
+    pub fn key_files(&self) -> &Mutex<()> {
+        &self.key_files
     }
 
     /// All that this node knows.
@@ -133,6 +134,7 @@ impl Member {
             own: &self.own.borrow(),
             voters_why: &self.raft.voters_why(),
             configured: &self.config.roles,
+            troubles: &self.troubles.borrow(),
             unix_now: BootClock.unix_now(),
         })
     }
@@ -183,7 +185,8 @@ impl Member {
             view: wires.view.1.clone(),
             own: wires.own.1.clone(),
             report: wires.report.1.clone(),
-            authority_files: Arc::default(),
+            troubles: wires.troubles.1.clone(),
+            key_files: Arc::default(),
         });
         let parts = Parts {
             config,
@@ -192,7 +195,8 @@ impl Member {
             facts,
             node_key: Arc::new(node_key),
             credentials,
-            authority_files: member.authority_files.clone(),
+            key_files: member.key_files.clone(),
+            keeper_looks: guard.reload.clone(),
             data_plane,
             owned,
             live: live_out,
@@ -213,7 +217,8 @@ struct Parts {
     facts: Facts,
     node_key: Arc<NodeKey>,
     credentials: Credentials,
-    authority_files: Arc<Mutex<()>>,
+    key_files: Arc<Mutex<()>>,
+    keeper_looks: Arc<Notify>,
     data_plane: Linux,
     owned: OwnedVips,
     live: watch::Sender<BTreeSet<NodeName>>,
@@ -246,6 +251,7 @@ struct Wires {
     seeds: Wire<BTreeSet<SocketAddr>>,
     speakers: Wire<Arc<Speakers>>,
     holds: Wire<Holds>,
+    troubles: Wire<Vec<String>>,
     health: Wire<HealthInputs>,
     reconcile: Wire<Inputs>,
     ownership: watch::Receiver<Ownership>,
@@ -279,6 +285,7 @@ impl Wires {
             seeds: watch::channel(config.seeds.iter().copied().collect()),
             speakers: watch::channel(speakers),
             holds: watch::channel(Holds::default()),
+            troubles: watch::channel(Vec::new()),
             health: watch::channel(HealthInputs::default()),
             reconcile: watch::channel(inputs),
             ownership,
@@ -293,7 +300,8 @@ impl Wires {
             facts,
             node_key,
             credentials,
-            authority_files,
+            key_files,
+            keeper_looks,
             data_plane,
             owned,
             live,
@@ -322,7 +330,15 @@ impl Wires {
         tasks.spawn(renew_task::run(config.clone(), raft.clone(), shutdown.child_token()));
         tasks.spawn(judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
         tasks.spawn(rotate_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token()));
-        let keeper = Keeper { config: config.clone(), raft: raft.clone(), credentials, holds: self.holds.0, authority_files };
+        let keeper = Keeper {
+            config: config.clone(),
+            raft: raft.clone(),
+            credentials,
+            holds: self.holds.0,
+            troubles: self.troubles.0,
+            key_files: key_files.clone(),
+            look_now: keeper_looks.clone(),
+        };
         tasks.spawn(keeper.run(shutdown.child_token()));
         let view = self.view.1.clone();
         let hub = Hub {
@@ -350,7 +366,20 @@ impl Wires {
         };
         tasks.spawn(hub.run(shutdown.child_token()));
         tasks.close();
-        Ok(Running { config, identity, raft, view, gossip, reconcile, reconciling, tasks, guard, shutdown })
+        Ok(Running {
+            config,
+            identity,
+            raft,
+            view,
+            gossip,
+            reconcile,
+            reconciling,
+            tasks,
+            guard,
+            key_files,
+            keeper_looks,
+            shutdown,
+        })
     }
 }
 

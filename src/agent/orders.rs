@@ -5,7 +5,7 @@ use crate::{
     api::{AdminError, Founded, JOIN_DEADLINE, Membership, TokenMade, TokenStatus},
     config::AgentConfig,
     link::{tls::Credentials, token::JoinToken},
-    raft::{self, Identity, InitSettings, JoinError, JoinSettings},
+    raft::{self, Identity, InitSettings, JoinError, JoinSettings, UNREACHABLE_HINT},
     rules::security::Token,
 };
 use std::net::SocketAddr;
@@ -26,7 +26,34 @@ pub enum Order {
         reply: oneshot::Sender<Result<Membership, AdminError>>,
     },
     /// Go out of it.
-    Leave(oneshot::Sender<Result<(), AdminError>>),
+    Leave {
+        /// Without asking anybody.
+        force: bool,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), AdminError>>,
+    },
+}
+
+/// What is left to do of an order inside of a cluster.
+pub enum Inside {
+    /// Nothing: it made no sense, and was answered.
+    Answered,
+    /// A member is to take on the CA that a token proves.
+    Refresh {
+        /// Whom to ask.
+        seeds: Vec<SocketAddr>,
+        /// What proves the CA.
+        token: JoinToken,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Membership, AdminError>>,
+    },
+    /// It is to go out.
+    Leave {
+        /// Without asking anybody.
+        force: bool,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), AdminError>>,
+    },
 }
 
 /// Serves orders while the node is in no cluster. The identity once it is in one; `None` when told to stop.
@@ -54,29 +81,32 @@ pub async fn outside(config: &AgentConfig, orders: &mut mpsc::Receiver<Order>, s
                     return Some(identity);
                 }
             }
-            Order::Leave(reply) => {
+            Order::Leave { reply, .. } => {
                 let _ = reply.send(Err(AdminError::NotInCluster));
             }
         }
     }
 }
 
-/// Answers an order that makes no sense inside a cluster. Gives back where to report a leave.
-pub fn inside(order: Order, identity: &Identity) -> Option<oneshot::Sender<Result<(), AdminError>>> {
+/// Answers an order that makes no sense inside a cluster, and gives back the others.
+pub fn inside(order: Order, identity: &Identity) -> Inside {
     let already = || AdminError::InCluster(identity.cluster_id.clone());
     match order {
-        Order::Leave(reply) => return Some(reply),
+        Order::Leave { force, reply } => return Inside::Leave { force, reply },
+        Order::Join { seeds, token: Some(token), reply } => return Inside::Refresh { seeds, token, reply },
         Order::Init(reply) => drop(reply.send(Err(already()))),
-        Order::Join { reply, .. } => drop(reply.send(Err(already()))),
+        Order::Join { token: None, reply, .. } => drop(reply.send(Err(already()))),
     }
-    None
+    Inside::Answered
 }
 
-fn membership(identity: &Identity) -> Membership {
+/// Which cluster, and as whom.
+pub fn membership(identity: &Identity) -> Membership {
     Membership { cluster_id: identity.cluster_id.clone(), node: identity.name.clone() }
 }
 
 async fn init(config: &AgentConfig) -> Result<(Identity, Founded), AdminError> {
+    external(config)?;
     let settings = InitSettings {
         data_dir: config.data_dir.clone(),
         name: config.node.clone(),
@@ -107,16 +137,29 @@ async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>, token: Option<JoinTo
     let settings = join_settings(config, token)?;
     match tokio::time::timeout(JOIN_DEADLINE, raft::join(&seeds, settings)).await {
         Ok(joined) => joined.map_err(not_joined),
-        Err(_) => Err(AdminError::Timeout(format!("not taken in within {JOIN_DEADLINE:?}"))),
+        Err(_) => Err(too_late()),
     }
+}
+
+/// Whoever is asked may yet do it.
+pub fn too_late() -> AdminError {
+    let seconds = JOIN_DEADLINE.as_secs();
+    AdminError::Timeout(format!(
+        "not taken in within {seconds} s: run the same command again, it goes on where this one ended; or ask another member"
+    ))
+}
+
+/// What agent.toml's `[tls]` names, if it is this node's.
+fn external(config: &AgentConfig) -> Result<Option<Credentials>, AdminError> {
+    let credentials = config.tls.as_ref().map(|tls| {
+        let (presented, trust) = super::keeper_task::external(config, tls, Some(&config.roles))?;
+        Credentials::new(presented, trust).map_err(|error| error.to_string())
+    });
+    credentials.transpose().map_err(AdminError::Invalid)
 }
 
 /// This node as its configuration has it.
 pub fn join_settings(config: &AgentConfig, token: Option<JoinToken>) -> Result<JoinSettings, AdminError> {
-    let external = config.tls.as_ref().map(|tls| {
-        let (presented, trust) = super::keeper_task::external(tls)?;
-        Credentials::new(presented, trust).map_err(|error| error.to_string())
-    });
     Ok(JoinSettings {
         data_dir: config.data_dir.clone(),
         name: config.node.clone(),
@@ -125,7 +168,7 @@ pub fn join_settings(config: &AgentConfig, token: Option<JoinToken>) -> Result<J
         zone: config.zone.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         token,
-        external: external.transpose().map_err(AdminError::Invalid)?,
+        external: external(config)?,
         timing: None,
     })
 }
@@ -133,7 +176,12 @@ pub fn join_settings(config: &AgentConfig, token: Option<JoinToken>) -> Result<J
 fn not_joined(error: JoinError) -> AdminError {
     match error {
         JoinError::Unreachable { tried } => {
-            AdminError::NoSeed(tried.iter().map(|(seed, why)| format!("{seed}: {why}")).collect())
+            let each = tried.iter().map(|(seed, why)| format!("{seed}: {why}"));
+            AdminError::NoSeed(each.chain([UNREACHABLE_HINT.to_owned()]).collect())
+        }
+        error @ JoinError::NotNow { .. } => AdminError::NoQuorum(error.to_string()),
+        error @ (JoinError::DataDir { .. } | JoinError::Identity(_) | JoinError::Keys(_)) => {
+            AdminError::Internal(with_sources(&error))
         }
         other => wrong(&other),
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::{BootClock, BootInstant, Clock},
-    gossip::ClusterView,
+    gossip::{ClusterView, Holds},
     model::{Fingerprint, KeyId, NodeName, Secret},
     raft::{RaftNode, RaftView},
     rules::{
@@ -108,7 +108,8 @@ fn held(state: &ClusterState, view: &ClusterView) -> BTreeMap<NodeName, Held> {
     let live = view.nodes.iter().filter(|(name, node)| node.live && state.nodes.contains_key(*name));
     live.map(|(name, node)| {
         let holds = node.facts.as_ref().map(|facts| facts.holds.clone()).unwrap_or_default();
-        (name.clone(), Held { keys: holds.keys, authorities: holds.authorities, issuer: holds.issuer })
+        let Holds { keys, authorities, issuer, signs, .. } = holds;
+        (name.clone(), Held { keys, authorities, issuer, signs })
     })
     .collect()
 }

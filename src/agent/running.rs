@@ -1,23 +1,24 @@
 //! A member's tasks, once they run: until the worker is told to stop, the node leaves, or something ends that must not.
 
 use super::{
-    admin::{self, with_sources},
+    admin::{self, with_sources, wrong},
+    departure::Standing,
     member::MemberError,
-    orders::{self, Order},
+    orders::{self, Inside, Order},
 };
 use crate::{
-    api::{AdminError, CHANGE_DEADLINE},
+    api::{AdminError, CHANGE_DEADLINE, JOIN_DEADLINE},
     config::AgentConfig,
     gossip::{ClusterView, GossipError},
     guard::GuardHandle,
     kernel::io::Linux,
-    model::NodeId,
+    link::{io::files, token::JoinToken},
     raft::{Identity, RaftNode},
     reconcile::{self, OwnedVips},
 };
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Mutex, Notify, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -47,6 +48,8 @@ pub struct Running {
     pub(super) reconciling: CancellationToken,
     pub(super) tasks: TaskTracker,
     pub(super) guard: GuardHandle,
+    pub(super) key_files: Arc<Mutex<()>>,
+    pub(super) keeper_looks: Arc<Notify>,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -69,27 +72,53 @@ impl Running {
                 order = orders.recv() => order,
             };
             let Some(order) = order else { break Ok(Ended::Stopped) };
-            let Some(reply) = orders::inside(order, &self.identity) else { continue };
-            match self.leave().await {
-                Ok(()) => break self.left(reply).await,
-                Err(error) => {
-                    let _ = reply.send(Err(error));
+            match orders::inside(order, &self.identity) {
+                Inside::Answered => {}
+                Inside::Refresh { seeds, token, reply } => {
+                    // The API may have given up meanwhile; what was done is done.
+                    let refreshed = self.refresh(&seeds, &token).await;
+                    let _ = reply.send(refreshed.map(|()| orders::membership(&self.identity)));
                 }
+                Inside::Leave { force, reply } => match self.leave(force).await {
+                    Ok(()) => break self.left(reply).await,
+                    Err(error) => {
+                        let _ = reply.send(Err(error));
+                    }
+                },
             }
         };
         self.stop_tasks().await;
         ended
     }
 
-    /// Goes out of the cluster while the others can still be told; puts the kernel back.
-    async fn leave(&self) -> Result<(), AdminError> {
-        tracing::info!(node = %self.config.node, "leaving the cluster");
+    /// Takes on the CA that a token names, with a certificate from it; what the state here says of CAs waits until it has caught up.
+    async fn refresh(&self, seeds: &[SocketAddr], token: &JoinToken) -> Result<(), AdminError> {
+        if self.config.tls.is_some() {
+            return Err(AdminError::Invalid("certificates of your own ca ([tls] in agent.toml) need no token".to_owned()));
+        }
+        let seeds = if seeds.is_empty() { &self.config.seeds } else { seeds };
+        let asked = tokio::time::timeout(JOIN_DEADLINE, self.raft.refresh(seeds, token)).await;
+        let chain = asked.map_err(|_| orders::too_late())?.map_err(|error| wrong(&error))?;
+        let dir = &self.config.data_dir;
+        let _turn = self.key_files.lock().await;
+        // The CA first: a certificate of one that is not trusted would be replaced at once.
+        let pinned: Vec<Vec<u8>> = chain.iter().skip(1).cloned().collect();
+        let written = files::save_ahead(dir, &pinned).and_then(|()| files::save_certificate(dir, &chain));
+        written.map_err(|error| AdminError::Internal(with_sources(&error)))?;
+        tracing::info!(node = %self.config.node, "a join token has proved the cluster's new ca to this node");
+        self.keeper_looks.notify_one();
+        Ok(())
+    }
+
+    /// Goes out of the cluster while the others can still be told; puts the kernel back. By `force`, without telling anybody.
+    async fn leave(&self, force: bool) -> Result<(), AdminError> {
+        tracing::info!(node = %self.config.node, force, "leaving the cluster");
         let alone = self.raft.state().borrow().nodes.keys().eq([&self.config.node]);
         // Whoever was removed has nobody to ask any more; what is left to do is here.
         let removed = self.raft.view().borrow().refused.is_some();
-        if !alone && !removed {
+        if !alone && !removed && !force {
             self.may_go()?;
-            self.raft.leave(CHANGE_DEADLINE).await.map_err(admin::refused)?;
+            self.raft.leave(CHANGE_DEADLINE).await.map_err(|error| or_by_force(admin::refused(error)))?;
         }
         self.guard.leave().await.map_err(|gone| AdminError::Internal(gone.to_string()))?;
         // The directors hear of it with the next heartbeat; requests that this node has begun to answer may end.
@@ -97,26 +126,12 @@ impl Running {
         Ok(())
     }
 
-    /// Leaving takes effect before this node's vote is gone, so that the others must be able to take it away.
     fn may_go(&self) -> Result<(), AdminError> {
-        let me = self.raft.id();
-        let (state, live) = (self.raft.state().borrow().clone(), self.view.borrow().live());
-        let heard = |id: &NodeId| state.node_by_id(*id).is_some_and(|node| live.contains(&node.name));
-        let mut voters = self.raft.view().borrow().voters.clone();
-        if !voters.remove(&me) {
-            return Ok(());
-        }
-        // The only voter hands its vote to any other member.
-        let (wanted, there) = match voters.len() {
-            0 => (1, state.nodes.values().filter(|node| node.id != me && heard(&node.id)).count()),
-            others => (others / 2 + 1, voters.iter().filter(|id| heard(id)).count()),
-        };
-        if there >= wanted {
-            return Ok(());
-        }
-        Err(AdminError::NoQuorum(format!(
-            "without this node only {there} of the {wanted} voters that are needed are heard: bring others back first"
-        )))
+        let (state, view) = (self.raft.state().borrow().clone(), self.view.borrow().clone());
+        let voters = self.raft.view().borrow().voters.clone();
+        let standing = Standing { state: &state, view: &view, voters: &voters };
+        standing.is_directed_without(&self.config.node).map_err(AdminError::Refused)?;
+        standing.votes_suffice_without(self.raft.id()).map_err(|why| or_by_force(AdminError::NoQuorum(why)))
     }
 
     /// The second half of leaving: nothing of the cluster stays on this machine.
@@ -147,6 +162,16 @@ impl Running {
             tracing::warn!("tasks did not stop in time");
         }
         self.raft.shutdown().await;
+    }
+}
+
+/// What nobody can be asked for can still be done here.
+fn or_by_force(error: AdminError) -> AdminError {
+    match error {
+        AdminError::NoQuorum(why) => AdminError::NoQuorum(format!(
+            "{why}; if this cluster is no more, or will never hear this node again: `lvs-agent leave --force` cleans up here without asking anybody"
+        )),
+        other => other,
     }
 }
 

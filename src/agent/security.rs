@@ -2,6 +2,7 @@
 
 use super::{
     admin::{refused, with_sources, wrong},
+    departure::Standing,
     member::Member,
     rotate_task,
 };
@@ -10,13 +11,13 @@ use crate::{
     clock::{BootClock, Clock},
     config::AgentConfig,
     link::{authority::Authority, io::files, token::JoinToken},
-    model::{Fingerprint, IdentityName, NodeId, NodeName, Role, Roles, TokenId},
+    model::{Fingerprint, IdentityName, NodeName, Role, Roles, TokenId},
     rules::{
         ClusterState, RuleChange, SecurityChange,
         security::{Identity, Token},
     },
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Where what is asked for can be done.
 pub fn must_be_director(state: &ClusterState, me: &NodeName) -> Result<(), AdminError> {
@@ -89,36 +90,27 @@ pub async fn remove_node(member: &Member, me: &NodeName, name: NodeName) -> Resu
     }
     let state = member.state();
     if let Some(node) = state.nodes.get(&name) {
-        votes_suffice_without(member, &state, node.id)?;
+        let (view, voters) = (member.view(), member.raft().view().borrow().voters.clone());
+        let standing = Standing { state: &state, view: &view, voters: &voters };
+        standing.is_directed_without(&name).map_err(AdminError::Refused)?;
+        standing.votes_suffice_without(node.id).map_err(AdminError::NoQuorum)?;
     }
     member.raft().propose(RuleChange::NodeRemoved(name.clone()), CHANGE_DEADLINE).await.map_err(refused)?;
     tracing::info!(node = %name, "node removed by an administrator");
     Ok(())
 }
 
-/// Of the voters that would be left, a majority must be heard, or nothing could be decided any more.
-fn votes_suffice_without(member: &Member, state: &ClusterState, gone: NodeId) -> Result<(), AdminError> {
-    let mut voters = member.raft().view().borrow().voters.clone();
-    if !voters.remove(&gone) {
-        return Ok(());
-    }
-    let live = member.live();
-    let heard = voters.iter().filter(|id| state.node_by_id(**id).is_some_and(|node| live.contains(&node.name))).count();
-    let wanted = voters.len() / 2 + 1;
-    if heard >= wanted {
-        return Ok(());
-    }
-    Err(AdminError::NoQuorum(format!(
-        "without that node only {heard} of the {wanted} voters that are needed are heard: bring others back first"
-    )))
-}
-
 /// Gives a node other roles.
 pub async fn set_roles(member: &Member, name: NodeName, roles: Roles) -> Result<(), AdminError> {
     let state = member.state();
-    let others_direct = state.nodes.values().any(|node| node.name != name && node.roles.has(Role::Director));
-    if !roles.has(Role::Director) && !others_direct {
-        return Err(AdminError::Refused(format!("{name} is the only director: make another node one first")));
+    if !roles.has(Role::Director) {
+        // Who directs no more wipes the CA's key.
+        let (view, voters) = (member.view(), BTreeSet::new());
+        let standing = Standing { state: &state, view: &view, voters: &voters };
+        standing.is_directed_without(&name).map_err(AdminError::Refused)?;
+        if !state.nodes.values().any(|node| node.name != name && node.roles.has(Role::Director)) {
+            return Err(AdminError::Refused(format!("{name} is the only director: make another node one first")));
+        }
     }
     member
         .raft()
@@ -137,9 +129,10 @@ pub async fn rotate_keys(member: &Member) -> Result<(), AdminError> {
 
 /// Makes another CA and has it trusted; `rotate_task` and every node's keeper do the rest.
 pub async fn rotate_authority(member: &Member, config: &AgentConfig) -> Result<(), AdminError> {
+    issuing(&member.state())?;
+    let _turn = member.key_files().lock().await;
+    give_up_lost(member, config).await?;
     let state = member.state();
-    issuing(&state)?;
-    let _turn = member.authority_files().lock().await;
     let authority = Authority::make(&state.cluster_id, BootClock.unix_now());
     files::save_authority(&config.data_dir, &authority).map_err(|error| AdminError::Internal(with_sources(&error)))?;
     let (fingerprint, der) = (authority.fingerprint(), authority.certificate().to_vec());
@@ -149,6 +142,17 @@ pub async fn rotate_authority(member: &Member, config: &AgentConfig) -> Result<(
     let mut here = member.raft().state();
     let known = here.wait_for(|state| state.security.authorities.trusted.contains_key(&fingerprint));
     let _ = tokio::time::timeout(CHANGE_DEADLINE, known).await;
+    Ok(())
+}
+
+/// A rotation whose CA nobody has the key of makes room for another.
+async fn give_up_lost(member: &Member, config: &AgentConfig) -> Result<(), AdminError> {
+    let (state, view, voters) = (member.state(), member.view(), BTreeSet::new());
+    let standing = Standing { state: &state, view: &view, voters: &voters };
+    let me_has = |certificate: &[u8]| matches!(files::authority(&config.data_dir, certificate), Ok(Some(_)));
+    let Some(lost) = standing.lost_upcoming(me_has) else { return Ok(()) };
+    change(member, SecurityChange::AuthorityDropped(lost)).await?;
+    tracing::warn!(ca = %lost, "no director has the key of the ca that was to be the next: another one takes its place");
     Ok(())
 }
 

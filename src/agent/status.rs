@@ -1,12 +1,13 @@
 //! Everything the worker knows, as `GET /v1/status` says it. Pure.
 
+use super::departure::Standing;
 use crate::{
     api::status::{
         ClusterStatus, Judgement, LocalView, MissingVip, NodeStatus, Pool, SecurityStatus, Seen, ServerStatus, ServiceStatus,
         Status, VipMode, VipStatus, VoteStatus,
     },
-    gossip::ClusterView,
-    model::{Holding, NodeId, NodeName, RealServer, Role, Roles, Service, VipGroup},
+    gossip::{ClusterView, NodeView},
+    model::{Fingerprint, Holding, NodeId, NodeName, RealServer, Role, Roles, Service, VipGroup},
     raft::RaftView,
     reconcile::{Decision, Report},
     rules::{ClusterState, Security, Target, Verdict},
@@ -35,6 +36,8 @@ pub struct Sources<'a> {
     pub voters_why: &'a BTreeMap<NodeName, String>,
     /// The roles in this node's agent.toml.
     pub configured: &'a Roles,
+    /// What this node's keeper of keys and certificates has not brought about.
+    pub troubles: &'a [String],
     /// Time now, for ages.
     pub unix_now: Duration,
 }
@@ -240,6 +243,9 @@ fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
     problems.extend(ending_certificates(status, sources.unix_now));
     problems.extend(other_roles(sources));
     problems.extend(sources.raft.refused.clone());
+    problems.extend(untrusted(sources));
+    problems.extend(sources.troubles.iter().cloned());
+    problems.extend(lost_keys(sources));
     for vip in &status.vips {
         match vip.holders.as_slice() {
             [] => problems.push(format!("no node holds VIP group {}", vip.name)),
@@ -273,6 +279,45 @@ fn ending_certificates(status: &Status, unix_now: Duration) -> Vec<String> {
         None => None,
     };
     status.nodes.iter().filter_map(ends).collect()
+}
+
+/// The CA was replaced while this node was away, or the cluster was founded anew: nobody can tell it otherwise.
+fn untrusted(sources: &Sources<'_>) -> Option<String> {
+    let words = sources.raft.untrusted.as_ref().filter(|_| sources.raft.refused.is_none())?;
+    let todo = if sources.state.security.authorities.issuing.is_none() && !sources.state.cluster_id.is_empty() {
+        "have its certificate, or theirs, made anew, see [tls] in agent.toml".to_owned()
+    } else {
+        format!(
+            "if the ca was replaced while {} was away, run `lvs-agent token create` on a director and `lvs-agent join SEED --token T` here: it keeps its data; if that cluster is no more, run `lvs-agent leave --force` here",
+            sources.me
+        )
+    };
+    Some(format!("no member that answers trusts this node's certificate, nor it theirs: {todo} (one says: {words})"))
+}
+
+/// Certificates that cannot be renewed, and a rotation that cannot end, long before somebody misses them.
+fn lost_keys(sources: &Sources<'_>) -> Vec<String> {
+    let Sources { state, view, raft, .. } = sources;
+    let standing = Standing { state, view, voters: &raft.voters };
+    let authorities = &state.security.authorities;
+    let says_something = |node: &NodeView| node.live && node.facts.as_ref().is_some_and(|facts| !facts.holds.keys.is_empty());
+    let directs = |name: &NodeName| state.nodes.get(name).is_some_and(|node| node.roles.has(Role::Director));
+    // Those that have only just started have not said yet what they have.
+    if !view.nodes.iter().any(|(name, node)| directs(name) && says_something(node)) {
+        return Vec::new();
+    }
+    let is_lost = |ca: &Fingerprint| standing.signers(*ca).is_empty();
+    let issuing = authorities.issuing.filter(|ca| is_lost(ca) && authorities.upcoming.is_none_or(|next| is_lost(&next)));
+    let upcoming = authorities.upcoming.filter(is_lost);
+    let issuing = issuing.map(|ca| {
+        format!(
+            "no director that is heard has the key of ca {ca}: certificates cannot be renewed; bring one back that has it, or run `lvs-agent ca rotate` on a director while certificates are valid"
+        )
+    });
+    let upcoming = upcoming.map(|ca| {
+        format!("no director that is heard has the key of ca {ca}, which was to be the next: run `lvs-agent ca rotate` on a director again")
+    });
+    issuing.into_iter().chain(upcoming).collect()
 }
 
 /// agent.toml asks, the cluster grants.

@@ -10,6 +10,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use std::net::SocketAddr;
+use zeroize::Zeroizing;
 
 /// What came of an `apply` that the cluster took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +28,9 @@ pub enum AdminError {
     #[error("not in a cluster: run `lvs-agent init`, or `lvs-agent join SEED --token TOKEN`")]
     NotInCluster,
     /// This agent is in a cluster already.
-    #[error("this node is in cluster {0} already: run `lvs-agent leave` first if it shall join another")]
+    #[error(
+        "this node is in cluster {0} already: run `lvs-agent leave` first if it shall join another; if no member trusts it any more because the ca was replaced while it was away, give `join` a token (`lvs-agent token create` on a director)"
+    )]
     InCluster(String),
     /// What was asked makes no sense for this node, whatever the cluster is like.
     #[error("{0}")]
@@ -35,10 +38,10 @@ pub enum AdminError {
     /// The cluster decided against it.
     #[error("{0}")]
     Refused(String),
-    /// No seed took this node in.
-    #[error("no seed let this node in")]
+    /// No seed could be asked.
+    #[error("no seed answered")]
     NoSeed(
-        /// What became of each.
+        /// What became of each, and what to do.
         Vec<String>,
     ),
     /// No leader with a quorum behind it could be found.
@@ -77,11 +80,12 @@ pub trait Admin: Send + Sync + 'static {
     async fn init(&self) -> Result<Founded, AdminError>;
 
     /// Makes this node a member of the cluster that one of `seeds` is in; without seeds, of `agent.toml`'s seeds. `token`: see `link::token`; a node
-    /// that is known to the cluster already, or has a certificate of its own PKI, needs none.
-    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<String>) -> Result<Membership, AdminError>;
+    /// that is known to the cluster already, or has a certificate of its own PKI, needs none. A member with a token of its own cluster takes on
+    /// the CA that the token names.
+    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<Membership, AdminError>;
 
-    /// Takes this node out of its cluster and puts back what the agent changed on it.
-    async fn leave(&self) -> Result<(), AdminError>;
+    /// Takes this node out of its cluster and puts back what the agent changed on it; by `force` without telling anybody.
+    async fn leave(&self, force: bool) -> Result<(), AdminError>;
 
     /// Makes a join token.
     async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError>;

@@ -8,7 +8,7 @@ use super::{
     CHANGE_DEADLINE, JOIN_DEADLINE, READ_DEADLINE,
     message::{
         ApplyAnswer, ApplyRequest, ErrorBody, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest,
-        Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+        LeaveRequest, Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
     },
     status::Status,
 };
@@ -126,8 +126,8 @@ impl Client {
     }
 
     /// Leaves the cluster.
-    pub async fn leave(&self) -> Result<(), ClientError> {
-        self.order(Method::POST, "/v1/leave", &(), JOIN_DEADLINE).await
+    pub async fn leave(&self, request: &LeaveRequest) -> Result<(), ClientError> {
+        self.order(Method::POST, "/v1/leave", request, JOIN_DEADLINE).await
     }
 
     /// The join tokens that are still worth something.

@@ -39,7 +39,7 @@ pub(crate) struct Fake {
     pub(crate) gate: Notify,
     pub(crate) finished: AtomicUsize,
     /// What the last `join` brought.
-    pub(crate) joined_with: Mutex<Option<String>>,
+    pub(crate) joined_with: Mutex<Option<Zeroizing<String>>>,
     pub(crate) authority: Authority,
     pub(crate) status: Mutex<Status>,
     pub(crate) tokens: Mutex<BTreeMap<TokenId, TokenStatus>>,
@@ -125,7 +125,7 @@ impl Admin for Fake {
         Ok(Founded { membership, seed: "10.0.0.19:7400".parse().unwrap(), token: Some(token) })
     }
 
-    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<String>) -> Result<Membership, AdminError> {
+    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<Membership, AdminError> {
         *self.joined_with.lock().unwrap() = token;
         if seeds.is_empty() {
             return Err(AdminError::NoSeed(vec!["10.0.0.11:7400: connection refused".to_owned()]));
@@ -135,8 +135,8 @@ impl Admin for Fake {
         Ok(Membership { cluster_id: "c1".to_owned(), node: "d9".parse().unwrap() })
     }
 
-    async fn leave(&self) -> Result<(), AdminError> {
-        Err(AdminError::NoQuorum("no leader is known".to_owned()))
+    async fn leave(&self, force: bool) -> Result<(), AdminError> {
+        if force { Ok(()) } else { Err(AdminError::NoQuorum("no leader is known".to_owned())) }
     }
 
     async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError> {

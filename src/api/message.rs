@@ -6,6 +6,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr};
+use zeroize::Zeroizing;
 
 /// Asks what a cluster file would change.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -64,7 +65,16 @@ pub struct JoinRequest {
     pub seeds: Vec<SocketAddr>,
     /// What lets this node in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
+    pub token: Option<Zeroizing<String>>,
+}
+
+/// Asks to leave. Clients of earlier versions send `null`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaveRequest {
+    /// Without telling anybody: what is on this machine goes, the cluster goes on counting this node.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// A cluster was made.
@@ -95,7 +105,7 @@ pub struct TokenRequest {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenMade {
     /// The secret itself.
-    pub token: String,
+    pub token: Zeroizing<String>,
     /// What is known of it from now on.
     #[serde(flatten)]
     pub status: TokenStatus,
@@ -140,7 +150,7 @@ pub struct IdentityRequest {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityMade {
     /// PEM: private key, certificate, and the CAs to trust.
-    pub bundle: String,
+    pub bundle: Zeroizing<String>,
     /// What is known of it from now on.
     #[serde(flatten)]
     pub status: IdentityStatus,
@@ -217,7 +227,7 @@ mod tests {
 
     #[test]
     fn secrets_are_in_the_json_and_not_in_the_log() {
-        let request = JoinRequest { seeds: Vec::new(), token: Some("lvs1_secret".to_owned()) };
+        let request = JoinRequest { seeds: Vec::new(), token: Some(Zeroizing::new("lvs1_secret".to_owned())) };
         let status = TokenStatus {
             id: TokenId([1; 8]),
             roles: Roles::new([Role::Witness]).unwrap(),
@@ -225,14 +235,14 @@ mod tests {
             expires_unix_s: 1,
             made_by: "d1".parse().unwrap(),
         };
-        let token = TokenMade { token: "lvs1_secret".to_owned(), status };
+        let token = TokenMade { token: Zeroizing::new("lvs1_secret".to_owned()), status };
         let status = IdentityStatus {
             name: "ann".parse().unwrap(),
             access: Access::Admin,
             certificate: Fingerprint([1; 32]),
             expires_unix_s: 1,
         };
-        let identity = IdentityMade { bundle: "lvs1_secret".to_owned(), status };
+        let identity = IdentityMade { bundle: Zeroizing::new("lvs1_secret".to_owned()), status };
         for (logged, json) in [
             (format!("{request:?}"), serde_json::to_string(&request).unwrap()),
             (format!("{token:?}"), serde_json::to_string(&token).unwrap()),

@@ -19,7 +19,7 @@
 //! | `DELETE /v1/identities/NAME` | | `{}` | admin |
 //! | `POST /v1/init` | [`InitRequest`] | [`Founded`] | nobody |
 //! | `POST /v1/join` | [`JoinRequest`] | [`Membership`] | nobody |
-//! | `POST /v1/leave` | | `{}` | nobody |
+//! | `POST /v1/leave` | [`LeaveRequest`] or `null` | `{}` | nobody |
 //!
 //! Errors are an [`ErrorBody`]: 400 not understood, 401 no certificate, 403 not with this certificate, 404/405 no such request, 409 refused by the
 //! cluster's state, 413 too long, 422 an invalid file or value, 500 the agent's own fault, 502 no seed answered, 503 no quorum or another change
@@ -44,7 +44,7 @@ pub use admin::{Admin, AdminError, Applied};
 pub use client::{Client, ClientError, Server};
 pub use message::{
     ApplyAnswer, ApplyRequest, ErrorBody, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest,
-    Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+    LeaveRequest, Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
 };
 pub use remote::serve_remote;
 pub use server::serve;

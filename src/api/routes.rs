@@ -5,8 +5,8 @@ use super::{
     access::{Need, Peer, admit, check},
     failure::Failure,
     message::{
-        ApplyAnswer, ApplyRequest, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest, Membership,
-        Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+        ApplyAnswer, ApplyRequest, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest,
+        LeaveRequest, Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
     },
     status::Status,
 };
@@ -164,8 +164,9 @@ async fn join(State(api): State<Api>, body: Body<JoinRequest>) -> Result<Json<Me
     api.change(JOIN_DEADLINE, async move { admin.join(request.seeds, request.token).await }).await.map(Json)
 }
 
-async fn leave(State(api): State<Api>) -> Done {
-    api.order(JOIN_DEADLINE, |admin| async move { admin.leave().await }).await
+async fn leave(State(api): State<Api>, body: Body<Option<LeaveRequest>>) -> Done {
+    let LeaveRequest { force } = body?.0.unwrap_or_default();
+    api.order(JOIN_DEADLINE, move |admin| async move { admin.leave(force).await }).await
 }
 
 async fn tokens(State(api): State<Api>) -> Result<Json<Vec<TokenStatus>>, Failure> {

@@ -77,7 +77,7 @@ pub enum Command {
     Join(JoinArgs),
     /// Leave the cluster for good.
     #[command(after_help = LEAVE_HELP)]
-    Leave,
+    Leave(LeaveArgs),
     /// Show the cluster: nodes, VIPs, services, servers, votes.
     #[command(after_help = STATUS_HELP)]
     Status(StatusArgs),
@@ -180,6 +180,14 @@ pub struct JoinArgs {
     /// Give up waiting for the rules after so many seconds; the node goes on by itself.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub timeout: u32,
+}
+
+/// Arguments of `leave`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ClapArgs)]
+pub struct LeaveArgs {
+    /// Clean up on this machine without asking or telling the cluster: for a cluster that is no more, or will never hear this node again.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// A join token as it was given, not looked at yet. Debug does not show it.

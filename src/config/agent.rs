@@ -63,7 +63,7 @@ pub struct AgentConfig {
     pub log: String,
 }
 
-/// `[tls]`: files that somebody else looks after; they are read again every minute, and at SIGHUP of the worker.
+/// `[tls]`: files that somebody else looks after; they are read again every minute, and at SIGHUP (`systemctl reload lvs-agent`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsConfig {
     /// `certificate`: this node's, PEM, intermediate ones after it.

@@ -85,6 +85,7 @@ fn to_worker() -> Vec<Vec<u8>> {
         ToWorker::Ownership(held.into()),
         ToWorker::Released,
         ToWorker::Stop,
+        ToWorker::Reload,
     ];
     said.iter().map(encoded).collect()
 }

@@ -30,8 +30,8 @@ pub fn targets() -> Vec<Target> {
         agent_file,
         Target::new("gossip-word", vec![word()], 1 << 20, read_word),
         signature(),
-        Target::new("link-token", vec![JoinToken::make(Fingerprint([9; 32])).text().into_bytes()], 1 << 10, |bytes| {
-            text(bytes, |text| parsed(text, JoinToken::text))
+        Target::new("link-token", vec![JoinToken::make(Fingerprint([9; 32])).text().as_bytes().to_vec()], 1 << 10, |bytes| {
+            text(bytes, |text| parsed(text, |token: &JoinToken| token.text().to_string()))
         }),
         Target::new("model-name", vec![b"edge-1".to_vec()], 1 << 10, |bytes| {
             text(bytes, |text| parsed(text, NodeName::to_string))
@@ -103,7 +103,7 @@ fn bodies() -> Vec<Target> {
     let (file_name, text) = ("cluster.toml".to_owned(), sample::CLUSTER_FILE.to_owned());
     let plan = api::PlanRequest { file_name: file_name.clone(), text: text.clone() };
     let apply = api::ApplyRequest { file_name, text, base_revision: Some(7) };
-    let join = api::JoinRequest { seeds: vec![sample::addr(11)], token: Some("lvs1_ABC".to_owned()) };
+    let join = api::JoinRequest { seeds: vec![sample::addr(11)], token: Some("lvs1_ABC".to_owned().into()) };
     let token = api::TokenRequest { ttl_s: 3600, uses: 1, roles: sample::roles() };
     let identity = api::IdentityRequest { name: sample::name("alice"), access: Access::ReadOnly, ttl_s: 86_400 };
     let status = Status::outside(sample::name("d1"));
@@ -168,6 +168,7 @@ fn word() -> Vec<u8> {
             authorities: [Fingerprint([1; 32])].into(),
             issuer: Some(Fingerprint([1; 32])),
             certificate_expires_unix_s: Some(1_800_000_000),
+            signs: [Fingerprint([1; 32])].into(),
         },
     };
     let seen = Observation { seen: Seen::Up, reason: "200 OK".to_owned(), since_unix_ms: 1 << 40, question: 7 };

@@ -38,6 +38,9 @@ pub struct Holds {
     pub issuer: Option<Fingerprint>,
     /// When its certificate ends. Unix seconds.
     pub certificate_expires_unix_s: Option<u64>,
+    /// CAs whose private keys it has. Empty from agents that say nothing of it.
+    #[serde(default)]
+    pub signs: BTreeSet<Fingerprint>,
 }
 
 /// All that this node publishes. What is not in it is no word at all: a VIP that was taken away is said to be away, not left out.

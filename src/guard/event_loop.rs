@@ -84,6 +84,7 @@ struct Stopping {
 enum Woken {
     Deadline,
     Terminate,
+    Reload,
     Worker(WorkerDid),
     Datagram(Option<Incoming>),
 }
@@ -130,6 +131,7 @@ impl EventLoop {
                     break;
                 }
                 Woken::Terminate => self.begin_stopping().await,
+                Woken::Reload => self.tell(ToWorker::Reload),
                 Woken::Worker(did) => self.worker_did(did).await,
                 Woken::Datagram(None) => (),
                 Woken::Datagram(Some(Incoming { from, source, message })) => {
@@ -155,7 +157,7 @@ impl EventLoop {
             waited = self.timer.until(deadline) => waited.map(|()| Woken::Deadline).map_err(GuardError::Runtime)?,
             _ = terminate.recv() => Woken::Terminate,
             _ = interrupt.recv() => Woken::Terminate,
-            _ = hang_up.recv() => Woken::Terminate,
+            _ = hang_up.recv() => Woken::Reload,
             did = worker => Woken::Worker(did),
             incoming = self.hands.socket.receive() => Woken::Datagram(incoming),
         })

@@ -84,7 +84,7 @@ pub enum GuardError {
     },
 }
 
-/// Runs the guard until SIGTERM or SIGINT. Call it from the main thread, before there is any other: the worker's life hangs on that thread.
+/// Runs the guard until SIGTERM or SIGINT; SIGHUP is for its worker. Call it from the main thread, before there is any other: the worker's life hangs on that thread.
 pub fn run(mut options: GuardOptions) -> Result<(), GuardError> {
     let _lock = DataDirLock::take(&options.data_dir)?;
     // While there are rights to give it, and before this process is one that its children are not to be.

@@ -74,6 +74,8 @@ pub enum ToWorker {
     Released,
     /// The guard shuts down (SIGTERM): finish, within [`WORKER_STOP`].
     Stop,
+    /// The guard was told to reload (SIGHUP): read the files of `[tls]` now.
+    Reload,
 }
 
 /// How often a worker shows that it lives.

@@ -213,6 +213,20 @@ fn signing_key(der: &[u8]) -> Result<Arc<dyn rustls::sign::SigningKey>, TlsError
         .map_err(|_| TlsError(format!("the private key is of no kind that can be used: {KINDS}")))
 }
 
+/// Whether one of these CAs has signed a chain (leaf first) as a node's, and it is valid at this time.
+///
+/// # Errors
+/// Why not, in words that go after the chain's name.
+pub fn verify(chain: &[Vec<u8>], authorities: &[Vec<u8>], unix_s: u64) -> Result<(), TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
+    let anchors = Anchors::roots(roots(authorities)?, &provider)?;
+    within_limit(chain)?;
+    let ders: Vec<CertificateDer<'_>> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    let (leaf, others) = ders.split_first().ok_or_else(|| TlsError("there is no certificate".to_owned()))?;
+    Verifier { anchors, algorithms, seen: Arc::default() }.both_sides(leaf, others, unix_s)
+}
+
 /// CAs, if all of them are some.
 pub(super) fn roots(authorities: &[Vec<u8>]) -> Result<RootCertStore, TlsError> {
     within_limit(authorities)?;

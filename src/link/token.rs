@@ -54,13 +54,13 @@ impl JoinToken {
     }
 
     /// What a person copies. It is the secret: show it once, to the one who asked for it.
-    pub fn text(&self) -> String {
+    pub fn text(&self) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([0; WHOLE_BYTES]);
         bytes[..SEED_BYTES].copy_from_slice(&*self.seed);
         bytes[SEED_BYTES..][..PIN_BYTES].copy_from_slice(&self.pin);
         let check = check_of(&bytes);
         bytes[SEED_BYTES + PIN_BYTES..].copy_from_slice(&check);
-        let mut text = String::with_capacity(PREFIX.len() + LETTERS);
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + LETTERS));
         text.push_str(PREFIX);
         BASE32_NOPAD.encode_append(&*bytes, &mut text);
         text.make_ascii_lowercase();
@@ -147,7 +147,7 @@ mod tests {
     fn the_form_of_a_token_is_fixed() {
         // Seed 0, 1, …; pin 0xaa. The checksum is `sha256sum`'s, the letters are `base32`'s.
         let token = JoinToken { seed: Zeroizing::new(std::array::from_fn(|at| at as u8)), pin: [0xaa; 16] };
-        assert_eq!(token.text(), FIXED);
+        assert_eq!(*token.text(), FIXED);
         assert_eq!(FIXED.parse::<JoinToken>().unwrap().public(), token.public());
         assert_eq!(format!("{token:?}"), format!("token {}", token.id()));
     }
@@ -159,7 +159,7 @@ mod tests {
         let token = JoinToken::make(Fingerprint([7; 32]));
         assert!(token.is_for(&Fingerprint([7; 32])));
         assert!(!token.is_for(&Fingerprint([8; 32])));
-        let read: JoinToken = format!(" \n{}\t\n", token.text()).parse().unwrap();
+        let read: JoinToken = format!(" \n{}\t\n", *token.text()).parse().unwrap();
         assert_eq!((read.id(), read.pin()), (token.id(), [7; 16]));
         assert!(node_key::verify(&token.public(), Purpose::Token, b"me", &read.sign(b"me")));
         assert!(!node_key::verify(&JoinToken::make(Fingerprint([7; 32])).public(), Purpose::Token, b"me", &read.sign(b"me")));
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!("".parse::<JoinToken>().unwrap_err(), BadToken::NotOne);
         assert_eq!("s3cret".parse::<JoinToken>().unwrap_err(), BadToken::NotOne);
         assert_eq!(text[..text.len() - 1].parse::<JoinToken>().unwrap_err(), BadToken::Damaged);
-        assert_eq!(format!("{text}a").parse::<JoinToken>().unwrap_err(), BadToken::Damaged);
+        assert_eq!(format!("{}a", *text).parse::<JoinToken>().unwrap_err(), BadToken::Damaged);
         assert!(text.to_uppercase().replace("LVS1_", "lvs1_").parse::<JoinToken>().is_ok());
     }
 

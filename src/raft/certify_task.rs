@@ -13,9 +13,9 @@ use crate::{
         authority::{self, Authority, NodeSubject},
         certificate::Certificate,
         io::files,
-        tls::{Credentials, Trust},
+        tls::{self, Credentials, Trust},
     },
-    model::{Fingerprint, NodeId, NodeName, NodeRecord, Role},
+    model::{Fingerprint, NodeId, NodeName, NodeRecord, PublicKey, Role},
     rules::ClusterState,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -44,6 +44,14 @@ pub enum CertifyError {
     /// None of them did it.
     #[error("no director did it: {0}")]
     Tried(String),
+    /// One signs with a CA that proves nothing to this node.
+    #[error("{director} signs with ca {authority}, which this node does not trust")]
+    Untrusted {
+        /// Who.
+        director: NodeName,
+        /// The CA.
+        authority: Fingerprint,
+    },
 }
 
 /// A director and where it is.
@@ -68,16 +76,20 @@ impl From<&Met> for DirectorAt {
 
 impl RaftNode {
     /// Has a certificate signed for this node's key: by this node, if it has the issuing CA's key, else by a director that has. Gives it and what
-    /// is shown after it (DER). It works without a certificate that others would take: at first, and when the last one has ended.
+    /// is shown after it (DER). It works without a certificate that others would take: at first, and when the last one has ended. `ahead`: CAs
+    /// (DER) that are trusted although this node's state, which is behind, does not know them; then it does not sign for itself, for it would do
+    /// it with a CA of the past.
     ///
     /// # Errors
     /// Nobody signs now; to be tried again.
-    pub async fn request_certificate(&self, csr: Vec<u8>) -> Result<Vec<Vec<u8>>, CertifyError> {
-        if let Ok(chain) = self.certify(&csr).await {
+    pub async fn request_certificate(&self, csr: Vec<u8>, ahead: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, CertifyError> {
+        if ahead.is_empty()
+            && let Ok(chain) = self.certify(&csr).await
+        {
             return Ok(chain);
         }
         let state = self.published().borrow().state.clone();
-        let trusted: Vec<Vec<u8>> = state.security.authorities.trusted.values().cloned().collect();
+        let trusted: Vec<Vec<u8>> = state.security.authorities.trusted.values().chain(ahead).cloned().collect();
         let trusted = if trusted.is_empty() { files::trusted(self.data_dir()).unwrap_or_default() } else { trusted };
         ask_directors(&self.other_directors(&state), trusted, csr).await.map(|(chain, _)| chain)
     }
@@ -173,7 +185,8 @@ impl RaftNode {
     }
 }
 
-/// Has a request signed by the first director that does it: the chain, and what its leaf says.
+/// Has a request signed by the first director that does it well: the chain, and what its leaf says. One of the `trusted` CAs must have signed it,
+/// and it must be valid by this machine's clock.
 pub(super) async fn ask_directors(
     directors: &[DirectorAt],
     trusted: Vec<Vec<u8>>,
@@ -184,15 +197,19 @@ pub(super) async fn ask_directors(
     }
     let key = authority::requested_key(&csr).map_err(|error| CertifyError::Tls(error.to_string()))?;
     let credentials =
-        Credentials::new(None, Trust::Authorities(trusted)).map_err(|error| CertifyError::Tls(error.to_string()))?;
+        Credentials::new(None, Trust::Authorities(trusted.clone())).map_err(|error| CertifyError::Tls(error.to_string()))?;
     let peers = Peers::of_stranger(credentials);
     let request = Request::Certify { csr };
-    let mut tried = Vec::new();
+    let (mut tried, mut untrusted) = (Vec::new(), None);
     for director in directors {
         let why = match peers.call(Some(director.id), director.addr, &request, DIRECTOR_DEADLINE).await {
-            Ok(Response::Certified(Ok(chain))) => match leaf(&chain) {
-                Some(certificate) if certificate.key == Some(key) => return Ok((chain, certificate)),
-                _ => "its answer is no certificate for this node's key".to_owned(),
+            Ok(Response::Certified(Ok(chain))) => match believed(&chain, key, &trusted) {
+                Ok(certificate) => return Ok((chain, certificate)),
+                Err(why) => {
+                    let stranger = stranger(&chain, &trusted);
+                    untrusted = untrusted.or(stranger.map(|authority| (director.name.clone(), authority)));
+                    why
+                }
             },
             Ok(Response::Certified(Err(refusal))) => refusal.to_string(),
             Ok(Response::Failed(why)) => why,
@@ -201,11 +218,24 @@ pub(super) async fn ask_directors(
         };
         tried.push(format!("{}: {why}", director.name));
     }
-    Err(none_did(tried))
+    match untrusted {
+        Some((director, authority)) => Err(CertifyError::Untrusted { director, authority }),
+        None => Err(none_did(tried)),
+    }
 }
 
-fn leaf(chain: &[Vec<u8>]) -> Option<Certificate> {
-    chain.first().and_then(|der| Certificate::parse(der).ok())
+/// What a chain's leaf says, if it is for this key, of a CA that is trusted, and of use now.
+pub(super) fn believed(chain: &[Vec<u8>], key: PublicKey, trusted: &[Vec<u8>]) -> Result<Certificate, String> {
+    let leaf = chain.first().and_then(|der| Certificate::parse(der).ok());
+    let leaf = leaf.filter(|leaf| leaf.key == Some(key)).ok_or("its answer is no certificate for this node's key")?;
+    // A director whose clock is wrong makes certificates that are of no use.
+    tls::verify(chain, trusted, BootClock.unix_now().as_secs()).map_err(|why| format!("its certificate is of no use: {why}"))?;
+    Ok(leaf)
+}
+
+/// The CA that a chain is of, if it is none of these.
+fn stranger(chain: &[Vec<u8>], trusted: &[Vec<u8>]) -> Option<Fingerprint> {
+    chain.get(1).filter(|ca| !trusted.contains(ca)).map(|ca| tls::fingerprint(ca))
 }
 
 fn none_did(tried: Vec<String>) -> CertifyError {

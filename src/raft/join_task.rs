@@ -17,15 +17,16 @@ use super::{
 use crate::{
     clock::{BootClock, Clock},
     link::{
-        authority,
+        authority::{self, AuthorityError, NodeSubject},
+        certificate::{Certificate, Subject},
         io::files::{self, FileError},
         node_key::NodeKey,
         tls::{Credentials, TlsError, Trust, fingerprint},
         token::JoinToken,
     },
-    model::{Fingerprint, NodeName, Roles, TimingProfile, ZoneName},
+    model::{Fingerprint, NodeName, NodeRecord, Roles, TimingProfile, ZoneName},
 };
-use std::{collections::VecDeque, fmt, io, net::SocketAddr, path::Path, path::PathBuf, time::Duration};
+use std::{collections::VecDeque, fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Longer than the seed itself waits for a leader.
 const SEED_DEADLINE: Duration = Duration::from_secs(12);
@@ -66,8 +67,17 @@ pub enum JoinError {
     )]
     NoToken,
     /// No seed answered.
-    #[error("no seed let this node in: {}; is an agent running there, and is TCP allowed between the nodes?", Tried(tried))]
+    #[error("no seed answered: {}; {UNREACHABLE_HINT}", Tried(tried))]
     Unreachable {
+        /// Each seed and what came of it.
+        tried: Vec<(SocketAddr, String)>,
+    },
+    /// Some did, but could not let anybody in now.
+    #[error(
+        "no seed could let this node in now: {}; try again when the cluster has a leader (`lvs-agent status` on a member)",
+        Tried(tried)
+    )]
+    NotNow {
         /// Each seed and what came of it.
         tried: Vec<(SocketAddr, String)>,
     },
@@ -96,13 +106,23 @@ pub enum JoinError {
         refusal: JoinRefusal,
     },
     /// The cluster has let the node in, but it has no certificate yet.
-    #[error("this node was let in, but has no certificate yet: {why}; run the same `lvs-agent join` again")]
+    #[error("this node was let in, but has no certificate yet: {why}; {}", certificate_hint(why))]
     NoCertificate {
         /// What the directors said.
         why: CertifyError,
     },
+    /// A certificate that does not fit what the seed has said: one of the two lies.
+    #[error(
+        "{seed} says something else of the cluster than the certificate that a director signed: {what}; ask another seed, and look at that one"
+    )]
+    Contradiction {
+        /// Who.
+        seed: SocketAddr,
+        /// In what.
+        what: String,
+    },
     /// The data directory cannot be made.
-    #[error("cannot create the data directory {}", data_dir.display())]
+    #[error("cannot create the data directory {}: see `data_dir` in agent.toml, and who may write there", data_dir.display())]
     DataDir {
         /// Which.
         data_dir: PathBuf,
@@ -122,6 +142,24 @@ pub enum JoinError {
     /// What this node trusts cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The CA's key that is here signs nothing.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+}
+
+/// What to do about silence.
+pub const UNREACHABLE_HINT: &str = "is an agent running there, and does the firewall let TCP and UDP pass between the nodes on that port and the next (7400 and 7401)?";
+
+fn certificate_hint(why: &CertifyError) -> &'static str {
+    match why {
+        CertifyError::Untrusted { .. } => {
+            "the cluster's ca was replaced, or is being replaced now: make a new token with `lvs-agent token create` on a director, and run `lvs-agent join SEED --token T` with that one"
+        }
+        CertifyError::NoDirector => {
+            "this is the cluster's only director: put node.key, trusted.crt and ca-*.key of its backup into the data directory and run `lvs-agent join SEED` again; without the ca's key nobody can make certificates for this cluster: found it anew"
+        }
+        CertifyError::NoAuthority | CertifyError::Tls(_) | CertifyError::Tried(_) => "run the same `lvs-agent join` again",
+    }
 }
 
 struct Tried<'a>(&'a [(SocketAddr, String)]);
@@ -145,7 +183,10 @@ fn untrusted_hint(with_token: bool) -> &'static str {
 
 /// Asks one seed after the other to make this node a member, has its certificate signed, and writes down what it has become. Its Raft can be
 /// started afterwards; it begins with an empty log, the leader brings it up to date. A node that is a member already only tells its address and
-/// zone, and renews its certificate. After an error, the same call again goes on where this one ended.
+/// zone: its keeper looks after its certificate. After an error, the same call again goes on where this one ended.
+///
+/// A seed is believed no further than it could be by any member: whether the node is in a cluster that is worth its trust, it learns from a
+/// certificate that only the key of the CA can have made which its token names, or which it trusted before.
 ///
 /// # Errors
 /// Nobody answers, or somebody says why not.
@@ -161,9 +202,9 @@ pub async fn join(seeds: &[SocketAddr], settings: JoinSettings) -> Result<Identi
     create_data_dir(data_dir).map_err(|source| JoinError::DataDir { data_dir: data_dir.to_owned(), source })?;
     let key = files::node_key(data_dir)?;
     let asking = Asking { settings: &settings, before: before.as_ref(), key: &key, trusted: files::trusted(data_dir)? };
-    let accepted = asking.ask_seeds(seeds).await?;
-    if settings.external.is_none() {
-        take_certificate(data_dir, &key, &accepted).await?;
+    let (seed, accepted) = asking.ask_seeds(seeds).await?;
+    if settings.external.is_none() && before.is_none() {
+        asking.take_certificate(seed, &accepted).await?;
     }
     let met = accepted.nodes.iter().filter(|node| node.id != accepted.id);
     let met = met.map(|node| Met { id: node.id, name: node.name.clone(), addr: node.addr }).collect();
@@ -176,19 +217,6 @@ pub async fn join(seeds: &[SocketAddr], settings: JoinSettings) -> Result<Identi
     Ok(identity)
 }
 
-async fn take_certificate(data_dir: &Path, key: &NodeKey, accepted: &JoinAccepted) -> Result<(), JoinError> {
-    let directors: Vec<DirectorAt> = accepted.directors().filter(|node| node.id != accepted.id).map(DirectorAt::from).collect();
-    let asked = ask_directors(&directors, accepted.authorities.clone(), authority::request(key)).await;
-    match asked {
-        Ok((chain, _)) => files::save_certificate(data_dir, &chain)?,
-        // The only director comes back: it signs for itself once it runs.
-        Err(CertifyError::NoDirector) if files::certificate(data_dir)?.is_some() => {}
-        Err(why) => return Err(JoinError::NoCertificate { why }),
-    }
-    files::save_trusted(data_dir, &accepted.authorities)?;
-    Ok(())
-}
-
 /// One node's request.
 struct Asking<'a> {
     settings: &'a JoinSettings,
@@ -198,21 +226,73 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    async fn ask_seeds(&self, seeds: &[SocketAddr]) -> Result<JoinAccepted, JoinError> {
+    /// The first certificate, from a CA that this node had reason to trust before it heard of this cluster's.
+    async fn take_certificate(&self, seed: SocketAddr, accepted: &JoinAccepted) -> Result<(), JoinError> {
+        let data_dir = &self.settings.data_dir;
+        let trusted: Vec<Vec<u8>> =
+            accepted.authorities.iter().filter(|der| self.is_believed(&fingerprint(der))).cloned().collect();
+        let signed = match self.sign_here(accepted, &trusted)? {
+            Some(signed) => Ok(signed),
+            None => {
+                let others = accepted.directors().filter(|node| node.id != accepted.id);
+                let directors: Vec<DirectorAt> = others.map(DirectorAt::from).collect();
+                ask_directors(&directors, trusted.clone(), authority::request(self.key)).await
+            }
+        };
+        let (chain, leaf) = signed.map_err(|why| JoinError::NoCertificate { why })?;
+        let said = (Some(accepted.cluster_id.as_str()), &self.settings.name, Some(accepted.id));
+        let certified = match &leaf.subject {
+            Subject::Node { name, id, .. } => (leaf.cluster_id.as_deref(), name, *id),
+            Subject::Identity { .. } => (None, &self.settings.name, None),
+        };
+        if said != certified {
+            return Err(JoinError::Contradiction { seed, what: format!("{said:?} or {certified:?}") });
+        }
+        files::save_certificate(data_dir, &chain)?;
+        files::save_trusted(data_dir, &trusted)?;
+        Ok(())
+    }
+
+    /// A director that comes back with a CA's key needs nobody: it may be the only one.
+    fn sign_here(&self, accepted: &JoinAccepted, trusted: &[Vec<u8>]) -> Result<Option<(Vec<Vec<u8>>, Certificate)>, JoinError> {
+        let record = accepted.directors().find(|node| node.id == accepted.id);
+        let Some(record) = record.filter(|record| record.key == self.key.public()) else { return Ok(None) };
+        for certificate in trusted {
+            let Some(authority) = files::authority(&self.settings.data_dir, certificate)? else { continue };
+            let NodeRecord { name, id, roles, .. } = record;
+            let subject = NodeSubject { cluster_id: &accepted.cluster_id, name, id: *id, roles };
+            let leaf = authority.sign_node(&authority::request(self.key), &subject, BootClock.unix_now())?;
+            return Ok(Some((vec![leaf.der.clone(), certificate.clone()], leaf)));
+        }
+        Ok(None)
+    }
+
+    /// Whether a CA proves the cluster to this node: its token names it, or, without one, this node trusted it before.
+    fn is_believed(&self, authority: &Fingerprint) -> bool {
+        match &self.settings.token {
+            Some(token) => token.is_for(authority),
+            None => self.trusted.iter().any(|der| fingerprint(der) == *authority),
+        }
+    }
+
+    async fn ask_seeds(&self, seeds: &[SocketAddr]) -> Result<(SocketAddr, JoinAccepted), JoinError> {
         let peers = Peers::of_stranger(self.credentials()?);
         let mut seeds: VecDeque<SocketAddr> = seeds.iter().copied().collect();
-        let (mut tried, mut redirects, mut untrusted) = (Vec::new(), 0, 0);
+        let (mut tried, mut redirects, mut untrusted, mut heard) = (Vec::new(), 0, 0, false);
         while let Some(seed) = seeds.pop_front() {
             let answer = peers.call_showing(seed, |shown| self.request(shown), SEED_DEADLINE).await;
             let why = match answer {
-                Ok(Response::Joined(Ok(accepted))) => return Ok(accepted),
+                Ok(Response::Joined(Ok(accepted))) => return Ok((seed, accepted)),
                 Ok(Response::Joined(Err(JoinRefusal::AskLeader(leader)))) if redirects < REDIRECTS => {
                     redirects += 1;
                     seeds.push_front(leader);
                     continue;
                 }
                 // Another member may see more.
-                Ok(Response::Joined(Err(refusal))) if refusal.is_passing() => refusal.to_string(),
+                Ok(Response::Joined(Err(refusal))) if refusal.is_passing() => {
+                    heard = true;
+                    refusal.to_string()
+                }
                 Ok(Response::Joined(Err(refusal))) => return Err(JoinError::Refused { seed, refusal }),
                 Ok(Response::Failed(why)) => why,
                 Ok(_) => "it answers something else".to_owned(),
@@ -229,7 +309,7 @@ impl Asking<'_> {
         if untrusted == tried.len() && self.settings.external.is_none() {
             return Err(JoinError::Untrusted { with_token: self.settings.token.is_some(), tried });
         }
-        Err(JoinError::Unreachable { tried })
+        Err(if heard { JoinError::NotNow { tried } } else { JoinError::Unreachable { tried } })
     }
 
     /// What proves the cluster to this node: its token, else what it trusted last.
@@ -246,10 +326,6 @@ impl Asking<'_> {
     /// The request, signed for the cluster whose CA the seed has shown.
     fn request(&self, shown: &[Fingerprint]) -> Request {
         let JoinSettings { name, roles, addr, zone, version, timing, token, external, .. } = self.settings;
-        let is_believed = |authority: &&Fingerprint| match token {
-            Some(token) => token.is_for(authority),
-            None => self.trusted.iter().any(|der| fingerprint(der) == **authority),
-        };
         let request = JoinRequest {
             name: name.clone(),
             roles: roles.clone(),
@@ -259,7 +335,11 @@ impl Asking<'_> {
             version: version.chars().take(64).collect(),
             timing: *timing,
             known: self.before.map(|identity| (identity.cluster_id.clone(), identity.node_id)),
-            authority: if external.is_some() { None } else { shown.iter().find(is_believed).copied() },
+            authority: if external.is_some() {
+                None
+            } else {
+                shown.iter().copied().find(|authority| self.is_believed(authority))
+            },
             at_unix_s: BootClock.unix_now().as_secs(),
         };
         let signed = SignedJoin::sign(&request, self.key, token.as_ref());

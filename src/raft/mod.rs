@@ -5,7 +5,7 @@
 //! membership counts, `electors` which would be best, `membership` which should come next, `hearing` who is dead, `vote_words` why one votes;
 //! `timing` knows how fast all of it is. `peer` decides who is on the other side and what it may ask, `admission` who is let in, `door` who has
 //! knocked too often. `io` touches files and sockets. `task` is what the agent starts, `init_task` and `join_task` make a node a member, `admit_task` and
-//! `certify_task` are the cluster's side of that.
+//! `certify_task` are the cluster's side of that; `refresh_task` brings a member back that the CA has left behind.
 
 mod admission;
 mod admit_task;
@@ -26,6 +26,7 @@ pub(crate) mod peer;
 mod presence_task;
 mod propose_task;
 pub(crate) mod record;
+mod refresh_task;
 mod sink;
 mod task;
 mod timing;
@@ -39,10 +40,11 @@ pub use io::{
     identity::{Identity, IdentityError},
     store_error::StoreError,
 };
-pub use join_task::{JoinError, JoinSettings, join};
+pub use join_task::{JoinError, JoinSettings, UNREACHABLE_HINT, join};
 pub use joining::{JoinAccepted, JoinRefusal, JoinRequest, SignedJoin};
 pub use peer::Met;
 pub use propose_task::ProposeError;
+pub use refresh_task::RefreshError;
 pub use sink::{MembershipSink, SinkError};
 pub use task::{Fault, RaftNode, RaftSettings, StartError};
 pub use types::{Applied, Node};
@@ -69,4 +71,6 @@ pub struct RaftView {
     pub loaded: bool,
     /// This node is no member any more: why, and what to do. It stays so.
     pub refused: Option<String>,
+    /// This node and all members that answer it do not trust each other's certificates: what one of them says.
+    pub untrusted: Option<String>,
 }

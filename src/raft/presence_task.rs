@@ -1,9 +1,13 @@
 //! What keeps a node in touch: voters have connections to each other at hand, so that an election does not wait for handshakes; and a node that hears
-//! no leader asks others whether it still is a member, so that one that was removed while it was away hears it.
+//! no leader asks others whether it still is a member, so that one that was removed while it was away hears it, and one that nobody trusts any more can tell.
 
-use super::task::RaftNode;
+use super::{io::network::CallError, task::RaftNode};
 use crate::model::NodeId;
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(2);
 /// Looks without a leader before others are asked. A cluster that is well elects one in a fraction of that.
 const PATIENCE: u32 = 2;
+/// Of so many looks one, while nobody trusts this node: it would only have doors shut in its face.
+const RARELY: u32 = 10;
 /// Members asked at one look.
 const AT_A_TIME: usize = 3;
 
@@ -19,6 +25,7 @@ pub async fn run(node: RaftNode, shutdown: CancellationToken) {
     let (mut turn, mut leaderless) = (0, 0);
     let mut seen = node.view();
     let mut voters = BTreeSet::new();
+    let (mut trust, mut looks) = (Trust::default(), 0_u32);
     loop {
         tokio::select! {
             // Cancel-safe: nothing is lost but a look.
@@ -32,7 +39,15 @@ pub async fn run(node: RaftNode, shutdown: CancellationToken) {
             return;
         }
         leaderless = if view.quorum { 0 } else { leaderless + 1 };
+        if view.quorum {
+            trust = Trust::default();
+            node.set_untrusted(None);
+        }
         let is_lost = leaderless > PATIENCE;
+        looks = looks.wrapping_add(1);
+        if node.untrusted().is_some() && looks % RARELY != 0 {
+            continue;
+        }
         let whom = if is_lost {
             turn += AT_A_TIME;
             some_of(others(&node), turn)
@@ -46,9 +61,32 @@ pub async fn run(node: RaftNode, shutdown: CancellationToken) {
                 // Cancel-safe, both.
                 () = shutdown.cancelled() => return,
                 // What it says is noted where it is heard.
-                _ = node.peers().greet(id, addr, is_lost) => {}
+                greeted = node.peers().greet(id, addr, is_lost) => trust.note(id, &greeted),
             }
         }
+        node.set_untrusted(trust.nobody(&others(&node)));
+    }
+}
+
+/// What members said of each other's certificates when they were last greeted; those that were not reached have said nothing.
+#[derive(Default)]
+struct Trust(BTreeMap<NodeId, Option<String>>);
+
+impl Trust {
+    fn note(&mut self, id: NodeId, greeted: &Result<(), CallError>) {
+        match greeted {
+            Ok(()) | Err(CallError::Refused { .. } | CallError::SomebodyElse { .. }) => drop(self.0.insert(id, None)),
+            Err(error @ (CallError::Tls { .. } | CallError::Broken { .. })) => drop(self.0.insert(id, Some(error.to_string()))),
+            Err(CallError::Connect { .. } | CallError::Closed { .. } | CallError::Late { .. } | CallError::Connecting { .. }) => {
+            }
+        }
+    }
+
+    /// One of their words, if all that have said anything do not trust, and they are more than half of the members.
+    fn nobody(&self, members: &[(NodeId, SocketAddr)]) -> Option<String> {
+        let said: Vec<&Option<String>> = members.iter().filter_map(|(id, _)| self.0.get(id)).collect();
+        let words: Option<Vec<&String>> = said.iter().map(|word| word.as_ref()).collect();
+        words.filter(|words| words.len() * 2 > members.len())?.first().map(|word| (*word).clone())
     }
 }
 
@@ -66,4 +104,28 @@ fn others(node: &RaftNode) -> Vec<(NodeId, SocketAddr)> {
         state.nodes.values().map(|record| (record.id, record.addr)).collect()
     };
     members.into_iter().filter(|(id, _)| *id != node.id()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn nobody_trusts_this_node_when_all_that_answer_do_not_and_they_are_most() {
+        let addr = SocketAddr::from(([192, 0, 2, 1], 7400));
+        let members: Vec<_> = (1..=3).map(|id| (NodeId(id), addr)).collect();
+        let distrust = || Err(CallError::Tls { addr, source: io::Error::other("another ca") });
+        let silence = || Err(CallError::Connect { addr, source: io::Error::other("refused") });
+        let mut trust = Trust::default();
+        assert_eq!(trust.nobody(&members), None, "nobody has said anything");
+        trust.note(NodeId(1), &distrust());
+        trust.note(NodeId(2), &silence());
+        assert_eq!(trust.nobody(&members), None, "one of three may be a stranger in their place");
+        trust.note(NodeId(3), &distrust());
+        assert!(trust.nobody(&members).unwrap().contains("another ca"));
+        trust.note(NodeId(2), &Ok(()));
+        assert_eq!(trust.nobody(&members), None);
+        assert_eq!(Trust::default().nobody(&[]), None, "alone");
+    }
 }

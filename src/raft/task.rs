@@ -120,6 +120,7 @@ struct Inner {
     heard: Heard,
     arrivals: Mutex<Arrivals>,
     leaving: AtomicBool,
+    untrusted: watch::Sender<Option<String>>,
     live: watch::Receiver<BTreeSet<NodeName>>,
     published: watch::Receiver<Published>,
     state: watch::Receiver<Arc<ClusterState>>,
@@ -175,6 +176,7 @@ impl RaftNode {
                 heard: Heard::default(),
                 arrivals: Mutex::default(),
                 leaving: AtomicBool::new(false),
+                untrusted: watch::channel(None).0,
                 live,
                 published,
                 state,
@@ -333,6 +335,15 @@ impl RaftNode {
 
     pub(super) fn set_leaving(&self, leaving: bool) {
         self.inner.leaving.store(leaving, Ordering::Relaxed);
+    }
+
+    /// What members say that answer this node and trust it no more than it trusts them; `None`: some do.
+    pub(super) fn untrusted(&self) -> Option<String> {
+        self.inner.untrusted.borrow().clone()
+    }
+
+    pub(super) fn set_untrusted(&self, why: Option<String>) {
+        self.inner.untrusted.send_replace(why);
     }
 
     pub(super) fn timing(&self) -> RaftTiming {

@@ -72,6 +72,7 @@ fn view_of(node: &RaftNode, state: &ClusterState, applied: u64) -> RaftView {
         // openraft starts with everything applied that was known as committed; a node that has just joined knows of nothing yet.
         loaded: state.cluster_id == node.cluster_id(),
         refused: refused(node, state),
+        untrusted: node.untrusted(),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Held {
     pub authorities: BTreeSet<Fingerprint>,
     /// The CA that signed its certificate; `None` where it comes from elsewhere.
     pub issuer: Option<Fingerprint>,
+    /// CAs whose private keys it has.
+    pub signs: BTreeSet<Fingerprint>,
 }
 
 /// What there is to decide by.
@@ -81,8 +83,11 @@ fn key(input: &Input, ring: &KeyRing) -> Option<Wanted> {
 fn authority(input: &Input, authorities: &Authorities) -> Option<Wanted> {
     let issuing = authorities.issuing?;
     let all_trust = |ca: Fingerprint| input.live.values().all(|held| held.authorities.contains(&ca));
+    // Nobody could have a certificate from a CA whose key is with nobody.
+    let somebody_signs = |ca: Fingerprint| input.live.values().any(|held| held.signs.contains(&ca));
     if let Some(upcoming) = authorities.upcoming
         && all_trust(upcoming)
+        && somebody_signs(upcoming)
     {
         return Some(Wanted::PromoteAuthority(upcoming));
     }

@@ -21,6 +21,7 @@ struct World {
     raft: RaftView,
     report: Report,
     own: BTreeMap<Target, Observation>,
+    troubles: Vec<String>,
 }
 
 impl World {
@@ -41,7 +42,7 @@ impl World {
         let view = ClusterView { nodes: nodes.collect() };
         let voters = [NodeId(1), NodeId(2), NodeId(3)].into();
         let raft = RaftView { leader: Some(NodeId(2)), term: 7, voters, quorum: true, ..RaftView::default() };
-        let mut world = Self { state, view, raft, report: Report::default(), own: BTreeMap::new() };
+        let mut world = Self { state, view, raft, report: Report::default(), own: BTreeMap::new(), troubles: Vec::new() };
         world.holds("d1", 1, 4_000);
         world.places("r1", Ok(()));
         world.places("r2", Ok(()));
@@ -80,12 +81,12 @@ impl World {
     }
 
     fn status(&self) -> Status {
-        let Self { state, view, raft, report, own } = self;
+        let Self { state, view, raft, report, own, troubles } = self;
         let me = &name("d1");
         let director = Roles::new([Role::Director]).expect("one role");
         let configured = state.nodes.get(me).map_or(&director, |node| &node.roles);
         let unix_now = Duration::from_millis(NOW_MS);
-        status(&Sources { me, state, view, raft, report, own, voters_why: &BTreeMap::new(), configured, unix_now })
+        status(&Sources { me, state, view, raft, report, own, voters_why: &BTreeMap::new(), configured, troubles, unix_now })
     }
 
     fn vip(&self) -> VipStatus {
@@ -322,4 +323,37 @@ fn a_cluster_without_a_director_says_so() {
     // No entry of the log makes it so any more.
     world.state.nodes.retain(|_, node| !node.roles.has(Role::Director));
     assert_eq!(world.problems(), ["no node holds VIP group front", "no node has the role director"]);
+}
+
+#[test]
+fn a_node_that_nobody_trusts_is_told_the_one_command() {
+    let mut world = World::well();
+    world.raft.untrusted = Some("no safe connection to 192.0.2.1:7400".to_owned());
+    let [problem] = &world.problems()[..] else { panic!("{:?}", world.problems()) };
+    assert!(problem.contains("`lvs-agent join SEED --token T` here: it keeps its data"), "{problem}");
+    assert!(problem.contains("`lvs-agent leave --force`"), "{problem}");
+    world.raft.refused = Some("n1 was removed".to_owned());
+    assert_eq!(world.problems(), ["n1 was removed"], "who is told that it was removed needs no guess");
+}
+
+#[test]
+fn what_the_keeper_could_not_do_and_keys_that_nobody_has_are_problems() {
+    let mut world = World::well();
+    world.troubles = vec!["no new certificate".to_owned()];
+    let (issuing, next) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+    world.state.security.authorities.issuing = Some(issuing);
+    assert_eq!(world.problems(), ["no new certificate"], "nobody has said yet what it has");
+    let says = |world: &mut World, signs: &[Fingerprint]| {
+        let holds = &mut world.node("d1").facts.as_mut().unwrap().holds;
+        holds.keys = [crate::model::KeyId(1)].into();
+        holds.signs = signs.iter().copied().collect();
+    };
+    says(&mut world, &[issuing]);
+    assert_eq!(world.problems().len(), 1);
+    says(&mut world, &[]);
+    assert!(world.problems()[1].contains("run `lvs-agent ca rotate` on a director while certificates are valid"));
+    world.state.security.authorities.upcoming = Some(next);
+    assert!(world.problems()[2].contains("which was to be the next: run `lvs-agent ca rotate`"));
+    says(&mut world, &[next]);
+    assert_eq!(world.problems().len(), 1, "the rotation mends it");
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::{
     api::{
-        ApplyRequest, Client, ClientError, IdentityRequest, JoinRequest, MAX_REQUEST_BYTES, Server, TokenRequest, Version,
-        fake::Fake,
+        ApplyRequest, Client, ClientError, IdentityRequest, JoinRequest, LeaveRequest, MAX_REQUEST_BYTES, Server, TokenRequest,
+        Version, fake::Fake,
     },
     clock::{BootClock, Clock},
     link::tls::{Presented, Trust},
@@ -83,7 +83,7 @@ async fn who_may_look_may_not_change() {
     assert_eq!(refusal(looker.identities().await).0, 403);
     assert_eq!(refusal(looker.remove_node(&"r3".parse().unwrap()).await).0, 403);
     assert_eq!(refusal(looker.allow_node(&"r3".parse().unwrap()).await).0, 403);
-    assert_eq!(refusal(looker.leave().await).0, 403);
+    assert_eq!(refusal(looker.leave(&LeaveRequest::default()).await).0, 403);
     assert!(fake.tokens().await.unwrap().is_empty());
 }
 
@@ -100,7 +100,7 @@ async fn an_administrator_changes_the_cluster_but_no_nodes_standing() {
     admin.allow_node(&"r3".parse().unwrap()).await.unwrap();
     let request = JoinRequest { seeds: vec!["10.0.0.11:7400".parse().unwrap()], token: None };
     assert_eq!(refusal(admin.join(&request).await).0, 403);
-    assert_eq!(refusal(admin.leave().await).0, 403);
+    assert_eq!(refusal(admin.leave(&LeaveRequest::default()).await).0, 403);
     let names: Vec<String> = admin.identities().await.unwrap().iter().map(|known| known.name.to_string()).collect();
     assert_eq!(names, ["ann"]);
 }
@@ -127,7 +127,7 @@ async fn without_a_certificate_every_request_is_told_how_to_get_one() {
     for (code, why) in [
         refusal(stranger.status().await),
         refusal(stranger.version().await),
-        refusal(stranger.leave().await),
+        refusal(stranger.leave(&LeaveRequest::default()).await),
         refusal(stranger.apply(&apply_request(&"x".repeat(1 << 20))).await),
     ] {
         assert_eq!(code, 401);

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     api::{
         AdminError, ApplyAnswer, ApplyRequest, BindError, CHANGE_DEADLINE, Client, ClientError, ErrorBody, IdentityRequest,
-        InitRequest, JoinRequest, MAX_REQUEST_BYTES, PlanRequest, TokenRequest, Version,
+        InitRequest, JoinRequest, LeaveRequest, MAX_REQUEST_BYTES, PlanRequest, TokenRequest, Version,
         fake::{Fake, Place},
     },
     model::{Access, IdentityName, Role, Roles},
@@ -82,7 +82,7 @@ async fn each_reason_has_its_http_status() {
     assert_eq!(refusal(client.init(&InitRequest::default()).await).0, 409);
     let (code, body) = refusal(client.join(&JoinRequest::default()).await);
     assert_eq!((code, body.details), (502, vec!["10.0.0.11:7400: connection refused".to_owned()]));
-    assert_eq!(refusal(client.leave().await).0, 503);
+    assert_eq!(refusal(client.leave(&LeaveRequest::default()).await).0, 503);
     let (code, body) = refusal(client.apply(&apply_request(WEB, Some(9))).await);
     assert_eq!(code, 409);
     assert!(body.error.contains("revision 0, the change was made for revision 9"), "{body:?}");

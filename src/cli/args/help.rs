@@ -39,7 +39,8 @@ The token comes from `lvs-agent init` or `lvs-agent token create`. It proves the
 this machine can see it while the command runs; --token-file and LVS_AGENT_TOKEN keep it to yourself.
 
 A member that has its disk needs no token, not even with a new address. One that lost its disk joins again in the same way, under its old name, with \
-a token for all the roles that it had, as soon as it is not heard any more.
+a token for all the roles that it had, as soon as it is not heard any more. One that was off while the CA was replaced, so that nobody trusts it any more (`status` says \
+so), runs `join` with a new token, too: it keeps its data and its place.
 
 Examples:
   lvs-agent join 10.0.0.11 --token lvs1_4f0k...
@@ -49,10 +50,18 @@ Examples:
 
 pub(super) const LEAVE_HELP: &str = "\
 Takes this node out of its cluster for good: a director hands its VIPs over, a real server takes its VIPs off `lo` and gets its former sysctls back; its keys are \
-wiped. To stop the agent for a while, stop its service instead. For a node that is dead: `lvs-agent node remove NAME` on a director.
+wiped. To stop the agent for a while, stop its service instead. For a node that is dead: `lvs-agent node remove NAME` on a director. Refused for the last director while \
+there are other nodes, and while the others would have no majority without this one.
 
-Example:
-  lvs-agent leave";
+With --force it asks and tells nobody: it does the same on this machine, and only here. VIPs are given up, `lo` and sysctls put back, keys, certificates and this node's \
+copy of the log wiped; on the last director that has the CA's key, that key is gone for good. A cluster that goes on still counts the node as a member, and as a voter if \
+it was one, until `lvs-agent node remove NAME` is run on a director or the node joins again.
+
+Exit codes: 0 left; 3 no agent runs here; 4 no quorum to leave with, nothing was changed; 5 refused, nothing was changed.
+
+Examples:
+  lvs-agent leave
+  lvs-agent leave --force                     # the cluster is no more, or was founded anew";
 
 pub(super) const TOKEN_HELP: &str = "\
 A join token lets nodes into the cluster that are not in it yet: so many, until then, with these roles. The cluster itself does not keep it, only what it needs to \
@@ -243,7 +252,7 @@ Examples:
 
 pub(super) const RUN_HELP: &str = "\
 Runs the agent in the foreground, as a service manager wants it. Needs root. It listens on `address` of agent.toml (and its guard on the next port), on the admin socket, \
-and on `[api] listen` where that is set.
+and on `[api] listen` where that is set. SIGTERM and SIGINT end it; SIGHUP makes it read the files of [tls] at once instead of within a minute.
 
 Minimal agent.toml:
   roles = [\"director\"]

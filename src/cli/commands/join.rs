@@ -13,6 +13,7 @@ use crate::{
 };
 use std::{fs::File, io::stdin, path::Path, time::Duration};
 use tokio::time::{Instant, interval, sleep};
+use zeroize::Zeroizing;
 
 /// How often the agent is asked how far it is.
 const POLL: Duration = Duration::from_millis(250);
@@ -39,18 +40,18 @@ pub(super) async fn run(client: &Client, args: &JoinArgs) -> Result<Exit, Failur
 }
 
 /// The join token, if one was given; a text that is none is refused here, without asking anybody.
-fn token(args: &JoinArgs) -> Result<Option<String>, Failure> {
+fn token(args: &JoinArgs) -> Result<Option<Zeroizing<String>>, Failure> {
     let invalid = |line: String| Failure::new(Exit::Invalid, line);
     let text = match (&args.token_file, &args.token) {
         (None, None) => return Ok(None),
-        (None, Some(token)) => token.0.clone(),
+        (None, Some(token)) => Zeroizing::new(token.0.clone()),
         (Some(path), _) => {
             let read = if path == Path::new("-") {
                 read_text(stdin().lock(), MAX_TOKEN_FILE_BYTES)
             } else {
                 File::open(path).and_then(|file| read_text(file, MAX_TOKEN_FILE_BYTES))
             };
-            read.map_err(|error| invalid(format!("cannot read the token in {}: {error}", path.display())))?
+            Zeroizing::new(read.map_err(|error| invalid(format!("cannot read the token in {}: {error}", path.display())))?)
         }
     };
     let token: JoinToken = text.trim().parse().map_err(|error: BadToken| invalid(error.to_string()))?;

@@ -54,7 +54,7 @@ async fn dispatch(args: &Args) -> Result<Exit, Failure> {
         Command::Plan(plan) if plan.offline => plan::offline(plan),
         Command::Init(init) => init::run(&here(args, "init")?, init).await,
         Command::Join(join) => join::run(&here(args, "join")?, join).await,
-        Command::Leave => leave::run(&here(args, "leave")?).await,
+        Command::Leave(leave) => leave::run(&here(args, "leave")?, leave).await,
         Command::Status(status) => status::run(&client(args)?, status).await,
         Command::Plan(plan) => plan::run(&client(args)?, plan).await,
         Command::Apply(apply) => apply::run(&client(args)?, apply).await,

@@ -53,6 +53,7 @@ async fn commands_end_as_documented() {
     assert_eq!(exit(&place, "init").await, Exit::Refused);
     assert_eq!(exit(&place, "join").await, Exit::NoQuorum);
     assert_eq!(exit(&place, "leave").await, Exit::NoQuorum);
+    assert_eq!(exit(&place, "leave --force").await, Exit::Ok, "nobody is asked");
     fake.gate.notify_one();
     assert_eq!(exit(&place, "join 10.0.0.11").await, Exit::Ok);
     assert_eq!(*fake.joined_with.lock().unwrap(), None);
@@ -70,13 +71,14 @@ async fn a_token_reaches_the_agent_whichever_way_it_is_given() {
     let (place, fake) = (Place::new("token"), Arc::new(Fake::default()));
     serve(&place, &fake);
     let request = TokenRequest { ttl_s: 60, uses: 1, roles: Roles::new([Role::RealServer]).unwrap() };
-    let token = fake.make_token(request).await.unwrap().token;
+    let secret = fake.make_token(request).await.unwrap().token;
+    let token = secret.as_str();
     let file = place.socket().with_file_name("token");
     std::fs::write(&file, format!("{token}\n")).unwrap();
     for how in [format!("--token {token}"), format!("--token-file {}", file.display())] {
         fake.gate.notify_one();
         assert_eq!(exit(&place, &format!("join 10.0.0.11 {how} --json")).await, Exit::Ok);
-        assert_eq!(fake.joined_with.lock().unwrap().take().as_ref(), Some(&token));
+        assert_eq!(fake.joined_with.lock().unwrap().take().as_ref(), Some(&secret));
     }
     std::fs::write(&file, &token[..token.len() - 1]).unwrap();
     for wrong in [format!("--token {token}x"), format!("--token-file {}", file.display()), "--token secret".to_owned()] {

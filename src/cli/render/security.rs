@@ -42,11 +42,12 @@ fn invitation(made: &TokenMade, members: &[SocketAddr]) -> String {
         several => format!("up to {several} nodes"),
     };
     format!(
-        "  lvs-agent join {} --token {token}\n\n\
+        "  lvs-agent join {} --token {}\n\n\
          The token lets in {nodes}, {}, until {}.\n\
          Whoever has it can join: hand it on like a password.\n\
          To take it back: lvs-agent token revoke {id}\n",
         seeds(members),
+        token.as_str(),
         allowed(roles),
         date(*expires_unix_s)
     )

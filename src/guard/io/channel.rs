@@ -22,7 +22,7 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,8 @@ pub struct GuardChannel {
     pub ownership: watch::Receiver<Ownership>,
     /// Fires when the guard says stop, or is gone.
     pub stop: CancellationToken,
+    /// Wakes when files that somebody else looks after are to be read now.
+    pub reload: Arc<Notify>,
 }
 
 /// Tells the guard. Clones share one stream; orders arrive in the order in which they were given.
@@ -95,11 +97,11 @@ impl GuardChannel {
         let (reader, writer) = UnixStream::from_std(stream)?.into_split();
         let (orders, orders_out) = mpsc::channel(ORDERS_QUEUED);
         let (ownership_in, ownership) = watch::channel(Ownership::new());
-        let (stop, awaited) = (CancellationToken::new(), Awaited::default());
+        let (stop, awaited, reload) = (CancellationToken::new(), Awaited::default(), Arc::new(Notify::new()));
         // Both end when the guard closes its end, with this process at the latest.
         tokio::spawn(write_orders(writer, orders_out, stop.clone()));
-        tokio::spawn(read_answers(reader, ownership_in, Arc::clone(&awaited), stop.clone()));
-        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, stop })
+        tokio::spawn(read_answers(reader, ownership_in, Arc::clone(&awaited), stop.clone(), reload.clone()));
+        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, stop, reload })
     }
 }
 
@@ -178,7 +180,13 @@ async fn write_orders(mut writer: OwnedWriteHalf, mut orders: mpsc::Receiver<ToG
     }
 }
 
-async fn read_answers(mut reader: OwnedReadHalf, ownership: watch::Sender<Ownership>, awaited: Awaited, stop: CancellationToken) {
+async fn read_answers(
+    mut reader: OwnedReadHalf,
+    ownership: watch::Sender<Ownership>,
+    awaited: Awaited,
+    stop: CancellationToken,
+    reload: Arc<Notify>,
+) {
     loop {
         match frame::read_frame(&mut reader, MAX_FRAME_BYTES).await {
             Ok(Some(ToWorker::MembershipKnown(id))) => answered(&awaited, Question::Membership(id)),
@@ -187,6 +195,7 @@ async fn read_answers(mut reader: OwnedReadHalf, ownership: watch::Sender<Owners
                 ownership.send_replace(held);
             }
             Ok(Some(ToWorker::Stop)) => stop.cancel(),
+            Ok(Some(ToWorker::Reload)) => reload.notify_one(),
             Ok(None) => break tracing::error!("the guard is gone"),
             Err(error) => break tracing::error!(%error, "cannot hear the guard"),
         }
@@ -262,12 +271,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ownership_and_stop_arrive() {
+    async fn ownership_reload_and_stop_arrive() {
         let (mut channel, mut guard) = pair();
         let held: Ownership = [("web".parse().unwrap(), Holding::Held { epoch: 3, since_unix_ms: 5 })].into();
         say(&mut guard, ToWorker::Ownership(held.clone())).await;
         channel.ownership.changed().await.unwrap();
         assert_eq!(*channel.ownership.borrow(), held);
+        assert!(!channel.stop.is_cancelled());
+        say(&mut guard, ToWorker::Reload).await;
+        channel.reload.notified().await;
         assert!(!channel.stop.is_cancelled());
         say(&mut guard, ToWorker::Stop).await;
         channel.stop.cancelled().await;

@@ -5,6 +5,7 @@
 //! | `node.key` | this node's Ed25519 key, PKCS#8 PEM |
 //! | `node.crt` | its certificate, PEM, the issuing CA's after it |
 //! | `trusted.crt` | the CAs it trusts, PEM |
+//! | `ahead.crt` | of these, what `join` with a token took on and the state on this disk does not know yet, PEM |
 //! | `ca-FINGERPRINT.key` | directors: a CA's private key, PKCS#8 PEM; the first 16 digits of the SHA-256 of its certificate |
 //! | `session-gossip`, `session-guard` | a number that grows with every start |
 //!
@@ -25,16 +26,20 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+use zeroize::Zeroizing;
 
 const NODE_KEY: &str = "node.key";
 const CERTIFICATE: &str = "node.crt";
 const TRUSTED: &str = "trusted.crt";
+const AHEAD: &str = "ahead.crt";
 const SESSION: &str = "session-";
 const SESSIONS: [&str; 2] = ["gossip", "guard"];
 
 const NEW_KEY: &str = "put it back from a backup; or remove it, restart lvs-agent and run `lvs-agent join SEED --token TOKEN`: the node gets a new one";
 const NEW_CERTIFICATE: &str = "remove it and restart lvs-agent: the node asks its cluster for another";
 const NEW_TRUST: &str = "remove it and restart lvs-agent: the node knows the cas from its cluster's rules, or else needs `lvs-agent join SEED --token TOKEN`";
+const NEW_AHEAD: &str =
+    "remove it; if `lvs-agent status` then says that no member trusts this node, run `lvs-agent join SEED --token TOKEN` again";
 const NEW_AUTHORITY: &str =
     "remove it and restart lvs-agent: it is fetched from another director; if no director has it, run `lvs-agent ca rotate`";
 const NEW_SESSION: &str = "check this machine's clock, then remove the file: the count goes on from the clock";
@@ -131,11 +136,30 @@ pub fn trusted(data_dir: &Path) -> Result<Vec<Vec<u8>>, FileError> {
 /// # Errors
 /// [`FileError::Io`].
 pub fn save_trusted(data_dir: &Path, authorities: &[Vec<u8>]) -> Result<(), FileError> {
-    let path = data_dir.join(TRUSTED);
+    save_authorities(&data_dir.join(TRUSTED), authorities)
+}
+
+/// The CAs (DER) that this node took on by a join token while its copy of the cluster's state was behind; none when it is not.
+///
+/// # Errors
+/// [`FileError`].
+pub fn ahead(data_dir: &Path) -> Result<Vec<Vec<u8>>, FileError> {
+    Ok(certificates(&data_dir.join(AHEAD), NEW_AHEAD)?.unwrap_or_default())
+}
+
+/// Stores them.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn save_ahead(data_dir: &Path, authorities: &[Vec<u8>]) -> Result<(), FileError> {
+    save_authorities(&data_dir.join(AHEAD), authorities)
+}
+
+fn save_authorities(path: &Path, authorities: &[Vec<u8>]) -> Result<(), FileError> {
     match authorities {
         // An empty file is a damaged one.
-        [] => store::remove(&path),
-        _ => store::write(&path, &pem::encode(pem::CERTIFICATE, authorities)),
+        [] => store::remove(path),
+        _ => store::write(path, &pem::encode(pem::CERTIFICATE, authorities)),
     }
 }
 
@@ -197,11 +221,18 @@ pub fn next_session(data_dir: &Path, which: &str, unix_ms: u64) -> Result<u64, F
 }
 
 /// One PEM text that a remote administrator needs nothing beside: private key, certificate, then whom to trust.
-pub fn bundle(key: &[u8], certificate: &[u8], authorities: &[Vec<u8>]) -> String {
-    let mut text = pem::encode(pem::PRIVATE_KEY, &[key]);
-    text.extend_from_slice(&pem::encode(pem::CERTIFICATE, &[certificate]));
-    text.extend_from_slice(&pem::encode(pem::CERTIFICATE, authorities));
-    String::from_utf8_lossy(&text).into_owned()
+pub fn bundle(key: &[u8], certificate: &[u8], authorities: &[Vec<u8>]) -> Zeroizing<String> {
+    let parts = [
+        pem::encode(pem::PRIVATE_KEY, &[key]),
+        pem::encode(pem::CERTIFICATE, &[certificate]),
+        pem::encode(pem::CERTIFICATE, authorities),
+    ];
+    // All at once: a text that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    for part in &parts {
+        text.push_str(std::str::from_utf8(part).expect("PEM is ASCII"));
+    }
+    text
 }
 
 /// Removes everything that is listed above: the node has left. Private keys are overwritten first, as far as the file system lets that mean anything.
@@ -211,7 +242,7 @@ pub fn bundle(key: &[u8], certificate: &[u8], authorities: &[Vec<u8>]) -> String
 pub fn forget(data_dir: &Path) -> Result<(), FileError> {
     keep_authorities(data_dir, &[])?;
     store::wipe(&data_dir.join(NODE_KEY))?;
-    for file in [CERTIFICATE, TRUSTED] {
+    for file in [CERTIFICATE, TRUSTED, AHEAD] {
         store::remove(&data_dir.join(file))?;
     }
     for which in SESSIONS {

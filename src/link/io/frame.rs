@@ -3,6 +3,10 @@
 use crate::link::codec::{self, CodecError};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use zeroize::Zeroizing;
+
+/// Memory for a frame before its bytes arrive. Frames with a private key in them are far shorter.
+const AT_ONCE: usize = 16 << 10;
 
 /// Why a frame could not be read or written. The stream is of no use afterwards.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +39,8 @@ pub async fn read_frame<T: DeserializeOwned>(
     if bytes > limit {
         return Err(FrameError::TooLong { bytes, limit });
     }
-    // Grows with what arrives, so that a length alone takes no memory.
-    let mut body = Vec::new();
+    // Grows with what arrives, so that a length alone takes no memory; but not while it may hold a key: a buffer that grows leaves copies behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(bytes.min(AT_ONCE) + 1));
     reader.take(bytes as u64).read_to_end(&mut body).await.map_err(FrameError::Stream)?;
     if body.len() < bytes {
         return Err(ended_inside_a_frame());
@@ -50,10 +54,10 @@ pub async fn write_frame<T: Serialize>(
     value: &T,
     limit: usize,
 ) -> Result<(), FrameError> {
-    let body = codec::encode(value, limit.min(u32::MAX as usize)).map_err(FrameError::Codec)?;
+    let body = Zeroizing::new(codec::encode(value, limit.min(u32::MAX as usize)).map_err(FrameError::Codec)?);
     let length = u32::try_from(body.len()).expect("encode was told this limit");
     // One buffer, one write: a frame is not split into two packets for its length.
-    let mut frame = Vec::with_capacity(4 + body.len());
+    let mut frame = Zeroizing::new(Vec::with_capacity(4 + body.len()));
     frame.extend_from_slice(&length.to_be_bytes());
     frame.extend_from_slice(&body);
     writer.write_all(&frame).await.map_err(FrameError::Stream)?;

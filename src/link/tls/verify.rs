@@ -15,7 +15,10 @@ use rustls::{
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// What a chain must end in.
 #[derive(Clone, Debug)]
@@ -128,6 +131,19 @@ impl ServerCertVerifier for Verifier {
 }
 
 impl Verifier {
+    /// Whether a chain is believed of a server and of a client, as a node is both.
+    pub(super) fn both_sides(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        unix_s: u64,
+    ) -> Result<(), TlsError> {
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(unix_s));
+        let nobody = ServerName::try_from("node.lvs-agent").expect("this is a DNS name");
+        let server = self.verify_server_cert(leaf, others, &nobody, &[], now).map(|_| ());
+        server.and_then(|()| self.verify_client_cert(leaf, others, now).map(|_| ())).map_err(|error| TlsError(words(&error)))
+    }
+
     fn clients(&self) -> Option<&Arc<dyn ClientCertVerifier>> {
         match &self.anchors {
             Anchors::Roots { clients, .. } => clients.as_ref(),
@@ -182,6 +198,22 @@ impl ClientCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// Why a chain of this node's own is worth nothing.
+fn words(error: &Error) -> String {
+    let Error::InvalidCertificate(why) = error else { return error.to_string() };
+    match why {
+        CertificateError::UnknownIssuer => "no ca that is trusted has signed it".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has ended, by this machine's clock".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet, by this machine's clock".to_owned()
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "a node's certificate has the extended key usages serverAuth and clientAuth, this one has not".to_owned()
+        }
+        other => other.to_string(),
     }
 }
 

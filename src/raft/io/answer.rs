@@ -77,7 +77,9 @@ async fn admit(
 }
 
 async fn certify(node: &RaftNode, caller: &Caller, csr: &[u8]) -> Result<Vec<Vec<u8>>, CertifyRefusal> {
-    if let Some(wait) = caller.threshold.wait(caller.from.ip()) {
+    // A member whose certificate nobody takes fails all the time, and needs nothing but this.
+    let is_members = node.directory().is_members(caller.from.ip());
+    if let Some(wait) = caller.threshold.wait(caller.from.ip()).filter(|_| !is_members) {
         return Err(CertifyRefusal::TooOften { wait_s: rounded_up(wait) });
     }
     let certified = node.certify(csr).await;

@@ -5,6 +5,7 @@ mod disk;
 mod foreign;
 mod members;
 mod strangers;
+mod trust;
 mod voters;
 
 use super::*;

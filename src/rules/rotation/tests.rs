@@ -26,6 +26,8 @@ fn members(lines: &[&str]) -> BTreeMap<NodeName, Held> {
                 keys: keys.split(',').map(|key| KeyId(key.strip_prefix('k').unwrap().parse().unwrap())).collect(),
                 authorities: authorities.split(',').map(|word| ca(word.strip_prefix("ca").unwrap())).collect(),
                 issuer: issuer.strip_prefix("by").filter(|n| *n != "-").map(ca),
+                // Enough for a rotation to go on; see the test of a key that nobody has.
+                signs: if words[0] == "a" { [OLD, NEW].into() } else { BTreeSet::new() },
             },
             other => panic!("{other:?}"),
         };
@@ -121,6 +123,24 @@ fn a_ca_issues_when_all_trust_it_and_the_former_goes_when_nobody_needs_it() {
     let elsewhere = ["a k1 ca1,ca2 by2", "b k1 ca1,ca2 by-"];
     assert_eq!(wants(&promoted, &elsewhere, 60, true), Some(Wanted::DropAuthority(OLD)), "b's own ca is nobody's concern");
     assert_eq!(wants(&promoted, &["a k1 ca1,ca2 by2", "b"], 60, true), None, "b has not said anything yet");
+}
+
+#[test]
+fn a_ca_whose_key_no_live_member_has_never_issues() {
+    let added = after(&[ca_added()]);
+    let mut live = members(&["a k1 ca1,ca2 by1", "b k1 ca1,ca2 by1"]);
+    let decide = |live: &BTreeMap<NodeName, Held>| {
+        let age = Duration::from_secs(100);
+        next(&Input { security: &added, me: &name("a"), live, key_age: age, authority_age: age, leavers_are_out: true })
+    };
+    live.get_mut(&name("a")).unwrap().signs = [OLD].into();
+    assert_eq!(decide(&live), None, "it could sign for nobody");
+    live.get_mut(&name("b")).unwrap().signs = [NEW].into();
+    assert_eq!(
+        decide(&live),
+        Some(Wanted::PromoteAuthority(NEW)),
+        "one director is enough, and the lost key of the old one is not missed"
+    );
 }
 
 /// One member of a cluster in which everything arrives late.
@@ -269,6 +289,7 @@ impl Cluster {
                 keys: keyring.keys.keys().copied().collect(),
                 authorities: authorities.trusted.keys().copied().collect(),
                 issuer: Some(issuer),
+                signs: authorities.trusted.keys().copied().collect(),
             }
         };
         let live = self.members.iter().zip(["a", "b", "c"]).filter(|(member, _)| !member.silent);

@@ -158,6 +158,18 @@ fn known(who: &str, authority: Fingerprint) -> SecurityChange {
 }
 
 #[test]
+fn an_upcoming_ca_that_is_given_up_takes_no_token_with_it_and_makes_room_for_another() {
+    let mut security = security();
+    security.apply(&made(1, token(1, 100))).unwrap();
+    security.apply(&SecurityChange::AuthorityAdded { fingerprint: NEW, der: vec![2] }).unwrap();
+    security.apply(&SecurityChange::AuthorityDropped(NEW)).unwrap();
+    assert_eq!((security.authorities.issuing, security.authorities.upcoming, security.tokens.len()), (Some(OLD), None, 1));
+    let another = Fingerprint([3; 32]);
+    security.apply(&SecurityChange::AuthorityAdded { fingerprint: another, der: vec![3] }).unwrap();
+    assert_eq!(security.authorities.upcoming, Some(another));
+}
+
+#[test]
 fn who_leaves_makes_the_keyring_stale() {
     let mut state = cluster();
     state.apply(&RuleChange::NodeLeft(name("r2"))).unwrap();

@@ -93,7 +93,7 @@ pub fn carry_out(attack: Attack) -> Result<()> {
         }
         Attack::Eavesdrop { file, words, hex, ports } => report::line(eavesdrop::run(&file, &ports, &words, &hex)?),
         Attack::Replay { file, from, only } => report::line(replay::run(&file, &replay::Plan { from, only })?),
-        Attack::ForgeToken { authority } => report::line(JoinToken::make(authority).text()),
+        Attack::ForgeToken { authority } => report::line(JoinToken::make(authority).text().as_str()),
         Attack::Flood { host, at, kind, count, seed, capture } => {
             let plan = Plan { host, door: at, kind, count, seed };
             if at.is_udp() {

@@ -17,7 +17,7 @@ fn made(uses: u32, roles: &[Role]) -> TokenMade {
         expires_unix_s: 1_795_000_000,
         made_by: "d1".parse().unwrap(),
     };
-    TokenMade { token: "lvs1_secret".to_owned(), status }
+    TokenMade { token: "lvs1_secret".to_owned().into(), status }
 }
 
 fn fits(text: &str) {

@@ -138,7 +138,7 @@ async fn a_removed_node_is_cut_off_with_its_next_question_and_told() {
         "on a new one"
     );
     let csr = authority::request(&files::node_key(server.dir.path()).unwrap());
-    let error = running.request_certificate(csr).await.unwrap_err();
+    let error = running.request_certificate(csr, &[]).await.unwrap_err();
     assert!(error.to_string().contains("no member of this cluster has this node's key"), "{error}");
     let mut view = running.view();
     let told = timeout(PATIENCE, view.wait_for(|view| view.refused.is_some())).await.unwrap().unwrap().refused.clone();
@@ -168,7 +168,7 @@ async fn directors_renew_certificates_and_hand_the_ca_key_to_directors() {
     files::save_authority(second.dir.path(), &authority::Authority::from_parts(&ca, &key).unwrap()).unwrap();
     for member in &cluster.members {
         let key = files::node_key(member.dir.path()).unwrap();
-        let chain = member.node().request_certificate(authority::request(&key)).await.unwrap();
+        let chain = member.node().request_certificate(authority::request(&key), &[]).await.unwrap();
         let certificate = Certificate::parse(&chain[0]).unwrap();
         assert_eq!((certificate.key, chain.last()), (Some(key.public()), Some(&ca)));
     }
