@@ -54,6 +54,9 @@ pub enum CertifyError {
     },
 }
 
+/// A certificate with what is shown after it (DER, leaf first), and what the leaf says.
+pub(super) type Signed = (Vec<Vec<u8>>, Certificate);
+
 /// A director and where it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DirectorAt {
@@ -187,11 +190,7 @@ impl RaftNode {
 
 /// Has a request signed by the first director that does it well: the chain, and what its leaf says. One of the `trusted` CAs must have signed it,
 /// and it must be valid by this machine's clock.
-pub(super) async fn ask_directors(
-    directors: &[DirectorAt],
-    trusted: Vec<Vec<u8>>,
-    csr: Vec<u8>,
-) -> Result<(Vec<Vec<u8>>, Certificate), CertifyError> {
+pub(super) async fn ask_directors(directors: &[DirectorAt], trusted: Vec<Vec<u8>>, csr: Vec<u8>) -> Result<Signed, CertifyError> {
     if directors.is_empty() {
         return Err(CertifyError::NoDirector);
     }

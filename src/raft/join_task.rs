@@ -1,7 +1,7 @@
 //! Becoming a member: asks any member to let this node in, a director for a certificate, and keeps what they answer.
 
 use super::{
-    certify_task::{CertifyError, DirectorAt, ask_directors},
+    certify_task::{CertifyError, DirectorAt, Signed, ask_directors},
     init_task::create_data_dir,
     io::{
         disk::{Disk, Stamp},
@@ -18,7 +18,7 @@ use crate::{
     clock::{BootClock, Clock},
     link::{
         authority::{self, AuthorityError, NodeSubject},
-        certificate::{Certificate, Subject},
+        certificate::Subject,
         io::files::{self, FileError},
         node_key::NodeKey,
         tls::{Credentials, TlsError, Trust, fingerprint},
@@ -254,7 +254,7 @@ impl Asking<'_> {
     }
 
     /// A director that comes back with a CA's key needs nobody: it may be the only one.
-    fn sign_here(&self, accepted: &JoinAccepted, trusted: &[Vec<u8>]) -> Result<Option<(Vec<Vec<u8>>, Certificate)>, JoinError> {
+    fn sign_here(&self, accepted: &JoinAccepted, trusted: &[Vec<u8>]) -> Result<Option<Signed>, JoinError> {
         let record = accepted.directors().find(|node| node.id == accepted.id);
         let Some(record) = record.filter(|record| record.key == self.key.public()) else { return Ok(None) };
         for certificate in trusted {

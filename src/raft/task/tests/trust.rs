@@ -70,7 +70,7 @@ impl Cluster {
             member.renews().await;
         }
         self.commit(SecurityChange::AuthorityDropped(crate::link::tls::fingerprint(&old))).await;
-        self.running().for_each(|member| member.trusts(&[der.clone()]));
+        self.running().for_each(|member| member.trusts(std::slice::from_ref(&der)));
         (old, new)
     }
 }
