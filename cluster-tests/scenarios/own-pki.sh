@@ -43,7 +43,7 @@ on d1 lvs-agent apply "$LVS_LAB_CLUSTER" >"$SCRATCH/applied" || give_up "the rul
 sends_to_two() { sends_to "$1" r1 && sends_to "$1" r2; }
 expect "the cluster serves" wait_until 20 both sends_to_two
 expect "the VIP has a holder" wait_until 10 held
-traffic 150
+traffic 100
 
 mark
 refused "a node with another CA's certificate" "ca" joins r3
@@ -77,10 +77,16 @@ certificate ours r1 serverAuth,clientAuth 365 lvs-real-server
 later() { local now && now=$(expires r1) && [ "$now" -gt "$before" ] 2>/dev/null; }
 expect "r1's renewed certificate is taken up" wait_until 75 later
 figure certificate_taken_up_ms "$WAITED"
+reload() { local host && for host in "$@"; do kill -HUP "$(agent-pids "$host" | awk '$1 == "guard" { print $2 }')"; done; }
 cat "$PKI/theirs.pem" >>"$PKI/ours.pem"
-sleep 65
-node theirs r2 lvs-real-server
-sleep 65
+reload d1 d2 r1 r2 r3
+sleep 3
+before=$(expires r2)
+certificate theirs r2 serverAuth,clientAuth 365 lvs-real-server
+reload r2
+later() { local now && now=$(expires r2) && [ "$now" -gt "$before" ] 2>/dev/null; }
+expect "r2's certificate of the other CA is taken up at SIGHUP" wait_until 5 later
+sleep 10
 hears_all() { [ "$(unheard d1)$(unheard d2)" = "" ]; }
 expect "everybody is heard with two CAs" wait_until 5 hears_all
 expect_eq "guards and workers" "$(pids d1 d2 r1 r2 r3)" "$pids_before"

@@ -63,7 +63,7 @@ pub enum JoinError {
     NoSeed,
     /// Nothing proves the cluster to this node.
     #[error(
-        "a node that is no member needs a token: run `lvs-agent token create` on a director, and here `lvs-agent join SEED --token T`"
+        "a node that is no member needs a token: run `lvs-agent token create` on a director, and here `lvs-agent join SEED --token T`; where certificates come from a ca of your own, it needs `[tls]` in agent.toml instead"
     )]
     NoToken,
     /// No seed answered.
