@@ -9,13 +9,12 @@ problem() { on "$1" lvs-agent status --json 2>/dev/null | jq -e --arg words "$2"
 in_service() { hears d1 r3 && both sends_to r3; }
 
 # r3 is off while both directors lose the CA's key and an operator does what the status says.
+number=$(on r3 jq -r .node_id /var/lib/lvs-agent/identity.json)
 power-off r3
 old=$(security d1 .authority)
-for host in d1 d2; do
-  stop-agent $host
-  on $host sh -c 'rm /var/lib/lvs-agent/ca-*.key'
-  start-agent $host
-done
+stop-agent d1 && stop-agent d2
+for host in d1 d2; do on $host sh -c 'rm /var/lib/lvs-agent/ca-*.key'; done
+start-agent d1 && start-agent d2
 expect "the cluster serves without the key" wait_until 30 both sends_to r1
 expect "d1 says that the key is lost, and what to do" wait_until 60 problem d1 "ca rotate"
 said on d1 lvs-agent ca rotate --timeout 200
@@ -24,8 +23,6 @@ expect_eq "d1 and d2 have another CA" "$([ "$(security d1 .authority)" != "$old"
 expect "keys rotate ends" said on d2 lvs-agent keys rotate --timeout 120
 
 # Nobody trusts r3 any more, nor it anybody. One command brings it back with its data and its number.
-id() { on r3 sh -c 'cat /var/lib/lvs-agent/identity.json' | jq -r .node_id; }
-number=$(id)
 power-on r3
 wait_until 10 answers r3
 expect "r3 says in its status which command helps" wait_until 60 problem r3 "join SEED --token"
@@ -36,7 +33,7 @@ new=$(token d1)
 expect "r3: join with a token" said on r3 lvs-agent join 10.0.0.12 --token "$new"
 expect "r3 is back in service" wait_until 30 in_service
 figure back_after_rotation_ms "$WAITED"
-expect_eq "r3's number" "$(id)" "$number"
+expect_eq "r3's number" "$(on r3 jq -r .node_id /var/lib/lvs-agent/identity.json)" "$number"
 expect_eq "uses of the token that are left" "$(on d1 lvs-agent token list --json | jq -r '.[0].uses_left')" 1
 no_problems() { [ "$(status r3 '.problems | length')" = 0 ]; }
 expect "r3 has no problem any more" wait_until 60 no_problems
