@@ -4,7 +4,7 @@
 //! are, heartbeats, versions, which deletions are forgotten. Numbers there only ever grow, so that one high number would outlast all true ones. Therefore:
 //!
 //! - Only members are spoken of, at their addresses, and no start of one from before the one that it speaks in itself.
-//! - Of itself a node may say anything below [`wire::MAX_NUMBER`]. What others say of it may be ahead of that by as much as it can have gone on since.
+//! - Of itself a node may say anything below [`MAX_NUMBER`](super::wire::MAX_NUMBER). What others say of it may be ahead of that by as much as it can have gone on since.
 //! - Whose own numbers are overtaken by what others say goes on from theirs: a version in `task` when it says its word again, a heartbeat likewise.
 //! - This node's own word is never reset, nor is anyone's by deletions that its node cannot have made.
 //! - What chitchat holds is bounded: starts by what the digest of all of them takes, words by their weight.
