@@ -4,11 +4,11 @@
 . "$(dirname "$0")/lib.sh"
 
 security() { status "$1" ".cluster.security | $2"; }
-# Looks twice a second from both directors, until told to stop.
+# Looks every second from both directors, until told to stop.
 watch_members() {
   while [ ! -e "$SCRATCH/stop" ]; do
     echo "$(unheard d1)$(unheard d2)" >>"$SCRATCH/unheard"
-    sleep 0.5
+    sleep 1
   done
 }
 rotates() { # NAME JQ-OF-PRESENT JQ-OF-OTHERS CMD…
@@ -26,7 +26,7 @@ rotates() { # NAME JQ-OF-PRESENT JQ-OF-OTHERS CMD…
 
 rm -f "$SCRATCH/stop" && : >"$SCRATCH/unheard"
 everybody=$(pids d1 d2 r1 r2 r3)
-traffic 400
+traffic 180
 start members watch_members
 sleep 1
 rotates keys .key .other_keys keys rotate

@@ -38,9 +38,12 @@ const WAITS: u32 = 5;
 pub enum RefreshError {
     /// The token's cluster does not know this node.
     #[error(
-        "the cluster that the token is for has no member with this node's key: this node was removed, or the cluster was founded anew; run `lvs-agent leave --force` here, then the same `lvs-agent join` again"
+        "this node is in cluster {ours}, and the cluster that the token is for has no member with this node's key: if that is another cluster, run `lvs-agent leave` here; if it is this one, which has removed the node or was founded anew, `lvs-agent leave --force`; then the same `lvs-agent join` again"
     )]
-    NoMember,
+    NoMember {
+        /// This node's cluster.
+        ours: String,
+    },
     /// It is another one.
     #[error(
         "the token is for cluster {theirs}, this node is in {ours}: run `lvs-agent leave` here first if it shall join the other one, or `lvs-agent leave --force` if {ours} is no more"
@@ -111,7 +114,8 @@ impl RaftNode {
             };
             tried.push(format!("{addr}: {why}"));
         }
-        Err(if is_no_member { RefreshError::NoMember } else { RefreshError::Tried(tried.join("; ")) })
+        let ours = self.cluster_id().to_owned();
+        Err(if is_no_member { RefreshError::NoMember { ours } } else { RefreshError::Tried(tried.join("; ")) })
     }
 
     /// A seed may be any member, and a member may lie: what counts is what the token's CA has signed.
@@ -129,7 +133,7 @@ impl RaftNode {
         match &leaf.subject {
             Subject::Node { name, id, .. } if (name, *id) == me => Ok(chain),
             // It has joined again under another number, from another disk.
-            Subject::Node { .. } | Subject::Identity { .. } => Err(RefreshError::NoMember),
+            Subject::Node { .. } | Subject::Identity { .. } => Err(RefreshError::NoMember { ours }),
         }
     }
 
