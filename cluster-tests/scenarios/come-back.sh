@@ -1,6 +1,6 @@
 #!/bin/bash
 # A node that was off for a day comes back: by itself with its old disk, with a token when it is empty, and at another address.
-# lab: --timeout 600
+# lab: --timeout 900
 . "$(dirname "$0")/lib.sh"
 
 in_service() { hears d1 r3 && both sends_to r3; }

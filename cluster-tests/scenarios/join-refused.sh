@@ -1,6 +1,6 @@
 #!/bin/bash
 # Who may not join: no token, a used, expired, revoked, forged, damaged or another cluster's one, a captured join, a taken name.
-# lab: --cluster none --real-servers 6 --timeout 600
+# lab: --cluster none --real-servers 6 --timeout 900
 . "$(dirname "$0")/lib.sh"
 
 form-cluster --hosts d1,d2,r1,r2,r3 || give_up "no cluster"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A cluster of certificates from a CA that is not ours: who has one joins without a token, as what it says; other names, roles and CAs stay out; new files are taken up; who is removed stays out until it is allowed back.
-# lab: --cluster none --timeout 600
+# lab: --cluster none --timeout 900
 . "$(dirname "$0")/lib.sh"
 
 PKI=$SCRATCH/pki SERVER=10.0.0.11:7443

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A node that is removed while it runs is out at once and told so; it stays out without a new token; its name is free again.
-# lab: --timeout 600
+# lab: --timeout 900
 . "$(dirname "$0")/lib.sh"
 
 not_sent() { not sends_to "$1" r3; }

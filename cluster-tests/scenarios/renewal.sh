@@ -1,6 +1,6 @@
 #!/bin/bash
 # Certificates renew by themselves: three weeks pass under traffic, then six in which r3 was off, then nine in which all were. Nobody drops out.
-# lab: --timeout 600
+# lab: --timeout 900
 . "$(dirname "$0")/lib.sh"
 
 DAY=86400

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Captured gossip, leases and Raft sent again, later and from another address: nothing changes.
-# lab: --timeout 600
+# lab: --timeout 900
 . "$(dirname "$0")/lib.sh"
 
 first=$(holder)

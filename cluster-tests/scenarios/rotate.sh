@@ -1,6 +1,6 @@
 #!/bin/bash
 # keys rotate and ca rotate under traffic: no request fails, no node drops out, the old key and CA are gone in the end.
-# lab: --timeout 600
+# lab: --timeout 900
 . "$(dirname "$0")/lib.sh"
 
 security() { status "$1" ".cluster.security | $2"; }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Script checks: run as their user and with no rights, judged by the quorum, killed at their timeout, unsafe ones not run; they outlive the worker.
-# lab: --cluster none --timeout 600
+# lab: --cluster none --timeout 900
 . "$(dirname "$0")/lib.sh"
 
 # What the script does for a server stands in $BOARD/SERVER; it leaves notes there.

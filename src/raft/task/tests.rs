@@ -211,13 +211,22 @@ impl Cluster {
         }
     }
 
-    fn leader(&self) -> usize {
+    /// Who leads. On a busy machine an election may be under way.
+    async fn leader(&self) -> usize {
         let leads = |member: &Member| member.node.as_ref().is_some_and(RaftNode::is_leader_with_quorum);
-        self.members.iter().position(leads).expect("somebody leads")
+        let found = async {
+            loop {
+                match self.members.iter().position(leads) {
+                    Some(leader) => break leader,
+                    None => sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.expect("somebody leads")
     }
 
-    fn follower(&self) -> &Member {
-        let leader = self.leader();
+    async fn follower(&self) -> &Member {
+        let leader = self.leader().await;
         self.members.iter().enumerate().find(|(n, member)| *n != leader && member.node.is_some()).expect("one follows").1
     }
 
@@ -249,12 +258,12 @@ fn apply(base: u64, n: u8) -> RuleChange {
 async fn a_cluster_of_three_decides_and_goes_on_without_its_leader() {
     let mut cluster = Cluster::of(3).await;
     cluster.votes(&[1, 2, 3]).await;
-    assert_eq!(cluster.follower().node().propose(apply(0, 1), PATIENCE).await.unwrap(), None);
+    assert_eq!(cluster.follower().await.node().propose(apply(0, 1), PATIENCE).await.unwrap(), None);
     cluster.has_revision(1).await;
-    let stale = cluster.follower().node().propose(apply(0, 2), PATIENCE).await.unwrap_err();
+    let stale = cluster.follower().await.node().propose(apply(0, 2), PATIENCE).await.unwrap_err();
     assert!(matches!(stale, ProposeError::Refused(Refusal::Stale { base: 0, current: 1 })), "{stale}");
 
-    let leader = cluster.leader();
+    let leader = cluster.leader().await;
     cluster.members[leader].crash().await;
     let survivor = cluster.running().next().unwrap().node().clone();
     survivor.propose(apply(1, 2), PATIENCE).await.unwrap();
@@ -267,7 +276,7 @@ async fn a_cluster_of_three_decides_and_goes_on_without_its_leader() {
     cluster.votes(&[1, 2, 3]).await;
 
     // A leader that stops in order hands over: somebody leads at once, not after an election timeout.
-    let leader = cluster.leader();
+    let leader = cluster.leader().await;
     let term = cluster.members[leader].node().view().borrow().term;
     cluster.members[leader].stop().await;
     let views: Vec<_> = cluster.running().map(|member| member.node().view().borrow().clone()).collect();
@@ -279,7 +288,7 @@ async fn a_cluster_of_three_decides_and_goes_on_without_its_leader() {
 async fn a_minority_says_that_it_has_no_quorum_and_takes_nothing() {
     let mut cluster = Cluster::of(3).await;
     cluster.votes(&[1, 2, 3]).await;
-    let leader = cluster.leader();
+    let leader = cluster.leader().await;
     for n in (0..3).filter(|n| *n != leader) {
         cluster.members[n].crash().await;
     }

@@ -79,7 +79,7 @@ async fn a_removed_node_is_out_with_a_good_certificate_until_it_is_allowed_back(
     let pki = Pki::new();
     let mut cluster = pki.cluster(4).await;
     cluster.votes(&[1, 2, 3]).await;
-    cluster.follower().node().propose(apply(0, 1), PATIENCE).await.unwrap();
+    cluster.follower().await.node().propose(apply(0, 1), PATIENCE).await.unwrap();
     cluster.has_revision(1).await;
 
     let mut removed = cluster.members.pop().unwrap();

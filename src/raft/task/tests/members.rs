@@ -16,9 +16,13 @@ async fn five_voters_come_one_at_a_time_and_no_sooner_than_the_spacing() {
             let [(before_at, before), (after_at, after)] = pair else { unreachable!("windows of two") };
             let (old, new) = (before.voters.last().unwrap(), after.voters.last().unwrap());
             assert!(after.id > before.id);
+            // Who follows may be told the last of several, and between two terms others may have led.
+            if member.name.as_str() != "n1" || before.id.term != after.id.term {
+                continue;
+            }
             assert!(old.symmetric_difference(new).count() <= 1, "{before:?} -> {after:?}");
             let begins = after.voters.len() == 2;
-            if begins && member.name.as_str() == "n1" && before.id.term == after.id.term {
+            if begins {
                 assert!(*after_at - *before_at >= spacing, "{before:?} -> {after:?}");
             }
         }
@@ -54,7 +58,7 @@ async fn a_node_with_an_empty_disk_gets_a_new_number_and_votes_again() {
 async fn who_leaves_stops_voting_even_as_the_leader() {
     let mut cluster = Cluster::of(4).await;
     cluster.votes(&[1, 2, 3]).await;
-    let leader = cluster.leader();
+    let leader = cluster.leader().await;
     cluster.members[leader].node().leave(PATIENCE).await.unwrap();
     cluster.members[leader].stop().await;
     let rest: Vec<u64> = (1..=4).filter(|id| *id != leader as u64 + 1).collect();
