@@ -45,13 +45,13 @@ need_cargo() {
   die 1 "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml") or later from https://rustup.rs, then run me again"
 }
 
-# static_cargo VERB ARG…: cargo in release mode for static binaries; all release work shares one set of build results.
+# static_cargo VERB ARG…: cargo for static binaries in the lab's profile; all who run the lab, the simulation and the fuzzer share one set of build results.
 # Static, because a guest reads every shared library through hostfs at every exec.
 static_cargo() {
   local triple
   triple=$(rustc -vV | sed -n 's/^host: //p')
-  BIN=${CARGO_TARGET_DIR:-$ROOT/target}/$triple/release
-  (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo "$1" -q --release --target "$triple" "${@:2}")
+  BIN=${CARGO_TARGET_DIR:-$ROOT/target}/$triple/lab
+  (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo "$1" -q --profile lab --target "$triple" "${@:2}")
 }
 
 # build_release PACKAGE…   release binaries; their folder is left in $BIN.

@@ -2,6 +2,7 @@
 
 use super::{
     admission::{Admission, Asked, decide},
+    hearing::Hearing,
     joining::{JoinAccepted, JoinRefusal, SignedJoin},
     message::{Proposed, Request, Response},
     task::RaftNode,
@@ -38,8 +39,11 @@ impl Arrivals {
         self.0.insert(name.clone(), now);
     }
 
-    fn has(&self, name: &NodeName, now: BootInstant) -> bool {
-        self.0.get(name).is_some_and(|at| now.saturating_since(*at) < ARRIVING)
+    /// Whether a node was let in lately, and has not been heard since and fallen silent.
+    fn has(&self, name: &NodeName, hearing: &Hearing, now: BootInstant) -> bool {
+        let Some(at) = self.0.get(name) else { return false };
+        let is_gone = hearing.fell_silent(name).is_some_and(|since| since > *at);
+        now.saturating_since(*at) < ARRIVING && !is_gone
     }
 }
 
@@ -129,8 +133,8 @@ impl RaftNode {
         arrivals: &Arrivals,
     ) -> Result<Admission, JoinRefusal> {
         let state = self.published().borrow().state.clone();
-        let (live, now) = (self.live(), BootClock.now());
-        let is_living = |node: &NodeRecord| live.borrow().contains(&node.name) || arrivals.has(&node.name, now);
+        let (live, hearing, now) = (self.live(), self.hearing(), BootClock.now());
+        let is_living = |node: &NodeRecord| live.borrow().contains(&node.name) || arrivals.has(&node.name, &hearing, now);
         let now_unix_s = BootClock.unix_now().as_secs();
         decide(&Asked { state: &state, signed, certificate, is_living: &is_living, now_unix_s })
     }
@@ -169,5 +173,32 @@ fn accepted(state: &Arc<ClusterState>, id: NodeId) -> JoinAccepted {
         timing: state.timing,
         nodes: state.nodes.values().cloned().collect(),
         authorities: state.security.authorities.trusted.values().cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn who_was_let_in_is_awaited_until_it_falls_silent_or_for_half_a_minute() {
+        let at = |seconds| BootInstant::from_boot(Duration::from_secs(seconds));
+        let name: NodeName = "a".parse().unwrap();
+        let (mut arrivals, mut hearing) = (Arrivals::default(), Hearing::default());
+        let look = |hearing: &mut Hearing, live: bool, seconds| {
+            let live = if live { BTreeSet::from([name.clone()]) } else { BTreeSet::new() };
+            hearing.look([name.clone()].iter(), &live, at(seconds));
+        };
+        // That a namesake was there before and fell silent says nothing of the one that comes now.
+        look(&mut hearing, true, 1);
+        look(&mut hearing, false, 5);
+        arrivals.note(&name, at(10));
+        assert!(arrivals.has(&name, &hearing, at(39)));
+        assert!(!arrivals.has(&name, &hearing, at(40)));
+        look(&mut hearing, true, 11);
+        look(&mut hearing, false, 15);
+        assert!(!arrivals.has(&name, &hearing, at(16)));
+        assert!(!arrivals.has(&"b".parse().unwrap(), &hearing, at(16)));
     }
 }

@@ -26,6 +26,8 @@ pub struct Hearing {
 struct Spell {
     live: bool,
     since: BootInstant,
+    /// Whether it was ever heard: who was not has not fallen silent.
+    heard: bool,
     /// How often it was silent for [`DEAD_AFTER`] and came back.
     deaths: u32,
 }
@@ -36,8 +38,7 @@ impl Hearing {
         let next: BTreeMap<NodeName, Spell> = members
             .map(|name| {
                 let is_live = live.contains(name);
-                let spell =
-                    self.nodes.get(name).map_or(Spell { live: is_live, since: now, deaths: 0 }, |spell| spell.next(is_live, now));
+                let spell = self.nodes.get(name).map_or_else(|| Spell::first(is_live, now), |spell| spell.next(is_live, now));
                 (name.clone(), spell)
             })
             .collect();
@@ -52,6 +53,11 @@ impl Hearing {
         silent.map(|(name, spell)| (name.clone(), now.saturating_since(spell.since))).collect()
     }
 
+    /// Since when a member that was heard is silent.
+    pub fn fell_silent(&self, name: &NodeName) -> Option<BootInstant> {
+        self.nodes.get(name).filter(|spell| spell.heard && !spell.live).map(|spell| spell.since)
+    }
+
     /// Members that were dead and have not been back for long.
     pub fn lately_back(&self, now: BootInstant) -> BTreeSet<NodeName> {
         self.nodes.iter().filter(|(_, spell)| spell.is_lately_back(now)).map(|(name, _)| name.clone()).collect()
@@ -59,15 +65,21 @@ impl Hearing {
 }
 
 impl Spell {
+    fn first(live: bool, now: BootInstant) -> Self {
+        Self { live, since: now, heard: live, deaths: 0 }
+    }
+
     fn next(self, live: bool, now: BootInstant) -> Self {
         let lasted = now.saturating_since(self.since);
         match (self.live, live) {
             (true, true) if lasted >= FORGIVEN_AFTER => Self { deaths: 0, ..self },
             (true, true) | (false, false) => self,
             (true, false) => Self { live, since: now, ..self },
-            (false, true) if lasted >= DEAD_AFTER => Self { live, since: now, deaths: self.deaths.saturating_add(1) },
+            (false, true) if lasted >= DEAD_AFTER => {
+                Self { live, since: now, heard: true, deaths: self.deaths.saturating_add(1) }
+            }
             // A short silence does not start its probation anew.
-            (false, true) => Self { live, since: now, ..self },
+            (false, true) => Self { live, since: now, heard: true, ..self },
         }
     }
 
@@ -108,6 +120,18 @@ mod tests {
         assert_eq!(listener.silent_for(at(44)), BTreeMap::from([(name(), Duration::from_secs(1))]));
         assert!(hearing.look(std::iter::empty(), &BTreeSet::new(), at(50)));
         assert_eq!(hearing.silent_for(at(50)), BTreeMap::new());
+    }
+
+    #[test]
+    fn only_who_was_heard_falls_silent() {
+        let mut hearing = Hearing::default();
+        look(&mut hearing, false, 10);
+        assert_eq!(hearing.fell_silent(&name()), None);
+        look(&mut hearing, true, 11);
+        assert_eq!(hearing.fell_silent(&name()), None);
+        look(&mut hearing, false, 12);
+        look(&mut hearing, false, 13);
+        assert_eq!(hearing.fell_silent(&name()), Some(at(12)));
     }
 
     #[test]
