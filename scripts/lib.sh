@@ -62,4 +62,4 @@ build_release() {
   static_cargo build --bins "${args[@]}" || die 1 "the build failed"
 }
 
-release_tests() { static_cargo test -p cluster-tests; }
+fast_tests() { static_cargo test -p cluster-tests; }

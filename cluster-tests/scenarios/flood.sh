@@ -1,6 +1,6 @@
 #!/bin/bash
 # 100,000 random and 100,000 mutated datagrams and frames at every open port: no request fails, no lease is lost, memory stays flat.
-# lab: --cluster none --timeout 900
+# lab: --cluster none --timeout 1500
 . "$(dirname "$0")/lib.sh"
 
 COUNT=${FLOOD_COUNT:-100000}

@@ -4,8 +4,9 @@
 
 log=/var/lib/lvs-agent/raft.redb
 back() { [ "$(status "$1" '[.nodes[] | select(.reachable)] | length')" = 5 ]; }
-start probe on c probe http "http://$VIP/" --every 10 --for 40
-start watch watch-holders --for 40
+decided() { back "$1" || grep -qs $log "$LVS_LAB_LOG/$1.agent.log"; }
+start probe on c probe http "http://$VIP/" --every 10 --for 20
+start watch watch-holders --for 20
 for damage in truncated overwritten; do
   node=$(if [ $damage = truncated ]; then echo r1; else other "$(holder)"; fi)
   on "$node" test -s $log || give_up "$node has no $log"
@@ -17,7 +18,8 @@ for damage in truncated overwritten; do
   esac
   : >"$LVS_LAB_LOG/$node.agent.log"
   start-agent "$node"
-  if wait_until 10 back "$node"; then
+  wait_until 10 decided "$node"
+  if back "$node"; then
     figure "$damage" "rejoined_after_${WAITED}_ms"
     verdict yes "$node rejoins with a log that was $damage"
   else

@@ -1,6 +1,6 @@
 #!/bin/bash
 # 28 real servers join two directors at once with one token: all are in within ten seconds, five vote, the rules are everywhere.
-# lab: --cluster none --real-servers 28 --zones 3 --memory 4096 --timeout 900
+# lab: --cluster none --real-servers 28 --zones 3 --memory 4096 --timeout 1500
 . "$(dirname "$0")/lib.sh"
 
 servers=$(seq -f 'r%.0f' 28)

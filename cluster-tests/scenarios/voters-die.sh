@@ -1,6 +1,6 @@
 #!/bin/bash
 # Voters are killed one by one with two minutes between, of seven nodes down to three: the cluster keeps its quorum throughout.
-# lab: --real-servers 5 --timeout 900
+# lab: --real-servers 5 --timeout 1500
 . "$(dirname "$0")/lib.sh"
 
 alive="d1 d2 r1 r2 r3 r4 r5"

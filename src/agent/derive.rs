@@ -1,11 +1,11 @@
 //! What one task needs to know, made from what the others know. Pure joins of the replicated state and the gossip view.
 
 use crate::{
-    gossip::ClusterView,
+    gossip::{ClusterView, Holds},
     guard::protocol::GroupOrder,
     model::{NodeId, NodeName, PublicKey, Role, node::guard_addr},
     reconcile::InPlace,
-    rules::{ClusterState, security::Speakers},
+    rules::{ClusterState, rotation::Held, security::Speakers},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,6 +33,17 @@ pub fn guard_orders(state: &ClusterState, interface: Option<&str>) -> Vec<GroupO
             GroupOrder { group, candidates }
         })
         .collect()
+}
+
+/// What the members that are heard say they have. One that has said nothing yet has nothing.
+pub fn held(state: &ClusterState, view: &ClusterView) -> BTreeMap<NodeName, Held> {
+    let live = view.nodes.iter().filter(|(name, node)| node.live && state.nodes.contains_key(*name));
+    live.map(|(name, node)| {
+        let holds = node.facts.as_ref().map(|facts| facts.holds.clone()).unwrap_or_default();
+        let Holds { keys, authorities, issuer, signs, .. } = holds;
+        (name.clone(), Held { keys, authorities, issuer, signs })
+    })
+    .collect()
 }
 
 /// Who may speak, and with which keys.

@@ -1,17 +1,18 @@
 //! The leader's duty to carry the rotation of keys and CAs on, and to begin one when somebody has left who knows the gossip key.
 
+use super::derive::held;
 use crate::{
     clock::{BootClock, BootInstant, Clock},
-    gossip::{ClusterView, Holds},
+    gossip::ClusterView,
     model::{Fingerprint, KeyId, NodeName, Secret},
     raft::{RaftNode, RaftView},
     rules::{
         ClusterState, RuleChange, Security, SecurityChange,
-        rotation::{self, Held, Wanted},
+        rotation::{self, Wanted},
     },
 };
 use ring::rand::{SecureRandom, SystemRandom};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -101,17 +102,6 @@ fn wanted(
         authority_age: age(ages.authority.as_ref(), now),
         leavers_are_out: followers().all(|id| state.node_by_id(*id).is_some()),
     })
-}
-
-/// What the members that are heard say they have. One that has said nothing yet has nothing.
-fn held(state: &ClusterState, view: &ClusterView) -> BTreeMap<NodeName, Held> {
-    let live = view.nodes.iter().filter(|(name, node)| node.live && state.nodes.contains_key(*name));
-    live.map(|(name, node)| {
-        let holds = node.facts.as_ref().map(|facts| facts.holds.clone()).unwrap_or_default();
-        let Holds { keys, authorities, issuer, signs, .. } = holds;
-        (name.clone(), Held { keys, authorities, issuer, signs })
-    })
-    .collect()
 }
 
 async fn carry_out(raft: &RaftNode, before: &ClusterState, wanted: Wanted) {

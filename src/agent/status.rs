@@ -1,6 +1,6 @@
 //! Everything the worker knows, as `GET /v1/status` says it. Pure.
 
-use super::departure::Standing;
+use super::{departure::Standing, derive::held};
 use crate::{
     api::status::{
         ClusterStatus, Judgement, LocalView, MissingVip, NodeStatus, Pool, SecurityStatus, Seen, ServerStatus, ServiceStatus,
@@ -10,13 +10,16 @@ use crate::{
     model::{Fingerprint, Holding, NodeId, NodeName, RealServer, Role, Roles, Service, VipGroup},
     raft::RaftView,
     reconcile::{Decision, Report},
-    rules::{ClusterState, Security, Target, Verdict},
+    rules::{ClusterState, Security, Target, Verdict, rotation::Stage},
     verdict::{self, Ballot, Observation, Testimonies},
 };
 use std::{collections::BTreeMap, time::Duration};
 
 /// A certificate lasts 30 days and is renewed after 20.
 const ENDS_SOON: Duration = Duration::from_secs(5 * 86_400);
+
+/// Names of nodes that hold a rotation up, as many as stay readable.
+const AWAITED_SHOWN: usize = 8;
 
 /// What a status is made of.
 pub struct Sources<'a> {
@@ -73,24 +76,31 @@ fn cluster(sources: &Sources<'_>) -> ClusterStatus {
         term: raft.term,
         voters,
         quorum: raft.quorum,
-        security: security(state),
+        security: security(sources),
     }
 }
 
-fn security(state: &ClusterState) -> SecurityStatus {
-    let Security { authorities, keyring, barred, .. } = &state.security;
-    let rotating = match (keyring.next(), authorities.upcoming, authorities.trusted.len()) {
-        (Some(key), ..) => Some(format!("gossip key {key} is going round")),
-        (None, Some(ca), _) => Some(format!("ca {ca} is going round")),
-        (None, None, 2..) => Some("certificates of the former ca are being replaced".to_owned()),
-        (None, None, _) => None,
-    };
+/// How far a rotation is, and who holds it up.
+fn rotating(sources: &Sources<'_>) -> Option<String> {
+    let stage = Stage::of(&sources.state.security)?;
+    let live = held(sources.state, sources.view);
+    let awaited: Vec<&NodeName> = stage.held_up_by(&live).collect();
+    let shown: Vec<String> = awaited.iter().take(AWAITED_SHOWN).map(ToString::to_string).collect();
+    Some(match awaited.len() - shown.len() {
+        _ if awaited.is_empty() => stage.to_string(),
+        0 => format!("{stage}, waiting for {}", shown.join(", ")),
+        more => format!("{stage}, waiting for {} and {more} more", shown.join(", ")),
+    })
+}
+
+fn security(sources: &Sources<'_>) -> SecurityStatus {
+    let Security { authorities, keyring, barred, .. } = &sources.state.security;
     SecurityStatus {
         authority: authorities.issuing,
         other_authorities: authorities.trusted.keys().copied().filter(|ca| authorities.issuing != Some(*ca)).collect(),
         key: keyring.primary,
         other_keys: keyring.keys.keys().copied().filter(|key| keyring.primary != Some(*key)).collect(),
-        rotating,
+        rotating: rotating(sources),
         barred: barred.names().cloned().collect(),
     }
 }

@@ -158,7 +158,7 @@ impl Admin for Fake {
 
     async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError> {
         let gone = self.tokens.lock().unwrap().remove(&id);
-        gone.map(|_| ()).ok_or_else(|| Refusal::from(SecurityRefusal::NoSuchToken(id)).into())
+        gone.map(|_| ()).ok_or_else(|| Refusal::from(SecurityRefusal::NotThere(id)).into())
     }
 
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {

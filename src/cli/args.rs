@@ -188,6 +188,9 @@ pub struct LeaveArgs {
     /// Clean up on this machine without asking or telling the cluster: for a cluster that is no more, or will never hear this node again.
     #[arg(long)]
     pub force: bool,
+    /// One JSON object: the node, the cluster that it has left, and whether the others were told.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A join token as it was given, not looked at yet. Debug does not show it.

@@ -8,6 +8,7 @@ use super::security::{Authorities, KeyRing, MAX_KEYS, Security};
 use crate::model::{Fingerprint, KeyId, NodeName};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::Duration,
 };
 
@@ -26,6 +27,55 @@ pub struct Held {
     pub issuer: Option<Fingerprint>,
     /// CAs whose private keys it has.
     pub signs: BTreeSet<Fingerprint>,
+}
+
+/// What a rotation is at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// Members learn this gossip key, which is used once they have it.
+    Key(KeyId),
+    /// Members learn this CA, which signs once they trust it.
+    Authority(Fingerprint),
+    /// Members get certificates of this CA; the former goes once they have them.
+    Certificates(Fingerprint),
+}
+
+impl Stage {
+    /// `None` where nothing is waited for.
+    pub fn of(security: &Security) -> Option<Self> {
+        let Security { keyring, authorities, .. } = security;
+        let renewing = authorities.issuing.filter(|_| authorities.trusted.len() > 1);
+        let key = keyring.next().map(Self::Key);
+        key.or(authorities.upcoming.map(Self::Authority)).or(renewing.map(Self::Certificates))
+    }
+
+    /// Members that are heard and hold it up.
+    pub fn held_up_by(self, live: &BTreeMap<NodeName, Held>) -> impl Iterator<Item = &NodeName> {
+        live.iter().filter(move |(_, held)| !self.is_done_by(held)).map(|(name, _)| name)
+    }
+
+    fn is_done(self, live: &BTreeMap<NodeName, Held>) -> bool {
+        self.held_up_by(live).next().is_none()
+    }
+
+    fn is_done_by(self, held: &Held) -> bool {
+        match self {
+            Self::Key(id) => held.keys.contains(&id),
+            Self::Authority(ca) => held.authorities.contains(&ca),
+            // A certificate of somebody else's CA does not depend on any of ours.
+            Self::Certificates(ca) => held.authorities.contains(&ca) && held.issuer.is_none_or(|issuer| issuer == ca),
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(id) => write!(f, "gossip key {id} is going round"),
+            Self::Authority(ca) => write!(f, "ca {ca} is going round"),
+            Self::Certificates(_) => f.write_str("certificates of the former ca are being replaced"),
+        }
+    }
 }
 
 /// What there is to decide by.
@@ -70,11 +120,10 @@ pub fn next(input: &Input) -> Option<Wanted> {
 
 fn key(input: &Input, ring: &KeyRing) -> Option<Wanted> {
     let primary = ring.primary?;
-    let all_have = |id: KeyId| input.live.values().all(|held| held.keys.contains(&id));
     if let Some(next) = ring.next() {
-        return all_have(next).then_some(Wanted::PromoteKey(next));
+        return Stage::Key(next).is_done(input.live).then_some(Wanted::PromoteKey(next));
     }
-    let may_drop = input.key_age >= DROP_AFTER && all_have(primary);
+    let may_drop = input.key_age >= DROP_AFTER && Stage::Key(primary).is_done(input.live);
     let former = ring.keys.keys().copied().find(|id| *id != primary).filter(|_| may_drop);
     let renew = ring.stale && input.leavers_are_out && ring.keys.len() < MAX_KEYS;
     former.map(Wanted::DropKey).or(renew.then_some(Wanted::AddKey))
@@ -82,22 +131,19 @@ fn key(input: &Input, ring: &KeyRing) -> Option<Wanted> {
 
 fn authority(input: &Input, authorities: &Authorities) -> Option<Wanted> {
     let issuing = authorities.issuing?;
-    let all_trust = |ca: Fingerprint| input.live.values().all(|held| held.authorities.contains(&ca));
     // Nobody could have a certificate from a CA whose key is with nobody.
     let somebody_signs = |ca: Fingerprint| input.live.values().any(|held| held.signs.contains(&ca));
     if let Some(upcoming) = authorities.upcoming
-        && all_trust(upcoming)
+        && Stage::Authority(upcoming).is_done(input.live)
         && somebody_signs(upcoming)
     {
         return Some(Wanted::PromoteAuthority(upcoming));
     }
-    if input.authority_age < DROP_AFTER || !all_trust(issuing) {
+    if input.authority_age < DROP_AFTER || !Stage::Certificates(issuing).is_done(input.live) {
         return None;
     }
     let is_former = |ca: &Fingerprint| *ca != issuing && authorities.upcoming != Some(*ca);
-    // A certificate of somebody else's CA does not depend on any of ours.
-    let all_have_new = input.live.values().all(|held| held.issuer.is_none_or(|issuer| issuer == issuing));
-    authorities.trusted.keys().copied().find(is_former).filter(|_| all_have_new).map(Wanted::DropAuthority)
+    authorities.trusted.keys().copied().find(is_former).map(Wanted::DropAuthority)
 }
 
 #[cfg(test)]

@@ -185,7 +185,7 @@ impl Security {
     pub(super) fn apply(&mut self, change: &SecurityChange) -> Result<(), SecurityRefusal> {
         match change {
             SecurityChange::TokenMade { id, token, at_unix_s } => self.make_token(*id, token, *at_unix_s),
-            SecurityChange::TokenRevoked(id) => self.tokens.remove(id).map(|_| ()).ok_or(SecurityRefusal::NoSuchToken(*id)),
+            SecurityChange::TokenRevoked(id) => self.tokens.remove(id).map(|_| ()).ok_or(SecurityRefusal::NotThere(*id)),
             SecurityChange::KeyAdded(secret) => self.keyring.add(secret),
             SecurityChange::KeyPromoted(id) => self.keyring.promote(*id),
             SecurityChange::KeyDropped(id) => self.keyring.drop_key(*id),

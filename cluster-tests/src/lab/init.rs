@@ -105,6 +105,9 @@ fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
         std::env::set_var("HOSTS", Host::names());
     }
     load_modules()?;
+    if order.guest {
+        make_room_for_neighbours()?;
+    }
     namespaces::prepare()?;
     lan::create_switch()?;
     let hosts: Vec<Host> = Host::all().collect();
@@ -184,6 +187,15 @@ fn load_modules() -> Result<()> {
     // A built-in or absent module is not an error here: what is really missing fails by name when it is used.
     if let Err(error) = run::quiet("modprobe", &args) {
         report::note(format!("lab: {error:#}"));
+    }
+    Ok(())
+}
+
+/// The hosts share the kernel's one table of neighbours; its 1024 entries are few where 30 or more all talk to each other.
+fn make_room_for_neighbours() -> Result<()> {
+    for threshold in 1..=3 {
+        let setting = format!("/proc/sys/net/ipv4/neigh/default/gc_thresh{threshold}");
+        std::fs::write(&setting, "16384").with_context(|| format!("write {setting}"))?;
     }
     Ok(())
 }

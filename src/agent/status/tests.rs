@@ -3,10 +3,10 @@
 use super::*;
 use crate::{
     gossip::{Facts, NodeView},
-    model::Weight,
+    model::{KeyId, Secret, Weight},
     reconcile::{OutReason, Presence},
     rules::{
-        RuleChange,
+        RuleChange, SecurityChange,
         fixture::{self, edge, host, joined, name, server_of, service, target},
     },
     verdict::Seen as Sight,
@@ -337,6 +337,23 @@ fn a_node_that_nobody_trusts_is_told_the_one_command() {
 }
 
 #[test]
+fn a_rotation_says_whom_it_waits_for() {
+    let mut world = World::well();
+    let rotating = |world: &World| world.status().cluster.unwrap().security.rotating;
+    assert_eq!(rotating(&world), None);
+    world.state.apply(&RuleChange::Security(SecurityChange::KeyAdded(Secret::new([2; 32])))).unwrap();
+    let has_new_key = |world: &mut World, node: &str| {
+        world.node(node).facts.as_mut().unwrap().holds.keys = [KeyId(1), KeyId(2)].into();
+    };
+    has_new_key(&mut world, "d1");
+    has_new_key(&mut world, "r1");
+    assert_eq!(rotating(&world).unwrap(), "gossip key k2 is going round, waiting for d2, r2");
+    has_new_key(&mut world, "d2");
+    world.node("r2").live = false;
+    assert_eq!(rotating(&world).unwrap(), "gossip key k2 is going round", "who is not heard is not waited for");
+}
+
+#[test]
 fn what_the_keeper_could_not_do_and_keys_that_nobody_has_are_problems() {
     let mut world = World::well();
     world.troubles = vec!["no new certificate".to_owned()];
@@ -345,7 +362,7 @@ fn what_the_keeper_could_not_do_and_keys_that_nobody_has_are_problems() {
     assert_eq!(world.problems(), ["no new certificate"], "nobody has said yet what it has");
     let says = |world: &mut World, signs: &[Fingerprint]| {
         let holds = &mut world.node("d1").facts.as_mut().unwrap().holds;
-        holds.keys = [crate::model::KeyId(1)].into();
+        holds.keys = [KeyId(1)].into();
         holds.signs = signs.iter().copied().collect();
     };
     says(&mut world, &[issuing]);

@@ -61,6 +61,7 @@ Exit codes: 0 left; 3 no agent runs here; 4 no quorum to leave with, nothing was
 
 Examples:
   lvs-agent leave
+  lvs-agent leave --json                      # the node, the cluster that it has left, whether the others were told
   lvs-agent leave --force                     # the cluster is no more, or was founded anew";
 
 pub(super) const TOKEN_HELP: &str = "\

@@ -54,6 +54,7 @@ async fn commands_end_as_documented() {
     assert_eq!(exit(&place, "join").await, Exit::NoQuorum);
     assert_eq!(exit(&place, "leave").await, Exit::NoQuorum);
     assert_eq!(exit(&place, "leave --force").await, Exit::Ok, "nobody is asked");
+    assert_eq!(exit(&place, "leave --force --json").await, Exit::Ok);
     fake.gate.notify_one();
     assert_eq!(exit(&place, "join 10.0.0.11").await, Exit::Ok);
     assert_eq!(*fake.joined_with.lock().unwrap(), None);

@@ -2,6 +2,7 @@
 
 pub mod announce;
 pub mod channel;
+mod child;
 pub mod lock;
 pub mod notify;
 pub mod privilege;

@@ -1,7 +1,7 @@
 //! The script runner as the guard sees it: started once, while the guard can still give it rights that it has not itself later.
 
 use crate::{
-    guard::io::notify::ENVIRONMENT,
+    guard::io::child,
     health::{
         io::packets,
         script::{Greeting, MAX_REPORT_BYTES},
@@ -15,14 +15,7 @@ use rustix::{
     },
     process::Signal,
 };
-use std::{
-    ffi::OsString,
-    io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
-    path::PathBuf,
-    process::Command,
-    time::Duration,
-};
+use std::{ffi::OsString, io, os::fd::OwnedFd, path::PathBuf, process::Command, time::Duration};
 
 /// It reads two files before it says anything.
 const GREETING_LIMIT: Duration = Duration::from_secs(10);
@@ -59,25 +52,11 @@ pub enum RunnerStartError {
 /// There is none.
 pub fn start(command: &RunnerCommand) -> Result<OwnedFd, RunnerStartError> {
     let (ours, theirs) = packets::pair().map_err(RunnerStartError::Spawn)?;
-    let guard = rustix::process::getpid();
     let mut runner = Command::new(&command.program);
     runner.args(&command.args).stdin(theirs);
-    for name in ENVIRONMENT {
-        runner.env_remove(name);
-    }
-    runner.process_group(0);
-    // SAFETY: only system calls between fork and exec, on values made before the fork.
-    unsafe {
-        runner.pre_exec(move || {
-            // One that it can see to: its scripts are to end as well.
-            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-            if rustix::process::getppid() != Some(guard) {
-                // The guard died before the line above.
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            Ok(())
-        });
-    }
+    // SAFETY: no file is to be kept open but its standard input.
+    // The signal is one that it can see to: its scripts are to end as well.
+    unsafe { child::tie(&mut runner, Signal::TERM, Vec::new()) };
     runner.spawn().map_err(RunnerStartError::Spawn)?;
     // It holds the runner's end, whose closing is to be seen.
     drop(runner);

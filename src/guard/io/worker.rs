@@ -2,11 +2,10 @@
 
 use crate::{
     guard::{
-        io::{channel::GUARD_FD, notify::ENVIRONMENT},
+        io::{channel::GUARD_FD, child},
         protocol::{MAX_FRAME_BYTES, ToGuard, ToWorker},
     },
     health::io::script::RUNNER_FD,
-    kernel::io::inherit,
     link::frame::{self, FrameError},
 };
 use rustix::process::Signal;
@@ -15,7 +14,7 @@ use std::{
     io,
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::{net::UnixStream as StdUnixStream, process::CommandExt},
+        unix::net::UnixStream as StdUnixStream,
     },
     path::PathBuf,
     process::{Command as StdCommand, ExitStatus, Stdio},
@@ -120,33 +119,16 @@ impl WorkerProcess {
 }
 
 fn spawn(command: &WorkerCommand, theirs: &StdUnixStream) -> io::Result<Child> {
-    let guard = rustix::process::getpid();
     let fd = theirs.as_raw_fd();
     let mut std_command = StdCommand::new(&command.program);
-    std_command.args(&command.args).env(GUARD_FD, fd.to_string()).stdin(Stdio::null());
-    let runner = command.runner.as_ref().map(|runner| runner.as_raw_fd());
-    std_command.env_remove(RUNNER_FD);
-    if let Some(fd) = runner {
-        std_command.env(RUNNER_FD, fd.to_string());
+    std_command.args(&command.args).env(GUARD_FD, fd.to_string()).env_remove(RUNNER_FD).stdin(Stdio::null());
+    let mut kept = vec![fd];
+    if let Some(runner) = &command.runner {
+        std_command.env(RUNNER_FD, runner.as_raw_fd().to_string());
+        kept.push(runner.as_raw_fd());
     }
-    for name in ENVIRONMENT {
-        std_command.env_remove(name);
-    }
-    // Ctrl-C in a terminal is for the guard, which then stops the worker in its time.
-    std_command.process_group(0);
-    // SAFETY: only system calls between fork and exec, on values made before the fork.
-    unsafe {
-        std_command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            if rustix::process::getppid() != Some(guard) {
-                // The guard died before the line above.
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            // The first is open until `theirs` is dropped, after the exec, the other as long as `command` lives.
-            inherit::keep_open(fd)?;
-            runner.map_or(Ok(()), |fd| inherit::keep_open(fd))
-        });
-    }
+    // SAFETY: the first is open until `theirs` is dropped, after the exec, the other as long as `command` lives.
+    unsafe { child::tie(&mut std_command, Signal::KILL, kept) };
     Command::from(std_command).kill_on_drop(true).spawn()
 }
 

@@ -126,6 +126,22 @@ fn a_ca_issues_when_all_trust_it_and_the_former_goes_when_nobody_needs_it() {
 }
 
 #[test]
+fn each_stage_waits_for_those_that_lack_what_comes_next() {
+    let live = members(&["a k1,k2 ca1,ca2 by2", "b k1 ca1,ca2 by1", "c k1,k2 ca1 by1"]);
+    let waits = |changes: &[SecurityChange]| {
+        let stage = Stage::of(&after(changes))?;
+        Some((stage, stage.held_up_by(&live).map(NodeName::as_str).collect::<Vec<_>>().join(" ")))
+    };
+    let promoted = SecurityChange::AuthorityPromoted(NEW);
+    assert_eq!(waits(&[]), None);
+    assert_eq!(waits(&[key_added()]), Some((Stage::Key(K2), "b".to_owned())));
+    assert_eq!(waits(&[ca_added(), key_added()]), Some((Stage::Key(K2), "b".to_owned())));
+    assert_eq!(waits(&[ca_added()]), Some((Stage::Authority(NEW), "c".to_owned())));
+    assert_eq!(waits(&[ca_added(), promoted.clone()]), Some((Stage::Certificates(NEW), "b c".to_owned())));
+    assert_eq!(waits(&[ca_added(), promoted, SecurityChange::AuthorityDropped(OLD)]), None);
+}
+
+#[test]
 fn a_ca_whose_key_no_live_member_has_never_issues() {
     let added = after(&[ca_added()]);
     let mut live = members(&["a k1 ca1,ca2 by1", "b k1 ca1,ca2 by1"]);

@@ -64,4 +64,7 @@ pub enum SecurityRefusal {
         "{0} removed nodes are barred already: let those in again whose certificates have ended (`lvs-agent node allow NAME`), then remove this one"
     )]
     TooManyBarred(usize),
+    /// Not there to be revoked.
+    #[error("there is no token {0}, so nobody can join with it: `lvs-agent token list` shows those that there are")]
+    NotThere(TokenId),
 }

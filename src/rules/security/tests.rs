@@ -40,6 +40,8 @@ fn a_token_lets_in_as_many_as_it_says_and_no_more() {
     let refused = state.apply(&with_token(joining("r5", 25, Role::RealServer), 99)).unwrap_err();
     assert_eq!(refused, Refusal::Security(SecurityRefusal::NoSuchToken(TokenId([1; 8]))));
     assert_eq!(state.nodes.len(), 6);
+    let revoked = state.apply(&RuleChange::Security(SecurityChange::TokenRevoked(TokenId([1; 8])))).unwrap_err();
+    assert_eq!(revoked, Refusal::Security(SecurityRefusal::NotThere(TokenId([1; 8]))), "whoever revokes it joins nothing");
 }
 
 #[test]
