@@ -14,11 +14,9 @@ for server in $servers; do start-agent "$server"; done
 for server in $servers; do wait_until 10 answers "$server" || give_up "the agent of $server does not answer"; done
 
 leader=$(status d1 .cluster.leader)
-worker() { agent-pids "$1" | awk '$1 == "worker" { print $2; exit }'; }
-cpu_ms() { awk '{ print ($14 + $15) * 10 }' "/proc/$(worker "$1")/stat"; }
 sent_bytes() { cat "/sys/class/net/$1-0/statistics/rx_bytes"; }
 now_ms begun
-cpu=$(cpu_ms "$leader") bytes=$(sent_bytes "$leader")
+bytes=$(sent_bytes "$leader")
 for server in $servers; do on "$server" lvs-agent join 10.0.0.11 10.0.0.12 --token "$join" >"$SCRATCH/join.$server" 2>&1 & PIDS[$server]=$!; done
 failed=''
 for server in $servers; do wait "${PIDS[$server]}" || { failed+=" $server" && tail -n 2 "$SCRATCH/join.$server"; }; done
@@ -30,8 +28,6 @@ expect "the leader hears all 30" wait_until 10 heard "$leader"
 now_ms now
 expect_le all_in_ms $((now - begun)) 10000
 figure leader_bytes_per_s_while_joining $((($(sent_bytes "$leader") - bytes) * 1000 / (now - begun)))
-# In virtual time computing takes no time: see --time real.
-if [ "$LVS_LAB_TIME" = real ]; then figure leader_cpu_ms_while_joining $(($(cpu_ms "$leader") - cpu)); else figure leader_cpu_ms_while_joining "- (virtual time)"; fi
 
 all_in() { for server in $servers; do sends_to "$1" "$server" || return 1; done; }
 in_table() { on "$1" ipvsadm -Ln | awk '$1 == "->" && $2 ~ /^10/ && $4 > 0' | wc -l; }
@@ -50,11 +46,10 @@ expect_eq "zones of the voters" "$(status d1 '[.nodes[] | select(.voter) | .zone
 expect_eq "directors that vote" "$(status d1 '[.nodes[] | select(.voter and (.roles | index("director"))) | .name] | join(" ")')" "d1 d2"
 
 voters=$(status d1 '.cluster.voters | join(" ")')
-bytes=$(sent_bytes "$leader") cpu=$(cpu_ms "$leader")
+bytes=$(sent_bytes "$leader")
 traffic 20
 sleep 20
 figure leader_bytes_per_s_at_rest $((($(sent_bytes "$leader") - bytes) / 20))
-if [ "$LVS_LAB_TIME" = real ]; then figure leader_cpu_ms_per_s_at_rest $((($(cpu_ms "$leader") - cpu) / 20)); fi
 undisturbed
 expect_eq "the voters" "$(status d1 '.cluster.voters | join(" ")')" "$voters"
 expect "nobody panicked" no_panic

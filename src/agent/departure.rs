@@ -40,7 +40,7 @@ impl Standing<'_> {
         if there >= wanted {
             return Ok(());
         }
-        Err(format!("without that node only {there} of the {wanted} voters that are needed are heard: bring others back first"))
+        Err(format!("without that node only {there} of the {wanted} voters that are needed are heard: bring others back first, or try again in a moment where one is only just leaving"))
     }
 
     /// Who is heard, directs, and has the private key of this CA.
@@ -63,7 +63,11 @@ impl Standing<'_> {
         if !self.directs(gone) || others.clone().next().is_none() {
             return Ok(());
         }
-        let todo = "make another node a director first (`lvs-agent node rename-roles NAME --roles director`, or let one join), or take the other nodes out first";
+        let todo = if self.state.security.is_foreign() {
+            "let another node join whose certificate says lvs-director, or take the other nodes out first"
+        } else {
+            "make another node a director too (`lvs-agent node rename-roles NAME --roles` with all that it has and director, or let one join), or take the other nodes out first"
+        };
         if !others.clone().any(|name| self.directs(name)) {
             return Err(format!("{gone} is the only director, and the others could do nothing without one: {todo}"));
         }

@@ -44,11 +44,11 @@ async fn renew(config: &AgentConfig, raft: &RaftNode) {
     }
 }
 
-/// By any member that is found: a node that has moved is not known to its leader where it is now.
+/// By any member that is found: a node that has moved is not known to its leader where it is now. Unless it leads itself.
 async fn tell(config: &AgentConfig, raft: &RaftNode, state: &ClusterState) -> Result<(), String> {
     let seeds: Vec<SocketAddr> = derive::gossip_seeds(state, &config.node, &config.seeds).into_iter().collect();
     let known = state.nodes.get(&config.node).ok_or("this node is no member any more")?;
-    if state.nodes.len() > 1 {
+    if state.nodes.len() > 1 && !raft.is_leader_with_quorum() {
         // What the cluster granted counts, not what agent.toml would like to be.
         let settings = orders::join_settings(config, None).map_err(|error| error.to_string())?;
         let settings = JoinSettings { roles: known.roles.clone(), ..settings };

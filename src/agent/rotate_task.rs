@@ -105,7 +105,7 @@ fn wanted(
 }
 
 async fn carry_out(raft: &RaftNode, before: &ClusterState, wanted: Wanted) {
-    let Some(change) = change(wanted) else {
+    let Some(change) = change(wanted, &before.security) else {
         tracing::error!("no random bytes for a new gossip key");
         return sleep(PAUSE).await;
     };
@@ -124,9 +124,9 @@ async fn carry_out(raft: &RaftNode, before: &ClusterState, wanted: Wanted) {
 }
 
 /// `None` when the system gives no random bytes.
-fn change(wanted: Wanted) -> Option<SecurityChange> {
+fn change(wanted: Wanted, security: &Security) -> Option<SecurityChange> {
     Some(match wanted {
-        Wanted::AddKey => SecurityChange::KeyAdded(new_key()?),
+        Wanted::AddKey => SecurityChange::KeyAdded { key: new_key()?, departures: Some(security.keyring.departures) },
         Wanted::PromoteKey(id) => SecurityChange::KeyPromoted(id),
         Wanted::DropKey(id) => SecurityChange::KeyDropped(id),
         Wanted::PromoteAuthority(ca) => SecurityChange::AuthorityPromoted(ca),

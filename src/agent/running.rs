@@ -20,6 +20,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, Notify, mpsc, oneshot, watch},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -116,9 +117,14 @@ impl Running {
         let alone = self.raft.state().borrow().nodes.keys().eq([&self.config.node]);
         // Whoever was removed has nobody to ask any more; what is left to do is here.
         let removed = self.raft.view().borrow().refused.is_some();
-        if !alone && !removed && !force {
-            self.may_go()?;
-            self.raft.leave(CHANGE_DEADLINE).await.map_err(|error| or_by_force(admin::refused(error)))?;
+        if !alone && !force {
+            let gone = if removed {
+                self.raft.votes_no_more(Instant::now() + CHANGE_DEADLINE).await
+            } else {
+                self.may_go()?;
+                self.raft.leave(CHANGE_DEADLINE).await
+            };
+            gone.map_err(|error| or_by_force(admin::refused(error)))?;
         }
         self.guard.leave().await.map_err(|gone| AdminError::Internal(gone.to_string()))?;
         // The directors hear of it with the next heartbeat; requests that this node has begun to answer may end.

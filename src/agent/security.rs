@@ -28,7 +28,7 @@ pub fn must_be_director(state: &ClusterState, me: &NodeName) -> Result<(), Admin
     }
     let names: Vec<String> = directors.iter().map(ToString::to_string).collect();
     Err(AdminError::Refused(format!(
-        "only directors change the cluster: run this on {}, or with --server and an admin's certificate",
+        "only directors change the cluster: run this on {}, or with --server at one of them and an admin's certificate",
         if names.is_empty() { "a director".to_owned() } else { names.join(" or ") }
     )))
 }
@@ -124,7 +124,8 @@ pub async fn set_roles(member: &Member, name: NodeName, roles: Roles) -> Result<
 /// Adds a gossip key; `rotate_task` does the rest once every member has it.
 pub async fn rotate_keys(member: &Member) -> Result<(), AdminError> {
     let key = rotate_task::new_key().ok_or_else(|| AdminError::Internal("the system has no randomness".to_owned()))?;
-    change(member, SecurityChange::KeyAdded(key)).await
+    // Whether a node that has left still hears of it is not known here.
+    change(member, SecurityChange::KeyAdded { key, departures: None }).await
 }
 
 /// Makes another CA and has it trusted; `rotate_task` and every node's keeper do the rest.

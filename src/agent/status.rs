@@ -334,6 +334,12 @@ fn lost_keys(sources: &Sources<'_>) -> Vec<String> {
 fn other_roles(sources: &Sources<'_>) -> Option<String> {
     let granted = &sources.state.nodes.get(sources.me)?.roles;
     (granted != sources.configured).then(|| {
+        if sources.state.security.is_foreign() {
+            return format!(
+                "agent.toml of {} says {}, the cluster granted {granted}: have a certificate made that says the same, and run `lvs-agent leave` and `lvs-agent join SEED` here",
+                sources.me, sources.configured
+            );
+        }
         let flag: Vec<String> = sources.configured.iter().map(|role| role.to_string()).collect();
         format!(
             "agent.toml of {} says {}, the cluster granted {granted}: change agent.toml, or run `lvs-agent node rename-roles {} --roles {}` on a director",

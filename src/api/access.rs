@@ -1,14 +1,20 @@
 //! Who asks, and what they may: the same routes for root on the node and for remote identities.
 
-use super::failure::Failure;
+use super::{MAX_REQUEST_BYTES, failure::Failure};
 use crate::{link::certificate::Certificate, model::Access};
 use axum::{
+    body::{Body, to_bytes},
     extract::{Request, State},
     http::StatusCode,
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use std::{net::SocketAddr, sync::Arc};
+use http_body_util::LengthLimitError;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// How long the body of a remote request may take.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A remote administrator, as its certificate says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,6 +76,7 @@ pub(super) async fn admit(State(peer): State<Peer>, mut request: Request, next: 
     match who(&peer) {
         Ok(who) => {
             request.extensions_mut().insert(who);
+            request.extensions_mut().insert(peer);
             next.run(request).await
         }
         Err(failure) => failure.into_response(),
@@ -102,11 +109,30 @@ pub(super) async fn check(State(need): State<Need>, request: Request, next: Next
         tracing::warn!(who = %who, %method, path, why, "administrator refused");
         return Failure::new(StatusCode::FORBIDDEN, why).into_response();
     }
+    let request = match whole(request, need).await {
+        Ok(request) => request,
+        Err(failure) => return failure.into_response(),
+    };
     let answer = next.run(request).await;
     if matches!(need, Need::Change | Need::Here) {
         tracing::info!(who = %who, %method, path, code = answer.status().as_u16(), "change asked for by an administrator");
     }
     answer
+}
+
+/// A remote request with all of its body. Who has sent the head alone keeps no right that it loses meanwhile: it is asked for once more.
+async fn whole(request: Request, need: Need) -> Result<Request, Failure> {
+    let Some(peer @ Peer::Remote { .. }) = request.extensions().get::<Peer>().cloned() else { return Ok(request) };
+    let (parts, body) = request.into_parts();
+    let read = timeout(BODY_DEADLINE, to_bytes(body, MAX_REQUEST_BYTES)).await;
+    let read = read.map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long"))?;
+    let body = read.map_err(|error| {
+        let is_long = std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>());
+        let code = if is_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        Failure::new(code, format!("the body of the request cannot be read: {error}"))
+    })?;
+    may(&who(&peer)?, need).map_err(|why| Failure::new(StatusCode::FORBIDDEN, why))?;
+    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 fn may(who: &Who, need: Need) -> Result<(), String> {

@@ -11,6 +11,7 @@
 //! | `POST /v1/tokens` | [`TokenRequest`] | [`TokenMade`] | admin |
 //! | `DELETE /v1/tokens/ID` | | `{}` | admin |
 //! | `DELETE /v1/nodes/NAME` | | `{}` | admin |
+//! | `POST /v1/nodes/NAME/allow` | | `{}` | admin |
 //! | `PUT /v1/nodes/NAME/roles` | [`RolesRequest`] | `{}` | admin |
 //! | `POST /v1/keys/rotate` | | `{}`: begun, see `security` in the status | admin |
 //! | `POST /v1/ca/rotate` | | `{}`: begun, see `security` in the status | admin |

@@ -1,5 +1,6 @@
 //! Places for connections: so many in all, so many for one address.
 
+use crate::link::host::host;
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -33,6 +34,7 @@ impl Places {
 
     /// A place for a connection of this address, unless it has its share.
     pub(super) fn take(&self, seat: OwnedSemaphorePermit, source: IpAddr) -> Option<Place> {
+        let source = host(source);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.get(&source).copied().unwrap_or_default();
         if count >= self.most_of_one {

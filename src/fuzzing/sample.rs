@@ -110,7 +110,13 @@ pub fn joining() -> Joining {
 }
 
 pub fn keyring() -> KeyRing {
-    KeyRing { primary: Some(KeyId(1)), keys: BTreeMap::from([(KeyId(1), Secret::new([3; 32]))]), last: 1, stale: false }
+    KeyRing {
+        primary: Some(KeyId(1)),
+        keys: BTreeMap::from([(KeyId(1), Secret::new([3; 32]))]),
+        last: 1,
+        stale: false,
+        departures: 0,
+    }
 }
 
 fn token() -> Token {
@@ -135,7 +141,7 @@ pub fn changes() -> Vec<RuleChange> {
     };
     let security = [
         SecurityChange::TokenMade { id: TokenId([1; 8]), token: token(), at_unix_s: 1_700_000_000 },
-        SecurityChange::KeyAdded(Secret::new([5; 32])),
+        SecurityChange::KeyAdded { key: Secret::new([5; 32]), departures: None },
         SecurityChange::KeyPromoted(KeyId(2)),
         SecurityChange::AuthorityAdded { fingerprint: Fingerprint([4; 32]), der: vec![48, 0] },
         SecurityChange::IdentityAdded { name: name::<IdentityName>("alice"), identity },

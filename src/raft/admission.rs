@@ -21,8 +21,10 @@ pub struct Asked<'a> {
     pub signed: &'a SignedJoin,
     /// The asking node's certificate, where it has shown one to this node itself.
     pub certificate: Option<&'a Certificate>,
-    /// Whether the member that has a name is alive, or was let in a moment ago.
-    pub is_living: &'a dyn Fn(&NodeRecord) -> bool,
+    /// Whether the member that has a name is heard.
+    pub is_heard: &'a dyn Fn(&NodeRecord) -> bool,
+    /// Whether it was let in a moment ago, and is awaited.
+    pub is_awaited: &'a dyn Fn(&NodeRecord) -> bool,
     /// Unix seconds.
     pub now_unix_s: u64,
 }
@@ -55,8 +57,13 @@ pub fn decide(asked: &Asked<'_>) -> Result<Admission, JoinRefusal> {
         None => None,
     };
     // That it says it is at the same address proves nothing: only the key does. And with the key, two at once are one too many.
-    let is_another = |record: &&NodeRecord| record.key != request.key || record.addr != request.addr;
-    if let Some(record) = namesake.filter(|record| is_another(record) && (asked.is_living)(record)) {
+    // One that is heard and has lost its log is none of itself: the request is a copy, or the machine is.
+    let is_another = |record: &NodeRecord| record.key != request.key || record.addr != request.addr;
+    let is_taken = |record: &&NodeRecord| {
+        ((asked.is_heard)(record) && (is_another(record) || request.known.is_none()))
+            || ((asked.is_awaited)(record) && is_another(record))
+    };
+    if let Some(record) = namesake.filter(is_taken) {
         return Err(JoinRefusal::NameTaken { name: record.name.clone(), addr: record.addr });
     }
     let copied = |record: &&NodeRecord| record.key == request.key && record.name != request.name;

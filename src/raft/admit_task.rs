@@ -134,9 +134,10 @@ impl RaftNode {
     ) -> Result<Admission, JoinRefusal> {
         let state = self.published().borrow().state.clone();
         let (live, hearing, now) = (self.live(), self.hearing(), BootClock.now());
-        let is_living = |node: &NodeRecord| live.borrow().contains(&node.name) || arrivals.has(&node.name, &hearing, now);
+        let is_heard = |node: &NodeRecord| live.borrow().contains(&node.name);
+        let is_awaited = |node: &NodeRecord| arrivals.has(&node.name, &hearing, now);
         let now_unix_s = BootClock.unix_now().as_secs();
-        decide(&Asked { state: &state, signed, certificate, is_living: &is_living, now_unix_s })
+        decide(&Asked { state: &state, signed, certificate, is_heard: &is_heard, is_awaited: &is_awaited, now_unix_s })
     }
 
     /// This node leads, and its state is no older than what was committed when this was asked.

@@ -1,6 +1,6 @@
 //! How often one source address may fail before it is not heard for a while. Pure; bounded memory whatever knocks.
 
-use crate::clock::BootInstant;
+use crate::{clock::BootInstant, link::host::host};
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Failures at once that cost nothing: a person who mistypes, a script that tries again.
@@ -33,13 +33,13 @@ pub struct Door {
 impl Door {
     /// How long this source must wait; `None`: it is heard.
     pub fn wait(&self, source: IpAddr, now: BootInstant) -> Option<Duration> {
-        self.sources.get(&place(source)).and_then(|bucket| bucket.wait(now))
+        self.sources.get(&host(source)).and_then(|bucket| bucket.wait(now))
     }
 
     /// This source failed. Gives whether it was still to be heard: such failures are logged, others are too many to be.
     pub fn failed(&mut self, source: IpAddr, now: BootInstant) -> bool {
         self.make_room(now);
-        let bucket = self.sources.entry(place(source)).or_insert(Bucket { empty_at: now });
+        let bucket = self.sources.entry(host(source)).or_insert(Bucket { empty_at: now });
         let heard = bucket.wait(now).is_none();
         if heard {
             bucket.empty_at = bucket.empty_at.max(now) + FORGIVEN_EVERY;
@@ -56,14 +56,6 @@ impl Door {
             let least = self.sources.iter().min_by_key(|(_, bucket)| bucket.empty_at).map(|(source, _)| *source);
             least.and_then(|least| self.sources.remove(&least));
         }
-    }
-}
-
-/// A host has a whole /64 of IPv6 addresses to knock from.
-fn place(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
-        v4 => v4,
     }
 }
 

@@ -126,6 +126,7 @@ async fn lead(node: &RaftNode, watch: &mut Watch, hearing: &watch::Sender<Arc<He
         silent_for: &heard.silent_for(now),
         lately_back: &heard.lately_back(now),
         caught_up: &caught_up(&metrics),
+        acking: &acking(&metrics, node.timing().election_max),
         told: &told(&metrics),
         members: &members(&metrics),
         settled: is_settled(&metrics),
@@ -197,6 +198,7 @@ impl RaftNode {
             silent_for: &heard.silent_for(now),
             lately_back: &heard.lately_back(now),
             caught_up: &caught_up,
+            acking: &BTreeSet::new(),
             told: &BTreeSet::new(),
             members: &members,
             settled: true,
@@ -231,6 +233,13 @@ fn caught_up(metrics: &RaftMetrics<TypeConfig>) -> BTreeSet<NodeId> {
     let near = |id: &Option<LogId>| id.is_some_and(|id| id.index + NEARLY >= last);
     let replication = metrics.replication.iter().flatten();
     replication.filter(|(_, matched)| near(matched)).map(|(id, _)| NodeId(*id)).collect()
+}
+
+/// Nodes that have acknowledged a heartbeat or an entry so lately.
+fn acking(metrics: &RaftMetrics<TypeConfig>, recent: Duration) -> BTreeSet<NodeId> {
+    use openraft::Instant;
+    let heartbeats = metrics.heartbeat.iter().flatten();
+    heartbeats.filter(|(_, at)| at.is_some_and(|at| at.elapsed() <= recent)).map(|(id, _)| NodeId(*id)).collect()
 }
 
 /// Nodes that know the effective membership.

@@ -59,7 +59,7 @@ pub struct JoinSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// No seed was given.
-    #[error("no seed is given: name the address of a member, as in `lvs-agent join 10.0.0.1:7946`")]
+    #[error("no seed is given: name the address of a member, as in `lvs-agent join 10.0.0.1:7400`")]
     NoSeed,
     /// Nothing proves the cluster to this node.
     #[error(
@@ -196,9 +196,6 @@ pub async fn join(seeds: &[SocketAddr], settings: JoinSettings) -> Result<Identi
     }
     let data_dir = settings.data_dir.as_path();
     let before = Identity::load(data_dir)?;
-    if before.is_none() && data_dir.join(FILE).exists() {
-        return Err(StoreError::Exists { path: data_dir.join(FILE) }.into());
-    }
     create_data_dir(data_dir).map_err(|source| JoinError::DataDir { data_dir: data_dir.to_owned(), source })?;
     let key = files::node_key(data_dir)?;
     let asking = Asking { settings: &settings, before: before.as_ref(), key: &key, trusted: files::trusted(data_dir)? };
@@ -210,7 +207,11 @@ pub async fn join(seeds: &[SocketAddr], settings: JoinSettings) -> Result<Identi
     let met = met.map(|node| Met { id: node.id, name: node.name.clone(), addr: node.addr }).collect();
     let JoinAccepted { cluster_id, id, timing, .. } = accepted;
     let identity = Identity { cluster_id, node_id: id, name: settings.name.clone(), timing, met };
-    if before.is_none_or(|before| before.node_id != id) {
+    if before.as_ref().is_none_or(|before| before.node_id != id) {
+        if before.is_none() {
+            // Nobody's, without an identity: of a join that did not come to its end.
+            Disk::discard(&data_dir.join(FILE))?;
+        }
         Disk::create(&data_dir.join(FILE), &Stamp::new(&identity.cluster_id, id.0))?;
     }
     identity.save(data_dir)?;

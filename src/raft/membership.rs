@@ -62,6 +62,8 @@ pub struct Input<'a> {
     pub lately_back: &'a BTreeSet<NodeName>,
     /// Nodes whose log is nearly the leader's.
     pub caught_up: &'a BTreeSet<NodeId>,
+    /// Nodes that acknowledged this leader a moment ago, whether gossip hears them or not.
+    pub acking: &'a BTreeSet<NodeId>,
     /// Nodes that have the membership's own entry in their log: they know of it.
     pub told: &'a BTreeSet<NodeId>,
     /// The effective membership.
@@ -114,12 +116,13 @@ pub(super) fn wanted_move(input: &Input, voters: &BTreeSet<NodeId>, calm: bool) 
 }
 
 /// A voter that left, or whose node came back with an empty disk and a new number, goes as soon as the rest can decide. Whether it still
-/// answers is not asked: if it is needed and does not, nothing can be decided anyhow.
+/// answers is not asked: if it is needed and does not, nothing can be decided anyhow. Others that left and wait for the same do decide.
 fn remove_gone(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
     let (staying, _) = electorate(input, voters);
     let gone = voters.iter().find(|id| record(input, **id).is_none())?;
     let rest = voters.len() - 1;
-    let able = staying.iter().filter(|voter| voter.able).count();
+    let waiting = voters.iter().filter(|id| *id != gone && record(input, **id).is_none() && decides_still(input, **id)).count();
+    let able = staying.iter().filter(|voter| voter.able).count() + waiting;
     (able * 2 > rest).then_some(Change::RemoveVoter(*gone))
 }
 
@@ -135,21 +138,29 @@ fn stand_in_for_gone(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change>
     (wanted && reachable).then(|| best_addition(&staying, &others)).flatten().map(Change::Promote)
 }
 
-/// Members that vote, and those that do not.
-fn electorate<'a>(input: &Input<'a>, voters: &BTreeSet<NodeId>) -> (Vec<Elector<'a>>, Vec<Elector<'a>>) {
-    input.nodes.values().map(|record| elector(input, record)).partition(|elector| voters.contains(&elector.id))
+/// Whether a voter that is no member any more still does its part.
+fn decides_still(input: &Input, id: NodeId) -> bool {
+    id == input.me || (input.caught_up.contains(&id) && input.acking.contains(&id))
 }
 
-fn elector<'a>(input: &Input<'a>, record: &'a NodeRecord) -> Elector<'a> {
+/// Members that vote, and those that do not.
+fn electorate<'a>(input: &Input<'a>, voters: &BTreeSet<NodeId>) -> (Vec<Elector<'a>>, Vec<Elector<'a>>) {
+    // Members gossip no more with a leader that is none.
+    let is_deaf = record(input, input.me).is_none();
+    input.nodes.values().map(|record| elector(input, record, is_deaf)).partition(|elector| voters.contains(&elector.id))
+}
+
+fn elector<'a>(input: &Input<'a>, record: &'a NodeRecord, is_deaf: bool) -> Elector<'a> {
     let is_me = record.id == input.me;
     let follows = input.members.addresses.contains_key(&record.id) && input.caught_up.contains(&record.id);
+    let is_heard = if is_deaf { input.acking.contains(&record.id) } else { input.live.contains(&record.name) };
     Elector {
         id: record.id,
         is_me,
         director: record.roles.has(Role::Director),
         zone: record.zone.as_ref().map_or(Zone::Own(record.id), Zone::Named),
-        present: is_me || input.silent_for.get(&record.name).is_none_or(|silent| *silent < DEAD_AFTER),
-        able: is_me || (follows && input.live.contains(&record.name)),
+        present: is_me || is_deaf || input.silent_for.get(&record.name).is_none_or(|silent| *silent < DEAD_AFTER),
+        able: is_me || (follows && is_heard),
         steady: !input.lately_back.contains(&record.name),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     clock::{BootClock, Clock},
     link::codec::{self, CodecError},
     model::NodeId,
-    rules::{Refusal, RuleChange},
+    rules::{Refusal, RuleChange, SecurityChange, SecurityRefusal},
 };
 use openraft::{
     ServerState,
@@ -62,6 +62,19 @@ enum Attempt {
     Doubtful(String),
     /// It never will be.
     Forbidden(String),
+}
+
+/// Whether a refusal says that a change had been made before, as the first of two attempts makes it.
+fn is_made(change: &SecurityChange, refusal: &SecurityRefusal) -> bool {
+    use {SecurityChange as Change, SecurityRefusal as Says};
+    matches!(
+        (change, refusal),
+        (Change::TokenRevoked(_), Says::NotThere(_))
+            | (Change::IdentityRevoked(_), Says::NoSuchIdentity(_))
+            | (Change::NodeAllowed(_), Says::NotBarred(_))
+            | (Change::KeyDropped(_), Says::NoSuchKey(_))
+            | (Change::AuthorityDropped(_), Says::NoSuchAuthority(_))
+    )
 }
 
 impl RaftNode {
@@ -145,6 +158,7 @@ impl RaftNode {
                 if made { Ok(None) } else { applied }
             }
             (RuleChange::NodeLeft(_) | RuleChange::NodeRemoved(_), Err(Refusal::NoSuchNode(_))) => Ok(None),
+            (RuleChange::Security(change), Err(Refusal::Security(refusal))) if is_made(change, refusal) => Ok(None),
             _ => applied,
         }
     }
@@ -178,12 +192,27 @@ impl RaftNode {
                 return Err(error);
             }
         }
-        let mut view = self.view();
-        let me = self.id();
-        if timeout_at(until, view.wait_for(|view| !view.voters.contains(&me))).await.is_err() {
-            return Err(ProposeError::Unknown { why: "it is no member any more, but still votes".to_owned() });
+        self.votes_no_more(until).await
+    }
+
+    /// For a node that is no member any more: waits until the others can decide without it, or have said that they do.
+    ///
+    /// # Errors
+    /// [`ProposeError::Unknown`]: at `until` it still votes, as far as it knows.
+    pub async fn votes_no_more(&self, until: Instant) -> Result<(), ProposeError> {
+        let (mut view, mut removed, me) = (self.view(), self.peers().removed(), self.id());
+        let settled = async {
+            // Cancel-safe, both.
+            tokio::select! {
+                _ = view.wait_for(|view| !view.voters.contains(&me)) => false,
+                Ok(_) = removed.wait_for(Option::is_some) => true,
+            }
+        };
+        match timeout_at(until, settled).await {
+            Ok(true) => Ok(()),
+            Ok(false) => self.removal_is_committed(until).await,
+            Err(_) => Err(ProposeError::Unknown { why: "it is no member any more, but still votes".to_owned() }),
         }
-        self.removal_is_committed(until).await
     }
 
     /// A leader sees its own removal when it has written it; it must stay until a majority of the others has.

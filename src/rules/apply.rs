@@ -25,7 +25,8 @@ pub enum Refusal {
     },
     /// The address belongs to another member.
     #[error(
-        "address {addr} belongs to node {owner} already: give this node another `address`, or take the old one out with `lvs-agent leave` there"
+        "address {addr} belongs to node {owner} already: give this node another `address`, or take the old one out: `lvs-agent leave` there, or \
+         `lvs-agent node remove {owner}` on a director"
     )]
     AddressTaken {
         /// The address.
@@ -118,7 +119,9 @@ impl ClusterState {
             Some(known) if *keeps_id => known.id,
             _ => self.new_id(),
         };
-        self.security.keyring.stale |= replaces;
+        if replaces {
+            self.security.keyring.somebody_left();
+        }
         let record = NodeRecord { id, name: name.clone(), roles: roles.clone(), addr: *addr, zone: zone.clone(), key: *key };
         self.nodes.insert(name.clone(), record);
         Ok(id)
@@ -164,7 +167,7 @@ impl ClusterState {
     fn leave(&mut self, name: &NodeName) -> Result<NodeId, Refusal> {
         self.check_directors(name, None)?;
         let node = self.nodes.remove(name).ok_or_else(|| Refusal::NoSuchNode(name.clone()))?;
-        self.security.keyring.stale = true;
+        self.security.keyring.somebody_left();
         Ok(node.id)
     }
 

@@ -57,6 +57,8 @@ pub struct KeyRing {
     pub last: u16,
     /// A node has left that knows these keys: they must be followed by another.
     pub stale: bool,
+    /// How many have left so far.
+    pub departures: u64,
 }
 
 /// Who may speak by datagrams, and what those are sealed with.
@@ -133,7 +135,12 @@ pub enum SecurityChange {
     /// A token is worth nothing any more.
     TokenRevoked(TokenId),
     /// A gossip key is accepted from now on, and used once it is promoted.
-    KeyAdded(Secret),
+    KeyAdded {
+        /// It.
+        key: Secret,
+        /// [`KeyRing::departures`] when whoever made it knew that none of those who left is sent entries any more; `None`: that was not looked at.
+        departures: Option<u64>,
+    },
     /// Datagrams are sealed with this key from now on.
     KeyPromoted(KeyId),
     /// A key is accepted no more.
@@ -173,7 +180,7 @@ impl Security {
             None => Authorities::default(),
         };
         let keys = BTreeMap::from([(first, founding.key.clone())]);
-        let keyring = KeyRing { primary: Some(first), keys, last: first.0, stale: false };
+        let keyring = KeyRing { primary: Some(first), keys, last: first.0, stale: false, departures: 0 };
         Self { authorities, keyring, ..Self::default() }
     }
 
@@ -186,7 +193,7 @@ impl Security {
         match change {
             SecurityChange::TokenMade { id, token, at_unix_s } => self.make_token(*id, token, *at_unix_s),
             SecurityChange::TokenRevoked(id) => self.tokens.remove(id).map(|_| ()).ok_or(SecurityRefusal::NotThere(*id)),
-            SecurityChange::KeyAdded(secret) => self.keyring.add(secret),
+            SecurityChange::KeyAdded { key, departures } => self.keyring.add(key, *departures),
             SecurityChange::KeyPromoted(id) => self.keyring.promote(*id),
             SecurityChange::KeyDropped(id) => self.keyring.drop_key(*id),
             SecurityChange::AuthorityAdded { fingerprint, der } => self.authorities.add(*fingerprint, der),
@@ -255,12 +262,15 @@ impl Security {
 }
 
 impl KeyRing {
-    fn add(&mut self, secret: &Secret) -> Result<(), SecurityRefusal> {
-        if self.next().is_some() {
+    /// A node that knows the keys is no member any more.
+    pub(super) fn somebody_left(&mut self) {
+        self.stale = true;
+        self.departures = self.departures.wrapping_add(1);
+    }
+
+    fn add(&mut self, secret: &Secret, departures: Option<u64>) -> Result<(), SecurityRefusal> {
+        if self.next().is_some() || self.keys.len() >= MAX_KEYS {
             return Err(SecurityRefusal::Rotating);
-        }
-        if self.keys.len() >= MAX_KEYS {
-            return Err(SecurityRefusal::TooMany(MAX_KEYS, "gossip keys".to_owned()));
         }
         // Around after 65,535 rotations, past 0, which is no key's, and past keys that are still there.
         let next = |id: u16| id.checked_add(1).unwrap_or(1);
@@ -270,7 +280,8 @@ impl KeyRing {
         }
         self.last = id;
         self.keys.insert(KeyId(id), secret.clone());
-        self.stale = false;
+        // Of a key that was made before somebody left, or while one that left still followed the log, that one may know.
+        self.stale &= departures != Some(self.departures);
         Ok(())
     }
 
@@ -312,7 +323,7 @@ impl Authorities {
             return Err(SecurityRefusal::Rotating);
         }
         if self.trusted.len() >= MAX_AUTHORITIES {
-            return Err(SecurityRefusal::TooMany(MAX_AUTHORITIES, "cas".to_owned()));
+            return Err(SecurityRefusal::Rotating);
         }
         self.trusted.insert(fingerprint, der.to_vec());
         self.upcoming = Some(fingerprint);

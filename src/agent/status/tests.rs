@@ -341,7 +341,7 @@ fn a_rotation_says_whom_it_waits_for() {
     let mut world = World::well();
     let rotating = |world: &World| world.status().cluster.unwrap().security.rotating;
     assert_eq!(rotating(&world), None);
-    world.state.apply(&RuleChange::Security(SecurityChange::KeyAdded(Secret::new([2; 32])))).unwrap();
+    world.state.apply(&RuleChange::Security(SecurityChange::KeyAdded { key: Secret::new([2; 32]), departures: None })).unwrap();
     let has_new_key = |world: &mut World, node: &str| {
         world.node(node).facts.as_mut().unwrap().holds.keys = [KeyId(1), KeyId(2)].into();
     };

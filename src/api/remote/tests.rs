@@ -35,6 +35,10 @@ fn certificate(fake: &Fake, name: &str, access: Access, ago: Duration) -> Presen
 
 /// A client with an identity that the agent knows.
 async fn registered(fake: &Fake, address: SocketAddr, name: &str, access: Access) -> Client {
+    client(address, Some(identity(fake, name, access).await), fake)
+}
+
+async fn identity(fake: &Fake, name: &str, access: Access) -> Presented {
     let request = IdentityRequest { name: name.parse().unwrap(), access, ttl_s: 3600 };
     let bundle = fake.make_identity(request).await.unwrap().bundle;
     let file = std::env::temp_dir().join(format!("lvs-agent-{}-{name}.pem", std::process::id()));
@@ -42,7 +46,7 @@ async fn registered(fake: &Fake, address: SocketAddr, name: &str, access: Access
     let (mut chain, key) = crate::link::io::files::external(&file, &file).unwrap();
     std::fs::remove_file(&file).unwrap();
     chain.truncate(1);
-    client(address, Some(Presented { chain, key }), fake)
+    Presented { chain, key }
 }
 
 fn apply_request(text: &str) -> ApplyRequest {
@@ -191,6 +195,31 @@ async fn who_dawdles_is_cut_off() {
     let _ = slow.read_to_end(&mut answer).await;
     assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
     assert!(begun.elapsed() >= READ_DEADLINE, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn who_is_revoked_while_its_request_is_on_its_way_changes_nothing() {
+    let fake = Arc::new(Fake::default());
+    let address = start(&fake).await;
+    let trust = Trust::Authorities(vec![fake.authority.certificate().to_vec()]);
+    let credentials = Credentials::new(Some(identity(&fake, "ann", Access::Admin).await), trust).unwrap();
+    let (mut stream, _) = handshake::connect(TcpStream::connect(address).await.unwrap(), &credentials).await.unwrap();
+    let body = serde_json::to_string(&token_request()).unwrap();
+    let head = format!(
+        "POST /v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).await.unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100"), "the head was good: {}", String::from_utf8_lossy(&go_on));
+    fake.revoke_identity("ann".parse().unwrap()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("was revoked"), "{answer}");
+    assert!(fake.tokens().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ Examples:
   lvs-agent join 10.0.0.11 --token lvs1_4f0k...
   lvs-agent join 10.0.0.11,10.0.0.12:7400 --token-file token.txt
   ssh d1 lvs-agent token create --json | jq -r .token | lvs-agent join 10.0.0.11 --token-file -
-  lvs-agent join --timeout 300                # a member that comes back";
+  lvs-agent join --timeout 300                # the seeds of agent.toml; the node's keys were put back from a backup";
 
 pub(super) const LEAVE_HELP: &str = "\
 Takes this node out of its cluster for good: a director hands its VIPs over, a real server takes its VIPs off `lo` and gets its former sysctls back; its keys are \
@@ -57,7 +57,8 @@ With --force it asks and tells nobody: it does the same on this machine, and onl
 copy of the log wiped; on the last director that has the CA's key, that key is gone for good. A cluster that goes on still counts the node as a member, and as a voter if \
 it was one, until `lvs-agent node remove NAME` is run on a director or the node joins again.
 
-Exit codes: 0 left; 3 no agent runs here; 4 no quorum to leave with, nothing was changed; 5 refused, nothing was changed.
+Exit codes: 0 left; 1 left, but not everything could be put back (the error says what); 3 no agent runs here; 4 no quorum to leave with, or no answer in time: run it again; \
+5 refused, nothing was changed.
 
 Examples:
   lvs-agent leave

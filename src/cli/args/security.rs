@@ -170,7 +170,7 @@ pub struct IdentityCreateArgs {
     /// Its name: 1 to 63 of a-z, 0-9, `-`, `_` and `.`.
     #[arg(value_name = "NAME")]
     pub name: IdentityName,
-    /// It may look: status, plan, export, version. This is the default.
+    /// It may look: status, node list, plan, export, version. This is the default.
     #[arg(long, conflicts_with = "admin")]
     pub read_only: bool,
     /// It may do all that can be done from afar.

@@ -2,7 +2,7 @@
 
 use super::print_json;
 use crate::{
-    api::{Client, ClientError, status::SecurityStatus},
+    api::{Client, ClientError, IdentityStatus, status::SecurityStatus},
     cli::{
         Exit, Failure,
         args::RotateArgs,
@@ -26,6 +26,7 @@ pub(super) enum What {
 
 pub(super) async fn run(client: &Client, what: What, args: &RotateArgs) -> Result<Exit, Failure> {
     let before = security(client).await?;
+    let ending = if what == What::Authority { client.identities().await.unwrap_or_default() } else { Vec::new() };
     match what {
         What::Key => client.rotate_keys().await?,
         What::Authority => client.rotate_authority().await?,
@@ -40,9 +41,7 @@ pub(super) async fn run(client: &Client, what: What, args: &RotateArgs) -> Resul
         None => terminal::print(&format!("the {name} is being replaced: `lvs-agent status` shows how far it is\n"))?,
         Some(after) => terminal::print(&format!("the {name} is replaced: {} is in use\n", what.current(&after)))?,
     }
-    if what == What::Authority {
-        remind(client).await?;
-    }
+    remind(&ending)?;
     Ok(Exit::Ok)
 }
 
@@ -53,11 +52,14 @@ async fn security(client: &Client) -> Result<SecurityStatus, Failure> {
 }
 
 /// Remote identities are of the former CA.
-async fn remind(client: &Client) -> Result<(), Failure> {
-    let names: Vec<String> = client.identities().await.unwrap_or_default().iter().map(|known| known.name.to_string()).collect();
+fn remind(ending: &[IdentityStatus]) -> Result<(), Failure> {
+    let names: Vec<String> = ending.iter().map(|known| known.name.to_string()).collect();
     match names.is_empty() {
         true => Ok(()),
-        false => terminal::print(&format!("remote identities need new certificates (`identity create`): {}\n", names.join(", "))),
+        false => terminal::print(&format!(
+            "remote identities end with the former ca and need new certificates (`identity create`): {}\n",
+            names.join(", ")
+        )),
     }
 }
 

@@ -35,7 +35,7 @@ const AHEAD: &str = "ahead.crt";
 const SESSION: &str = "session-";
 const SESSIONS: [&str; 2] = ["gossip", "guard"];
 
-const NEW_KEY: &str = "put it back from a backup; or remove it, restart lvs-agent and run `lvs-agent join SEED --token TOKEN`: the node gets a new one";
+const NEW_KEY: &str = "put it back from a backup; or stop the agent, move it, node.crt, identity.json and raft.redb out of the data directory, start the agent, and run `lvs-agent join SEED --token T` with a token for all the roles that the node had";
 const NEW_CERTIFICATE: &str = "remove it and restart lvs-agent: the node asks its cluster for another";
 const NEW_TRUST: &str = "remove it and restart lvs-agent: the node knows the cas from its cluster's rules, or else needs `lvs-agent join SEED --token TOKEN`";
 const NEW_AHEAD: &str =
@@ -70,8 +70,9 @@ pub enum FileError {
     },
     /// Others can read a private key of ours.
     #[error(
-        "{} can be read by others (mode {mode:04o}): if nobody can have read it, run `chmod 600` on it; if somebody can, let the node leave and join again with a new key",
-        path.display()
+        "{} can be read by others (mode {mode:04o}): run `chmod 600` on it and restart lvs-agent; if somebody may have read it, {} then",
+        path.display(),
+        replacing(path)
     )]
     Exposed {
         /// The file.
@@ -89,6 +90,15 @@ pub enum FileError {
         /// What to do.
         hint: String,
     },
+}
+
+/// How a key that somebody may have becomes worth nothing.
+fn replacing(path: &Path) -> &'static str {
+    if path.file_name().is_some_and(|name| name == NODE_KEY) {
+        "run `lvs-agent leave` and join again with a token"
+    } else {
+        "run `lvs-agent ca rotate` on a director"
+    }
 }
 
 /// The node's key; made and stored when there is none.

@@ -23,6 +23,7 @@ struct Case {
     key: NodeKey,
     token: JoinToken,
     living: Vec<NodeName>,
+    awaited: Vec<NodeName>,
 }
 
 impl Case {
@@ -38,7 +39,7 @@ impl Case {
         };
         let made = SecurityChange::TokenMade { id: token.id(), token: known, at_unix_s: NOW };
         state.apply(&RuleChange::Security(made)).unwrap();
-        Self { state, key: NodeKey::generate(), token, living: Vec::new() }
+        Self { state, key: NodeKey::generate(), token, living: Vec::new(), awaited: Vec::new() }
     }
 
     fn request(&self) -> JoinRequest {
@@ -61,8 +62,9 @@ impl Case {
     }
 
     fn decide_as(&self, signed: &SignedJoin, certificate: Option<&Certificate>) -> Result<Admission, JoinRefusal> {
-        let is_living = |node: &NodeRecord| self.living.contains(&node.name);
-        decide(&Asked { state: &self.state, signed, certificate, is_living: &is_living, now_unix_s: NOW })
+        let is_heard = |node: &NodeRecord| self.living.contains(&node.name);
+        let is_awaited = |node: &NodeRecord| self.awaited.contains(&node.name);
+        decide(&Asked { state: &self.state, signed, certificate, is_heard: &is_heard, is_awaited: &is_awaited, now_unix_s: NOW })
     }
 
     fn decide(&self, request: &JoinRequest) -> Result<Admission, JoinRefusal> {
@@ -111,8 +113,9 @@ fn a_captured_request_lets_nobody_else_in() {
     renamed.request = case.signed(&JoinRequest { name: name("r8"), ..case.request() }).request;
     assert_eq!(case.decide_as(&renamed, None), Err(JoinRefusal::Forged));
     let late = NOW + SIGNED_WITHIN_S + 1;
-    let is_living = |_: &NodeRecord| false;
-    let asked = Asked { state: &case.state, signed: &signed, certificate: None, is_living: &is_living, now_unix_s: late };
+    let nobody = |_: &NodeRecord| false;
+    let (state, signed) = (&case.state, &signed);
+    let asked = Asked { state, signed, certificate: None, is_heard: &nobody, is_awaited: &nobody, now_unix_s: late };
     assert_eq!(decide(&asked), Err(JoinRefusal::Clock { s: 3601 }));
 }
 
@@ -158,6 +161,16 @@ fn asked_again_a_member_needs_no_second_use_of_its_token() {
     assert!(matches!(case.decide(&moved), Err(JoinRefusal::NameTaken { .. })), "it answers at its old address: this is a copy");
     case.state.apply(&RuleChange::NodeLeft(name("r9"))).unwrap();
     assert_eq!(case.decide(&returning), Err(JoinRefusal::Forgotten { id: first }));
+}
+
+#[test]
+fn a_request_that_somebody_kept_moves_no_member_that_is_heard() {
+    let mut case = Case::new();
+    case.commit(&case.request());
+    case.awaited.push(name("r9"));
+    assert!(case.decide(&case.request()).is_ok(), "its answer was lost, and it asks again");
+    case.living.push(name("r9"));
+    assert!(matches!(case.decide(&case.request()), Err(JoinRefusal::NameTaken { .. })), "it would have another number");
 }
 
 #[test]

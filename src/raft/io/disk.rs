@@ -24,7 +24,7 @@ use std::{
 };
 
 /// Raised when what a record holds changes its meaning.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Log id, vote, stamp: a few numbers and a cluster id.
 const MAX_SMALL_BYTES: usize = 1 << 10;
 /// The owner reads and writes.
@@ -137,6 +137,15 @@ impl Disk {
         drop(disk);
         fs::rename(&unfinished, path).map_err(io("create"))?;
         sync_parent(path).map_err(io("create"))
+    }
+
+    /// Removes a log that is nobody's.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn discard(path: &Path) -> Result<(), StoreError> {
+        let io = |source| StoreError::Io { path: path.to_owned(), doing: "remove", source };
+        remove_if_there(path).and_then(|()| sync_parent(path)).map_err(io)
     }
 
     fn initialise(&self, stamp: &Stamp) -> Result<(), redb::Error> {

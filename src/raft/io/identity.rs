@@ -1,6 +1,6 @@
 //! Who this node is: one small file that says which cluster it belongs to, under which number.
 
-use super::disk::sync_parent;
+use super::{disk::sync_parent, store_error::Rejoin};
 use crate::{
     link::io::files::{self, FileError},
     model::{NodeId, NodeName, TimingProfile},
@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const FILE: &str = "identity.json";
+pub(super) const FILE: &str = "identity.json";
 /// A name, a cluster id, a number; and those of a thousand members met.
 const MAX_BYTES: u64 = 256 << 10;
 
@@ -49,9 +49,9 @@ pub enum IdentityError {
     },
     /// It says nothing that makes sense.
     #[error(
-        "{} does not say who this node is; stop the agent, move {} away, start the agent, and run `lvs-agent join SEED`",
+        "{} does not say who this node is; {}",
         path.display(),
-        path.parent().unwrap_or(path).display()
+        Rejoin(path)
     )]
     Damaged {
         /// The file.

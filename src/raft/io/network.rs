@@ -171,7 +171,8 @@ impl Peers {
             return Ok(());
         }
         let connected = self.connect_apart((Some(to), addr)).await?;
-        self.keep((Some(to), addr), Kept { stream: connected.stream, since: Instant::now() });
+        // In the place of the former ones: members have few places for each other.
+        self.idle().insert((Some(to), addr), vec![Kept { stream: connected.stream, since: Instant::now() }]);
         Ok(())
     }
 

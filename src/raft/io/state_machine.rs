@@ -24,7 +24,7 @@ use std::{
 use tokio::sync::watch;
 
 /// Raised when [`ClusterState`] changes its meaning.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Entries applied between two publications. Each costs a copy of the state, as long as somebody looks at the last one.
 const CHUNK: usize = 64;
 

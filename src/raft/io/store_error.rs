@@ -1,6 +1,10 @@
 //! What can be wrong with the Raft log's file, in words that say where it is and what to do.
 
-use std::{fmt, io, path::PathBuf};
+use super::{identity, log_store};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 /// Why the Raft log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -86,13 +90,18 @@ pub enum StoreError {
     },
 }
 
-/// The way back into the cluster for a node whose log is lost.
-struct Rejoin<'a>(&'a PathBuf);
+/// The way back into the cluster for a node whose log is lost, or its word of who it is. Holds the path of either.
+pub(super) struct Rejoin<'a>(pub(super) &'a Path);
 
 impl fmt::Display for Rejoin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dir = self.0.parent().unwrap_or(self.0);
-        write!(f, "stop the agent, move {} away, start the agent, and run `lvs-agent join SEED`", dir.display())
+        let [log, identity] = [log_store::FILE, identity::FILE].map(|file| self.0.with_file_name(file));
+        write!(
+            f,
+            "stop the agent, move {} and {} away, start the agent, and run `lvs-agent join SEED`: with its key and certificate still there it needs no token",
+            log.display(),
+            identity.display()
+        )
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     clock::{BootClock, BootInstant, Clock},
+    link::host::host,
     raft::door::Door,
 };
 use std::{
@@ -63,6 +64,7 @@ impl Default for Threshold {
 impl Threshold {
     /// A place for a connection from `source`, which is a member's address or not; `None`: it is to be closed.
     pub fn enter(&self, source: IpAddr, is_members: bool) -> Option<Place> {
+        let source = host(source);
         let places = if is_members { &self.inner.known } else { &self.inner.unknown };
         let unproven = places.clone().try_acquire_owned().ok();
         let mut by_source = lock(&self.inner.by_source);

@@ -20,6 +20,8 @@ struct Case {
     quiet_ms: u64,
     settled_ms: Option<u64>,
     untold: &'static [u64],
+    /// Answer the leader no more.
+    mute: &'static [u64],
 }
 
 const CALM_MS: u64 = 10_000;
@@ -37,6 +39,7 @@ const CALM: Case = Case {
     quiet_ms: CALM_MS,
     settled_ms: None,
     untold: &[],
+    mute: &[],
 };
 
 fn address(id: u64) -> SocketAddr {
@@ -81,6 +84,7 @@ fn look<T>(case: &Case, at: impl FnOnce(&Input) -> T) -> T {
         silent_for: &dead.chain(silent).collect(),
         lately_back: &named(case.lately_back),
         caught_up: &ids.iter().copied().filter(|id| !case.behind.contains(&id.0)).collect(),
+        acking: &ids.iter().copied().filter(|id| !case.mute.contains(&id.0)).collect(),
         told: &ids.iter().copied().filter(|id| !case.untold.contains(&id.0)).collect(),
         members: &members,
         settled: case.ready,
@@ -189,6 +193,19 @@ fn the_last_voter_leaves_only_when_another_votes() {
     assert_eq!(step(&Case { nodes: "d2", learners: &[2], ..CALM }), promote(2));
     assert_eq!(step(&Case { nodes: "d2", voters: &[&[1, 2]], ..CALM }), remove(1));
     assert_eq!(step(&Case { nodes: "", ..CALM }), None, "nobody is left to decide");
+    let deaf = Case { nodes: "d2", voters: &[&[1, 2]], silent: &[2], ..CALM };
+    assert_eq!(step(&deaf), remove(1), "gossip of members does not reach a leader that is none, its heartbeats are answered");
+    assert_eq!(step(&Case { mute: &[2], ..deaf }), None);
+    assert_eq!(step(&Case { nodes: "d2", learners: &[2], silent: &[2], ..CALM }), promote(2));
+}
+
+#[test]
+fn those_that_leave_together_decide_until_each_is_gone() {
+    let three: &[&[u64]] = &[&[1, 2, 3]];
+    assert_eq!(step(&Case { nodes: "d1", voters: three, ..CALM }), remove(2));
+    assert_eq!(step(&Case { nodes: "d1", voters: three, mute: &[3], ..CALM }), None, "of 1 and 3 one is gone for good");
+    assert_eq!(step(&Case { nodes: "d3", voters: three, silent: &[3], ..CALM }), remove(1));
+    assert_eq!(step(&Case { nodes: "d4 d5", voters: &[&[1, 2, 3, 4, 5]], ..CALM }), remove(1));
 }
 
 #[test]
@@ -346,6 +363,7 @@ fn a_member_that_moved_is_followed() {
         me: NodeId(1),
         nodes: &nodes,
         live: &BTreeSet::new(),
+        acking: &BTreeSet::new(),
         silent_for: &BTreeMap::new(),
         lately_back: &BTreeSet::new(),
         caught_up: &BTreeSet::new(),

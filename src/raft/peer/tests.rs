@@ -153,7 +153,7 @@ fn members_change_what_is_theirs_and_directors_the_rules() {
     let rules = RuleChange::Apply { base_revision: None, rules: RuleSet::default() };
     let left = |node: &str| RuleChange::NodeLeft(name(node));
     let roles_of = RuleChange::NodeRoles { name: name("r1"), roles: roles(&[Role::Director]) };
-    let key = RuleChange::Security(SecurityChange::KeyAdded(Secret::new([1; 32])));
+    let key = RuleChange::Security(SecurityChange::KeyAdded { key: Secret::new([1; 32]), departures: None });
     for (change, by_director, by_server) in [
         (rules, true, false),
         (left("r1"), true, true),

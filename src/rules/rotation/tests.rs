@@ -49,7 +49,7 @@ fn after(changes: &[SecurityChange]) -> Security {
 }
 
 fn key_added() -> SecurityChange {
-    SecurityChange::KeyAdded(Secret::new([2; 32]))
+    SecurityChange::KeyAdded { key: Secret::new([2; 32]), departures: None }
 }
 
 fn ca_added() -> SecurityChange {
@@ -101,7 +101,7 @@ fn who_left_is_followed_by_a_new_key_that_it_does_not_get() {
 fn a_full_ring_makes_room_before_it_takes_another_key() {
     let mut full = after(&[]);
     for id in 2..=4 {
-        full.apply(&SecurityChange::KeyAdded(Secret::new([id; 32]))).unwrap();
+        full.apply(&SecurityChange::KeyAdded { key: Secret::new([id; 32]), departures: None }).unwrap();
         full.apply(&SecurityChange::KeyPromoted(KeyId(u16::from(id)))).unwrap();
     }
     full.keyring.stale = true;
@@ -269,7 +269,7 @@ impl Cluster {
             }
             Event::RotateKey => {
                 let byte = u8::try_from(self.history.len() % 256).unwrap();
-                self.change(&SecurityChange::KeyAdded(Secret::new([byte; 32])));
+                self.change(&SecurityChange::KeyAdded { key: Secret::new([byte; 32]), departures: None });
             }
             Event::RotateAuthority => {
                 let byte = u8::try_from(self.history.len() % 256).unwrap();
@@ -277,7 +277,7 @@ impl Cluster {
             }
             Event::Leave => {
                 let mut security = self.agreed().clone();
-                security.keyring.stale = true;
+                security.keyring.somebody_left();
                 self.leaver_follows = true;
                 self.commit(security);
             }
@@ -321,7 +321,10 @@ impl Cluster {
         assert!(!(wanted == Wanted::AddKey && self.leaver_follows));
         let byte = u8::try_from(self.history.len() % 256).unwrap();
         let change = match wanted {
-            Wanted::AddKey => SecurityChange::KeyAdded(Secret::new([byte; 32])),
+            Wanted::AddKey => {
+                let departures = Some(self.agreed().keyring.departures);
+                SecurityChange::KeyAdded { key: Secret::new([byte; 32]), departures }
+            }
             Wanted::PromoteKey(id) => SecurityChange::KeyPromoted(id),
             Wanted::DropKey(id) => SecurityChange::KeyDropped(id),
             Wanted::PromoteAuthority(ca) => SecurityChange::AuthorityPromoted(ca),

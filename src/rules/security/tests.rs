@@ -113,10 +113,9 @@ fn a_token_lasts_as_long_as_its_maker_said_by_the_clock_that_it_is_used_by() {
 fn a_gossip_key_is_added_promoted_and_then_the_old_one_dropped() {
     let mut security = security();
     let (one, two) = (KeyId(1), KeyId(2));
-    security.keyring.stale = true;
-    security.apply(&SecurityChange::KeyAdded(Secret::new([2; 32]))).unwrap();
-    assert_eq!((security.keyring.primary, security.keyring.next(), security.keyring.stale), (Some(one), Some(two), false));
-    assert_eq!(security.apply(&SecurityChange::KeyAdded(Secret::new([3; 32]))), Err(SecurityRefusal::Rotating));
+    security.apply(&key_added(2, None)).unwrap();
+    assert_eq!((security.keyring.primary, security.keyring.next()), (Some(one), Some(two)));
+    assert_eq!(security.apply(&key_added(3, None)), Err(SecurityRefusal::Rotating));
     assert_eq!(security.apply(&SecurityChange::KeyDropped(one)), Err(SecurityRefusal::KeyInUse(one)));
     security.apply(&SecurityChange::KeyPromoted(two)).unwrap();
     security.apply(&SecurityChange::KeyDropped(one)).unwrap();
@@ -128,7 +127,7 @@ fn a_gossip_key_is_added_promoted_and_then_the_old_one_dropped() {
 fn key_numbers_go_around_past_0_and_past_what_is_there() {
     let mut security = security();
     security.keyring.last = u16::MAX;
-    security.apply(&SecurityChange::KeyAdded(Secret::new([2; 32]))).unwrap();
+    security.apply(&key_added(2, None)).unwrap();
     assert_eq!(security.keyring.next(), Some(KeyId(2)));
 }
 
@@ -176,4 +175,25 @@ fn who_leaves_makes_the_keyring_stale() {
     let mut state = cluster();
     state.apply(&RuleChange::NodeLeft(name("r2"))).unwrap();
     assert!(state.security.keyring.stale);
+}
+
+#[test]
+fn only_a_key_that_nobody_who_left_hears_of_follows_those_that_they_know() {
+    let mut security = security();
+    assert!(!is_stale_after(&mut security, &key_added(2, None)));
+    security.keyring.somebody_left();
+    assert!(is_stale_after(&mut security, &key_added(3, None)), "an administrator does not know who still hears of it");
+    assert!(is_stale_after(&mut security, &key_added(4, Some(0))), "another left between");
+    security.apply(&SecurityChange::KeyDropped(KeyId(1))).unwrap();
+    assert!(!is_stale_after(&mut security, &key_added(5, Some(1))));
+}
+
+fn is_stale_after(security: &mut Security, added: &SecurityChange) -> bool {
+    security.apply(added).unwrap();
+    security.apply(&SecurityChange::KeyPromoted(security.keyring.next().unwrap())).unwrap();
+    security.keyring.stale
+}
+
+fn key_added(byte: u8, departures: Option<u64>) -> SecurityChange {
+    SecurityChange::KeyAdded { key: Secret::new([byte; 32]), departures }
 }

@@ -124,6 +124,7 @@ impl World {
             me,
             nodes: &self.nodes,
             live: &live,
+            acking: &reached,
             silent_for: &self.hearing.silent_for(now),
             lately_back: &self.hearing.lately_back(now),
             caught_up: &reached,

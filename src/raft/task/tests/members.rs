@@ -94,6 +94,39 @@ async fn the_only_voter_hands_the_cluster_on_before_it_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_voter_leaves_though_members_gossip_with_it_no_more() {
+    let mut cluster = Cluster::of(2).await;
+    cluster.votes(&[1]).await;
+    let leaver = cluster.members[0].node();
+    let falls_silent = async {
+        leaver.state().wait_for(|state| state.nodes.len() == 1).await.unwrap();
+        cluster.live.send_modify(BTreeSet::clear);
+    };
+    let (left, ()) = tokio::join!(leaver.leave(PATIENCE), falls_silent);
+    left.unwrap();
+    cluster.members[0].stop().await;
+    cluster.votes(&[2]).await;
+    cluster.members[1].node().propose(apply(0, 1), PATIENCE).await.unwrap();
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_majority_that_leaves_at_once_leaves_a_cluster_behind() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.votes(&[1, 2, 3]).await;
+    let (one, two) = (cluster.members[0].node(), cluster.members[1].node());
+    let (first, second) = tokio::join!(one.leave(PATIENCE), two.leave(PATIENCE));
+    first.unwrap();
+    second.unwrap();
+    for gone in [0, 1] {
+        cluster.members[gone].stop().await;
+    }
+    cluster.votes(&[3]).await;
+    cluster.members[2].node().propose(apply(0, 1), PATIENCE).await.unwrap();
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_away_hears_a_leader_that_joined_meanwhile() {
     let mut cluster = Cluster::of(3).await;
     cluster.votes(&[1, 2, 3]).await;

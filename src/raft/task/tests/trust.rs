@@ -206,6 +206,7 @@ async fn the_only_director_comes_back_from_its_backup_and_signs_for_itself() {
             std::fs::remove_file(dir.join(name)).unwrap();
         }
     }
+    cluster.is_silent(&cluster.members[0].name).await;
     let identity = cluster.join_with(cluster.members[0].settings(None)).await.unwrap();
     assert_eq!(identity.node_id, NodeId(4));
     let live = cluster.live.clone();
