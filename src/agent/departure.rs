@@ -40,7 +40,9 @@ impl Standing<'_> {
         if there >= wanted {
             return Ok(());
         }
-        Err(format!("without that node only {there} of the {wanted} voters that are needed are heard: bring others back first, or try again in a moment where one is only just leaving"))
+        Err(format!(
+            "without that node only {there} of the {wanted} voters that are needed are heard: bring others back first, or try again in a moment where one is only just leaving"
+        ))
     }
 
     /// Who is heard, directs, and has the private key of this CA.
