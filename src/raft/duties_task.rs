@@ -161,7 +161,7 @@ fn hear<'a>(
 
 /// A leader that is to vote no more lets another one lead, which takes the vote from it: leadership ends in order, without an election timeout.
 async fn hand_over(node: &RaftNode, seen: &RaftMetrics<TypeConfig>) {
-    let Some(successor) = view_task::successor(seen) else { return };
+    let Some(successor) = view_task::successor(seen, &node.state().borrow()) else { return };
     tracing::info!(node = %NodeId(successor), "leadership is handed over: this node is to vote no more");
     let mut metrics = node.raft().metrics();
     let gone = async {

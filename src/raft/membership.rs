@@ -117,13 +117,16 @@ pub(super) fn wanted_move(input: &Input, voters: &BTreeSet<NodeId>, calm: bool) 
 
 /// A voter that left, or whose node came back with an empty disk and a new number, goes as soon as the rest can decide. Whether it still
 /// answers is not asked: if it is needed and does not, nothing can be decided anyhow. Others that left and wait for the same do decide.
+/// The dead go first and the leader last, so that as many as can decide for as long as they are needed.
 fn remove_gone(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
     let (staying, _) = electorate(input, voters);
-    let gone = voters.iter().find(|id| record(input, **id).is_none())?;
+    let able = staying.iter().filter(|voter| voter.able).count();
+    let mut gone: Vec<NodeId> = voters.iter().copied().filter(|id| record(input, *id).is_none()).collect();
+    gone.sort_by_key(|id| (decides_still(input, *id), *id == input.me));
+    let waiting = gone.iter().filter(|id| decides_still(input, **id)).count();
     let rest = voters.len() - 1;
-    let waiting = voters.iter().filter(|id| *id != gone && record(input, **id).is_none() && decides_still(input, **id)).count();
-    let able = staying.iter().filter(|voter| voter.able).count() + waiting;
-    (able * 2 > rest).then_some(Change::RemoveVoter(*gone))
+    let can_go = |id: &NodeId| (able + waiting - usize::from(decides_still(input, *id))) * 2 > rest;
+    gone.into_iter().find(can_go).map(Change::RemoveVoter)
 }
 
 /// The rest cannot decide without those that left: another member votes before they go.

@@ -35,7 +35,8 @@ pub async fn run(node: RaftNode, shutdown: CancellationToken) {
         }
         let view = node.view().borrow().clone();
         voters.clone_from(&view.voters);
-        if view.refused.is_some() {
+        // One that was removed and votes still, as far as it knows, asks on: others tell it when it does not.
+        if node.peers().removed().borrow().is_some() || (view.refused.is_some() && !view.voters.contains(&node.id())) {
             return;
         }
         leaderless = if view.quorum { 0 } else { leaderless + 1 };

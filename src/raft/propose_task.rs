@@ -179,10 +179,13 @@ impl RaftNode {
         // Nobody hears a leader that is no member any more: another one has to take this node's vote away.
         self.hand_over_in_time().await;
         self.set_leaving(true);
-        let mut removed = self.peers().removed();
+        let (mut removed, mut state) = (self.peers().removed(), self.state());
+        let name = &self.identity().name;
         let gone = tokio::select! {
-            // Cancel-safe, both: a proposal that was made is found made.
-            gone = self.propose(RuleChange::NodeLeft(self.identity().name.clone()), within) => gone,
+            // Cancel-safe, all: a proposal that was made is found made.
+            gone = self.propose(RuleChange::NodeLeft(name.clone()), within) => gone,
+            // Who is no member any more is not answered what became of it.
+            Ok(_) = state.wait_for(|state| !state.nodes.is_empty() && !state.nodes.contains_key(name)) => Ok(None),
             Ok(_) = removed.wait_for(Option::is_some) => return Ok(()),
         };
         match gone {

@@ -289,7 +289,7 @@ impl RaftNode {
         let mut metrics = self.inner.raft.metrics();
         let (leads, successor) = {
             let metrics = metrics.borrow_watched();
-            (metrics.state == ServerState::Leader, view_task::successor(&metrics))
+            (metrics.state == ServerState::Leader, view_task::successor(&metrics, &self.state().borrow()))
         };
         let Some(successor) = successor.filter(|_| leads) else { return };
         tracing::info!(node = %NodeId(successor), "leadership is handed over");

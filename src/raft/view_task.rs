@@ -121,11 +121,11 @@ fn quorum_age(metrics: &Metrics) -> Option<Duration> {
     metrics.last_quorum_acked.map(|acked| acked.elapsed())
 }
 
-/// The voter that should lead when this leader stops: the one whose log is nearest.
-pub fn successor(metrics: &Metrics) -> Option<u64> {
+/// The voter that should lead when this leader stops: the one whose log is nearest, of members if any vote.
+pub fn successor(metrics: &Metrics, state: &ClusterState) -> Option<u64> {
     let replication = metrics.replication.as_ref()?;
     let others = metrics.membership_config.membership().voter_ids().filter(|id| *id != metrics.id);
-    others.max_by_key(|id| replication.get(id).cloned().flatten())
+    others.max_by_key(|id| (state.node_by_id(NodeId(*id)).is_some(), replication.get(id).cloned().flatten()))
 }
 
 /// Waits for the log's or openraft's end and says why it came.

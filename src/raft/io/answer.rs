@@ -104,7 +104,7 @@ async fn answer_member(node: &RaftNode, id: NodeId, standing: Result<Standing, H
     }
     let standing = match standing {
         Ok(standing) => standing,
-        Err(refusal) => return Response::Refused(refusal),
+        Err(refusal) => return refused(node, id, refusal),
     };
     match request {
         // Passed on by a member: its own answer to a stranger is this one, and goes no further.
@@ -139,7 +139,17 @@ fn raft_refusal(
         Ok(Standing::Later) if hears_later(node, id) => None,
         Ok(Standing::Later) => Some(Response::Failed(format!("{id} is not known here yet"))),
         Err(HelloRefusal::Removed { .. }) if finishes(node, id, request) => None,
-        Err(refusal) => Some(Response::Refused(refusal.clone())),
+        Err(refusal) => Some(refused(node, id, refusal.clone())),
+    }
+}
+
+/// Who hears that it was removed stops and wipes itself. As long as its vote may be needed it does not hear that.
+fn refused(node: &RaftNode, id: NodeId, refusal: HelloRefusal) -> Response {
+    match refusal {
+        HelloRefusal::Removed { .. } if still_votes(node, id) => {
+            Response::Failed(format!("{id} is no member any more, and votes until the others can decide without it"))
+        }
+        refusal => Response::Refused(refusal),
     }
 }
 
@@ -166,11 +176,14 @@ fn finishes(node: &RaftNode, id: NodeId, request: &Request) -> bool {
 }
 
 /// Whether this node follows `id`, and it votes as far as this node knows.
-pub fn may_finish(node: &RaftNode, id: NodeId) -> bool {
+fn may_finish(node: &RaftNode, id: NodeId) -> bool {
+    still_votes(node, id) && node.raft().metrics().borrow_watched().current_leader == Some(id.0)
+}
+
+/// Whether `id` votes as far as this node knows.
+pub fn still_votes(node: &RaftNode, id: NodeId) -> bool {
     let metrics = node.raft().metrics();
-    let metrics = metrics.borrow_watched();
-    let votes = metrics.membership_config.membership().voter_ids().any(|voter| voter == id.0);
-    votes && metrics.current_leader == Some(id.0)
+    metrics.borrow_watched().membership_config.membership().voter_ids().any(|voter| voter == id.0)
 }
 
 async fn propose(node: &RaftNode, standing: &Standing, change: RuleChange) -> Proposed {

@@ -52,9 +52,12 @@ impl Directory {
         self.look(|known| known.state.node_by_id(id).map(|record| record.addr))
     }
 
-    /// How many members there are besides one.
-    pub fn others(&self) -> usize {
-        self.look(|known| known.state.nodes.len().max(known.met.len())).saturating_sub(1)
+    /// How many members there are besides this one, which may be none any more.
+    pub fn others(&self, me: NodeId) -> usize {
+        self.look(|known| {
+            let members = known.state.nodes.values().filter(|record| record.id != me).count();
+            members.max(known.met.iter().filter(|met| met.id != me).count())
+        })
     }
 
     /// Whether a member has this address.

@@ -299,8 +299,8 @@ impl Peers {
     fn refused(&self, addr: SocketAddr, refusal: HelloRefusal) -> CallError {
         self.idle().retain(|(_, kept), _| *kept != addr);
         self.note_refusal(addr, &refusal.to_string());
-        if let (HelloRefusal::Removed { .. }, Who::Member { directory, .. }) = (&refusal, &self.inner.who)
-            && self.expulsion().said_by(addr, refusal.clone(), directory.others(), BootClock.now())
+        if let (HelloRefusal::Removed { .. }, Who::Member { me, directory }) = (&refusal, &self.inner.who)
+            && self.expulsion().said_by(addr, refusal.clone(), directory.others(*me), BootClock.now())
         {
             self.inner.removed.send_if_modified(|removed| removed.replace(refusal.clone()).is_none());
         }

@@ -1,7 +1,7 @@
 //! Taking connections from other nodes: TLS, a hello, then one question at a time, each with a deadline. What is answered is `answer`'s.
 
 use super::{
-    answer::{Asker, Caller, answer, may_finish},
+    answer::{Asker, Caller, answer, still_votes},
     stream::{self, Stream},
     threshold::{Place, Threshold},
 };
@@ -181,7 +181,7 @@ fn refuse(hello: &Hello, cluster_id: &str, me: NodeId) -> Option<HelloRefusal> {
     hello.to.filter(|to| *to != me).map(|_| HelloRefusal::SomebodyElse { theirs: me })
 }
 
-/// Who says hello for a cluster must be a member of it, or the leader that has just been removed.
+/// Who says hello for a cluster must be a member of it, or vote still: what it asks is looked at then.
 fn who(hello: &Hello, certificate: Option<Certificate>, node: &RaftNode) -> Result<Asker, HelloRefusal> {
     if hello.cluster_id.is_none() {
         return Ok(Asker::Stranger { certificate });
@@ -189,7 +189,7 @@ fn who(hello: &Hello, certificate: Option<Certificate>, node: &RaftNode) -> Resu
     let certificate = certificate.ok_or(HelloRefusal::NoCertificate)?;
     let id = hello.from.ok_or(HelloRefusal::NoCertificate)?;
     match node.directory().standing(&certificate, id) {
-        Err(refusal @ HelloRefusal::Removed { .. }) if !may_finish(node, id) => Err(refusal),
+        Err(refusal @ HelloRefusal::Removed { .. }) if !still_votes(node, id) => Err(refusal),
         Ok(_) | Err(HelloRefusal::Removed { .. }) => Ok(Asker::Member { id, certificate: Box::new(certificate) }),
         Err(refusal) => Err(refusal),
     }

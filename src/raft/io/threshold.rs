@@ -23,6 +23,15 @@ const UNPROVEN_PER_SOURCE: usize = 16;
 /// That connections were closed for their number is said once in this time.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
+/// Where connections come from, as they are counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Source {
+    /// An address that a member has.
+    Member(IpAddr),
+    /// Another machine.
+    Stranger(IpAddr),
+}
+
 /// The door of one node's Raft port. Clones share it.
 #[derive(Clone)]
 pub struct Threshold {
@@ -33,7 +42,7 @@ struct Inner {
     members: Arc<Semaphore>,
     known: Arc<Semaphore>,
     unknown: Arc<Semaphore>,
-    by_source: Mutex<BTreeMap<IpAddr, usize>>,
+    by_source: Mutex<BTreeMap<Source, usize>>,
     door: Mutex<Door>,
     said: Mutex<Option<BootInstant>>,
 }
@@ -41,7 +50,7 @@ struct Inner {
 /// A connection's place.
 pub struct Place {
     threshold: Threshold,
-    source: IpAddr,
+    source: Source,
     unproven: Option<OwnedSemaphorePermit>,
     member: Option<OwnedSemaphorePermit>,
 }
@@ -64,7 +73,8 @@ impl Default for Threshold {
 impl Threshold {
     /// A place for a connection from `source`, which is a member's address or not; `None`: it is to be closed.
     pub fn enter(&self, source: IpAddr, is_members: bool) -> Option<Place> {
-        let source = host(source);
+        // Members are not counted with whoever else is in their network.
+        let source = if is_members { Source::Member(source.to_canonical()) } else { Source::Stranger(host(source)) };
         let places = if is_members { &self.inner.known } else { &self.inner.unknown };
         let unproven = places.clone().try_acquire_owned().ok();
         let mut by_source = lock(&self.inner.by_source);
@@ -91,12 +101,13 @@ impl Threshold {
         lock(&self.inner.door).failed(source, BootClock.now())
     }
 
-    fn say_full(&self, source: IpAddr) {
+    fn say_full(&self, source: Source) {
         let now = BootClock.now();
         let mut said = lock(&self.inner.said);
         if said.is_none_or(|said| now.saturating_since(said) >= SAID_EVERY) {
             *said = Some(now);
-            tracing::warn!(from = %source, "raft connection closed: too many are open");
+            let (Source::Member(from) | Source::Stranger(from)) = source;
+            tracing::warn!(%from, "raft connection closed: too many are open");
         }
     }
 }
