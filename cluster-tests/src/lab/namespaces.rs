@@ -5,7 +5,7 @@ use super::{disk, paths};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+use rustix::thread::{CpuSet, LinkNameSpaceType, UnshareFlags, move_into_link_name_space, sched_getaffinity, sched_setaffinity};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -76,8 +76,20 @@ pub fn inode(host: Host) -> Option<u64> {
 
 /// Leaves the shared namespaces named by `flags`.
 pub fn unshare(flags: UnshareFlags) -> std::io::Result<()> {
+    // A mount namespace is pinned in another only if its number is higher (`mnt_ns_loop` in the kernel's fs/namespace.c), and Linux 6.18 gives
+    // each processor numbers of its own: so that later ones are higher, all are made on the same.
+    let processors = if flags.contains(UnshareFlags::NEWNS) { Some(sched_getaffinity(None)?) } else { None };
+    if let Some(first) = processors.as_ref().and_then(|all| (0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu))) {
+        let mut one = CpuSet::new();
+        one.set(first);
+        sched_setaffinity(None, &one)?;
+    }
     // SAFETY: the lab is single-threaded, and file descriptors (CLONE_FILES) are never unshared.
-    Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
+    let unshared = unsafe { rustix::thread::unshare_unsafe(flags) };
+    if let Some(all) = processors {
+        sched_setaffinity(None, &all)?;
+    }
+    Ok(unshared?)
 }
 
 /// Makes `/run/netns` a mount whose changes reach every host, as `ip netns add` would.
