@@ -12,7 +12,33 @@ die() { # STATUS TEXT…
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
-need_root() { [ "$(id -u)" = 0 ] || die 1 "run me as root (I create namespaces and may install packages)"; }
+# quietly WHAT CMD…   runs a command whose output nobody wants to read unless it fails. One that lasts is announced, and every 10 seconds
+# its last line is shown.
+quietly() {
+  local what=$1 log pid status=0 begun=$SECONDS told=-1 now
+  shift
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 &
+  pid=$!
+  # What runs in the background is not ended by the terminal's Ctrl-C.
+  trap 'kill $pid 2>/dev/null; rm -f "$log"; exit 130' INT TERM
+  while kill -0 $pid 2>/dev/null; do
+    sleep 0.1
+    now=$((SECONDS - begun))
+    if [ $now -ge 1 ] && [ $told = -1 ]; then told=$now && say "$what"; fi
+    if [ $now -ge $((told + 10)) ]; then
+      told=$now
+      say "$what: $now s, $(wc -l <"$log") lines so far, the last: $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-80)"
+    fi
+  done
+  trap - INT TERM
+  wait $pid || status=$?
+  [ $status = 0 ] || tail -n 20 "$log" >&2
+  rm -f "$log"
+  return $status
+}
+
+need_root() { [ "$(id -u)" = 0 ] || die 98 "run me as root (I create namespaces and may install packages)"; }
 
 # install_missing COMMAND:PACKAGE…   installs from Debian the packages whose command is not there; nothing when all are.
 # No daemon is started by it: a policy-rc.d that says no stands in the way for as long as it takes.
@@ -22,44 +48,48 @@ install_missing() {
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
-  command -v apt-get >/dev/null || die 1 "these packages are missing and there is no apt-get to install them: ${missing[*]}"
-  say "installing ${missing[*]}"
+  command -v apt-get >/dev/null || die 98 "these packages are missing and there is no apt-get to install them: ${missing[*]}"
   (
     exec 9>/var/lock/lvs-lab-packages
     flock 9
-    policy=/usr/sbin/policy-rc.d output=$(mktemp) ours=
-    trap 'rm -f "$output" $ours' EXIT
+    policy=/usr/sbin/policy-rc.d ours=
+    trap 'rm -f $ours' EXIT
     if [ ! -e $policy ]; then
       ours=$policy
       printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy
     fi
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$output" 2>&1 9>&- ||
-      { tail -n 20 "$output" >&2 && exit 1; }
-  ) || die 1 "could not install: ${missing[*]}"
+    quietly "installing ${missing[*]}" sh -c 'apt-get update -q && exec apt-get install -y -q --no-install-recommends "$@"' - "${missing[@]}" 9>&-
+  ) || die 98 "could not install ${missing[*]}: see apt's words above; once \`apt-get install ${missing[*]}\` succeeds, run me again"
 }
 
 need_cargo() {
-  command -v cargo >/dev/null && return
-  [ -x "$HOME/.cargo/bin/cargo" ] && PATH=$HOME/.cargo/bin:$PATH && return
-  die 1 "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml") or later from https://rustup.rs, then run me again"
+  local wanted found
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
+  if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH=$HOME/.cargo/bin:$PATH; fi
+  command -v cargo >/dev/null || die 98 "cargo is missing: install Rust $wanted or later from https://rustup.rs (as this user), then run me again"
+  found=$(cargo --version | cut -d ' ' -f 2)
+  [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
+    die 98 "cargo is $found, and Rust $wanted or later is needed: \`rustup update\`, or install it from https://rustup.rs, then run me again"
 }
 
 # static_cargo VERB ARG…: cargo for static binaries in the lab's profile; all who run the lab, the simulation and the fuzzer share one set of build results.
 # Static, because a guest reads every shared library through hostfs at every exec.
 static_cargo() {
   local triple
-  triple=$(rustc -vV | sed -n 's/^host: //p')
-  BIN=${CARGO_TARGET_DIR:-$ROOT/target}/$triple/lab
-  (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo "$1" -q --profile lab --target "$triple" "${@:2}")
+  triple=$(host_triple)
+  (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo "$1" --profile lab --target "$triple" "${@:2}")
 }
+
+host_triple() { rustc -vV | sed -n 's/^host: //p'; }
 
 # build_release PACKAGE…   release binaries; their folder is left in $BIN.
 build_release() {
   need_cargo
   local package args=()
+  BIN=${CARGO_TARGET_DIR:-$ROOT/target}/$(host_triple)/lab
   for package in "$@"; do args+=(-p "$package"); done
-  static_cargo build --bins "${args[@]}" || die 1 "the build failed"
+  quietly "building lvs-agent and the lab" static_cargo build --bins "${args[@]}" || die 98 "the build failed: the compiler's words are above"
 }
 
-fast_tests() { static_cargo test -p cluster-tests; }
+fast_tests() { static_cargo test -q -p cluster-tests; }

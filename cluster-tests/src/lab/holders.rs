@@ -30,14 +30,15 @@ impl Watcher {
 
     /// True while an interface other than `lo` of the host has the address.
     pub fn has(&mut self, address: Ipv4Addr) -> Result<bool> {
-        let Some(inode) = namespaces::inode(self.host) else {
+        let host = self.host;
+        // A namespace that is gone holds nothing, be it gone since the last look or since a moment ago.
+        let Some(inode) = namespaces::inode(host) else {
             self.life = None;
             return Ok(false);
         };
-        let host = self.host;
         if self.life.as_ref().is_none_or(|(known, _)| *known != inode) {
-            let socket = namespaces::within_net(host, netlink).with_context(|| format!("ask the kernel of {host}"))?;
-            self.life = Some((inode, socket));
+            let socket = namespaces::within_net_if_up(host, netlink).with_context(|| format!("ask the kernel of {host}"))?;
+            self.life = socket.map(|socket| (inode, socket));
         }
         match &self.life {
             Some((_, socket)) => {

@@ -157,6 +157,7 @@ fn environment(order: &Job) -> Vec<(String, String)> {
         ("LVS_LAB_CLUSTER", paths::CLUSTER.into()),
         ("LVS_LAB_LOG", logs),
         ("LVS_LAB_TIME", order.time.clone()),
+        ("LVS_LAB_GUEST", if order.guest { "yes" } else { "no" }.into()),
         // Standard error is a console here, whatever it is outside.
         ("NO_COLOR", "1".into()),
     ] {

@@ -17,12 +17,12 @@ pub struct Service {
     pub servers: Vec<(SocketAddrV4, u32)>,
 }
 
-/// The table of a host that has power.
+/// The table of a host; empty where it has no power.
 pub fn table(host: Host) -> Result<Vec<Service>> {
-    let text = namespaces::within_net(host, || {
+    let text = namespaces::within_net_if_up(host, || {
         read_whole("/proc/thread-self/net/ip_vs").context("read /proc/net/ip_vs (has this kernel ip_vs?)")
     })?;
-    Ok(parse(&text))
+    Ok(text.map(|text| parse(&text)).unwrap_or_default())
 }
 
 /// The kernel goes through its hash table anew for each read, so that a table read in small pieces may lack entries: large pieces, and few.

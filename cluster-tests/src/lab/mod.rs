@@ -1,7 +1,7 @@
 //! The lab: hosts on one LAN inside one kernel, and the verbs with which a script breaks them.
 //!
 //! # Layout
-//! Outside the guest: [`supervise`] starts the guest kernel (or, where the host itself has IPVS, a set of private
+//! Outside the guest: [`supervise`] starts the guest kernel on a processor of its own ([`processor`]; or, where the host itself has IPVS, a set of private
 //! namespaces), holds the wall-clock limit and returns the script's exit status. What it wants is handed over in a [`job`].
 //!
 //! Inside: [`init`] is process 1. It mounts ([`mounts`]) what the script may write to, cables the hosts ([`lan`], [`hosts`]),
@@ -31,6 +31,7 @@ pub mod paths;
 pub mod pool;
 pub mod power;
 pub mod probe;
+pub mod processor;
 pub mod procs;
 pub mod report;
 pub mod run;

@@ -2,7 +2,7 @@
 
 use super::hosts::Host;
 use super::{disk, paths};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::{CpuSet, LinkNameSpaceType, UnshareFlags, move_into_link_name_space, sched_getaffinity, sched_setaffinity};
@@ -33,10 +33,8 @@ pub struct Room {
 impl Room {
     /// Opens a host's namespaces; call from the root namespaces.
     pub fn open(host: Host) -> Result<Self> {
-        if !is_up(host) {
-            bail!("{host} is powered off (power-on {host} brings it back)");
-        }
-        Ok(Self { host, net: open(&paths::netns(host))?, mnt: open(&paths::mount_ns(host))? })
+        let (_, net) = net(host)?.with_context(|| is_off(host))?;
+        Ok(Self { host, net, mnt: open(&paths::mount_ns(host))? })
     }
 
     /// Moves the calling process onto the host. Safe between fork and exec: system calls only.
@@ -48,30 +46,51 @@ impl Room {
     }
 }
 
-/// Opens a host's network namespace only, for looking at it.
-pub fn open_net(host: Host) -> Result<OwnedFd> {
-    open(&paths::netns(host))
+/// What `statfs` calls the file system of namespaces (`NSFS_MAGIC`, include/uapi/linux/magic.h).
+const NSFS: i64 = 0x6e73_6673;
+
+/// A host's network namespace and its number; none where the host is powered off, or is losing or getting its power just now:
+/// then there is no file, or a plain one that the namespace is not mounted on any more, or not yet.
+fn net(host: Host) -> Result<Option<(u64, OwnedFd)>> {
+    let path = paths::netns(host);
+    let fd = match rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("open {}", path.display())),
+    };
+    if rustix::fs::fstatfs(&fd)?.f_type != NSFS {
+        return Ok(None);
+    }
+    Ok(Some((rustix::fs::fstat(&fd)?.st_ino, fd)))
 }
 
-/// Runs `look` inside a host's network namespace and comes back.
-pub fn within_net<T>(host: Host, look: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs `look` inside a host's network namespace and comes back; none where the host has no power.
+pub fn within_net_if_up<T>(host: Host, look: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    let Some((_, net)) = net(host)? else { return Ok(None) };
     let home = open(Path::new("/proc/thread-self/ns/net"))?;
-    let net = open_net(host)?;
     move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network)).with_context(|| format!("enter {host}"))?;
     let seen = look();
     move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network)).context("come back from a host")?;
-    seen
+    seen.map(Some)
+}
+
+/// As [`within_net_if_up`], for a host that must have power.
+pub fn within_net<T>(host: Host, look: impl FnOnce() -> Result<T>) -> Result<T> {
+    within_net_if_up(host, look)?.with_context(|| is_off(host))
+}
+
+fn is_off(host: Host) -> String {
+    format!("{host} is powered off (power-on {host} brings it back)")
 }
 
 /// True while the host has power.
 pub fn is_up(host: Host) -> bool {
-    paths::netns(host).exists()
+    inode(host).is_some()
 }
 
 /// Number by which the kernel knows the host's network namespace in this life of the host.
 pub fn inode(host: Host) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(paths::netns(host)).ok().map(|meta| meta.ino())
+    net(host).ok().flatten().map(|(inode, _)| inode)
 }
 
 /// Leaves the shared namespaces named by `flags`.
