@@ -105,21 +105,29 @@ async fn live(
     stop: &CancellationToken,
 ) -> Result<(), AgentError> {
     loop {
-        let identity = match Identity::load(&config.data_dir)? {
-            Some(identity) => identity,
+        let (identity, entered) = match Identity::load(&config.data_dir)? {
+            Some(identity) => (identity, None),
             None => match orders::outside(config, &mut orders, stop).await {
-                Some(identity) => identity,
+                Some((identity, entered)) => (identity, Some(entered)),
                 None => return Ok(()),
             },
         };
         tracing::info!(node = %config.node, id = %identity.node_id, cluster = identity.cluster_id, "member of a cluster");
         let (member, running) = Member::start(config.clone(), identity, &mut guard, scripts, remote).await?;
+        let raft = member.raft().clone();
         member_out.send_replace(Some(member));
+        if let Some(entered) = entered {
+            tokio::spawn(entered.say_when_seen(raft));
+        }
         let ended = running.until_ended(&mut orders, stop).await;
         member_out.send_replace(None);
         match ended? {
             Ended::Stopped => return Ok(()),
-            Ended::Left => tracing::info!(node = %config.node, "left the cluster"),
+            Ended::Left { reply, answer } => {
+                tracing::info!(node = %config.node, "left the cluster");
+                // The API may have given up meanwhile; what was done is done.
+                let _ = reply.send(answer);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     config::AgentConfig,
     link::token::JoinToken,
     model::{IdentityName, NodeName, Roles, TokenId},
-    raft::ProposeError,
+    raft::{Committed, ProposeError},
     rules::{RuleChange, RuleSet, SecurityChange},
 };
 use async_trait::async_trait;
@@ -65,16 +65,8 @@ impl Admin for Agent {
 
     async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError> {
         let member = self.director()?;
-        let before = member.state().revision;
-        let change = RuleChange::Apply { base_revision: base, rules: rules.clone() };
-        member.raft().propose(change, CHANGE_DEADLINE).await.map_err(refused)?;
-        // The proposal is committed, but this node may be a step behind the leader that applied it.
-        let mut state = member.raft().state();
-        let here = tokio::time::timeout(CHANGE_DEADLINE, state.wait_for(|state| state.rules == rules)).await;
-        let Ok(Ok(state)) = here else {
-            return Err(AdminError::Timeout("the rules are committed, but have not reached this node yet".to_owned()));
-        };
-        Ok(Applied { revision: state.revision, changed: state.revision != before })
+        let made = change(&member, RuleChange::Apply { base_revision: base, rules }).await?;
+        Ok(Applied { revision: made.revision, changed: made.changed })
     }
 
     async fn init(&self) -> Result<Founded, AdminError> {
@@ -109,8 +101,8 @@ impl Admin for Agent {
     }
 
     async fn allow_node(&self, name: NodeName) -> Result<(), AdminError> {
-        let change = RuleChange::Security(SecurityChange::NodeAllowed(name.clone()));
-        self.director()?.raft().propose(change, CHANGE_DEADLINE).await.map_err(refused)?;
+        let allowed = RuleChange::Security(SecurityChange::NodeAllowed(name.clone()));
+        change(&*self.director()?, allowed).await?;
         tracing::info!(node = %name, "removed node allowed back by an administrator");
         Ok(())
     }
@@ -140,10 +132,16 @@ impl Admin for Agent {
     }
 }
 
+/// Makes a change of the cluster that an operator has asked this node for. What the node is asked next is answered with it.
+pub async fn change(member: &Member, change: RuleChange) -> Result<Committed, AdminError> {
+    member.raft().propose_and_see(change, CHANGE_DEADLINE).await.map_err(refused)
+}
+
 /// How a proposal's failure reads to an operator.
 pub fn refused(error: ProposeError) -> AdminError {
     match error {
         ProposeError::Refused(refusal) => refusal.into(),
+        ProposeError::NotSeen => AdminError::Timeout(error.to_string()),
         other => AdminError::NoQuorum(with_sources(&other)),
     }
 }

@@ -5,12 +5,18 @@ use crate::{
     api::{AdminError, Founded, JOIN_DEADLINE, Membership, TokenMade, TokenStatus},
     config::AgentConfig,
     link::{tls::Credentials, token::JoinToken},
-    raft::{self, Identity, InitSettings, JoinError, JoinSettings, UNREACHABLE_HINT},
+    raft::{self, Identity, InitSettings, JoinError, JoinSettings, RaftNode, UNREACHABLE_HINT},
     rules::security::Token,
 };
-use std::net::SocketAddr;
-use tokio::sync::{mpsc, oneshot};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
+
+/// A node that has joined gets the state within a moment; the leader gives it on to one newcomer after the other.
+const SEEN_WITHIN: Duration = Duration::from_secs(20);
 
 /// An order, with where to say how it went.
 pub enum Order {
@@ -32,6 +38,35 @@ pub enum Order {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), AdminError>>,
     },
+}
+
+/// What is said to whoever had this node enter a cluster, once the node shows that it is in it.
+pub enum Entered {
+    /// It made the cluster.
+    Made(Founded, oneshot::Sender<Result<Founded, AdminError>>),
+    /// It joined one.
+    Joined(Membership, oneshot::Sender<Result<Membership, AdminError>>),
+}
+
+impl Entered {
+    /// Says it as soon as `raft` has the state with this node in it: whoever asks for the status then finds a member.
+    pub async fn say_when_seen(self, raft: RaftNode) {
+        let (mut state, id) = (raft.state(), raft.id());
+        let seen = timeout(SEEN_WITHIN, state.wait_for(|state| state.node_by_id(id).is_some())).await;
+        let seen = if matches!(seen, Ok(Ok(_))) { Ok(()) } else { Err(not_seen()) };
+        // The API may have given up meanwhile; what was done is done.
+        match self {
+            Entered::Made(founded, reply) => drop(reply.send(seen.map(|()| founded))),
+            Entered::Joined(membership, reply) => drop(reply.send(seen.map(|()| membership))),
+        }
+    }
+}
+
+fn not_seen() -> AdminError {
+    let seconds = SEEN_WITHIN.as_secs();
+    AdminError::Timeout(format!(
+        "this node is a member, but the cluster's state has not reached it within {seconds} s: `lvs-agent status` shows it when it has, and whether a leader is heard"
+    ))
 }
 
 /// What is left to do of an order inside of a cluster.
@@ -56,8 +91,12 @@ pub enum Inside {
     },
 }
 
-/// Serves orders while the node is in no cluster. The identity once it is in one; `None` when told to stop.
-pub async fn outside(config: &AgentConfig, orders: &mut mpsc::Receiver<Order>, stop: &CancellationToken) -> Option<Identity> {
+/// Serves orders while the node is in no cluster. The identity once it is in one, with what is to be said then; `None` when told to stop.
+pub async fn outside(
+    config: &AgentConfig,
+    orders: &mut mpsc::Receiver<Order>,
+    stop: &CancellationToken,
+) -> Option<(Identity, Entered)> {
     tracing::info!(node = %config.node, "in no cluster: waiting for `lvs-agent init` or `lvs-agent join SEED --token TOKEN`");
     loop {
         // Both are cancel-safe.
@@ -67,20 +106,17 @@ pub async fn outside(config: &AgentConfig, orders: &mut mpsc::Receiver<Order>, s
         };
         // The API may have given up meanwhile; what was done is done.
         match order {
-            Order::Init(reply) => {
-                let made = init(config).await;
-                let _ = reply.send(made.as_ref().map(|(_, founded)| founded.clone()).map_err(Clone::clone));
-                if let Ok((identity, _)) = made {
-                    return Some(identity);
+            Order::Init(reply) => match init(config).await {
+                Ok((identity, founded)) => return Some((identity, Entered::Made(founded, reply))),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Order::Join { seeds, token, reply } => match join(config, seeds, token).await {
+                Ok(identity) => {
+                    let membership = membership(&identity);
+                    return Some((identity, Entered::Joined(membership, reply)));
                 }
-            }
-            Order::Join { seeds, token, reply } => {
-                let entered = join(config, seeds, token).await;
-                let _ = reply.send(entered.as_ref().map(membership).map_err(Clone::clone));
-                if let Ok(identity) = entered {
-                    return Some(identity);
-                }
-            }
+                Err(error) => drop(reply.send(Err(error))),
+            },
             Order::Leave { reply, .. } => {
                 let _ = reply.send(Err(AdminError::NotInCluster));
             }
@@ -135,7 +171,7 @@ async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>, token: Option<JoinTo
         return Err(AdminError::Invalid(hint.to_owned()));
     }
     let settings = join_settings(config, token)?;
-    match tokio::time::timeout(JOIN_DEADLINE, raft::join(&seeds, settings)).await {
+    match timeout(JOIN_DEADLINE, raft::join(&seeds, settings)).await {
         Ok(joined) => joined.map_err(not_joined),
         Err(_) => Err(too_late()),
     }

@@ -15,7 +15,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -110,16 +110,10 @@ async fn carry_out(raft: &RaftNode, before: &ClusterState, wanted: Wanted) {
         return sleep(PAUSE).await;
     };
     tracing::info!(?wanted, "key rotation goes on");
-    match raft.propose(RuleChange::Security(change), PROPOSAL).await {
-        // What is committed shows in the state a moment later; before that it would be proposed again.
-        Ok(_) => {
-            let mut state = raft.state();
-            let _ = timeout(PAUSE, state.wait_for(|state| state.security != before.security)).await;
-        }
-        Err(error) => {
-            tracing::warn!(?wanted, %error, "key rotation held up, looking again");
-            sleep(PAUSE).await;
-        }
+    // What is committed and does not show in the state yet would be proposed again.
+    if let Err(error) = raft.propose_and_see(RuleChange::Security(change), PROPOSAL).await {
+        tracing::warn!(?wanted, %error, "key rotation held up, looking again");
+        sleep(PAUSE).await;
     }
 }
 

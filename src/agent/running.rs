@@ -35,7 +35,12 @@ pub enum Ended {
     /// Told to stop; it is a member still.
     Stopped,
     /// It is no member any more.
-    Left,
+    Left {
+        /// Where the answer goes, once the node says of itself that it is in no cluster.
+        reply: oneshot::Sender<Result<(), AdminError>>,
+        /// Whether everything was put back.
+        answer: Result<(), AdminError>,
+    },
 }
 
 /// The tasks of a member.
@@ -81,7 +86,10 @@ impl Running {
                     let _ = reply.send(refreshed.map(|()| orders::membership(&self.identity)));
                 }
                 Inside::Leave { force, reply } => match self.leave(force).await {
-                    Ok(()) => break self.left(reply).await,
+                    Ok(()) => {
+                        let answer = self.left().await;
+                        break Ok(Ended::Left { reply, answer });
+                    }
                     Err(error) => {
                         let _ = reply.send(Err(error));
                     }
@@ -141,7 +149,7 @@ impl Running {
     }
 
     /// The second half of leaving: nothing of the cluster stays on this machine.
-    async fn left(&mut self, reply: oneshot::Sender<Result<(), AdminError>>) -> Result<Ended, MemberError> {
+    async fn left(&mut self) -> Result<(), AdminError> {
         self.reconciling.cancel();
         let _ = (&mut self.reconcile).await;
         let withdrawn = withdraw(&self.config.data_dir).await;
@@ -151,8 +159,7 @@ impl Running {
         if let Err(error) = &answer {
             tracing::error!(%error, "left the cluster, but not everything could be put back");
         }
-        let _ = reply.send(answer);
-        Ok(Ended::Left)
+        answer
     }
 
     /// Gossip says goodbye, the kernel is left as it is, Raft hands over and closes its log.

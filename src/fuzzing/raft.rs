@@ -14,7 +14,7 @@ use crate::{
         },
         peer::Met,
         record,
-        types::{Entry, Node, TypeConfig, Vote},
+        types::{Applied, Entry, Node, TypeConfig, Vote},
     },
     rules::{ClusterState, Joining, Refusal, RuleChange},
 };
@@ -129,6 +129,10 @@ fn join() -> SignedJoin {
     SignedJoin { request: encoded(&join_request()), by_node: signature(), by_token }
 }
 
+fn applied(result: Result<Option<NodeId>, Refusal>) -> Applied {
+    Applied { index: 6, revision: 2, changed: false, result }
+}
+
 fn responses() -> Vec<Vec<u8>> {
     let vote = Vote::new(2, 1);
     let accepted = JoinAccepted {
@@ -142,8 +146,8 @@ fn responses() -> Vec<Vec<u8>> {
         Response::Append(AppendEntriesResponse::Success),
         Response::Append(AppendEntriesResponse::Conflict),
         Response::Vote(VoteResponse::new(vote, Some(log_id::<TypeConfig>(2, 1, 6)), true)),
-        Response::Proposed(Proposed::Done(Ok(Some(NodeId(3))))),
-        Response::Proposed(Proposed::Done(Err(Refusal::Initialised))),
+        Response::Proposed(Proposed::Done(applied(Ok(Some(NodeId(3)))))),
+        Response::Proposed(Proposed::Done(applied(Err(Refusal::Initialised)))),
         Response::Proposed(Proposed::NotLeader { leader: Some(NodeId(1)) }),
         Response::Joined(Ok(accepted)),
         Response::Joined(Err(JoinRefusal::NameTaken { name: sample::name("d1"), addr: sample::addr(11) })),

@@ -157,9 +157,11 @@ impl RaftNode {
     async fn commit_join(&self, change: RuleChange) -> Result<NodeId, NotAdmitted> {
         let no_quorum = |why: &str| Err(NotAdmitted::No(JoinRefusal::NoQuorum(why.to_owned())));
         match self.propose_here(change).await {
-            Proposed::Done(Ok(Some(id))) => Ok(id),
-            Proposed::Done(Ok(None)) => no_quorum("no number was given"),
-            Proposed::Done(Err(refusal)) => Err(JoinRefusal::Refused(refusal).into()),
+            Proposed::Done(applied) => match applied.result {
+                Ok(Some(id)) => Ok(id),
+                Ok(None) => no_quorum("no number was given"),
+                Err(refusal) => Err(JoinRefusal::Refused(refusal).into()),
+            },
             Proposed::NotLeader { leader } => Err(NotAdmitted::NotLeader(leader)),
             // Asked again, it is a member with this key if it was committed, and needs no token.
             Proposed::Unknown(why) | Proposed::Forbidden(why) => no_quorum(&why),

@@ -233,7 +233,7 @@ async fn write_first_entries(
     raft.wait(Some(DEADLINE)).current_leader(FIRST.0, "the only voter leads").await.map_err(|e| failed(&e))?;
     for change in entries {
         let response = raft.client_write(change).await.map_err(|e| failed(&e))?;
-        let id = response.data.map_err(|e| failed(&e))?;
+        let id = response.data.result.map_err(|e| failed(&e))?;
         if id.is_some_and(|id| id != FIRST) {
             return Err(InitError::Raft("the first node got another number".to_owned()));
         }

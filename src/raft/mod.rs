@@ -43,7 +43,7 @@ pub use io::{
 pub use join_task::{JoinError, JoinSettings, UNREACHABLE_HINT, join};
 pub use joining::{JoinAccepted, JoinRefusal, JoinRequest, SignedJoin};
 pub use peer::Met;
-pub use propose_task::ProposeError;
+pub use propose_task::{Committed, ProposeError};
 pub use refresh_task::RefreshError;
 pub use sink::{MembershipSink, SinkError};
 pub use task::{Fault, RaftNode, RaftSettings, StartError};

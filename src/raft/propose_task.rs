@@ -48,9 +48,25 @@ pub enum ProposeError {
     /// It is not for this node to change. Nothing was changed.
     #[error("{0}")]
     Forbidden(String),
+    /// Others have it already.
+    #[error(
+        "the change is committed, but has not reached this node yet, which shows the cluster as it was: `lvs-agent status` says whether this node hears a leader"
+    )]
+    NotSeen,
     /// This node's own Raft has stopped.
     #[error(transparent)]
     Stopped(Fault),
+}
+
+/// A change that was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// Nodes that have applied the log so far show it.
+    pub index: u64,
+    /// The rules' revision with it.
+    pub revision: u64,
+    /// It changed the rules.
+    pub changed: bool,
 }
 
 /// What became of one attempt.
@@ -77,23 +93,54 @@ fn is_made(change: &SecurityChange, refusal: &SecurityRefusal) -> bool {
     )
 }
 
+fn committed(applied: Applied) -> Result<Committed, ProposeError> {
+    let Applied { index, revision, changed, result } = applied;
+    result?;
+    Ok(Committed { index, revision, changed })
+}
+
 impl RaftNode {
-    /// Gets `change` committed, by whoever leads, and gives what applying it gave. Tries again until `within` has passed.
+    /// As [`RaftNode::propose`], and returns when this node shows the change too: it is in [`RaftNode::state`]. Whoever asks this node next sees it.
+    ///
+    /// # Errors
+    /// As [`RaftNode::propose`]; [`ProposeError::NotSeen`] when it has not come here after `within`.
+    pub async fn propose_and_see(&self, change: RuleChange, within: Duration) -> Result<Committed, ProposeError> {
+        let until = Instant::now() + within;
+        let committed = self.propose(change, within).await?;
+        self.see(committed.index, until).await?;
+        Ok(committed)
+    }
+
+    /// Waits until this node shows what the log says up to `index`.
+    pub(super) async fn see(&self, index: u64, until: Instant) -> Result<(), ProposeError> {
+        let mut view = self.view();
+        // The state is published before the view that goes with it.
+        match timeout_at(until, view.wait_for(|view| view.applied >= index)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(ProposeError::NotSeen),
+        }
+    }
+
+    /// Gets `change` committed, by whoever leads, and gives what applying it gave. Tries again until `within` has passed. This node may not have
+    /// applied it yet.
     ///
     /// A retry after a lost leader may find the first attempt committed: changes are made so that a second time does no harm, and what it
     /// answers is set right here.
     ///
     /// # Errors
     /// A refusal, or nobody to decide.
-    pub async fn propose(&self, change: RuleChange, within: Duration) -> Result<Option<NodeId>, ProposeError> {
+    pub async fn propose(&self, change: RuleChange, within: Duration) -> Result<Committed, ProposeError> {
         codec::encode(&change, MAX_CHANGE_BYTES).map_err(ProposeError::TooLong)?;
         let until = Instant::now() + within;
+        let before = self.state().borrow().revision;
         let mut doubt = None;
         let mut why = "not tried".to_owned();
         while Instant::now() < until {
             match timeout_at(until, self.attempt(&change)).await {
-                Ok(Attempt::Done(applied)) if doubt.is_some() => return Ok(self.settle(&change, applied, until).await?),
-                Ok(Attempt::Done(applied)) => return Ok(applied?),
+                Ok(Attempt::Done(applied)) if doubt.is_some() => {
+                    return committed(self.settle(&change, applied, before, until).await);
+                }
+                Ok(Attempt::Done(applied)) => return committed(applied),
                 Ok(Attempt::NotTaken(reason)) => why = reason,
                 Ok(Attempt::Doubtful(reason)) => doubt = Some(reason),
                 Ok(Attempt::Forbidden(reason)) => return Err(ProposeError::Forbidden(reason)),
@@ -149,18 +196,19 @@ impl RaftNode {
     }
 
     /// What a second attempt's answer means when the first one may have been committed.
-    async fn settle(&self, change: &RuleChange, applied: Applied, until: Instant) -> Applied {
-        match (change, &applied) {
+    async fn settle(&self, change: &RuleChange, applied: Applied, before: u64, until: Instant) -> Applied {
+        let made = match (change, &applied.result) {
+            (RuleChange::Apply { .. }, Ok(_)) => true,
             (RuleChange::Apply { rules, .. }, Err(Refusal::Stale { current, .. })) => {
                 let mut state = self.state();
                 let seen = timeout_at(until, state.wait_for(|state| state.revision >= *current)).await;
-                let made = matches!(seen, Ok(Ok(state)) if state.rules == *rules);
-                if made { Ok(None) } else { applied }
+                matches!(seen, Ok(Ok(state)) if state.rules == *rules)
             }
-            (RuleChange::NodeLeft(_) | RuleChange::NodeRemoved(_), Err(Refusal::NoSuchNode(_))) => Ok(None),
-            (RuleChange::Security(change), Err(Refusal::Security(refusal))) if is_made(change, refusal) => Ok(None),
-            _ => applied,
-        }
+            (RuleChange::NodeLeft(_) | RuleChange::NodeRemoved(_), Err(Refusal::NoSuchNode(_))) => true,
+            (RuleChange::Security(change), Err(Refusal::Security(refusal))) => is_made(change, refusal),
+            _ => false,
+        };
+        if made { Applied { changed: applied.revision != before, result: Ok(None), ..applied } } else { applied }
     }
 
     pub(super) fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
@@ -183,13 +231,13 @@ impl RaftNode {
         let name = &self.identity().name;
         let gone = tokio::select! {
             // Cancel-safe, all: a proposal that was made is found made.
-            gone = self.propose(RuleChange::NodeLeft(name.clone()), within) => gone,
+            gone = self.propose(RuleChange::NodeLeft(name.clone()), within) => gone.map(drop),
             // Who is no member any more is not answered what became of it.
-            Ok(_) = state.wait_for(|state| !state.nodes.is_empty() && !state.nodes.contains_key(name)) => Ok(None),
+            Ok(_) = state.wait_for(|state| !state.nodes.is_empty() && !state.nodes.contains_key(name)) => Ok(()),
             Ok(_) = removed.wait_for(Option::is_some) => return Ok(()),
         };
         match gone {
-            Ok(_) | Err(ProposeError::Refused(Refusal::NoSuchNode(_))) => {}
+            Ok(()) | Err(ProposeError::Refused(Refusal::NoSuchNode(_))) => {}
             Err(error) => {
                 self.set_leaving(false);
                 return Err(error);

@@ -9,8 +9,18 @@ use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, Vote
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// What applying a change gives: the number of the node it was about, if any, or why the state stayed as it was.
-pub type Applied = Result<Option<NodeId>, Refusal>;
+/// What applying an entry of the log gave, and where that stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Applied {
+    /// The entry's place in the log: a node that has applied so far shows what it changed.
+    pub index: u64,
+    /// The rules' revision after it.
+    pub revision: u64,
+    /// The rules are others than before it.
+    pub changed: bool,
+    /// The number of the node that the change was about, if any, or why the state stayed as it was.
+    pub result: Result<Option<NodeId>, Refusal>,
+}
 
 /// A member as the Raft membership knows it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -100,7 +100,8 @@ impl StateMachine {
     fn apply_entry(&mut self, entry: Entry) -> Applied {
         let id = entry.log_id();
         self.applied = Some(id);
-        match entry.payload {
+        let before = self.state.revision;
+        let result = match entry.payload {
             EntryPayload::Blank => Ok(None),
             EntryPayload::Normal(change) => {
                 let result = Arc::make_mut(&mut self.state).apply(&change);
@@ -111,7 +112,9 @@ impl StateMachine {
                 self.membership = StoredMembership::new(Some(id), membership);
                 Ok(None)
             }
-        }
+        };
+        let revision = self.state.revision;
+        Applied { index: id.index, revision, changed: revision != before, result }
     }
 
     fn publish(&self) {
