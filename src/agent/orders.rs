@@ -164,17 +164,40 @@ fn token_status(secret: &JoinToken, token: &Token) -> TokenStatus {
 }
 
 async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>, token: Option<JoinToken>) -> Result<Identity, AdminError> {
-    let seeds = if seeds.is_empty() { config.seeds.clone() } else { seeds };
-    let seeds: Vec<SocketAddr> = seeds.into_iter().filter(|seed| *seed != config.address).collect();
-    if seeds.is_empty() {
-        let hint = "no seed to ask: name a member, `lvs-agent join ADDRESS --token TOKEN`, or set `seeds` in agent.toml";
-        return Err(AdminError::Invalid(hint.to_owned()));
-    }
+    let seeds = seeds_to_ask(config, seeds, "; on the first machine of a new cluster run `lvs-agent init` instead")?;
     let settings = join_settings(config, token)?;
     match timeout(JOIN_DEADLINE, raft::join(&seeds, settings)).await {
         Ok(joined) => joined.map_err(not_joined),
         Err(_) => Err(too_late()),
     }
+}
+
+/// The other machines among the seeds that are named, or else among those of agent.toml: this node cannot let itself in. `instead`: what else there
+/// is to do where none is left.
+pub fn seeds_to_ask(config: &AgentConfig, named: Vec<SocketAddr>, instead: &str) -> Result<Vec<SocketAddr>, AdminError> {
+    let are_named = !named.is_empty();
+    let seeds = if are_named { named } else { config.seeds.clone() };
+    let (own, others): (Vec<_>, Vec<_>) = seeds.into_iter().partition(|seed| is_own(config.address, *seed));
+    if !others.is_empty() {
+        return Ok(others);
+    }
+    let todo = "name one, `lvs-agent join ADDRESS --token TOKEN`";
+    Err(AdminError::Invalid(match own.first() {
+        Some(own) if are_named => {
+            format!("{own} is this node itself: a seed is another machine, which is a member already; {todo}{instead}")
+        }
+        Some(own) => format!(
+            "`seeds` in agent.toml names only this node itself ({own}): a seed is another machine, which is a member already; {todo}, or add it to `seeds` and restart the agent{instead}"
+        ),
+        None => format!(
+            "no seed to ask: a seed is another machine, which is a member already; {todo}, or set `seeds` in agent.toml and restart the agent{instead}"
+        ),
+    }))
+}
+
+/// Whether a seed is the node at `address`: by its own address, or as the machine that the command runs on.
+fn is_own(address: SocketAddr, seed: SocketAddr) -> bool {
+    seed == address || (seed.ip().is_loopback() && !address.ip().is_loopback() && seed.port() == address.port())
 }
 
 /// Whoever is asked may yet do it.
@@ -222,3 +245,6 @@ fn not_joined(error: JoinError) -> AdminError {
         other => wrong(&other),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,7 +82,7 @@ impl Running {
                 Inside::Answered => {}
                 Inside::Refresh { seeds, token, reply } => {
                     // The API may have given up meanwhile; what was done is done.
-                    let refreshed = self.refresh(&seeds, &token).await;
+                    let refreshed = self.refresh(seeds, &token).await;
                     let _ = reply.send(refreshed.map(|()| orders::membership(&self.identity)));
                 }
                 Inside::Leave { force, reply } => match self.leave(force).await {
@@ -101,12 +101,12 @@ impl Running {
     }
 
     /// Takes on the CA that a token names, with a certificate from it; what the state here says of CAs waits until it has caught up.
-    async fn refresh(&self, seeds: &[SocketAddr], token: &JoinToken) -> Result<(), AdminError> {
+    async fn refresh(&self, seeds: Vec<SocketAddr>, token: &JoinToken) -> Result<(), AdminError> {
         if self.config.tls.is_some() {
             return Err(AdminError::Invalid("certificates of your own ca ([tls] in agent.toml) need no token".to_owned()));
         }
-        let seeds = if seeds.is_empty() { &self.config.seeds } else { seeds };
-        let asked = tokio::time::timeout(JOIN_DEADLINE, self.raft.refresh(seeds, token)).await;
+        let seeds = orders::seeds_to_ask(&self.config, seeds, "")?;
+        let asked = tokio::time::timeout(JOIN_DEADLINE, self.raft.refresh(&seeds, token)).await;
         let chain = asked.map_err(|_| orders::too_late())?.map_err(|error| wrong(&error))?;
         let dir = &self.config.data_dir;
         let _turn = self.key_files.lock().await;

@@ -90,6 +90,17 @@ pub enum InitError {
         /// Its number.
         id: NodeId,
     },
+    /// Nobody would have the CA's key, so nobody could ever be given a certificate.
+    #[error(
+        "{name} is no director: agent.toml says `roles = [{}]`, and a cluster without a director can do nothing and let nobody in; run `lvs-agent init` on a director, or add \"director\" to `roles` in agent.toml, restart the agent and run it again",
+        quoted(roles)
+    )]
+    NoDirector {
+        /// This node.
+        name: NodeName,
+        /// What it would be.
+        roles: Roles,
+    },
     /// The data directory cannot be made.
     #[error("cannot create the data directory {}", data_dir.display())]
     DataDir {
@@ -116,14 +127,22 @@ pub enum InitError {
     Raft(String),
 }
 
-/// Founds a cluster with this node as its first member. Its Raft can be started afterwards.
+/// As agent.toml has them.
+fn quoted(roles: &Roles) -> String {
+    roles.iter().map(|role| format!("\"{role}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// Founds a cluster with this node, a director, as its first member. Its Raft can be started afterwards.
 ///
 /// # Errors
-/// Data that is there already; what the disk says. Nothing is left behind then.
+/// Data that is there already; a node that is no director; what the disk says. Nothing is left behind then.
 pub async fn init(settings: InitSettings) -> Result<Founded, InitError> {
     let data_dir = settings.data_dir.clone();
     if let Some(Identity { cluster_id, node_id, .. }) = Identity::load(&data_dir)? {
         return Err(InitError::Member { data_dir, cluster_id, id: node_id });
+    }
+    if !settings.roles.has(Role::Director) {
+        return Err(InitError::NoDirector { name: settings.name, roles: settings.roles });
     }
     create_data_dir(&data_dir).map_err(|source| InitError::DataDir { data_dir: data_dir.clone(), source })?;
     let cluster_id = format!("{:016x}", rand::random::<u64>());

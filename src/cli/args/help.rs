@@ -24,7 +24,7 @@ First steps:
 
 pub(super) const INIT_HELP: &str = "\
 Makes a new cluster with this node, a director, as its first member: its identity, its CA, this node's certificate and the first key of its gossip. Run it once, on one \
-node. It prints the line to run on all others, with a token that lets them in for a while. Whoever has the token can join, so hand it on as you would a password. \
+node; where agent.toml has no \"director\" in `roles` it is refused. It prints the line to run on all others, with a token that lets them in for a while. Whoever has the token can join, so hand it on as you would a password. \
 The timing profile of the cluster is the one in this node's agent.toml.
 
 Examples:
@@ -32,8 +32,8 @@ Examples:
   lvs-agent init --json | jq -r .token.token";
 
 pub(super) const JOIN_HELP: &str = "\
-Makes this node a member of a running cluster and waits until it has the cluster's rules. Any member will do as a seed; with several, one that answers is enough. \
-Without a seed, those in agent.toml are asked.
+Makes this node a member of a running cluster and waits until it has the cluster's rules. Any member on another machine will do as a seed; with several, \
+one that answers is enough, and this node itself is left out. Without a seed, those in agent.toml are asked.
 
 The token comes from `lvs-agent init` or `lvs-agent token create`. It proves the cluster to this node, and this node to the cluster. On the command line every user of \
 this machine can see it while the command runs; --token-file and LVS_AGENT_TOKEN keep it to yourself.
