@@ -11,30 +11,37 @@ mod judge_task;
 mod keeper;
 mod keeper_task;
 mod member;
+mod member_error;
 mod orders;
 mod renew_task;
 mod rotate_task;
 mod running;
 mod security;
 mod status;
+mod waiting;
 
 use crate::{
     api,
     config::AgentConfig,
     guard::io::channel::{ChannelError, GuardChannel},
     health::io::script::{RunnerChannelError, ScriptRunner},
-    raft::{Identity, IdentityError},
+    kernel::io::address::is_here,
+    raft::Identity,
+    tasks::{TaskFault, Tasks},
 };
-use admin::Agent;
-use member::Member;
-use orders::Order;
-use running::Ended;
+use admin::{Agent, with_sources};
+use member::{Member, Stage};
+use member_error::MemberError;
+use orders::{Entered, Order};
+use running::{Ended, Running};
 use std::sync::Arc;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
+pub use waiting::Reread;
+use waiting::{Next, NotStarted, Waiting};
 
 /// Orders that come from the API: it runs changes one at a time, so one waits at the most.
 const ORDERS: usize = 1;
@@ -54,34 +61,48 @@ pub enum AgentError {
     /// Signals cannot be had.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
-    /// The node does not know who it is.
+    /// A task that serves the worker as a whole ended.
     #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The member does not start or did not go on.
+    Task(#[from] TaskFault),
+    /// The member cannot start, and no attempt of this process would change that.
     #[error(transparent)]
-    Member(#[from] member::MemberError),
+    NotStarted(#[from] NotStarted),
+    /// The member did not go on.
+    #[error(transparent)]
+    Member(#[from] MemberError),
 }
 
-/// Runs the worker until its guard, or a signal, tells it to stop.
+/// Runs the worker until its guard, or a signal, tells it to stop. `reread` reads agent.toml again.
 ///
 /// # Errors
 /// Whatever it cannot go on with.
-pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
+pub async fn run(config: AgentConfig, reread: Reread) -> Result<(), AgentError> {
     // Before the guard hears from this worker, and says that the node can be spoken with.
     let listener = api::AdminListener::bind(&config.socket)?;
-    let guard = GuardChannel::from_inherited()?;
-    let scripts = ScriptRunner::from_inherited()?;
+    let tasks = Tasks::default();
+    let guard = GuardChannel::from_inherited(&tasks)?;
     let stop = guard.stop.clone();
-    stop_on_signals(stop.clone())?;
-    reload_on_signals(guard.reload.clone(), stop.clone())?;
+    let scripts = ScriptRunner::from_inherited(&tasks, &stop)?;
+    stop_on_signals(&tasks, stop.clone())?;
+    reload_on_signals(&tasks, guard.reload.clone(), stop.clone())?;
     let config = Arc::new(config);
-    let (member_out, member_in) = watch::channel(None);
+    let (stage, stage_seen) = watch::channel(Stage::Outside);
     let (orders_out, orders_in) = mpsc::channel(ORDERS);
-    let agent = Arc::new(Agent::new(config.clone(), member_in.clone(), orders_out));
-    let serving = tokio::spawn(api::serve(listener, agent.clone(), stop.clone()));
-    let remote = Remote { admin: agent, gate: Arc::new(gate::Membership::new(member_in)) };
+    let agent = Arc::new(Agent::new(config.clone(), stage_seen.clone(), orders_out));
+    let serving = tasks.spawn("admin api", &stop, api::serve(listener, agent.clone(), stop.clone()));
+    let remote = Remote { admin: agent, gate: Arc::new(gate::Membership::new(stage_seen)) };
     tracing::info!(node = %config.node, roles = %config.roles, version = env!("CARGO_PKG_VERSION"), "worker started");
-    let ended = live(&config, guard, &scripts, &remote, member_out, orders_in, &stop).await;
+    let life = Life { config, guard, scripts, remote, orders: orders_in, stop: stop.clone() };
+    let living = life.live(stage, reread);
+    tokio::pin!(living);
+    // Cancel-safe: what lives goes on below, and a fault stays.
+    let ended = tokio::select! {
+        ended = &mut living => ended,
+        fault = tasks.failed() => {
+            stop.cancel();
+            living.await.and(Err(fault.into()))
+        }
+    };
     stop.cancel();
     // The server has deadlines of its own for what is under way.
     let _ = serving.await;
@@ -94,48 +115,87 @@ pub(crate) struct Remote {
     gate: Arc<dyn api::Gate>,
 }
 
-/// Outside of a cluster, then inside one, then outside again after `leave`.
-async fn live(
-    config: &Arc<AgentConfig>,
-    mut guard: GuardChannel,
-    scripts: &ScriptRunner,
-    remote: &Remote,
-    member_out: watch::Sender<Option<Arc<Member>>>,
-    mut orders: mpsc::Receiver<Order>,
-    stop: &CancellationToken,
-) -> Result<(), AgentError> {
-    loop {
-        let (identity, entered) = match Identity::load(&config.data_dir)? {
-            Some(identity) => (identity, None),
-            None => match orders::outside(config, &mut orders, stop).await {
-                Some((identity, entered)) => (identity, Some(entered)),
-                None => return Ok(()),
-            },
-        };
-        tracing::info!(node = %config.node, id = %identity.node_id, cluster = identity.cluster_id, "member of a cluster");
-        let (member, running) = Member::start(config.clone(), identity, &mut guard, scripts, remote).await?;
-        let raft = member.raft().clone();
-        member_out.send_replace(Some(member));
-        if let Some(entered) = entered {
-            tokio::spawn(entered.say_when_seen(raft));
-        }
-        let ended = running.until_ended(&mut orders, stop).await;
-        member_out.send_replace(None);
-        match ended? {
-            Ended::Stopped => return Ok(()),
-            Ended::Left { reply, answer } => {
-                tracing::info!(node = %config.node, "left the cluster");
-                // The API may have given up meanwhile; what was done is done.
-                let _ = reply.send(answer);
+/// What a worker lives with.
+struct Life {
+    config: Arc<AgentConfig>,
+    guard: GuardChannel,
+    scripts: ScriptRunner,
+    remote: Remote,
+    orders: mpsc::Receiver<Order>,
+    stop: CancellationToken,
+}
+
+impl Life {
+    /// Outside of a cluster, then inside one, then outside again after `leave`. What keeps a member from starting is waited for: the API
+    /// says what it is meanwhile.
+    async fn live(mut self, stage: watch::Sender<Stage>, reread: Reread) -> Result<(), AgentError> {
+        let (config, stop) = (self.config.clone(), self.stop.clone());
+        let mut waiting = Waiting::new(&config, &reread, &stage, &stop);
+        loop {
+            let mut entered = None;
+            let (member, running) = match self.start(&stage, &mut entered).await {
+                Ok(Some(started)) => started,
+                Ok(None) => return Ok(()),
+                Err(why) => {
+                    if let Some(entered) = entered {
+                        entered.cannot_start(&with_sources(&why));
+                    }
+                    match waiting.wait(why, &self.guard, &mut self.orders).await? {
+                        Next::Again => continue,
+                        Next::End => return Ok(()),
+                    }
+                }
+            };
+            let raft = member.raft().clone();
+            waiting.started(member, &self.guard).map_err(MemberError::from)?;
+            if let Some(entered) = entered {
+                entered.say_when_seen(raft);
+            }
+            let ended = running.until_ended(&mut self.orders, &self.stop).await;
+            stage.send_replace(Stage::Outside);
+            match ended? {
+                Ended::Stopped => return Ok(()),
+                Ended::Left { reply, answer } => {
+                    tracing::info!(node = %self.config.node, "left the cluster");
+                    // The API may have given up meanwhile; what was done is done.
+                    let _ = reply.send(answer);
+                }
             }
         }
     }
+
+    /// One attempt; `None` when told to stop while in no cluster. Who had this node enter one is left in `entered`.
+    async fn start(
+        &mut self,
+        stage: &watch::Sender<Stage>,
+        entered: &mut Option<Entered>,
+    ) -> Result<Option<(Arc<Member>, Running)>, NotStarted> {
+        let config = &self.config;
+        let identity = match Identity::load(&config.data_dir)? {
+            Some(identity) => identity,
+            None => {
+                stage.send_replace(Stage::Outside);
+                match orders::outside(config, &mut self.orders, &self.stop).await {
+                    Some((identity, by)) => {
+                        *entered = Some(by);
+                        identity
+                    }
+                    None => return Ok(None),
+                }
+            }
+        };
+        if !is_here(config.address.ip()) {
+            return Err(NotStarted::Address(config.address.ip()));
+        }
+        tracing::debug!(node = %config.node, id = %identity.node_id, cluster = identity.cluster_id, "member of a cluster");
+        Ok(Some(Member::start(config.clone(), identity, &mut self.guard, &self.scripts, &self.remote).await?))
+    }
 }
 
-fn stop_on_signals(stop: CancellationToken) -> Result<(), AgentError> {
+fn stop_on_signals(tasks: &Tasks, stop: CancellationToken) -> Result<(), AgentError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
-    tokio::spawn(async move {
+    tasks.spawn("stop signals", &stop.clone(), async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -147,9 +207,9 @@ fn stop_on_signals(stop: CancellationToken) -> Result<(), AgentError> {
 }
 
 /// The guard passes on what it is sent; a worker that is sent it itself does the same.
-fn reload_on_signals(reload: Arc<Notify>, stop: CancellationToken) -> Result<(), AgentError> {
+fn reload_on_signals(tasks: &Tasks, reload: Arc<Notify>, stop: CancellationToken) -> Result<(), AgentError> {
     let mut hang_up = signal(SignalKind::hangup()).map_err(AgentError::Signals)?;
-    tokio::spawn(async move {
+    tasks.spawn("reload signals", &stop.clone(), async move {
         // Cancel-safe: a signal that is not taken is of no use to a worker that stops.
         while let Some(Some(())) = stop.run_until_cancelled(hang_up.recv()).await {
             reload.notify_one();

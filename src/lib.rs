@@ -19,5 +19,6 @@ pub mod model;
 pub mod raft;
 pub mod reconcile;
 pub mod rules;
+pub mod tasks;
 pub mod verdict;
 pub mod vip;

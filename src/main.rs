@@ -5,19 +5,19 @@ use clap::Parser;
 use lvs_agent::{
     agent,
     cli::{self, Args, Command, Exit, args::LogArgs, exit::with_sources},
-    config::{AgentConfig, load_agent},
+    config::{AgentConfig, LoadError, load_agent},
     guard::{self, GuardOptions, RunnerCommand, WorkerCommand},
     health::io::script_runner,
     kernel::io::privilege::{AGENT, give_up},
     model::node::guard_addr,
 };
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
     let args = Args::parse();
     match &args.command {
         Command::Run(log) => ended(&args, log, |config| start_guard(config, |process| args.for_child(process, log))),
-        Command::Worker(log) => ended(&args, log, start_worker),
+        Command::Worker(log) => ended(&args, log, |config| start_worker(config, &args)),
         Command::ScriptRunner(log) => ended(&args, log, |config| Ok(script_runner::run(config.scripts.as_ref())?)),
         _ => cli::run(&args),
     }
@@ -39,22 +39,30 @@ fn start_guard(config: AgentConfig, arguments: impl Fn(&str) -> Vec<OsString>) -
 }
 
 /// The worker process.
-fn start_worker(config: AgentConfig) -> anyhow::Result<()> {
+fn start_worker(config: AgentConfig, args: &Args) -> anyhow::Result<()> {
     // Before there are threads: each has rights of its own.
     give_up(&AGENT, &[])?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
-    Ok(runtime.context("cannot start the runtime")?.block_on(agent::run(config))?)
+    let (path, socket) = (args.config_path(), args.socket.clone());
+    let reread: agent::Reread = Box::new(move || with_socket(load_agent(&path), socket.as_deref()).ok());
+    Ok(runtime.context("cannot start the runtime")?.block_on(agent::run(config, reread))?)
+}
+
+/// `--socket` counts where it is given.
+fn with_socket(loaded: Result<AgentConfig, LoadError>, socket: Option<&Path>) -> Result<AgentConfig, LoadError> {
+    let mut config = loaded?;
+    if let Some(socket) = socket {
+        config.socket = socket.to_owned();
+    }
+    Ok(config)
 }
 
 /// Loads the configuration, starts the log, runs one of the agent's processes, and logs how it ended.
 fn ended(args: &Args, log: &LogArgs, process: impl FnOnce(AgentConfig) -> anyhow::Result<()>) -> ExitCode {
-    let mut config = match load_agent(&args.config_path()) {
+    let config = match with_socket(load_agent(&args.config_path()), args.socket.as_deref()) {
         Ok(config) => config,
         Err(error) => return cli::fail(&error.into()),
     };
-    if let Some(socket) = &args.socket {
-        config.socket.clone_from(socket);
-    }
     cli::log::start(log, &config.log);
     match process(config) {
         Ok(()) => Exit::Ok.into(),

@@ -77,6 +77,9 @@ fn the_checks_find_what_they_are_for() {
     assert!(whats("src/clock.rs", "//! a\n#[cfg(test)]\nmod tests { let t = Instant::now(); }\n")[0].contains("::now()"));
     assert!(whats("src/rules/a.rs", "//! a\nfn f() { println!(\"x\") }\n")[0].contains("printing"));
     assert!(whats("cluster-tests/src/lab/a.rs", "//! a\nfn f() { eprintln!(\"x\") }\n")[0].contains("printing"));
+    assert!(
+        whats("src/agent/a.rs", "//! a\nfn f() { tokio::spawn(judge()); }\n")[0].contains("a.rs:2: start it by tasks::Tasks")
+    );
     let bad = Source { place: "README.md", text: concat!("see\n/ho", "me/me/x\n") };
     assert_eq!(bad.machine_paths()[0].line, 2);
 }

@@ -1,6 +1,10 @@
 //! The admin protocol as this agent answers it: reads at once, changes by Raft, membership by the worker's main loop.
 
-use super::{member::Member, orders::Order, security};
+use super::{
+    member::{Member, Stage},
+    orders::Order,
+    security,
+};
 use crate::{
     api::{
         Admin, AdminError, Applied, CHANGE_DEADLINE, Founded, IdentityMade, IdentityRequest, IdentityStatus, Membership, Status,
@@ -20,18 +24,18 @@ use zeroize::Zeroizing;
 /// The agent as the API sees it.
 pub struct Agent {
     config: Arc<AgentConfig>,
-    member: watch::Receiver<Option<Arc<Member>>>,
+    stage: watch::Receiver<Stage>,
     orders: mpsc::Sender<Order>,
 }
 
 impl Agent {
-    /// `member` is the running member, if this node is one.
-    pub fn new(config: Arc<AgentConfig>, member: watch::Receiver<Option<Arc<Member>>>, orders: mpsc::Sender<Order>) -> Self {
-        Self { config, member, orders }
+    /// `stage` has the running member, if this node is one.
+    pub fn new(config: Arc<AgentConfig>, stage: watch::Receiver<Stage>, orders: mpsc::Sender<Order>) -> Self {
+        Self { config, stage, orders }
     }
 
     fn member(&self) -> Result<Arc<Member>, AdminError> {
-        self.member.borrow().clone().ok_or(AdminError::NotInCluster)
+        self.stage.borrow().member()
     }
 
     /// Directors administer the cluster: a real server that was broken into should not.
@@ -54,7 +58,7 @@ impl Admin for Agent {
     async fn status(&self) -> Status {
         match self.member() {
             Ok(member) => member.status(),
-            Err(_) => Status::outside(self.config.node.clone()),
+            Err(why) => Status::without_member(self.config.node.clone(), &why),
         }
     }
 

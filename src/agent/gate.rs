@@ -1,6 +1,6 @@
 //! Who may do what over the remote API.
 
-use super::member::Member;
+use super::member::Stage;
 use crate::{
     api::{Caller, Gate},
     clock::{BootClock, Clock},
@@ -8,24 +8,23 @@ use crate::{
     model::Access,
     rules::ClusterState,
 };
-use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Lets in whom the cluster's state knows at the moment of the request.
 pub struct Membership {
-    member: watch::Receiver<Option<Arc<Member>>>,
+    stage: watch::Receiver<Stage>,
 }
 
 impl Membership {
-    /// `member` is the running member, if this node is one.
-    pub fn new(member: watch::Receiver<Option<Arc<Member>>>) -> Self {
-        Self { member }
+    /// `stage` has the running member, if this node is one.
+    pub fn new(stage: watch::Receiver<Stage>) -> Self {
+        Self { stage }
     }
 }
 
 impl Gate for Membership {
     fn access(&self, certificate: &Certificate) -> Result<Caller, String> {
-        let member = self.member.borrow().clone().ok_or_else(|| "this node is in no cluster".to_owned())?;
+        let member = self.stage.borrow().member().map_err(|why| why.to_string())?;
         access(&member.state(), certificate, BootClock.unix_now().as_secs())
     }
 }

@@ -82,15 +82,16 @@ pub struct Told {
 
 impl Hub {
     /// Carries until `shutdown`, or until a task that says something is gone.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// The guard is gone.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), GuardGone> {
         loop {
-            if self.pass_on().is_err() {
-                return;
-            }
+            self.pass_on()?;
             let Sources { state, raft, view, own, ownership, report, holds } = &mut self.sources;
             // A watch that was not looked at stays changed, so all arms are cancel-safe.
             let changed = tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return Ok(()),
                 changed = state.changed() => changed,
                 changed = raft.changed() => changed,
                 changed = view.changed() => changed,
@@ -100,7 +101,7 @@ impl Hub {
                 changed = holds.changed() => changed,
             };
             if changed.is_err() {
-                return;
+                return Ok(());
             }
         }
     }

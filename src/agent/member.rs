@@ -5,88 +5,63 @@ use super::{
     hub_task::{self, Hub},
     judge_task,
     keeper_task::{self, Keeper},
+    member_error::MemberError,
     renew_task, rotate_task,
     running::Running,
     status,
 };
 use crate::{
-    api::{self, Status},
+    api::{self, AdminError, Status},
     clock::{BootClock, Clock},
     config::AgentConfig,
-    gossip::{self, ClusterView, Facts, GossipError, GossipSettings, Holds, Word},
-    guard::{GuardChannel, GuardGone, GuardHandle},
+    gossip::{self, ClusterView, Facts, GossipSettings, Holds, Word},
+    guard::{GuardChannel, GuardHandle},
     health::{self, HealthInputs, io::script::ScriptRunner},
-    kernel::{
-        DataPlaneError,
-        io::{self as kernel, Linux, address::AddressError},
-    },
+    kernel::io::{self as kernel, Linux},
     link::{io::files, node_key::NodeKey, tls::Credentials},
     model::{NodeName, Ownership},
-    raft::{Fault, Identity, MembershipSink, RaftNode, RaftSettings, RaftView, SinkError, StartError},
+    raft::{Identity, MembershipSink, RaftNode, RaftSettings, RaftView, SinkError},
     reconcile::{self, Inputs, OwnedVips, Report},
     rules::{ClusterState, Target, security::Speakers},
+    tasks::Tasks,
     verdict::Observation,
     vip::Membership,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     sync::Arc,
 };
 use tokio::{
     net::TcpListener,
     sync::{Mutex, Notify, watch},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-/// Why a member does not start, or does not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum MemberError {
-    /// The guard is gone.
-    #[error(transparent)]
-    Guard(#[from] GuardGone),
-    /// No data plane.
-    #[error("cannot reach the kernel")]
-    Kernel(#[from] AddressError),
-    /// No record of which VIPs are the cluster's.
-    #[error(transparent)]
-    OwnedVips(#[from] DataPlaneError),
-    /// No Raft.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// Raft ended.
-    #[error(transparent)]
-    Raft(#[from] Fault),
-    /// Gossip ended.
-    #[error(transparent)]
-    Gossip(#[from] GossipError),
-    /// Its keys and certificates.
-    #[error(transparent)]
-    Files(#[from] files::FileError),
-    /// They cannot be used.
-    #[error("{0}")]
-    Credentials(String),
-    /// The remote API's address.
-    #[error("cannot listen on {listen} (TCP) for the remote api")]
-    Remote {
-        /// Which.
-        listen: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Another name than the one that the cluster knows.
-    #[error(
-        "this node is called {config} in agent.toml, but {identity} in its cluster: set `node = \"{identity}\"`, or move the data directory away and join anew"
-    )]
-    Renamed {
-        /// As configured.
-        config: NodeName,
-        /// As the cluster knows it.
-        identity: NodeName,
-    },
+/// How far this node's member is.
+#[derive(Clone)]
+pub enum Stage {
+    /// There is none: the node is in no cluster.
+    Outside,
+    /// It cannot start, for this reason.
+    NotStarted(String),
+    /// It runs.
+    Running(Arc<Member>),
+}
+
+impl Stage {
+    /// The running member.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn member(&self) -> Result<Arc<Member>, AdminError> {
+        match self {
+            Self::Outside => Err(AdminError::NotInCluster),
+            Self::NotStarted(why) => Err(AdminError::NotStarted(why.clone())),
+            Self::Running(member) => Ok(member.clone()),
+        }
+    }
 }
 
 /// A running member, as the API looks at it.
@@ -159,6 +134,11 @@ impl Member {
         let credentials = keeper_task::load(&config).map_err(MemberError::Credentials)?;
         let data_plane = Linux::open(&config.data_dir)?;
         let owned = OwnedVips::open(&config.data_dir)?;
+        let unix_ms = u64::try_from(BootClock.unix_now().as_millis()).unwrap_or(u64::MAX);
+        let generation = files::next_session(&config.data_dir, "gossip", unix_ms)?;
+        let listener = listen_remotely(&config).await?;
+        // Gossip binds it in its own task, where a port that is taken would end the worker.
+        UdpSocket::bind(config.address).map_err(|source| MemberError::Gossip { listen: config.address, source })?;
         let (live_out, live) = watch::channel(BTreeSet::new());
         let shutdown = CancellationToken::new();
         let settings = RaftSettings {
@@ -167,7 +147,7 @@ impl Member {
             addr: config.address,
             credentials: credentials.clone(),
         };
-        // Raft outlives the tasks that speak through it, so it has a token of its own.
+        // Last of all that may fail: it would have to be stopped again. It outlives the tasks that speak through it, so it has a token of its own.
         let raft = RaftNode::start(settings, Arc::new(Sink(guard.handle.clone())), live, CancellationToken::new()).await?;
         let facts = Facts {
             roles: config.roles.clone(),
@@ -202,10 +182,13 @@ impl Member {
             live: live_out,
             guard: guard.handle.clone(),
             scripts: scripts.clone(),
+            tasks: Tasks::default(),
             shutdown,
         };
-        parts.serve_remote(remote).await?;
-        Ok((member, wires.spawn(parts)?))
+        if let Some(listener) = listener {
+            parts.serve_remote(listener, remote);
+        }
+        Ok((member, wires.spawn(parts, generation)))
     }
 }
 
@@ -224,19 +207,24 @@ struct Parts {
     live: watch::Sender<BTreeSet<NodeName>>,
     guard: GuardHandle,
     scripts: ScriptRunner,
+    tasks: Tasks,
     shutdown: CancellationToken,
 }
 
 impl Parts {
     /// The remote API, where the configuration wants it. It needs this node's certificate, so it is there while the node is a member.
-    async fn serve_remote(&self, remote: &Remote) -> Result<(), MemberError> {
-        let Some(listen) = self.config.api_listen else { return Ok(()) };
-        let listener = TcpListener::bind(listen).await.map_err(|source| MemberError::Remote { listen, source })?;
-        tracing::info!(%listen, "remote api is served");
+    fn serve_remote(&self, listener: TcpListener, remote: &Remote) {
         let (admin, gate, credentials) = (remote.admin.clone(), remote.gate.clone(), self.credentials.clone());
-        tokio::spawn(api::serve_remote(listener, credentials, admin, gate, self.shutdown.child_token()));
-        Ok(())
+        let serving = api::serve_remote(listener, credentials, admin, gate, self.shutdown.child_token());
+        self.tasks.spawn("remote api", &self.shutdown, serving);
     }
+}
+
+async fn listen_remotely(config: &AgentConfig) -> Result<Option<TcpListener>, MemberError> {
+    let Some(listen) = config.api_listen else { return Ok(None) };
+    let listener = TcpListener::bind(listen).await.map_err(|source| MemberError::Remote { listen, source })?;
+    tracing::info!(%listen, "remote api is served");
+    Ok(Some(listener))
 }
 
 /// Both ends of a watch.
@@ -292,7 +280,7 @@ impl Wires {
         }
     }
 
-    fn spawn(self, parts: Parts) -> Result<Running, MemberError> {
+    fn spawn(self, parts: Parts, generation: u64) -> Running {
         let Parts {
             config,
             identity,
@@ -307,11 +295,10 @@ impl Wires {
             live,
             guard,
             scripts,
+            tasks,
             shutdown,
         } = parts;
         let clock: Arc<dyn Clock> = Arc::new(BootClock);
-        let tasks = TaskTracker::new();
-        let unix_ms = u64::try_from(clock.unix_now().as_millis()).unwrap_or(u64::MAX);
         let gossip = GossipSettings {
             node: config.node.clone(),
             id: identity.node_id,
@@ -319,17 +306,19 @@ impl Wires {
             cluster_id: identity.cluster_id.clone(),
             listen: config.address,
             interval: identity.timing.gossip_interval(),
-            generation: files::next_session(&config.data_dir, "gossip", unix_ms)?,
+            generation,
         };
         let gossip = gossip::run(gossip, self.seeds.1, self.speakers.1, self.word.1, self.view.0, shutdown.child_token());
-        let gossip = tokio::spawn(gossip);
-        tasks.spawn(health::run(scripts, self.health.1, self.own.0, clock.clone(), shutdown.child_token()));
+        tasks.spawn("gossip", &shutdown, gossip);
+        let health = health::run(scripts, self.health.1, self.own.0, clock, shutdown.child_token());
+        tasks.spawn("health", &shutdown, health);
         let reconciling = shutdown.child_token();
         let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
-        let reconcile = tokio::spawn(reconcile);
-        tasks.spawn(renew_task::run(config.clone(), raft.clone(), shutdown.child_token()));
-        tasks.spawn(judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
-        tasks.spawn(rotate_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token()));
+        let reconcile = tasks.spawn("reconcile", &reconciling, reconcile);
+        tasks.spawn("renew", &shutdown, renew_task::run(config.clone(), raft.clone(), shutdown.child_token()));
+        tasks.spawn("judge", &shutdown, judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
+        let rotate = rotate_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token());
+        tasks.spawn("rotate", &shutdown, rotate);
         let keeper = Keeper {
             config: config.clone(),
             raft: raft.clone(),
@@ -339,7 +328,7 @@ impl Wires {
             key_files: key_files.clone(),
             look_now: keeper_looks.clone(),
         };
-        tasks.spawn(keeper.run(shutdown.child_token()));
+        tasks.spawn("keeper", &shutdown, keeper.run(shutdown.child_token()));
         let view = self.view.1.clone();
         let hub = Hub {
             config: config.clone(),
@@ -364,14 +353,12 @@ impl Wires {
             },
             told: hub_task::Told::default(),
         };
-        tasks.spawn(hub.run(shutdown.child_token()));
-        tasks.close();
-        Ok(Running {
+        tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
+        Running {
             config,
             identity,
             raft,
             view,
-            gossip,
             reconcile,
             reconciling,
             tasks,
@@ -379,7 +366,7 @@ impl Wires {
             key_files,
             keeper_looks,
             shutdown,
-        })
+        }
     }
 }
 

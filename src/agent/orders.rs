@@ -50,10 +50,20 @@ pub enum Entered {
 
 impl Entered {
     /// Says it as soon as `raft` has the state with this node in it: whoever asks for the status then finds a member.
-    pub async fn say_when_seen(self, raft: RaftNode) {
-        let (mut state, id) = (raft.state(), raft.id());
-        let seen = timeout(SEEN_WITHIN, state.wait_for(|state| state.node_by_id(id).is_some())).await;
-        let seen = if matches!(seen, Ok(Ok(_))) { Ok(()) } else { Err(not_seen()) };
+    pub fn say_when_seen(self, raft: RaftNode) {
+        tokio::spawn(async move {
+            let (mut state, id) = (raft.state(), raft.id());
+            let seen = timeout(SEEN_WITHIN, state.wait_for(|state| state.node_by_id(id).is_some())).await;
+            self.say(if matches!(seen, Ok(Ok(_))) { Ok(()) } else { Err(not_seen()) });
+        });
+    }
+
+    /// Says that the node is a member, but why it cannot start as one.
+    pub fn cannot_start(self, why: &str) {
+        self.say(Err(AdminError::NotStarted(why.to_owned())));
+    }
+
+    fn say(self, seen: Result<(), AdminError>) {
         // The API may have given up meanwhile; what was done is done.
         match self {
             Entered::Made(founded, reply) => drop(reply.send(seen.map(|()| founded))),
@@ -134,6 +144,17 @@ pub fn inside(order: Order, identity: &Identity) -> Inside {
         Order::Join { token: None, reply, .. } => drop(reply.send(Err(already()))),
     }
     Inside::Answered
+}
+
+/// Answers an order of a node whose member cannot start.
+pub fn not_started(order: Order, why: &str) {
+    let error = AdminError::NotStarted(why.to_owned());
+    // Who asked may have given up.
+    match order {
+        Order::Init(reply) => drop(reply.send(Err(error))),
+        Order::Join { reply, .. } => drop(reply.send(Err(error))),
+        Order::Leave { reply, .. } => drop(reply.send(Err(error))),
+    }
 }
 
 /// Which cluster, and as whom.

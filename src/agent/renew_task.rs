@@ -7,6 +7,7 @@ use crate::{
     rules::{ClusterState, Joining, RuleChange},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::sync::watch::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 /// Between two attempts: the cluster may have no quorum now.
@@ -14,29 +15,32 @@ const RETRY: Duration = Duration::from_secs(5);
 /// One attempt.
 const ATTEMPT: Duration = Duration::from_secs(20);
 
-/// Ends when the cluster knows this node as it is configured.
-pub async fn run(config: Arc<AgentConfig>, raft: RaftNode, shutdown: CancellationToken) {
+/// Tells it until `shutdown`; there is nothing more to do once the cluster knows this node as it is configured.
+///
+/// # Errors
+/// Raft says nothing any more.
+pub async fn run(config: Arc<AgentConfig>, raft: RaftNode, shutdown: CancellationToken) -> Result<(), RecvError> {
     // Every wait is cancel-safe: what was asked for is asked again at the next start.
     tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = renew(&config, &raft) => {}
+        () = shutdown.cancelled() => return Ok(()),
+        renewed = renew(&config, &raft) => renewed?,
     }
+    shutdown.cancelled().await;
+    Ok(())
 }
 
-async fn renew(config: &AgentConfig, raft: &RaftNode) {
+async fn renew(config: &AgentConfig, raft: &RaftNode) -> Result<(), RecvError> {
     let mut view = raft.view();
-    if view.wait_for(|view| view.loaded).await.is_err() {
-        return;
-    }
+    view.wait_for(|view| view.loaded).await?;
     loop {
         let state = raft.state().borrow().clone();
         let known = state.nodes.get(&config.node);
         if known.is_none_or(|node| node.zone == config.zone && node.addr == config.address) {
-            return;
+            return Ok(());
         }
         tracing::info!(node = %config.node, address = %config.address, zone = ?config.zone, "telling the cluster of changes in agent.toml");
         match tokio::time::timeout(ATTEMPT, tell(config, raft, &state)).await {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => return Ok(()),
             Ok(Err(why)) => tracing::warn!(why, "the cluster does not know of them yet"),
             Err(_) => tracing::warn!("the cluster did not answer in time"),
         }

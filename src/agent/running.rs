@@ -3,18 +3,19 @@
 use super::{
     admin::{self, with_sources, wrong},
     departure::Standing,
-    member::MemberError,
+    member_error::MemberError,
     orders::{self, Inside, Order},
 };
 use crate::{
     api::{AdminError, CHANGE_DEADLINE, JOIN_DEADLINE},
     config::AgentConfig,
-    gossip::{ClusterView, GossipError},
+    gossip::ClusterView,
     guard::GuardHandle,
     kernel::io::Linux,
     link::{io::files, token::JoinToken},
     raft::{Identity, RaftNode},
     reconcile::{self, OwnedVips},
+    tasks::Tasks,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -22,7 +23,7 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 /// How long tasks other than Raft may take to end.
 const STOP: Duration = Duration::from_secs(1);
@@ -49,10 +50,9 @@ pub struct Running {
     pub(super) identity: Identity,
     pub(super) raft: RaftNode,
     pub(super) view: watch::Receiver<Arc<ClusterView>>,
-    pub(super) gossip: JoinHandle<Result<(), GossipError>>,
     pub(super) reconcile: JoinHandle<()>,
     pub(super) reconciling: CancellationToken,
-    pub(super) tasks: TaskTracker,
+    pub(super) tasks: Tasks,
     pub(super) guard: GuardHandle,
     pub(super) key_files: Arc<Mutex<()>>,
     pub(super) keeper_looks: Arc<Notify>,
@@ -70,11 +70,12 @@ impl Running {
         stop: &CancellationToken,
     ) -> Result<Ended, MemberError> {
         let ended = loop {
-            // All arms are cancel-safe: a fault stays, and so does an order that is not taken.
+            // All arms are cancel-safe: a fault stays, and so does an order that is not taken. Where Raft ended, others may have ended because of it.
             let order = tokio::select! {
+                biased;
                 () = stop.cancelled() => break Ok(Ended::Stopped),
                 fault = self.raft.failed() => break Err(fault.into()),
-                ended = &mut self.gossip => break Err(gossip_ended(ended)),
+                fault = self.tasks.failed() => break Err(fault.into()),
                 order = orders.recv() => order,
             };
             let Some(order) = order else { break Ok(Ended::Stopped) };
@@ -163,16 +164,10 @@ impl Running {
     }
 
     /// Gossip says goodbye, the kernel is left as it is, Raft hands over and closes its log.
-    async fn stop_tasks(&mut self) {
+    async fn stop_tasks(&self) {
         self.shutdown.cancel();
-        if !self.gossip.is_finished() && tokio::time::timeout(STOP, &mut self.gossip).await.is_err() {
-            tracing::warn!("gossip did not stop in time");
-        }
-        if !self.reconcile.is_finished() && tokio::time::timeout(STOP, &mut self.reconcile).await.is_err() {
-            tracing::warn!("reconciling did not stop in time");
-        }
-        if tokio::time::timeout(STOP, self.tasks.wait()).await.is_err() {
-            tracing::warn!("tasks did not stop in time");
+        if tokio::time::timeout(STOP, self.tasks.all_ended()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.running(), "tasks did not stop in time");
         }
         self.raft.shutdown().await;
     }
@@ -192,12 +187,4 @@ async fn withdraw(data_dir: &std::path::Path) -> Result<(), String> {
     let mut data_plane = Linux::open(data_dir).map_err(|error| with_sources(&error))?;
     let mut owned = OwnedVips::open(data_dir).map_err(|error| with_sources(&error))?;
     reconcile::withdraw(&mut data_plane, &mut owned).await.map_err(|error| with_sources(&error))
-}
-
-fn gossip_ended(ended: Result<Result<(), GossipError>, tokio::task::JoinError>) -> MemberError {
-    match ended {
-        Ok(Err(error)) => error.into(),
-        Ok(Ok(())) => GossipError::Alone.into(),
-        Err(panicked) => GossipError::Stopped(Box::new(panicked)).into(),
-    }
 }

@@ -32,6 +32,12 @@ pub enum AdminError {
         "this node is in cluster {0} already: run `lvs-agent leave` first if it shall join another; if no member trusts it any more because the ca was replaced while it was away, give `join` a token (`lvs-agent token create` on a director)"
     )]
     InCluster(String),
+    /// This agent is in a cluster, but its member cannot start.
+    #[error("this node has not started: {0}")]
+    NotStarted(
+        /// Why, and what to do.
+        String,
+    ),
     /// What was asked makes no sense for this node, whatever the cluster is like.
     #[error("{0}")]
     Invalid(String),
@@ -67,7 +73,8 @@ impl From<Refusal> for AdminError {
 /// its own, to their end, whatever becomes of the client. Each must end by itself, at the latest after twice its deadline, when the server aborts it.
 #[async_trait]
 pub trait Admin: Send + Sync + 'static {
-    /// All that this agent knows, at once and without asking other nodes. An agent in no cluster answers with [`Status::outside`].
+    /// All that this agent knows, at once and without asking other nodes. An agent without a running member answers with
+    /// [`Status::without_member`].
     async fn status(&self) -> Status;
 
     /// The rules as this node has applied them, and their revision.

@@ -34,6 +34,7 @@ impl From<AdminError> for Failure {
     fn from(error: AdminError) -> Self {
         let code = match &error {
             AdminError::NotInCluster | AdminError::InCluster(_) | AdminError::Refused(_) => StatusCode::CONFLICT,
+            AdminError::NotStarted(_) => StatusCode::FAILED_DEPENDENCY,
             AdminError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             AdminError::NoSeed(_) => StatusCode::BAD_GATEWAY,
             AdminError::NoQuorum(_) => StatusCode::SERVICE_UNAVAILABLE,

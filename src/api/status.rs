@@ -1,5 +1,6 @@
 //! What `GET /v1/status` says: stable names, for people's scripts too. Fields are added, never renamed.
 
+use super::AdminError;
 use crate::model::{
     Fingerprint, ForwardMethod, KeyId, NodeName, Protocol, Roles, Scheduler, ServerName, ServiceName, VipName, ZoneName,
 };
@@ -26,11 +27,19 @@ pub struct Status {
     pub foreign: Vec<String>,
     /// What a person should look at, one line each.
     pub problems: Vec<String>,
+    /// This node is in a cluster, but its member cannot start: why, and what to do. It is tried again by itself.
+    #[serde(default)]
+    pub not_started: Option<String>,
 }
 
 impl Status {
     /// The status of an agent that is in no cluster.
     pub fn outside(this: NodeName) -> Self {
+        Self::without_member(this, &AdminError::NotInCluster)
+    }
+
+    /// The status of an agent without a running member, for this reason.
+    pub fn without_member(this: NodeName, why: &AdminError) -> Self {
         Self {
             cluster: None,
             this,
@@ -39,7 +48,11 @@ impl Status {
             vips: Vec::new(),
             services: Vec::new(),
             foreign: Vec::new(),
-            problems: vec![super::AdminError::NotInCluster.to_string()],
+            problems: vec![why.to_string()],
+            not_started: match why {
+                AdminError::NotStarted(why) => Some(why.clone()),
+                _ => None,
+            },
         }
     }
 }
@@ -268,7 +281,7 @@ mod tests {
     fn the_field_names_are_the_documented_ones() {
         let json = serde_json::to_value(super::sample::status()).unwrap();
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-        assert_eq!(keys(&json), "cluster foreign nodes problems self services version vips");
+        assert_eq!(keys(&json), "cluster foreign nodes not_started problems self services version vips");
         assert_eq!(keys(&json["cluster"]), "id leader quorum revision security term voters");
         assert_eq!(keys(&json["cluster"]["security"]), "authority barred key other_authorities other_keys rotating");
         assert_eq!(

@@ -21,6 +21,8 @@ pub enum Exit {
     NoQuorum = 4,
     /// The cluster, this node's standing in it, or a certificate forbids it.
     Refused = 5,
+    /// The agent answers, but its node's member cannot start; `lvs-agent status` says why.
+    NotStarted = 6,
     /// `plan --exit-code`: there are changes.
     Changes = 10,
 }
@@ -59,6 +61,7 @@ impl From<ClientError> for Failure {
             ClientError::Refused { code, .. } => match code {
                 400 | 413 | 422 => Exit::Invalid,
                 401 | 403 | 409 => Exit::Refused,
+                424 => Exit::NotStarted,
                 502..=504 => Exit::NoQuorum,
                 _ => Exit::Failed,
             },
@@ -124,6 +127,7 @@ mod tests {
             (refused(409), 5),
             (refused(413), 2),
             (refused(422), 2),
+            (refused(424), 6),
             (refused(500), 1),
             (refused(502), 4),
             (refused(503), 4),

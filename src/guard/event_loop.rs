@@ -66,6 +66,8 @@ pub(super) struct EventLoop {
     told: Option<Ownership>,
     /// It waits for [`ToWorker::Released`].
     leaving: bool,
+    /// Why its member cannot start, as it says.
+    not_started: Option<String>,
     stopping: Option<Stopping>,
     manager: ServiceManager,
     report: Report,
@@ -107,6 +109,7 @@ impl EventLoop {
             greeted: false,
             told: None,
             leaving: false,
+            not_started: None,
             stopping: None,
             report: Report::new(manager.patience(), started),
             manager,
@@ -249,6 +252,7 @@ impl EventLoop {
     fn start_worker(&mut self) -> WorkerEvent {
         self.greeted = false;
         self.leaving = false;
+        self.not_started = None;
         match WorkerProcess::start(&self.options.worker) {
             Ok(worker) => {
                 tracing::info!(pid = worker.pid(), "worker started");
@@ -302,6 +306,7 @@ impl EventLoop {
                 self.worker_event(WorkerEvent::Useful).await;
                 self.lease_event(LeaseEvent::Groups(orders)).await;
             }
+            ToGuard::NotStarted(why) => self.not_started = why,
             ToGuard::Ready(ready) => self.lease_event(LeaseEvent::Ready(ready)).await,
             ToGuard::Leave => {
                 tracing::info!("node leaves the cluster");
@@ -364,6 +369,7 @@ impl EventLoop {
             tended: self.supervisor.is_tended(now),
             worker: self.supervisor.is_running(),
             node: self.identity.as_ref().map(|identity| (identity.id, identity.cluster_id.as_str())),
+            not_started: self.not_started.as_deref(),
             held,
         };
         let words = self.report.step(standing, now);

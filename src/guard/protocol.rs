@@ -61,6 +61,8 @@ pub enum ToGuard {
     Beat,
     /// The node leaves the cluster: release everything, take everything away, then answer [`ToWorker::Released`].
     Leave,
+    /// Why this node's member cannot start, for the service manager; `None`: it has. Sent at each change.
+    NotStarted(Option<String>),
 }
 
 /// From guard to worker.

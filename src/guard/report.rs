@@ -31,6 +31,8 @@ pub struct Standing<'a> {
     pub worker: bool,
     /// Who this node is, in a cluster.
     pub node: Option<(NodeId, &'a str)>,
+    /// Why this node cannot be a member of its cluster for now.
+    pub not_started: Option<&'a str>,
     /// What it holds there.
     pub held: &'a Ownership,
 }
@@ -79,9 +81,10 @@ impl Report {
 }
 
 fn status(standing: Standing<'_>) -> String {
-    let doing = match standing.node {
-        None => "in no cluster: waits for init or join".to_owned(),
-        Some((id, cluster)) => format!("{id} of cluster {cluster}, {}", holding(standing.held)),
+    let doing = match (standing.not_started, standing.node) {
+        (Some(why), _) => format!("not started: {}", why.replace(char::is_control, " ")),
+        (None, None) => "in no cluster: waits for init or join".to_owned(),
+        (None, Some((id, cluster))) => format!("{id} of cluster {cluster}, {}", holding(standing.held)),
     };
     if standing.worker { doing } else { format!("{doing}; its worker is down, trying again") }
 }
@@ -105,7 +108,7 @@ mod tests {
     }
 
     fn standing(ownership: &Ownership) -> Standing<'_> {
-        Standing { served: true, tended: true, worker: true, node: Some((NodeId(3), "blue")), held: ownership }
+        Standing { served: true, tended: true, worker: true, node: Some((NodeId(3), "blue")), not_started: None, held: ownership }
     }
 
     #[test]
@@ -128,6 +131,16 @@ mod tests {
         assert_eq!(report.step(standing(&ownership), at(1)), []);
         let told = Word::Status("n3 of cluster blue, holds 1 of 2 vips: web; its worker is down, trying again".to_owned());
         assert_eq!(report.step(Standing { worker: false, ..standing(&ownership) }, at(2)), [told]);
+    }
+
+    #[test]
+    fn what_keeps_a_node_from_starting_is_said_in_one_line_and_the_node_is_ready_all_the_same() {
+        let (none, mut report) = (Ownership::new(), Report::new(None, at(0)));
+        let waits = Standing { node: None, not_started: Some("waiting for address 10.0.0.11\nREADY=0"), ..standing(&none) };
+        let told = Word::Status("not started: waiting for address 10.0.0.11 READY=0".to_owned());
+        assert_eq!(report.step(waits, at(0)), [Word::Ready, told]);
+        let told = Word::Status("n3 of cluster blue, holds no vip".to_owned());
+        assert_eq!(report.step(standing(&none), at(1)), [told]);
     }
 
     #[test]

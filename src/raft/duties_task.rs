@@ -81,7 +81,8 @@ pub async fn run(node: RaftNode, hearing: watch::Sender<Arc<Hearing>>, shutdown:
         tokio::select! {
             // All cancel-safe: they only say that it is time to look.
             () = shutdown.cancelled() => return,
-            changed = server.changed() => if changed.is_err() { return },
+            // openraft is gone, which `view_task::watch_faults` says.
+            changed = server.changed() => if changed.is_err() { return shutdown.cancelled().await },
             _ = tick.tick() => {}
         }
         keep_log_short(&node).await;

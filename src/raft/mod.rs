@@ -15,6 +15,7 @@ mod duties_task;
 mod effective;
 mod electors;
 mod expulsion;
+mod fault;
 mod hearing;
 mod init_task;
 pub mod io;
@@ -35,6 +36,7 @@ mod view_task;
 mod vote_words;
 
 pub use certify_task::CertifyError;
+pub use fault::{Fault, StartError};
 pub use init_task::{Founded, InitError, InitSettings, init};
 pub use io::{
     identity::{Identity, IdentityError},
@@ -46,7 +48,7 @@ pub use peer::Met;
 pub use propose_task::{Committed, ProposeError};
 pub use refresh_task::RefreshError;
 pub use sink::{MembershipSink, SinkError};
-pub use task::{Fault, RaftNode, RaftSettings, StartError};
+pub use task::{RaftNode, RaftSettings};
 pub use types::{Applied, Node};
 
 use crate::model::NodeId;

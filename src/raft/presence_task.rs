@@ -20,7 +20,7 @@ const RARELY: u32 = 10;
 /// Members asked at one look.
 const AT_A_TIME: usize = 3;
 
-/// Keeps in touch until this node is told that it is no member, or `shutdown`.
+/// Keeps in touch until `shutdown`; not any more once this node has been told that it is no member.
 pub async fn run(node: RaftNode, shutdown: CancellationToken) {
     let (mut turn, mut leaderless) = (0, 0);
     let mut seen = node.view();
@@ -37,7 +37,7 @@ pub async fn run(node: RaftNode, shutdown: CancellationToken) {
         voters.clone_from(&view.voters);
         // One that was removed and votes still, as far as it knows, asks on: others tell it when it does not.
         if node.peers().removed().borrow().is_some() || (view.refused.is_some() && !view.voters.contains(&node.id())) {
-            return;
+            return shutdown.cancelled().await;
         }
         leaderless = if view.quorum { 0 } else { leaderless + 1 };
         if view.quorum {

@@ -1,8 +1,9 @@
 //! Getting a change committed: here when this node leads, else at the leader, again when the leader is lost on the way.
 
 use super::{
+    fault::Fault,
     message::{MAX_CHANGE_BYTES, Proposed, Request, Response},
-    task::{Fault, RaftNode},
+    task::RaftNode,
     types::Applied,
 };
 use crate::{

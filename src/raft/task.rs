@@ -4,6 +4,7 @@ use super::{
     RaftView,
     admit_task::Arrivals,
     duties_task,
+    fault::{Fault, StartError},
     hearing::Hearing,
     io::{
         directory::Directory,
@@ -13,7 +14,6 @@ use super::{
         network::{Network, Peers},
         server::{self, Heard},
         state_machine::{Published, StateMachine},
-        store_error::StoreError,
     },
     presence_task,
     sink::MembershipSink,
@@ -25,11 +25,11 @@ use crate::{
     link::tls::Credentials,
     model::{NodeId, NodeName},
     rules::ClusterState,
+    tasks::Tasks,
 };
 use openraft::{Raft, ServerState, async_runtime::WatchReceiver};
 use std::{
     collections::BTreeSet,
-    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
@@ -43,7 +43,7 @@ use tokio::{
     sync::{Mutex, watch},
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 /// How long a leader that stops waits for another one to take over.
 const HAND_OVER: Duration = Duration::from_millis(500);
@@ -64,42 +64,6 @@ pub struct RaftSettings {
     pub addr: SocketAddr,
     /// What it presents and trusts. Whoever renews them replaces what is in them.
     pub credentials: Credentials,
-}
-
-/// Why a node's Raft does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The log cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The address cannot be used.
-    #[error("cannot listen on {addr} (TCP): is it this machine's, and is no other agent running?")]
-    Listen {
-        /// Which.
-        addr: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// openraft refuses what it found.
-    #[error("the Raft log of {} cannot be continued: {why}", data_dir.display())]
-    Raft {
-        /// Where it is.
-        data_dir: PathBuf,
-        /// Why.
-        why: String,
-    },
-}
-
-/// Why a node's Raft has stopped by itself. The agent logs it and exits; the guard starts it again.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Fault {
-    /// The log stores nothing more.
-    #[error(transparent)]
-    Store(Arc<StoreError>),
-    /// openraft gave up.
-    #[error("raft stopped: {0}")]
-    Raft(String),
 }
 
 /// This node's Raft. Clones are handles to the same.
@@ -131,7 +95,7 @@ struct Inner {
     shutdown: CancellationToken,
     /// It has handed over: nobody is answered any more.
     halt: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
     stopped: CancellationToken,
 }
 
@@ -151,8 +115,9 @@ impl RaftNode {
     ) -> Result<Self, StartError> {
         let RaftSettings { data_dir, identity, addr, credentials } = settings;
         let stamp = Stamp::new(&identity.cluster_id, identity.node_id.0);
-        let (log, snapshot) = LogStore::open(&data_dir, &stamp, sink).await?;
+        // Before the log, so that a start that is tried again and again reads nothing.
         let listener = TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })?;
+        let (log, snapshot) = LogStore::open(&data_dir, &stamp, sink).await?;
         let timing = RaftTiming::of(identity.timing);
         let (machine, published) = StateMachine::new(log.clone(), snapshot);
         let directory = Directory::new(&identity.cluster_id, published.clone(), &identity.met);
@@ -185,7 +150,7 @@ impl RaftNode {
                 fault,
                 shutdown,
                 halt: CancellationToken::new(),
-                tasks: TaskTracker::new(),
+                tasks: Tasks::default(),
                 stopped: CancellationToken::new(),
             }),
         };
@@ -202,12 +167,12 @@ impl RaftNode {
         fault: watch::Sender<Option<Fault>>,
     ) {
         let Inner { tasks, shutdown, halt, .. } = self.inner.as_ref();
-        tasks.spawn(server::serve(listener, self.clone(), halt.clone()));
-        tasks.spawn(view_task::run(self.clone(), view, state, halt.clone()));
-        tasks.spawn(view_task::watch_faults(self.clone(), fault, shutdown.clone()));
-        tasks.spawn(duties_task::run(self.clone(), hearing, shutdown.clone()));
-        tasks.spawn(presence_task::run(self.clone(), shutdown.clone()));
-        tasks.close();
+        // Those that serve until `halt` may end once the rest has been told to.
+        tasks.spawn("raft server", shutdown, server::serve(listener, self.clone(), halt.clone()));
+        tasks.spawn("raft view", shutdown, view_task::run(self.clone(), view, state, halt.clone()));
+        tasks.spawn("raft fault watch", shutdown, view_task::watch_faults(self.clone(), fault, shutdown.clone()));
+        tasks.spawn("raft duties", shutdown, duties_task::run(self.clone(), hearing, shutdown.clone()));
+        tasks.spawn("raft presence", shutdown, presence_task::run(self.clone(), shutdown.clone()));
         tokio::spawn(self.clone().stop_when_told());
     }
 
@@ -236,7 +201,7 @@ impl RaftNode {
         view_task::is_leader_with_quorum(self)
     }
 
-    /// Returns when Raft has stopped by itself: a full disk, a guard that does not answer, a bug. Never returns otherwise.
+    /// Returns when Raft, or a task of it, has stopped by itself: a full disk, a guard that does not answer, a bug. Never returns otherwise.
     pub async fn failed(&self) -> Fault {
         let mut fault = self.inner.fault.clone();
         loop {
@@ -244,7 +209,8 @@ impl RaftNode {
                 return fault;
             }
             if fault.changed().await.is_err() {
-                return std::future::pending().await;
+                // Who looks for faults is gone, which is one itself.
+                return self.inner.tasks.failed().await.into();
             }
         }
     }
@@ -261,6 +227,8 @@ impl RaftNode {
     }
 
     async fn stop_when_told(self) {
+        // Whoever waits for the end is not left waiting, whatever happens here.
+        let _stopped = self.inner.stopped.clone().drop_guard();
         self.inner.shutdown.cancelled().await;
         self.hand_over_in_time().await;
         if timeout(STOP, self.inner.raft.shutdown()).await.is_err() {
@@ -271,10 +239,9 @@ impl RaftNode {
         if !matches!(closed, Ok(Ok(()))) {
             tracing::warn!(?closed, "raft log was not closed cleanly");
         }
-        if timeout(STOP, self.inner.tasks.wait()).await.is_err() {
-            tracing::warn!("raft tasks did not stop in time");
+        if timeout(STOP, self.inner.tasks.all_ended()).await.is_err() {
+            tracing::warn!(tasks = self.inner.tasks.running(), "raft tasks did not stop in time");
         }
-        self.inner.stopped.cancel();
     }
 
     /// Lets another voter lead, if this one does.
@@ -303,6 +270,10 @@ impl RaftNode {
         }
         // The successor's first entry should find this node still answering, or a cluster of two or three waits for nothing.
         sleep(self.inner.timing.heartbeat).await;
+    }
+
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.inner.tasks
     }
 
     pub(super) fn fault(&self) -> Option<Fault> {

@@ -2,8 +2,9 @@
 
 use super::{
     RaftView,
+    fault::Fault,
     message::HelloRefusal,
-    task::{Fault, OurRaft, RaftNode},
+    task::{OurRaft, RaftNode},
     types::TypeConfig,
 };
 use crate::{model::NodeId, rules::ClusterState};
@@ -30,12 +31,14 @@ pub async fn run(
         tokio::select! {
             // All cancel-safe: they only say that something is new.
             () = shutdown.cancelled() => return,
-            changed = published.changed() => if changed.is_err() { return },
-            changed = removed.changed() => if changed.is_err() { return },
-            changed = server.changed() => if changed.is_err() { return },
+            changed = published.changed() => if changed.is_err() { break },
+            changed = removed.changed() => if changed.is_err() { break },
+            changed = server.changed() => if changed.is_err() { break },
             _ = tick.tick() => {}
         }
     }
+    // openraft is gone, which `watch_faults` says.
+    shutdown.cancelled().await;
 }
 
 fn publish(node: &RaftNode, view: &watch::Sender<RaftView>, state: &watch::Sender<Arc<ClusterState>>) {
@@ -128,7 +131,7 @@ pub fn successor(metrics: &Metrics, state: &ClusterState) -> Option<u64> {
     others.max_by_key(|id| (state.node_by_id(NodeId(*id)).is_some(), replication.get(id).cloned().flatten()))
 }
 
-/// Waits for the log's or openraft's end and says why it came.
+/// Waits for the log's, openraft's or a task's end and says why it came, until `shutdown`.
 pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<Fault>>, shutdown: CancellationToken) {
     let mut failure = node.log().failure();
     let found = tokio::select! {
@@ -136,6 +139,7 @@ pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<Fault>>, s
         () = shutdown.cancelled() => return,
         Ok(failure) = failure.wait_for(Option::is_some) => failure.clone().map(Fault::Store),
         why = core_ends(node.raft()) => Some(Fault::Raft(why)),
+        ended = node.tasks().failed() => Some(Fault::Task(ended)),
     };
     // openraft may be the first to say what the log knows better.
     let found = failure.borrow().clone().map(Fault::Store).or(found);
@@ -143,6 +147,7 @@ pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<Fault>>, s
         tracing::error!(error = %with_sources(found), "raft stopped by itself");
     }
     fault.send_replace(found);
+    shutdown.cancelled().await;
 }
 
 fn with_sources(error: &dyn std::error::Error) -> String {

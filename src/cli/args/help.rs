@@ -8,6 +8,7 @@ Exit codes:
   3   the agent on this node, or at --server, cannot be reached
   4   no quorum, no seed answered, or no result in time
   5   refused: the cluster, this node's standing in it, or a certificate forbids it
+  6   the agent answers, but its node cannot start; `lvs-agent status` says why
   10  plan --exit-code: there are changes
 
 Files:

@@ -50,7 +50,10 @@ fn texts(texts: &[String], tone: Tone, palette: Palette) -> Vec<String> {
 
 fn headline(status: &Status, palette: Palette) -> Vec<String> {
     let seen_from = format!("as {} knows it, lvs-agent {}", status.this, clean(&status.version));
-    let Some(cluster) = &status.cluster else { return wrap(&format!("no cluster, {seen_from}"), WIDTH) };
+    let Some(cluster) = &status.cluster else {
+        let what = if status.not_started.is_some() { "NOT STARTED" } else { "no cluster" };
+        return wrap(&format!("{what}, {seen_from}"), WIDTH);
+    };
     let ClusterStatus { id, revision, leader, term, voters: _, quorum, security } = cluster;
     let leader = leader.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
     let first = wrap(&format!("CLUSTER {}, revision {revision}, leader {leader}, term {term}", clean(id)), WIDTH);

@@ -6,6 +6,7 @@ use crate::{
     link::frame,
     model::{NodeId, Ownership, PublicKey, TimingProfile},
     rules::security::KeyRing,
+    tasks::Tasks,
     vip::{Membership, MembershipId},
 };
 use rustix::net::{AddressFamily, sockopt::socket_domain};
@@ -84,23 +85,24 @@ enum Question {
 }
 
 impl GuardChannel {
-    /// Takes the end of the socketpair that this process inherited, and serves it on the current runtime, beats included. Call it once, before anything else opens files.
-    pub fn from_inherited() -> Result<Self, ChannelError> {
+    /// Takes the end of the socketpair that this process inherited, and serves it by `tasks`, beats included. Call it once, before anything else opens files.
+    pub fn from_inherited(tasks: &Tasks) -> Result<Self, ChannelError> {
         let inherited = inherit::take(GUARD_FD).ok().filter(|fd| socket_domain(fd).ok() == Some(AddressFamily::UNIX));
         let stream = StdUnixStream::from(inherited.ok_or(ChannelError::NoGuard)?);
-        Self::serve(stream).map_err(ChannelError::Socket)
+        Self::serve(stream, tasks).map_err(ChannelError::Socket)
     }
 
     /// The same over any connected stream, for tests.
-    pub fn serve(stream: StdUnixStream) -> io::Result<Self> {
+    pub fn serve(stream: StdUnixStream, tasks: &Tasks) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(stream)?.into_split();
         let (orders, orders_out) = mpsc::channel(ORDERS_QUEUED);
         let (ownership_in, ownership) = watch::channel(Ownership::new());
         let (stop, awaited, reload) = (CancellationToken::new(), Awaited::default(), Arc::new(Notify::new()));
         // Both end when the guard closes its end, with this process at the latest.
-        tokio::spawn(write_orders(writer, orders_out, stop.clone()));
-        tokio::spawn(read_answers(reader, ownership_in, Arc::clone(&awaited), stop.clone(), reload.clone()));
+        tasks.spawn("orders to the guard", &stop, write_orders(writer, orders_out, stop.clone()));
+        let reading = read_answers(reader, ownership_in, Arc::clone(&awaited), stop.clone(), reload.clone());
+        tasks.spawn("answers of the guard", &stop, reading);
         Ok(Self { handle: GuardHandle { orders, awaited }, ownership, stop, reload })
     }
 }
@@ -138,6 +140,11 @@ impl GuardHandle {
     /// with its predecessor's word, and "no" gives the VIPs away.
     pub fn ready(&self, ready: bool) -> Result<(), GuardGone> {
         self.tell(ToGuard::Ready(ready))
+    }
+
+    /// Tells why this node's member cannot start, or that it has.
+    pub fn not_started(&self, why: Option<String>) -> Result<(), GuardGone> {
+        self.tell(ToGuard::NotStarted(why))
     }
 
     /// The node leaves the cluster. Returns once the guard holds nothing any more.
@@ -224,7 +231,7 @@ mod tests {
     fn pair() -> (GuardChannel, UnixStream) {
         let (worker, guard) = StdUnixStream::pair().unwrap();
         guard.set_nonblocking(true).unwrap();
-        (GuardChannel::serve(worker).unwrap(), UnixStream::from_std(guard).unwrap())
+        (GuardChannel::serve(worker, &Tasks::default()).unwrap(), UnixStream::from_std(guard).unwrap())
     }
 
     async fn heard(guard: &mut UnixStream) -> ToGuard {

@@ -12,6 +12,7 @@ use crate::{
     kernel::io::inherit::{self, NotInherited},
     model::ScriptName,
     rules::Target,
+    tasks::Tasks,
 };
 use std::{
     collections::HashMap,
@@ -22,6 +23,7 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::oneshot, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 /// The environment variable that tells the worker the number of its end of the runner's socketpair. Not there: no script checks on this node.
 pub const RUNNER_FD: &str = "LVS_AGENT_RUNNER_FD";
@@ -69,11 +71,11 @@ impl ScriptRunner {
     ///
     /// # Errors
     /// What its environment names cannot be used.
-    pub fn from_inherited() -> Result<Self, RunnerChannelError> {
+    pub fn from_inherited(tasks: &Tasks, stop: &CancellationToken) -> Result<Self, RunnerChannelError> {
         match inherit::take(RUNNER_FD) {
             Err(NotInherited::NotThere) => Ok(Self::off()),
             Err(NotInherited::Unusable) => Err(RunnerChannelError::NotASocket),
-            Ok(fd) if is_packet_socket(&fd) => Self::serve(fd).map_err(RunnerChannelError::Socket),
+            Ok(fd) if is_packet_socket(&fd) => Self::serve(fd, tasks, stop).map_err(RunnerChannelError::Socket),
             Ok(_) => Err(RunnerChannelError::NotASocket),
         }
     }
@@ -82,11 +84,15 @@ impl ScriptRunner {
     ///
     /// # Errors
     /// The system's.
-    pub fn serve(fd: OwnedFd) -> io::Result<Self> {
+    pub fn serve(fd: OwnedFd, tasks: &Tasks, stop: &CancellationToken) -> io::Result<Self> {
         let waiting = Mutex::new(Waiting::For { next: 0, reports: HashMap::new() });
         let line = Arc::new(Line { packets: Packets::new(fd)?, life: rand::random(), waiting });
-        // Ends with the runner, or with this process.
-        tokio::spawn(read_reports(line.clone()));
+        let (reading, stopped) = (line.clone(), stop.clone());
+        tasks.spawn("script reports", stop, async move {
+            read_reports(reading).await;
+            // The runner is gone, which no other worker could mend: whoever asks for a script is told.
+            stopped.cancelled().await;
+        });
         Ok(Self(Some(line)))
     }
 
@@ -198,7 +204,7 @@ mod tests {
 
     fn runner() -> (ScriptRunner, Packets) {
         let (worker, runner) = packets::pair().unwrap();
-        (ScriptRunner::serve(worker).unwrap(), Packets::new(runner).unwrap())
+        (ScriptRunner::serve(worker, &Tasks::default(), &CancellationToken::new()).unwrap(), Packets::new(runner).unwrap())
     }
 
     fn asked(scripts: &ScriptRunner, script: &str) -> tokio::task::JoinHandle<Result<String, Fault>> {

@@ -13,7 +13,7 @@ use rtnetlink::{
 };
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, UdpSocket},
     os::unix::net::UnixDatagram,
     sync::{Arc, Mutex},
     time::Duration,
@@ -243,6 +243,11 @@ fn installed(socket: &UnixDatagram, message: &AddressMessage) -> Option<Installe
     Some(InstalledAddress { interface, index, address: address?, prefix: message.header.prefix_len, proto, valid_lft })
 }
 
+/// Whether this machine has `address`, so that it can be listened on: the kernel lets nobody bind an address that is not, or not yet, there.
+pub fn is_here(address: IpAddr) -> bool {
+    !UdpSocket::bind((address, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+}
+
 /// The index of an interface of this network namespace.
 pub fn interface_index(interface: &str) -> Result<u32, AddressError> {
     let index = any_socket().and_then(|socket| Ok(rustix::net::netdevice::name_to_index(&socket, interface)?));
@@ -275,6 +280,12 @@ mod tests {
         let refused = addresses.install("no-such-if", vip, None).await.unwrap_err();
         assert!(refused.to_string().contains("`no-such-if`"), "{refused}");
         addresses.remove("no-such-if", vip).await.unwrap();
+    }
+
+    #[test]
+    fn an_address_is_here_when_it_can_be_listened_on() {
+        assert!(is_here(IpAddr::from([127, 0, 0, 1])));
+        assert!(!is_here(IpAddr::from([192, 0, 2, 10])));
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use crate::{
     },
     model::{Role, Roles, TimingProfile},
     raft::{
-        InitSettings, JoinError, JoinRefusal, JoinSettings, ProposeError, SinkError, init,
+        Fault, InitSettings, JoinError, JoinRefusal, JoinSettings, ProposeError, SinkError, StoreError, init,
         io::{log_store::FILE, scratch::Scratch},
         join,
     },

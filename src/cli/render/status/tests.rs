@@ -61,6 +61,17 @@ fn a_node_outside_a_cluster_is_told_what_to_do() {
 }
 
 #[test]
+fn a_node_whose_member_cannot_start_is_not_taken_for_one_without_a_cluster() {
+    let why = crate::api::AdminError::NotStarted("set `node = \"d1\"` in agent.toml".to_owned());
+    let text = status(&Status::without_member("d9".parse().unwrap(), &why), PLAIN);
+    let expected = format!(
+        "NOT STARTED, as d9 knows it, lvs-agent {}\n\nPROBLEMS\n  this node has not started: set `node = \"d1\"` in agent.toml\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
 fn a_lost_quorum_and_a_vip_without_or_with_two_holders_stand_out() {
     let mut sample = sample::status();
     let cluster = sample.cluster.as_mut().unwrap();

@@ -94,3 +94,15 @@ async fn a_node_with_a_full_disk_stops_and_goes_on_when_there_is_room() {
     cluster.has_revision(1).await;
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_ends_by_itself_is_a_fault_that_names_it_and_one_that_is_told_to_is_none() {
+    let cluster = Cluster::of(2).await;
+    let [hit, told] = [0, 1].map(|member| cluster.members[member].node().clone());
+    hit.inner.tasks.spawn::<()>("raft duties", &hit.inner.shutdown, async { panic!("no such member") });
+    let fault = timeout(PATIENCE, hit.failed()).await.unwrap();
+    assert!(matches!(fault, Fault::Task(_)), "{fault:?}");
+    assert_eq!(fault.to_string(), "the task `raft duties` ended by itself: it panicked: no such member");
+    cluster.stop().await;
+    assert_eq!(told.inner.tasks.fault(), None);
+}
