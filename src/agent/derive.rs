@@ -1,9 +1,10 @@
 //! What one task needs to know, made from what the others know. Pure joins of the replicated state and the gossip view.
 
 use crate::{
+    config::AgentConfig,
     gossip::{ClusterView, Holds},
     guard::protocol::GroupOrder,
-    model::{NodeId, NodeName, PublicKey, Role, node::guard_addr},
+    model::{NodeId, NodeName, PublicKey, Role, VipGroup, VipName, node::guard_addr},
     reconcile::InPlace,
     rules::{ClusterState, rotation::Held, security::Speakers},
 };
@@ -12,14 +13,49 @@ use std::{
     net::SocketAddr,
 };
 
+/// The interface that each VIP group goes on, on this node. The cluster's word counts, translated where agent.toml does so: `[interfaces]` one by
+/// one, `interface` as long as it can only mean one, because all groups are on the same.
+pub fn interfaces(state: &ClusterState, config: &AgentConfig) -> BTreeMap<VipName, String> {
+    let default = config.interface.as_ref().filter(|_| networks(state).len() == 1);
+    let groups = state.rules.vips.values();
+    let here = |group: &VipGroup| config.interfaces.get(&group.interface).or(default).unwrap_or(&group.interface).clone();
+    groups.map(|group| (group.name.clone(), here(group))).collect()
+}
+
+/// The interfaces that the rules name.
+fn networks(state: &ClusterState) -> BTreeSet<&String> {
+    state.rules.vips.values().map(|group| &group.interface).collect()
+}
+
+/// That `interface` in agent.toml means nothing here, where it does not.
+pub fn unused_interface(state: &ClusterState, config: &AgentConfig) -> Option<String> {
+    let interface = config.interface.as_ref()?;
+    let unmapped: Vec<&str> =
+        networks(state).into_iter().filter(|named| !config.interfaces.contains_key(*named)).map(String::as_str).collect();
+    let is_ambiguous = networks(state).len() > 1 && unmapped.iter().any(|named| named != interface);
+    is_ambiguous.then(|| {
+        format!(
+            "`interface = \"{interface}\"` in agent.toml of {} is not used, because VIP groups are on several interfaces: say under [interfaces] what {} is called on this node",
+            config.node,
+            unmapped.join(" and what ")
+        )
+    })
+}
+
 /// Every VIP group with the directors that may hold it, best first. Groups begin at different directors, so that several VIPs spread.
 ///
-/// `interface` is this node's own word on where VIPs go, where its configuration has one.
-pub fn guard_orders(state: &ClusterState, interface: Option<&str>) -> Vec<GroupOrder> {
+/// `interfaces` are where groups go on this node. It does not stand for those whose interface is among the `absent` ones.
+pub fn guard_orders(
+    state: &ClusterState,
+    me: &NodeName,
+    interfaces: &BTreeMap<VipName, String>,
+    absent: &BTreeSet<String>,
+) -> Vec<GroupOrder> {
     let mut directors: Vec<(NodeId, &NodeName)> =
         state.nodes.values().filter(|node| node.roles.has(Role::Director)).map(|node| (node.id, &node.name)).collect();
     directors.sort_by_key(|(_, name)| *name);
     let candidates: Vec<NodeId> = directors.into_iter().map(|(id, _)| id).collect();
+    let own = state.nodes.get(me).map(|node| node.id);
     let groups = state.rules.vips.values().enumerate();
     groups
         .map(|(position, group)| {
@@ -27,8 +63,11 @@ pub fn guard_orders(state: &ClusterState, interface: Option<&str>) -> Vec<GroupO
             let first = position.checked_rem(candidates.len()).unwrap_or(0);
             candidates.rotate_left(first);
             let mut group = group.clone();
-            if let Some(interface) = interface {
-                group.interface = interface.to_owned();
+            if let Some(interface) = interfaces.get(&group.name) {
+                group.interface.clone_from(interface);
+            }
+            if absent.contains(&group.interface) {
+                candidates.retain(|id| Some(*id) != own);
             }
             GroupOrder { group, candidates }
         })

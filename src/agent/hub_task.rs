@@ -8,7 +8,8 @@ use crate::{
     gossip::{ClusterView, Facts, Holds, Word},
     guard::{GuardGone, GuardHandle, protocol::GroupOrder},
     health::{self, HealthInputs},
-    model::{NodeName, Ownership},
+    kernel::io::address::{AddressError, interface_index},
+    model::{NodeName, Ownership, Role, VipName},
     raft::RaftView,
     reconcile::{Inputs, Report},
     rules::{ClusterState, Target, security::Speakers},
@@ -18,8 +19,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 
 /// What the tasks say.
@@ -72,12 +77,40 @@ pub struct Hub {
     pub told: Told,
 }
 
+/// How often a director looks whether the interfaces of its VIP groups have come or gone.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Where VIP groups go on this director, and which of these interfaces it does not have. Nothing on other nodes.
+fn interfaces(state: &ClusterState, config: &AgentConfig) -> (BTreeMap<VipName, String>, BTreeSet<String>) {
+    if !state.nodes.get(&config.node).is_some_and(|node| node.roles.has(Role::Director)) {
+        return Default::default();
+    }
+    let interfaces = derive::interfaces(state, config);
+    let is_absent = |name: &&String| matches!(interface_index(name), Err(AddressError::NoInterface { .. }));
+    let absent = interfaces.values().filter(is_absent).cloned().collect();
+    (interfaces, absent)
+}
+
+/// What keeps this director from holding groups, for people.
+pub fn interface_problems(state: &ClusterState, config: &AgentConfig) -> Vec<String> {
+    let (interfaces, absent) = interfaces(state, config);
+    let missing = interfaces.iter().filter(|(_, interface)| absent.contains(*interface)).map(|(group, interface)| {
+        format!(
+            "node {} has no interface {interface} and leaves VIP group {group} to other directors until it appears: see `ip link`, and [interfaces] in agent.toml if it is called otherwise there",
+            config.node
+        )
+    });
+    let unused = derive::unused_interface(state, config).filter(|_| !interfaces.is_empty());
+    missing.chain(unused).collect()
+}
+
 /// What the guard was last told, so that it is told changes only.
 #[derive(Default)]
 pub struct Told {
     speakers: Option<Arc<Speakers>>,
     groups: Option<Vec<GroupOrder>>,
     ready: Option<bool>,
+    absent: BTreeSet<String>,
 }
 
 impl Hub {
@@ -86,12 +119,26 @@ impl Hub {
     /// # Errors
     /// The guard is gone.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), GuardGone> {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.pass_on()?;
+            let (config, seen) = (&self.config, &self.told.absent);
             let Sources { state, raft, view, own, ownership, report, holds } = &mut self.sources;
-            // A watch that was not looked at stays changed, so all arms are cancel-safe.
+            let now = state.borrow().clone();
+            // The kernel is asked for some names; everything else is passed on only when something has changed.
+            let interfaces_change = async {
+                loop {
+                    look.tick().await;
+                    if interfaces(&now, config).1 != *seen {
+                        return Ok(());
+                    }
+                }
+            };
+            // A watch that was not looked at stays changed, and a tick comes again, so all arms are cancel-safe.
             let changed = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
+                changed = interfaces_change => changed,
                 changed = state.changed() => changed,
                 changed = raft.changed() => changed,
                 changed = view.changed() => changed,
@@ -133,7 +180,7 @@ impl Hub {
         };
         send(&self.sinks.word, Arc::new(word));
         let loaded = raft.loaded;
-        let groups = derive::guard_orders(&state, self.config.interface.as_deref());
+        let groups = self.groups(&state);
         let inputs = Inputs {
             loaded,
             roles,
@@ -146,6 +193,20 @@ impl Hub {
         send(&self.sinks.reconcile, inputs);
         // A worker that has not been through the kernel yet says nothing: its predecessor's word stands.
         self.tell_guard(loaded, groups, (report.applied_revision > 0 || report.ready).then_some(report.ready))
+    }
+
+    /// What there is to hold. A director that lacks an interface says so when that changes.
+    fn groups(&mut self, state: &ClusterState) -> Vec<GroupOrder> {
+        let (interfaces, absent) = interfaces(state, &self.config);
+        for interface in absent.difference(&self.told.absent) {
+            tracing::warn!(node = %self.config.node, interface, "no such interface here: its vip groups are left to other directors until it appears");
+        }
+        for interface in self.told.absent.difference(&absent) {
+            tracing::info!(node = %self.config.node, interface, "interface is not missed any more");
+        }
+        let groups = derive::guard_orders(state, &self.config.node, &interfaces, &absent);
+        self.told.absent = absent;
+        groups
     }
 
     /// Before there is a key nobody can be heard anyway.

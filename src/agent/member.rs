@@ -100,15 +100,18 @@ impl Member {
 
     /// All that this node knows.
     pub fn status(&self) -> Status {
+        let state = self.state();
+        let interfaces = hub_task::interface_problems(&state, &self.config);
         status::status(&status::Sources {
             me: &self.config.node,
-            state: &self.state.borrow(),
+            state: &state,
             view: &self.view.borrow(),
             raft: &self.raft_view.borrow(),
             report: &self.report.borrow(),
             own: &self.own.borrow(),
             voters_why: &self.raft.voters_why(),
             configured: &self.config.roles,
+            interfaces: &interfaces,
             troubles: &self.troubles.borrow(),
             unix_now: BootClock.unix_now(),
         })
@@ -354,19 +357,7 @@ impl Wires {
             told: hub_task::Told::default(),
         };
         tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
-        Running {
-            config,
-            identity,
-            raft,
-            view,
-            reconcile,
-            reconciling,
-            tasks,
-            guard,
-            key_files,
-            keeper_looks,
-            shutdown,
-        }
+        Running { config, identity, raft, view, reconcile, reconciling, tasks, guard, key_files, keeper_looks, shutdown }
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Sources<'a> {
     pub voters_why: &'a BTreeMap<NodeName, String>,
     /// The roles in this node's agent.toml.
     pub configured: &'a Roles,
+    /// What of this node's agent.toml, and of its interfaces, does not fit the rules.
+    pub interfaces: &'a [String],
     /// What this node's keeper of keys and certificates has not brought about.
     pub troubles: &'a [String],
     /// Time now, for ages.
@@ -255,6 +257,7 @@ fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
     problems.extend(sources.raft.refused.clone());
     problems.extend(untrusted(sources));
     problems.extend(sources.troubles.iter().cloned());
+    problems.extend(sources.interfaces.iter().cloned());
     problems.extend(lost_keys(sources));
     for vip in &status.vips {
         match vip.holders.as_slice() {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::model::{NodeName, Role, Roles, TimingProfile, ZoneName};
 use std::{
+    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -41,8 +42,10 @@ pub struct AgentConfig {
     /// `address`: where the other nodes reach this one (gossip on UDP, Raft on TCP; the guard on UDP at the next port). Required; the port
     /// is [`value::DEFAULT_PORT`] where none is given.
     pub address: SocketAddr,
-    /// `interface`: the interface that this node puts VIPs on where it differs from the one that the cluster file names.
+    /// `interface`: the interface that this node puts VIPs on where it differs from the one that the cluster file names, and that names one only.
     pub interface: Option<String>,
+    /// `[interfaces]`: what interfaces that the cluster file names are called on this node, where they differ.
+    pub interfaces: BTreeMap<String, String>,
     /// `seeds`: members to ask when joining; this node's own address may be among them.
     pub seeds: Vec<SocketAddr>,
     /// `data_dir`: Raft log, snapshots, sysctl values to put back. Default [`DEFAULT_DATA_DIR`].
@@ -131,12 +134,14 @@ fn read(mut table: Table<'_>, hostname: &str, findings: &mut Findings<'_>) -> Op
     let tls = tls(&mut table, findings);
     let scripts = scripts(&mut table, findings);
     let api_listen = api_listen(&mut table, findings);
+    let interfaces = interfaces(&mut table, findings);
     table.finish(findings);
     Some(AgentConfig {
         node: node?,
         roles: roles?,
         address: address?.value,
         interface: interface.map(inner),
+        interfaces,
         seeds,
         data_dir: data_dir.map_or_else(|| DEFAULT_DATA_DIR.into(), inner),
         socket: socket.map_or_else(|| DEFAULT_SOCKET.into(), inner),
@@ -231,6 +236,11 @@ fn api_listen(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Sock
     let listen = table.required("listen", text(value::socket_address), findings);
     table.finish(findings);
     listen.map(inner)
+}
+
+fn interfaces(table: &mut Table<'_>, findings: &mut Findings<'_>) -> BTreeMap<String, String> {
+    let table = table.table("interfaces", "[interfaces]", findings);
+    table.map(|table| table.each(value::interface, text(value::interface), findings)).unwrap_or_default()
 }
 
 fn absolute_path(text: &str) -> Result<PathBuf, String> {

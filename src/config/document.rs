@@ -3,7 +3,7 @@
 //! serde's derive would stop at the first wrong type or unknown key; an operator wants all of them in one go.
 
 use super::problem::Findings;
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -125,6 +125,24 @@ impl<'t> Table<'t> {
     pub(super) fn table(&mut self, key: &'static str, title: &'static str, findings: &mut Findings<'_>) -> Option<Table<'t>> {
         let value = self.value(key)?;
         as_table(value, title, findings)
+    }
+
+    /// Every key with its value, for a table whose keys are the user's own names.
+    pub(super) fn each<K: Ord, T>(
+        self,
+        read_key: impl Fn(&str) -> Decoded<K>,
+        decode: impl Fn(&DeValue<'_>) -> Decoded<T>,
+        findings: &mut Findings<'_>,
+    ) -> BTreeMap<K, T> {
+        let mut read = BTreeMap::new();
+        for (key, value) in self.entries.iter() {
+            let named = read_key(key.get_ref()).map_err(|why| findings.add(key.span().start, format!("{}: {why}", self.title)));
+            let found = decode_at(key.get_ref(), value, &decode, findings);
+            if let (Ok(named), Some(found)) = (named, found) {
+                read.insert(named, found.value);
+            }
+        }
+        read
     }
 
     /// The tables `[[… key]]`, none if there are none.

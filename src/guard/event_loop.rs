@@ -1,7 +1,7 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
 use super::{
-    GuardError, GuardOptions,
+    CannotSpeak, GuardError, GuardOptions,
     hands::{Hands, chain},
     io::{
         notify::ServiceManager,
@@ -19,8 +19,8 @@ use crate::{
     clock::{BootClock, BootInstant, Clock},
     link::{
         datagram::{Kind, Seal},
-        io::files::{FileError, next_session},
-        node_key::{BadKey, NodeKey},
+        io::files::next_session,
+        node_key::NodeKey,
     },
     model::{NodeId, Ownership, PublicKey, TimingProfile},
 };
@@ -36,15 +36,6 @@ struct Identity {
     id: NodeId,
     cluster_id: String,
     timing: TimingProfile,
-}
-
-/// Why nothing can be said in this node's name.
-#[derive(Debug, thiserror::Error)]
-enum CannotSpeak {
-    #[error("the worker gave no key to sign with")]
-    Key(#[from] BadKey),
-    #[error("there is no number for this start")]
-    Session(#[from] FileError),
 }
 
 /// The running guard.
@@ -119,7 +110,7 @@ impl EventLoop {
     /// Runs until a signal has ended it, or a second one has ended it at once.
     pub(super) async fn run(mut self, signals: &mut [Signal; 3]) -> Result<(), GuardError> {
         loop {
-            self.run_due().await;
+            self.run_due().await?;
             self.note_places();
             let ownership = self.leases.as_ref().map(Leases::ownership).unwrap_or_default();
             self.tell_manager(&ownership);
@@ -169,12 +160,18 @@ impl EventLoop {
     fn deadline(&self) -> Option<BootInstant> {
         let leases = self.leases.as_ref().and_then(Leases::deadline);
         let retired_by = self.stopping.filter(|stopping| !stopping.worker_told).map(|stopping| stopping.retired_by);
-        [leases, self.supervisor.deadline(), retired_by, self.report.deadline()].into_iter().flatten().min()
+        [leases, self.supervisor.deadline(), retired_by, self.report.deadline(), self.hands.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Leases before anything else: a guard that wakes late removes first.
-    async fn run_due(&mut self) {
+    async fn run_due(&mut self) -> Result<(), GuardError> {
         let now = BootClock.now();
+        if self.hands.deadline().is_some_and(|deadline| deadline <= now) {
+            self.hands.listen().await?;
+        }
         if self.leases.as_ref().and_then(Leases::deadline).is_some_and(|deadline| deadline <= now) {
             self.lease_event(LeaseEvent::Tick).await;
         }
@@ -193,6 +190,7 @@ impl EventLoop {
             self.leaving = false;
             self.tell(ToWorker::Released);
         }
+        Ok(())
     }
 
     async fn begin_stopping(&mut self) {
@@ -317,6 +315,10 @@ impl EventLoop {
     }
 
     async fn hello(&mut self, identity: Identity, node_key: &[u8]) {
+        // A worker that has found its address has done so before its guard: nothing is held before what an earlier run left is taken off.
+        if !self.hands.listen().await.unwrap_or(false) {
+            return self.worker_event(WorkerEvent::Broke).await;
+        }
         if let Err(error) = self.speak_as(&identity, node_key) {
             tracing::error!(error = %chain(&error), "cannot speak for this node");
             return self.worker_event(WorkerEvent::Broke).await;
@@ -364,12 +366,13 @@ impl EventLoop {
     /// At each change, and to show that this loop turns.
     fn tell_manager(&mut self, held: &Ownership) {
         let now = BootClock.now();
+        let waits_for = self.not_started.clone().or_else(|| self.hands.waits_for());
         let standing = Standing {
             served: self.supervisor.has_served(),
             tended: self.supervisor.is_tended(now),
             worker: self.supervisor.is_running(),
             node: self.identity.as_ref().map(|identity| (identity.id, identity.cluster_id.as_str())),
-            not_started: self.not_started.as_deref(),
+            not_started: waits_for.as_deref(),
             held,
         };
         let words = self.report.step(standing, now);
@@ -386,8 +389,11 @@ impl EventLoop {
 
     /// At each change.
     fn note_places(&mut self) {
-        let places = self.leases.as_ref().map(Leases::places).unwrap_or_default();
-        self.vip_file.set(&places);
+        // What the file says at first is still to be taken off while the guard waits.
+        if self.hands.waits_for().is_none() {
+            let places = self.leases.as_ref().map(Leases::places).unwrap_or_default();
+            self.vip_file.set(&places);
+        }
     }
 }
 

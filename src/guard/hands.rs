@@ -1,16 +1,29 @@
-//! Does what the leases want done to interfaces and to the network, and logs every VIP that comes and goes.
+//! Does what the leases want done to interfaces and to the network, and logs every VIP that comes and goes. Before that, it waits for this node's
+//! address, and takes off what an earlier run has left.
 
 use super::{
-    io::{announce::announce, socket::LeaseSocket},
+    GuardError,
+    io::{announce::announce, socket::LeaseSocket, vip_file::Placed},
     leases::{Act, LeaseEvent},
     slot::Place,
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
-    kernel::io::address::{AddressError, Addresses},
+    kernel::io::address::{AddressError, Addresses, LOOPBACK},
     model::VipName,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, io::ErrorKind, time::Duration};
+
+/// How often this node's address is looked for while it is not there.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What there is to do before anything is sent.
+struct Beginning {
+    /// What an earlier run may have left.
+    noted: Placed,
+    /// When the address is looked for again; `None`: it has not been missed yet.
+    next: Option<BootInstant>,
+}
 
 /// The guard's sockets.
 pub(super) struct Hands {
@@ -19,11 +32,49 @@ pub(super) struct Hands {
     pub(super) socket: LeaseSocket,
     /// Groups whose addresses the kernel would not give up, so that it is said once.
     stuck: BTreeSet<VipName>,
+    /// `None` once the guard listens and has swept.
+    beginning: Option<Beginning>,
 }
 
 impl Hands {
-    pub(super) fn new(addresses: Addresses, socket: LeaseSocket) -> Self {
-        Self { addresses, socket, stuck: BTreeSet::new() }
+    pub(super) fn new(addresses: Addresses, socket: LeaseSocket, noted: Placed) -> Self {
+        Self { addresses, socket, stuck: BTreeSet::new(), beginning: Some(Beginning { noted, next: None }) }
+    }
+
+    /// Whether the guard listens now. Where this node's address is not there yet, it is looked for again at [`Hands::deadline`].
+    ///
+    /// It listens before it sweeps, so that a second agent on this machine does not take off the first one's VIPs; it sends nothing before it has swept.
+    pub(super) async fn listen(&mut self) -> Result<bool, GuardError> {
+        let (listen, Some(beginning)) = (self.socket.listen, &mut self.beginning) else { return Ok(true) };
+        match self.socket.bind() {
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                if beginning.next.replace(BootClock.now() + LOOK).is_none() {
+                    tracing::warn!(address = %listen.ip(), "waiting for this node's address to appear on this machine");
+                }
+                return Ok(false);
+            }
+            bound => bound.map_err(|source| GuardError::Listen { listen, source })?,
+        }
+        for found in self.addresses.remove_marked().await.map_err(GuardError::Sweep)? {
+            tracing::info!(address = %found.address, interface = found.interface, "swept vip of an earlier run");
+        }
+        // Never from `lo`: that is the real-server role's. Noted are those that the kernel cannot mark, too.
+        for (interface, address) in beginning.noted.iter().filter(|(interface, _)| interface != LOOPBACK) {
+            self.addresses.remove(interface, *address).await.map_err(GuardError::Sweep)?;
+        }
+        self.beginning = None;
+        tracing::info!(%listen, "guard started");
+        Ok(true)
+    }
+
+    /// When the address is to be looked for.
+    pub(super) fn deadline(&self) -> Option<BootInstant> {
+        self.beginning.as_ref().and_then(|beginning| beginning.next)
+    }
+
+    /// What the guard waits for, for people.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        self.beginning.as_ref().map(|_| format!("waiting for address {} to appear on this machine", self.socket.listen.ip()))
     }
 
     /// Does one act; what came of it, if the leases want to know.

@@ -13,10 +13,13 @@ pub mod report;
 pub mod slot;
 pub mod supervisor;
 
-use crate::kernel::io::{
-    address::{AddressError, Addresses, LOOPBACK},
-    load_module,
-    privilege::{AGENT, PrivilegeError, give_up},
+use crate::{
+    kernel::io::{
+        address::{AddressError, Addresses},
+        load_module,
+        privilege::{AGENT, PrivilegeError, give_up},
+    },
+    link::{io::files::FileError, node_key::BadKey},
 };
 use event_loop::EventLoop;
 use hands::Hands;
@@ -30,7 +33,7 @@ use io::{
     privilege,
     runner::{self, RunnerStartError},
     socket::LeaseSocket,
-    vip_file::{self, Placed, VipFile},
+    vip_file::{self, VipFile},
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -64,7 +67,7 @@ pub enum GuardError {
     #[error("cannot set up the guard's event loop")]
     Runtime(#[source] std::io::Error),
     /// The UDP address.
-    #[error("cannot listen on {listen} (udp): is the address on this machine, and is no other lvs-agent running?")]
+    #[error("cannot listen on {listen} (udp): is no other lvs-agent running?")]
     Listen {
         /// Which.
         listen: SocketAddr,
@@ -82,6 +85,15 @@ pub enum GuardError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// Why nothing can be said in this node's name.
+#[derive(Debug, thiserror::Error)]
+enum CannotSpeak {
+    #[error("the worker gave no key to sign with")]
+    Key(#[from] BadKey),
+    #[error("there is no number for this start")]
+    Session(#[from] FileError),
 }
 
 /// Runs the guard until SIGTERM or SIGINT; SIGHUP is for its worker. Call it from the main thread, before there is any other: the worker's life hangs on that thread.
@@ -102,30 +114,18 @@ pub fn run(mut options: GuardOptions) -> Result<(), GuardError> {
     })
 }
 
-/// Listens before it sweeps, so that a second agent on this machine does not take off the first one's VIPs; sends nothing before it has swept.
+/// The loop looks for this node's address where it is not there yet: the worker serves the API meanwhile.
 async fn guard(options: GuardOptions) -> Result<(), GuardError> {
-    let listen = options.listen;
     let mut signals = signals().map_err(GuardError::Runtime)?;
-    let socket = LeaseSocket::bind(listen).map_err(|source| GuardError::Listen { listen, source })?;
+    let socket = LeaseSocket::new(options.listen);
     let addresses = Addresses::open().map_err(GuardError::Sweep)?;
     let noted = vip_file::read(&options.data_dir)
         .map_err(|source| GuardError::VipFile { path: VipFile::path(&options.data_dir), source })?;
-    sweep(&addresses, &noted).await.map_err(GuardError::Sweep)?;
-    let vip_file = VipFile::open(&options.data_dir, noted).map_err(GuardError::Runtime)?;
-    let event_loop = EventLoop::new(options, Hands::new(addresses, socket), vip_file).map_err(GuardError::Runtime)?;
-    tracing::info!(%listen, "guard started");
+    let vip_file = VipFile::open(&options.data_dir, noted.clone()).map_err(GuardError::Runtime)?;
+    let mut hands = Hands::new(addresses, socket, noted);
+    hands.listen().await?;
+    let event_loop = EventLoop::new(options, hands, vip_file).map_err(GuardError::Runtime)?;
     event_loop.run(&mut signals).await
-}
-
-/// Takes off what an earlier run may have left: what bears our mark, and what was noted in case the kernel cannot mark. Never from `lo`: that is the real-server role's.
-async fn sweep(addresses: &Addresses, noted: &Placed) -> Result<(), AddressError> {
-    for found in addresses.remove_marked().await? {
-        tracing::info!(address = %found.address, interface = found.interface, "swept vip of an earlier run");
-    }
-    for (interface, address) in noted.iter().filter(|(interface, _)| interface != LOOPBACK) {
-        addresses.remove(interface, *address).await?;
-    }
-    Ok(())
 }
 
 fn signals() -> std::io::Result<[Signal; 3]> {

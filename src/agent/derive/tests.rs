@@ -25,7 +25,7 @@ fn directors_and_groups(directors: &[&str], groups: &[&str]) -> ClusterState {
 /// `group: candidates` for each order.
 fn orders(state: &ClusterState) -> Vec<String> {
     let line = |order: GroupOrder| format!("{}: {:?}", order.group.name, order.candidates);
-    guard_orders(state, None).into_iter().map(line).collect()
+    guard_orders(state, &name("r1"), &BTreeMap::new(), &BTreeSet::new()).into_iter().map(line).collect()
 }
 
 #[test]
@@ -50,17 +50,56 @@ fn without_a_director_a_group_has_no_candidate() {
     assert_eq!(orders(&directors_and_groups(&["d1"], &[])), [""; 0]);
 }
 
+/// agent.toml of d1 with these lines.
+fn config(lines: &str) -> AgentConfig {
+    let text = format!("node = \"d1\"\nroles = [\"director\"]\naddress = \"10.0.0.11\"\n{lines}");
+    AgentConfig::parse("agent.toml", &text, "d1").unwrap()
+}
+
+/// Two directors and groups on interfaces of these names.
+fn groups_on(interfaces: &[&str]) -> ClusterState {
+    let mut state = directors_and_groups(&["d1", "d2"], &["a", "b", "c"][..interfaces.len()]);
+    for (group, interface) in state.rules.vips.values_mut().zip(interfaces) {
+        group.interface = (*interface).to_owned();
+    }
+    state
+}
+
 #[test]
-fn the_nodes_own_interface_replaces_that_of_the_rules() {
-    let state = directors_and_groups(&["d1", "d2"], &["a", "b"]);
-    let interfaces = |own| guard_orders(&state, own).into_iter().map(|order| order.group.interface).collect::<Vec<_>>();
-    assert_eq!(interfaces(None), ["eth0", "eth0"]);
-    assert_eq!(interfaces(Some("bond0")), ["bond0", "bond0"]);
-    let other_than_interface = |own| {
-        let without = |order: GroupOrder| (order.group.name, order.group.addresses, order.candidates);
-        guard_orders(&state, own).into_iter().map(without).collect::<Vec<_>>()
+fn interface_means_the_one_vip_network_and_the_table_names_each_of_several() {
+    let placed = |named: &[&str], lines: &str| {
+        let placed = interfaces(&groups_on(named), &config(lines));
+        placed.into_values().collect::<Vec<_>>()
     };
-    assert_eq!(other_than_interface(None), other_than_interface(Some("bond0")));
+    assert_eq!(placed(&["eth0", "eth0"], ""), ["eth0", "eth0"]);
+    assert_eq!(placed(&["eth0", "eth0"], "interface = \"bond0\"\n"), ["bond0", "bond0"], "as before there was a table");
+    assert_eq!(placed(&["eth0", "eth1"], "interface = \"bond0\"\n"), ["eth0", "eth1"], "it must not put both on one");
+    assert_eq!(placed(&["eth0", "eth1"], "[interfaces]\neth1 = \"ens4\"\n"), ["eth0", "ens4"]);
+    let both = "interface = \"bond0\"\n[interfaces]\neth1 = \"ens4\"\n";
+    assert_eq!((placed(&["eth0"], both), placed(&["eth1"], both)), (vec!["bond0".to_owned()], vec!["ens4".to_owned()]));
+}
+
+#[test]
+fn an_interface_that_means_nothing_is_said_to() {
+    let said = |named: &[&str], lines: &str| unused_interface(&groups_on(named), &config(lines));
+    let ambiguous = said(&["eth0", "eth1"], "interface = \"bond0\"\n").unwrap();
+    assert!(ambiguous.contains("[interfaces] what eth0 and what eth1 is called"), "{ambiguous}");
+    assert_eq!(said(&["eth0", "eth0"], "interface = \"bond0\"\n"), None);
+    assert_eq!(said(&["eth0", "eth1"], ""), None);
+    assert_eq!(said(&["eth0", "eth1"], "interface = \"bond0\"\n[interfaces]\neth0 = \"ens3\"\neth1 = \"ens4\"\n"), None);
+}
+
+#[test]
+fn a_director_does_not_stand_for_groups_whose_interface_it_lacks() {
+    let (state, here) = (groups_on(&["eth0", "eth1"]), config("[interfaces]\neth1 = \"ens4\"\n"));
+    let orders = |absent: &[&str]| {
+        let absent = absent.iter().map(|name| (*name).to_owned()).collect();
+        let orders = guard_orders(&state, &here.node, &interfaces(&state, &here), &absent);
+        orders.iter().map(|order| format!("{}: {:?}", order.group.interface, order.candidates)).collect::<Vec<_>>()
+    };
+    assert_eq!(orders(&[]), ["eth0: [n1, n2]", "ens4: [n2, n1]"]);
+    assert_eq!(orders(&["ens4"]), ["eth0: [n1, n2]", "ens4: [n2]"]);
+    assert_eq!(orders(&["eth0", "ens4"]), ["eth0: [n2]", "ens4: [n2]"]);
 }
 
 #[test]

@@ -86,7 +86,19 @@ impl World {
         let director = Roles::new([Role::Director]).expect("one role");
         let configured = state.nodes.get(me).map_or(&director, |node| &node.roles);
         let unix_now = Duration::from_millis(NOW_MS);
-        status(&Sources { me, state, view, raft, report, own, voters_why: &BTreeMap::new(), configured, troubles, unix_now })
+        status(&Sources {
+            me,
+            state,
+            view,
+            raft,
+            report,
+            own,
+            voters_why: &BTreeMap::new(),
+            configured,
+            interfaces: &[],
+            troubles,
+            unix_now,
+        })
     }
 
     fn vip(&self) -> VipStatus {

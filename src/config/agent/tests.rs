@@ -18,6 +18,7 @@ fn two_lines_are_enough() {
         roles: Roles::new([Role::Director]).unwrap(),
         address: "10.0.0.11:7400".parse().unwrap(),
         interface: None,
+        interfaces: BTreeMap::new(),
         seeds: Vec::new(),
         data_dir: "/var/lib/lvs-agent".into(),
         socket: "/run/lvs-agent/agent.sock".into(),
@@ -53,6 +54,10 @@ fn everything_can_be_set() {
 
         [api]
         listen = "0.0.0.0:7443"
+
+        [interfaces]
+        eth0 = "ens3"
+        "bond0.12" = "ens4"
         "#,
     )
     .unwrap();
@@ -60,6 +65,8 @@ fn everything_can_be_set() {
     assert!(config.roles.has(Role::Witness) && config.roles.has(Role::RealServer) && !config.roles.has(Role::Director));
     assert_eq!(config.address, "127.0.0.1:17400".parse().unwrap());
     assert_eq!(config.interface.as_deref(), Some("ens3"));
+    let mapped: Vec<_> = config.interfaces.iter().map(|(named, here)| format!("{named} is {here}")).collect();
+    assert_eq!(mapped, ["bond0.12 is ens4", "eth0 is ens3"]);
     assert_eq!(config.seeds, ["10.0.0.11:7400".parse().unwrap(), "10.0.0.12:7500".parse().unwrap()]);
     assert_eq!((config.data_dir, config.socket), ("/srv/lvs".into(), "/srv/lvs.sock".into()));
     assert_eq!(config.zone.as_ref().map(ZoneName::as_str), Some("rack-1"));
@@ -102,7 +109,7 @@ colour = true
             "agent.toml:6:12: `data_dir`: `var/lib` is not an absolute path: begin it with `/`",
             "agent.toml:7:10: `timing`: `LAN` is not a timing profile: use fast, lan or wan",
             "agent.toml:8:7: `log`: `inof` is not a log filter: use a level (off, error, warn, info, debug, trace), or module=level, separated by commas",
-            "agent.toml:9:1: agent.toml has no key `colour`: it may have node, roles, address, interface, seeds, data_dir, socket, timing, log, zone, tls, scripts, api",
+            "agent.toml:9:1: agent.toml has no key `colour`: it may have node, roles, address, interface, seeds, data_dir, socket, timing, log, zone, tls, scripts, api, interfaces",
         ]
     );
 }
@@ -156,4 +163,18 @@ fn scripts_run_as_a_user_that_is_not_root() {
     ];
     assert_eq!(problems, said.map(|line| format!("agent.toml:{line}")));
     assert!(scripts("user = \"a:b\"").unwrap_err()[0].contains("is not the name of a user"));
+}
+
+#[test]
+fn interfaces_are_named_on_both_sides() {
+    let problems =
+        parse("roles = [\"director\"]\naddress = \"10.0.0.11\"\n[interfaces]\neth0 = \"lo\"\n\"eth 1\" = \"ens4\"\neth2 = 3\n");
+    assert_eq!(
+        problems.unwrap_err(),
+        [
+            "agent.toml:4:8: `eth0`: VIPs go on the directors' network interface, not on `lo` (real servers use `lo` by themselves)",
+            "agent.toml:5:1: [interfaces]: `eth 1` is not an interface name: use 1 to 15 characters without spaces, `/` and `:`",
+            "agent.toml:6:8: `eth2`: expected a text in quotes, found a number",
+        ]
+    );
 }

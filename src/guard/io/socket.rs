@@ -29,25 +29,33 @@ pub struct Incoming {
     pub message: Message,
 }
 
-/// Bound once, for the life of the guard; speaks once it has a seal.
+/// Bound once, for the life of the guard, as soon as its address is there; speaks once it has a seal.
 #[derive(Debug)]
 pub struct LeaseSocket {
-    socket: UdpSocket,
+    /// Where it listens, or is to.
+    pub listen: SocketAddr,
+    socket: Option<UdpSocket>,
     seal: Option<Seal>,
     buffer: Box<[u8]>,
 }
 
 impl LeaseSocket {
-    /// Listens on `listen`; says and understands nothing yet.
-    pub fn bind(listen: SocketAddr) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::bind(listen)?;
+    /// Will listen on `listen`.
+    pub fn new(listen: SocketAddr) -> Self {
+        // One byte more than is allowed, so that a datagram that was cut has the wrong length and is refused.
+        let buffer = vec![0; ENVELOPE_BYTES + MAX_MESSAGE_BYTES + 1].into_boxed_slice();
+        Self { listen, socket: None, seal: None, buffer }
+    }
+
+    /// Listens; says and understands nothing yet. An address that is not on this machine is an `AddrNotAvailable`.
+    pub fn bind(&mut self) -> io::Result<()> {
+        let socket = std::net::UdpSocket::bind(self.listen)?;
         socket.set_nonblocking(true)?;
         let options = socket2::SockRef::from(&socket);
         // Best effort: it works without.
-        let _ = if listen.is_ipv4() { options.set_tos_v4(TRAFFIC_CLASS) } else { options.set_tclass_v6(TRAFFIC_CLASS) };
-        // One byte more than is allowed, so that a datagram that was cut has the wrong length and is refused.
-        let buffer = vec![0; ENVELOPE_BYTES + MAX_MESSAGE_BYTES + 1].into_boxed_slice();
-        Ok(Self { socket: UdpSocket::from_std(socket)?, seal: None, buffer })
+        let _ = if self.listen.is_ipv4() { options.set_tos_v4(TRAFFIC_CLASS) } else { options.set_tclass_v6(TRAFFIC_CLASS) };
+        self.socket = Some(UdpSocket::from_std(socket)?);
+        Ok(())
     }
 
     /// Speaks as the node and for the cluster of `seal` from now on, with those whom [`LeaseSocket::speakers`] names after that.
@@ -63,9 +71,10 @@ impl LeaseSocket {
         }
     }
 
-    /// Waits for one datagram; `None` when it was no member's lease message to this start of the guard. Cancel-safe.
+    /// Waits for one datagram; `None` when it was no member's lease message to this start of the guard. Without end before it listens. Cancel-safe.
     pub async fn receive(&mut self) -> Option<Incoming> {
-        let (length, source) = match self.socket.recv_from(&mut self.buffer).await {
+        let Some(socket) = &self.socket else { return std::future::pending().await };
+        let (length, source) = match socket.recv_from(&mut self.buffer).await {
             Ok(received) => received,
             Err(error) => {
                 tracing::debug!(%error, "receiving failed");
@@ -76,7 +85,7 @@ impl LeaseSocket {
         let (header, body) = match seal.open(source, &mut self.buffer[..length], now) {
             Ok(Opened::Body { header, body }) => (header, body),
             Ok(Opened::Answer(datagram)) => {
-                send_now(&self.socket, source, &datagram);
+                send_now(socket, source, &datagram);
                 return None;
             }
             Ok(Opened::Nothing) => return None,
@@ -96,13 +105,13 @@ impl LeaseSocket {
 
     /// Sends one message now or not at all: what the network or a full buffer loses is asked again.
     pub fn send(&self, to: SocketAddr, message: &Message) {
-        let Some(seal) = &self.seal else { return };
+        let (Some(socket), Some(seal)) = (&self.socket, &self.seal) else { return };
         let body = match codec::encode(message, MAX_MESSAGE_BYTES) {
             Ok(body) => body,
             Err(error) => return tracing::error!(%error, "lease message cannot be encoded"),
         };
         match seal.seal(to, &body) {
-            Ok(datagram) => send_now(&self.socket, to, &datagram),
+            Ok(datagram) => send_now(socket, to, &datagram),
             Err(error) => tracing::debug!(%error, "lease message is not sent"),
         }
     }

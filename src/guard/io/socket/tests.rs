@@ -20,8 +20,10 @@ struct Guard {
 
 impl Guard {
     fn new(id: u64) -> Self {
-        let socket = LeaseSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (id, key, addr) = (NodeId(id), Arc::new(NodeKey::generate()), socket.socket.local_addr().unwrap());
+        let mut socket = LeaseSocket::new("127.0.0.1:0".parse().unwrap());
+        socket.bind().unwrap();
+        let addr = socket.socket.as_ref().unwrap().local_addr().unwrap();
+        let (id, key) = (NodeId(id), Arc::new(NodeKey::generate()));
         let mut guard = Self { id, key, addr, socket };
         guard.start(1);
         guard
