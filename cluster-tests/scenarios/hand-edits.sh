@@ -1,5 +1,5 @@
 #!/bin/bash
-# Hand edits of our entries are put back within a second; a foreign service is left alone.
+# Hand edits of our entries, and of the VIP, are put back within a second and logged; a foreign service is left alone.
 . "$(dirname "$0")/lib.sh"
 
 director=$(holder)
@@ -17,6 +17,15 @@ edit removal_of_a_server -d -t "$VIP:80" -r 10.0.0.21:80
 edit another_weight -e -t "$VIP:80" -r 10.0.0.22:80 -g -w 9
 edit a_server_too_many -a -t "$VIP:80" -r 10.0.0.77:80 -g
 edit removal_of_the_service -D -t "$VIP:80"
+# The VIP itself: the guard puts it back with its next renewal, nobody else takes it, and the log has it as drift.
+mark
+on "$director" ip addr del "$VIP/32" dev eth0 || give_up "the vip stays"
+expect "removal of the vip by hand is put back" wait_until 3 holds "$director"
+expect_le "removal_of_the_vip_back_ms" "$WAITED" 1000
+expect "it is logged as drift" logged 'somebody else removed the vip, put back.*places=.?'"$VIP"' on eth0.* drifted=true' "$director"
+expect "it is not taken for a take-over" not logged 'vip (taken|let go)' d1 d2
+sleep 2
+expect_eq "lines of drift" "$(tail -n +$((MARK[$LVS_LAB_LOG/$director.agent.log] + 1)) "$LVS_LAB_LOG/$director.agent.log" | grep -c 'somebody else removed the vip')" 1
 expect_eq "the foreign service" "$(on "$director" ipvsadm -Sn | grep 10.0.0.99)" "$foreign"
 on d1 lvs-agent apply "$LVS_LAB_CLUSTER"
 sleep 2

@@ -84,8 +84,8 @@ impl Hands {
                 self.socket.send(to, &message);
                 None
             }
-            Act::Install { group, places, stale, until, fresh, epoch } => {
-                Some(self.install(group, &places, &stale, until, fresh.then_some(epoch)).await)
+            Act::Install { group, places, kept, stale, until, fresh, epoch } => {
+                Some(self.install(group, &places, &kept, &stale, until, (epoch, fresh)).await)
             }
             Act::Remove { group, places, why, epoch } => Some(self.remove(group, &places, why, epoch).await),
             Act::Announce { group, interface, vips } => {
@@ -108,9 +108,10 @@ impl Hands {
         &self,
         group: VipName,
         places: &BTreeSet<Place>,
+        kept: &BTreeSet<Place>,
         stale: &BTreeSet<Place>,
         until: BootInstant,
-        fresh_epoch: Option<u64>,
+        (epoch, fresh): (u64, bool),
     ) -> LeaseEvent {
         let begun = BootClock.now();
         let remaining = until - begun;
@@ -118,14 +119,19 @@ impl Hands {
             // Too late: at the tick the holder lets go.
             return LeaseEvent::Tick;
         }
-        if let Err(error) = self.put_on(places, remaining).await {
+        let mut missing = BTreeSet::new();
+        let put_on = self.put_on(places, kept, remaining, &mut missing).await;
+        if !missing.is_empty() {
+            tracing::warn!(vip = %group, epoch, places = %listed(&missing), drifted = true, "somebody else removed the vip, put back");
+        }
+        if let Err(error) = put_on {
             tracing::error!(vip = %group, error = %chain(&error), "cannot take vip");
             return LeaseEvent::InstallFailed(group);
         }
         if let Err(error) = self.take_off(stale).await {
             tracing::warn!(vip = %group, error = %chain(&error), "former address stays until its lifetime ends");
         }
-        if let Some(epoch) = fresh_epoch {
+        if fresh {
             let install_us = micros(BootClock.now() - begun);
             tracing::info!(vip = %group, epoch, places = %listed(places), install_us, "vip taken");
         }
@@ -149,9 +155,20 @@ impl Hands {
         LeaseEvent::Removed(group)
     }
 
-    async fn put_on(&self, places: &BTreeSet<Place>, lifetime: Duration) -> Result<(), AddressError> {
-        for (interface, address) in places {
-            self.addresses.install(interface, *address, Some(lifetime)).await?;
+    /// Of `places`, those that are `kept` should be there; `missing` were not.
+    async fn put_on(
+        &self,
+        places: &BTreeSet<Place>,
+        kept: &BTreeSet<Place>,
+        lifetime: Duration,
+        missing: &mut BTreeSet<Place>,
+    ) -> Result<(), AddressError> {
+        for place @ (interface, address) in places {
+            if !kept.contains(place) {
+                self.addresses.install(interface, *address, Some(lifetime)).await?;
+            } else if !self.addresses.refresh(interface, *address, lifetime).await? {
+                missing.insert(place.clone());
+            }
         }
         Ok(())
     }

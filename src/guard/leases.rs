@@ -77,6 +77,8 @@ pub enum Act {
         group: VipName,
         /// Which and where.
         places: BTreeSet<Place>,
+        /// Which of them have been there since they were put on: where one is not, somebody else has removed it.
+        kept: BTreeSet<Place>,
         /// Which the group no longer has: take them off.
         stale: BTreeSet<Place>,
         /// Local end of the lease.

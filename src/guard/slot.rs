@@ -169,10 +169,12 @@ impl Slot {
     fn install_act(&mut self, until: BootInstant, fresh: bool, epoch: u64) -> Act {
         let places: BTreeSet<Place> = self.wanted().collect();
         let stale = self.placed.difference(&places).cloned().collect();
+        let kept =
+            if fresh || self.held.is_none() { BTreeSet::new() } else { self.placed.intersection(&places).cloned().collect() };
         self.installing = Some(Installing { epoch, announce: fresh || !places.is_subset(&self.placed) });
         // They may be there from now on, whatever becomes of it.
         self.placed.extend(places.iter().cloned());
-        Act::Install { group: self.name(), places, stale, until, fresh, epoch }
+        Act::Install { group: self.name(), places, kept, stale, until, fresh, epoch }
     }
 
     fn remove_act(&self) -> Option<Act> {

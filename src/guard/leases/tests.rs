@@ -291,3 +291,20 @@ fn not_ready_any_more_gives_the_vip_to_a_candidate_that_is() {
     world.run_ms(10);
     assert_eq!(world.holders(), [D2]);
 }
+
+#[test]
+fn a_renewal_says_what_should_be_there_and_what_is_new_should_not() {
+    let mut world = World::new(&[D1, D2, WITNESS]);
+    world.run_ms(1000);
+    let kept = |world: &mut World| {
+        let acts = std::mem::take(&mut world.node(D1).log).into_iter();
+        acts.filter_map(|act| if let Act::Install { kept, .. } = act { Some(kept) } else { None }).collect::<Vec<_>>()
+    };
+    let (old, both) = ([place("192.0.2.10")].into(), ["192.0.2.10", "192.0.2.11"].map(place).into());
+    let seen = kept(&mut world);
+    assert_eq!((seen[0].len(), &seen[1]), (0, &old), "taken, then renewed");
+    world.event(D1, LeaseEvent::Groups(vec![order(&["192.0.2.10", "192.0.2.11"])]));
+    world.run_ms(500);
+    let seen = kept(&mut world);
+    assert_eq!((&seen[0], &seen[1]), (&old, &both), "the new one is put on, then renewed");
+}

@@ -4,7 +4,8 @@ use futures_util::StreamExt;
 use rtnetlink::{
     Handle,
     packet_core::{
-        ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+        ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+        NetlinkPayload,
     },
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
@@ -95,6 +96,22 @@ impl Addresses {
     ///
     /// A host address is a subnet of its own, so that it outlives the interface's other addresses and none of them depends on it.
     pub async fn install(&self, interface: &str, address: IpAddr, valid_lft: Option<Duration>) -> Result<(), AddressError> {
+        self.put(interface, address, valid_lft, NLM_F_REPLACE).await
+    }
+
+    /// Refreshes an address that should be there as [`Addresses::install`] puts it, and puts it on where it is not. Whether it was there.
+    pub async fn refresh(&self, interface: &str, address: IpAddr, valid_lft: Duration) -> Result<bool, AddressError> {
+        // The kernel adds what is not there whatever the flags say; only `NLM_F_EXCL` tells both apart (`inet_rtm_newaddr` in net/ipv4/devinet.c).
+        match self.put(interface, address, Some(valid_lft), NLM_F_EXCL).await {
+            Ok(()) => Ok(false),
+            Err(AddressError::Kernel { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                self.install(interface, address, Some(valid_lft)).await.map(|()| true)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn put(&self, interface: &str, address: IpAddr, valid_lft: Option<Duration>, flag: u16) -> Result<(), AddressError> {
         let mut message = host_address(interface_index(interface)?, address);
         let lifetime = valid_lft.map_or(FOREVER, whole_seconds);
         let mut cache = CacheInfo::default();
@@ -108,7 +125,7 @@ impl Addresses {
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
         let request = RouteNetlinkMessage::NewAddress(message);
-        let done = self.request(request, NLM_F_CREATE | NLM_F_REPLACE).await.map(|_| ());
+        let done = self.request(request, NLM_F_CREATE | flag).await.map(|_| ());
         let what = || format!("put {address} on {interface}");
         done.map_err(|source| AddressError::Kernel { what: what(), interface: interface.to_owned(), source })
     }

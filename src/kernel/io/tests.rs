@@ -1,7 +1,9 @@
 //! The Linux data plane on a real kernel with IPVS (see `tests/lab.rs`).
 
 use super::{
-    Linux, capabilities,
+    Linux,
+    address::Addresses,
+    capabilities,
     contract::{dest, done, holds, look, options, service, vip, weight},
 };
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     model::{Protocol, Scheduler},
 };
 use lab::{ipvs_sysctls, lab, run, say, sysctls};
-use std::{fs, net::IpAddr};
+use std::{fs, net::IpAddr, time::Duration};
 
 pub mod lab;
 
@@ -126,4 +128,20 @@ async fn a_vip_that_is_on_lo_by_hand_is_seen_and_can_be_removed() {
     assert_eq!(sysctls(), ["1", "0", "0", "0"], "the operator's own value is among the former ones");
     let left: Vec<IpAddr> = linux.observe(IpvsUse::IfLoaded).await.unwrap().lo_addresses.into_iter().collect();
     assert!(left.is_empty() && run("ip -o address show dev lo").contains("192.0.2.77/24"));
+}
+
+#[tokio::test]
+async fn an_address_that_somebody_removed_is_told_from_one_that_is_refreshed() {
+    if lab("refreshed").is_none() {
+        return;
+    }
+    let addresses = Addresses::open().unwrap();
+    let lifetime = Duration::from_secs(60);
+    addresses.install("lo", vip(), Some(lifetime)).await.unwrap();
+    assert!(addresses.refresh("lo", vip(), lifetime).await.unwrap());
+    run("ip address del 192.0.2.100/32 dev lo");
+    assert!(!addresses.refresh("lo", vip(), lifetime).await.unwrap());
+    assert!(addresses.refresh("lo", vip(), 2 * lifetime).await.unwrap());
+    let listed = run("ip -o address show dev lo to 192.0.2.100/32");
+    assert!(listed.contains("valid_lft 120sec"), "{listed}");
 }
