@@ -10,7 +10,7 @@ use crate::{
         joining::{JoinAccepted, JoinRefusal, JoinRequest, MAX_REQUEST_BYTES, SignedJoin},
         message::{
             Hello, HelloRefusal, MAX_ENTRY_BYTES, MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_SNAPSHOT_BYTES, PROTOCOL_VERSION,
-            Proposed, Request, Response, Welcome,
+            Proposed, Request, Response, Voters, Welcome,
         },
         peer::Met,
         record,
@@ -104,6 +104,7 @@ fn requests(entries: &[Entry]) -> Vec<Vec<u8>> {
     requests.push(Request::Join(join()));
     requests.push(Request::Certify { csr: vec![0x30, 3, 2, 1, 0] });
     requests.push(Request::AuthorityKey(Fingerprint([1; 32])));
+    requests.push(Request::Voters);
     requests.iter().map(encoded).collect()
 }
 
@@ -149,6 +150,7 @@ fn responses() -> Vec<Vec<u8>> {
         Response::Proposed(Proposed::Done(applied(Ok(Some(NodeId(3)))))),
         Response::Proposed(Proposed::Done(applied(Err(Refusal::Initialised)))),
         Response::Proposed(Proposed::NotLeader { leader: Some(NodeId(1)) }),
+        Response::Voters(Voters { voters: [NodeId(1), NodeId(2)].into(), directors: [(NodeId(1), sample::addr(11))].into() }),
         Response::Joined(Ok(accepted)),
         Response::Joined(Err(JoinRefusal::NameTaken { name: sample::name("d1"), addr: sample::addr(11) })),
         Response::Failed("it went wrong".to_owned()),

@@ -13,6 +13,10 @@ use openraft::raft::{
     VoteResponse,
 };
 use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 use zeroize::Zeroizing;
 
 /// The version of everything in this file. Nodes of different versions do not talk.
@@ -155,6 +159,8 @@ pub enum Request {
     },
     /// From a director to another: the private key of this CA.
     AuthorityKey(Fingerprint),
+    /// To any member, from one that hears no leader: who votes?
+    Voters,
 }
 
 impl Request {
@@ -165,7 +171,9 @@ impl Request {
             Request::Vote(request) | Request::PreVote(request) => request.vote.leader_id.node_id,
             Request::Snapshot { vote, .. } => vote.leader_id.node_id,
             Request::Transfer(request) => request.from_leader().leader_id.node_id,
-            Request::Propose(_) | Request::Join(_) | Request::Certify { .. } | Request::AuthorityKey(_) => return None,
+            Request::Propose(_) | Request::Join(_) | Request::Certify { .. } | Request::AuthorityKey(_) | Request::Voters => {
+                return None;
+            }
         };
         Some(NodeId(id))
     }
@@ -200,10 +208,21 @@ pub enum Response {
     Certified(Result<Vec<Vec<u8>>, CertifyRefusal>),
     /// To `AuthorityKey`: PKCS#8.
     AuthorityKey(Zeroizing<Vec<u8>>),
+    /// To `Voters`.
+    Voters(Voters),
     /// To anything: this connection is of no use any more. It is closed.
     Refused(HelloRefusal),
     /// To anything: it could not be done here and now.
     Failed(String),
+}
+
+/// Who votes, as far as one node knows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Voters {
+    /// In any of the voter sets of the newest membership in its log.
+    pub voters: BTreeSet<NodeId>,
+    /// Directors, and where they are: some of these can say it too.
+    pub directors: BTreeMap<NodeId, SocketAddr>,
 }
 
 /// What became of a proposal at one node.

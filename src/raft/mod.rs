@@ -4,7 +4,7 @@
 //! `types` names openraft's types, `message` and `joining` what nodes say to each other, `record` how bytes lie on disk; `effective` knows which
 //! membership counts, `electors` which would be best, `membership` which should come next, `hearing` who is dead, `vote_words` why one votes;
 //! `timing` knows how fast all of it is. `peer` decides who is on the other side and what it may ask, `admission` who is let in, `door` who has
-//! knocked too often. `io` touches files and sockets. `task` is what the agent starts, `init_task` and `join_task` make a node a member, `admit_task` and
+//! knocked too often, `vouching` whose Raft is heard, `later_votes` what a leader believes of later terms. `io` touches files and sockets. `task` is what the agent starts, `init_task` and `join_task` make a node a member, `admit_task` and
 //! `certify_task` are the cluster's side of that; `refresh_task` brings a member back that the CA has left behind.
 
 mod admission;
@@ -21,6 +21,7 @@ mod init_task;
 pub mod io;
 mod join_task;
 pub(crate) mod joining;
+mod later_votes;
 mod membership;
 pub(crate) mod message;
 pub(crate) mod peer;
@@ -34,6 +35,8 @@ mod timing;
 pub(crate) mod types;
 mod view_task;
 mod vote_words;
+mod vouch_task;
+mod vouching;
 
 pub use certify_task::CertifyError;
 pub use fault::{Fault, StartError};

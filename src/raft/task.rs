@@ -19,7 +19,7 @@ use super::{
     sink::MembershipSink,
     timing::RaftTiming,
     types::TypeConfig,
-    view_task,
+    view_task, vouch_task,
 };
 use crate::{
     link::tls::Credentials,
@@ -173,6 +173,7 @@ impl RaftNode {
         tasks.spawn("raft fault watch", shutdown, view_task::watch_faults(self.clone(), fault, shutdown.clone()));
         tasks.spawn("raft duties", shutdown, duties_task::run(self.clone(), hearing, shutdown.clone()));
         tasks.spawn("raft presence", shutdown, presence_task::run(self.clone(), shutdown.clone()));
+        tasks.spawn("raft vouching", shutdown, vouch_task::run(self.clone(), shutdown.clone()));
         tokio::spawn(self.clone().stop_when_told());
     }
 
@@ -360,7 +361,7 @@ pub(super) async fn open_raft(
     machine: StateMachine,
 ) -> Result<OurRaft, String> {
     let config = timing.config(&identity.cluster_id).validate().map_err(|error| error.to_string())?;
-    let network = Network { peers: peers.clone(), timing };
+    let network = Network::new(peers.clone(), timing);
     Raft::new(identity.node_id.0, Arc::new(config), network, log, machine).await.map_err(|error| error.to_string())
 }
 

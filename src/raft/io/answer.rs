@@ -2,19 +2,24 @@
 
 use super::{state_machine::is_readable, threshold::Threshold};
 use crate::{
-    link::certificate::Certificate,
+    clock::{BootClock, Clock},
+    link::certificate::{Certificate, Subject},
     model::{NodeId, NodeRecord, Role},
     raft::{
         joining::{CertifyRefusal, JoinRefusal, SignedJoin},
-        message::{HelloRefusal, Proposed, Request, Response},
+        message::{HelloRefusal, Proposed, Request, Response, Voters},
         peer::{Standing, may_propose},
         task::RaftNode,
         types::Vote,
+        vouching::{Sender, directs},
     },
     rules::RuleChange,
 };
 use openraft::{async_runtime::WatchReceiver, raft::AppendEntriesResponse, storage::Snapshot};
 use std::{net::SocketAddr, time::Duration};
+
+/// Directors that are named to who asks who votes.
+const DIRECTORS_NAMED: usize = 64;
 
 /// Who is on the other side.
 pub enum Asker {
@@ -52,7 +57,7 @@ pub async fn answer(node: &RaftNode, caller: &Caller, request: Request) -> Respo
         },
         Asker::Member { id, certificate } => {
             let standing = node.directory().standing(certificate, *id);
-            answer_member(node, *id, standing, request).await
+            answer_member(node, (*id, certificate.as_ref()), standing, request).await
         }
     }
 }
@@ -95,9 +100,14 @@ fn rounded_up(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-async fn answer_member(node: &RaftNode, id: NodeId, standing: Result<Standing, HelloRefusal>, request: Request) -> Response {
+async fn answer_member(
+    node: &RaftNode,
+    (id, certificate): (NodeId, &Certificate),
+    standing: Result<Standing, HelloRefusal>,
+    request: Request,
+) -> Response {
     if let Some(speaks_for) = request.speaks_for() {
-        return match raft_refusal(node, id, speaks_for, &standing, &request) {
+        return match raft_refusal(node, (id, certificate), speaks_for, &standing, &request) {
             None => answer_raft(node, request).await.unwrap_or_else(Response::Failed),
             Some(response) => response,
         };
@@ -118,6 +128,7 @@ async fn answer_member(node: &RaftNode, id: NodeId, standing: Result<Standing, H
             _ => Response::Failed("only directors have the ca's key".to_owned()),
         },
         Request::Certify { csr } => Response::Certified(node.certify(&csr).await),
+        Request::Voters => Response::Voters(voters(node)),
         _ => Response::Failed("no question of a member".to_owned()),
     }
 }
@@ -125,7 +136,7 @@ async fn answer_member(node: &RaftNode, id: NodeId, standing: Result<Standing, H
 /// What keeps a Raft message from being heard.
 fn raft_refusal(
     node: &RaftNode,
-    id: NodeId,
+    (id, certificate): (NodeId, &Certificate),
     speaks_for: NodeId,
     standing: &Result<Standing, HelloRefusal>,
     request: &Request,
@@ -134,13 +145,27 @@ fn raft_refusal(
         tracing::warn!(from = %id, %speaks_for, "raft message for another node refused");
         return Some(Response::Failed(format!("{id} speaks for {speaks_for}")));
     }
-    match standing {
-        Ok(Standing::Member { .. } | Standing::Met) => None,
-        Ok(Standing::Later) if hears_later(node, id) => None,
-        Ok(Standing::Later) => Some(Response::Failed(format!("{id} is not known here yet"))),
-        Err(HelloRefusal::Removed { .. }) if finishes(node, id, request) => None,
-        Err(refusal) => Some(refused(node, id, refusal.clone())),
+    let standing = match standing {
+        Ok(standing) => standing,
+        Err(HelloRefusal::Removed { .. }) if still_votes(node, id) && leads_on(node, id, request) => return None,
+        Err(refusal) => return Some(refused(node, id, refusal.clone())),
+    };
+    let sender = Sender {
+        votes: node.votes(id, certificate),
+        leads_on: leads_on(node, id, request),
+        directs: directs(standing, certificate),
+        is_vouched_for: node.peers().vouched().has(id, BootClock.now()),
+    };
+    let leaderless = is_leaderless(node);
+    if sender.is_heard(leaderless) {
+        return None;
     }
+    tracing::debug!(from = %id, leaderless, "raft message of a node that does not vote refused");
+    if leaderless {
+        // Others may know better: until they have said so, the sender tries again.
+        node.peers().doubts().notify_one();
+    }
+    Some(Response::Failed(format!("{id} does not vote, as far as {} knows", node.id())))
 }
 
 /// Who hears that it was removed stops and wipes itself. As long as its vote may be needed it does not hear that.
@@ -153,31 +178,43 @@ fn refused(node: &RaftNode, id: NodeId, refusal: HelloRefusal) -> Response {
     }
 }
 
-/// A number that this node does not know yet may be that of a leader which alone can tell it. As long as another leader is heard, it is not needed:
-/// so that a removed node, whose certificate has not ended, gets no hearing at a node that was away when it came and went. Least of all is it needed
-/// by a leader, which has no other to hear, and gives the numbers.
-fn hears_later(node: &RaftNode, id: NodeId) -> bool {
-    if node.is_leader_with_quorum() {
-        return false;
-    }
-    let leads = node.raft().metrics().borrow_watched().current_leader == Some(id.0);
-    leads || node.heard().age().is_none_or(|age| age > node.timing().election_max)
+/// Whether this node needs somebody who leads it. A leader with a majority has no other to hear.
+fn is_leaderless(node: &RaftNode) -> bool {
+    !node.is_leader_with_quorum() && node.heard().age().is_none_or(|age| age > node.timing().election_max)
 }
 
-/// A leader that is removed leads on until those who vote have agreed to its removal, or nobody could lead them in order; that is what `leave` on a
-/// leader, and a founder's, need. It leads in the term that it was elected for, and is not elected again.
-fn finishes(node: &RaftNode, id: NodeId, request: &Request) -> bool {
+/// A leader that is removed, or gives its vote away, leads on until those who vote have agreed to that, or nobody could lead them in order; that is
+/// what `leave` on a leader, and a founder's, need. It leads in the term that it was elected for, and is not elected again.
+fn leads_on(node: &RaftNode, id: NodeId, request: &Request) -> bool {
     let vote: Vote = match request {
         Request::Append(request) => request.vote,
         Request::Snapshot { vote, .. } => *vote,
         _ => return false,
     };
-    may_finish(node, id) && node.raft().metrics().borrow_watched().vote == vote
+    let metrics = node.raft().metrics();
+    let metrics = metrics.borrow_watched();
+    metrics.current_leader == Some(id.0) && metrics.vote == vote
 }
 
-/// Whether this node follows `id`, and it votes as far as this node knows.
-fn may_finish(node: &RaftNode, id: NodeId) -> bool {
-    still_votes(node, id) && node.raft().metrics().borrow_watched().current_leader == Some(id.0)
+/// What this node knows of who votes, and who else may be asked.
+fn voters(node: &RaftNode) -> Voters {
+    let state = node.published().borrow().state.clone();
+    let directors = state.nodes.values().filter(|record| record.roles.has(Role::Director));
+    let directors = directors.take(DIRECTORS_NAMED).map(|record| (record.id, record.addr)).collect();
+    let metrics = node.raft().metrics();
+    let voters = metrics.borrow_watched().membership_config.membership().voter_ids().map(NodeId).collect();
+    Voters { voters, directors }
+}
+
+impl RaftNode {
+    /// Whether `id` votes as far as this node knows, and `certificate`, which may name no number, is of the same name.
+    pub(in crate::raft) fn votes(&self, id: NodeId, certificate: &Certificate) -> bool {
+        let Subject::Node { name, .. } = &certificate.subject else { return false };
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        membership.voter_ids().any(|voter| voter == id.0) && membership.get_node(&id.0).is_some_and(|node| node.name == *name)
+    }
 }
 
 /// Whether `id` votes as far as this node knows.

@@ -47,6 +47,11 @@ impl Directory {
         self.look(|known| known.name_of(id))
     }
 
+    /// Whether `id` votes by the committed membership.
+    pub fn is_voter(&self, id: NodeId) -> bool {
+        self.published.borrow().voters.contains(&id)
+    }
+
     /// Where the member with this number is.
     pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
         self.look(|known| known.state.node_by_id(id).map(|record| record.addr))

@@ -30,9 +30,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+mod call_back;
 mod call_error;
 mod raft_client;
 
+use call_back::Vouching;
 pub use call_error::CallError;
 pub use raft_client::Network;
 
@@ -83,6 +85,7 @@ struct Inner {
     refusals: Mutex<BTreeMap<SocketAddr, String>>,
     removed: watch::Sender<Option<HelloRefusal>>,
     expulsion: Mutex<Expulsion>,
+    vouching: Vouching,
 }
 
 impl Peers {
@@ -102,8 +105,9 @@ impl Peers {
     }
 
     fn new(who: Who, credentials: Option<Credentials>) -> Self {
-        let (idle, connecting, refusals, expulsion) = Default::default();
-        let inner = Inner { who, credentials, idle, connecting, refusals, removed: watch::channel(None).0, expulsion };
+        let (idle, connecting, refusals, expulsion, vouching) = Default::default();
+        let removed = watch::channel(None).0;
+        let inner = Inner { who, credentials, idle, connecting, refusals, removed, expulsion, vouching };
         Self { inner: Arc::new(inner) }
     }
 

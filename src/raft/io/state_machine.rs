@@ -3,6 +3,7 @@
 use super::{disk::StoredSnapshot, log_store::LogStore};
 use crate::{
     link::codec::{self, CodecError},
+    model::NodeId,
     raft::{
         message::MAX_SNAPSHOT_BYTES,
         types::{Applied, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig},
@@ -18,6 +19,7 @@ use openraft::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     io,
     sync::{Arc, Mutex},
 };
@@ -35,6 +37,8 @@ pub struct Published {
     pub state: Arc<ClusterState>,
     /// Index of the last entry in it.
     pub applied: u64,
+    /// Who votes by the last membership in it, in any of its sets.
+    pub voters: BTreeSet<NodeId>,
 }
 
 /// The bytes of a snapshot's data.
@@ -119,7 +123,8 @@ impl StateMachine {
 
     fn publish(&self) {
         let applied = self.applied.as_ref().map_or(0, |id| id.index);
-        self.publish.send_replace(Published { state: self.state.clone(), applied });
+        let voters = self.membership.membership().voter_ids().map(NodeId).collect();
+        self.publish.send_replace(Published { state: self.state.clone(), applied, voters });
     }
 }
 

@@ -6,6 +6,7 @@ mod disk;
 mod foreign;
 mod members;
 mod strangers;
+mod takeover;
 mod trust;
 mod voters;
 

@@ -2,8 +2,10 @@
 
 use super::Peers;
 use crate::{
+    clock::{BootClock, Clock},
     model::NodeId,
     raft::{
+        later_votes::LaterVotes,
         message::{Request, Response},
         timing::RaftTiming,
         types::{Node, TypeConfig, Vote},
@@ -19,7 +21,12 @@ use openraft::{
         VoteRequest, VoteResponse,
     },
 };
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 type Failed = RPCError<TypeConfig>;
 
@@ -27,9 +34,17 @@ type Failed = RPCError<TypeConfig>;
 #[derive(Clone)]
 pub struct Network {
     /// The connections.
-    pub peers: Peers,
+    peers: Peers,
     /// How long a follower may take to make entries durable.
-    pub timing: RaftTiming,
+    timing: RaftTiming,
+    later_votes: Arc<Mutex<LaterVotes>>,
+}
+
+impl Network {
+    /// Over these connections.
+    pub fn new(peers: Peers, timing: RaftTiming) -> Self {
+        Self { peers, timing, later_votes: Arc::default() }
+    }
 }
 
 /// openraft's way to one peer.
@@ -38,13 +53,20 @@ pub struct Client {
     to: NodeId,
     addr: SocketAddr,
     append_within: Duration,
+    later_votes: Arc<Mutex<LaterVotes>>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Client;
 
     async fn new_client(&mut self, target: u64, node: &Node) -> Client {
-        Client { peers: self.peers.clone(), to: NodeId(target), addr: node.addr, append_within: self.timing.election_min }
+        Client {
+            peers: self.peers.clone(),
+            to: NodeId(target),
+            addr: node.addr,
+            append_within: self.timing.election_min,
+            later_votes: self.later_votes.clone(),
+        }
     }
 }
 
@@ -57,6 +79,17 @@ impl Client {
             Ok(response) => Ok(response),
             Err(error) => Err(Unreachable::new(&error)),
         }
+    }
+
+    /// A leader is told of a later term by whoever votes, and seldom by others.
+    fn later_vote(&self, theirs: Vote, ours: &Vote) -> Result<Vote, Unreachable<TypeConfig>> {
+        if self.peers.is_voter(self.to) {
+            return Ok(theirs);
+        }
+        let mut later_votes = self.later_votes.lock().expect("no holder of this lock panics");
+        let believed = later_votes.believed(&theirs, ours, BootClock.now());
+        tracing::warn!(node = %self.to, term = theirs.leader_id.term, believed = believed.is_some(), "a node that does not vote speaks of a later term");
+        believed.ok_or_else(|| Unreachable::from_string(format!("{} does not vote, and speaks of a later term", self.to)))
     }
 
     fn unexpected(&self) -> Unreachable<TypeConfig> {
@@ -81,7 +114,11 @@ impl RaftNetworkV2<TypeConfig> for Client {
     ) -> Result<AppendEntriesResponse<TypeConfig>, Failed> {
         // openraft allows one heartbeat's time, which a slow disk exceeds at every entry; heartbeats themselves it bounds on its own.
         let within = option.hard_ttl().max(self.append_within);
+        let ours = request.vote;
         match self.call(Request::Append(request), within).await? {
+            Response::Append(AppendEntriesResponse::HigherVote(theirs)) => {
+                Ok(AppendEntriesResponse::HigherVote(self.later_vote(theirs, &ours)?))
+            }
             Response::Append(response) => Ok(response),
             _ => Err(self.unexpected().into()),
         }
@@ -110,6 +147,10 @@ impl RaftNetworkV2<TypeConfig> for Client {
         tokio::select! {
             // Cancel-safe: a call that is dropped drops its connection.
             answer = self.call(request, option.hard_ttl()) => match answer.map_err(StreamingError::Unreachable)? {
+                Response::Snapshot(response) if response.vote > vote => {
+                    let later = self.later_vote(response.vote, &vote).map_err(StreamingError::Unreachable)?;
+                    Ok(SnapshotResponse::new(later))
+                }
                 Response::Snapshot(response) => Ok(response),
                 _ => Err(StreamingError::Unreachable(self.unexpected())),
             },

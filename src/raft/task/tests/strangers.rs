@@ -102,7 +102,8 @@ async fn a_member_speaks_for_itself_only_and_a_real_server_changes_nothing() {
     assert!(matches!(refused, HelloRefusal::NotYou { says: NodeId(1), .. }), "{refused}");
     let peers = server.peers_as(id);
     assert!(matches!(ask(&peers, addr, vote_for(1)).await, Ok(Response::Failed(_))), "it asks for votes for another");
-    assert!(matches!(ask(&peers, addr, vote_for(id.0)).await, Ok(Response::Vote(_))), "its own candidacy is heard");
+    assert!(matches!(ask(&peers, addr, vote_for(id.0)).await, Ok(Response::Failed(_))), "it does not vote");
+    assert!(matches!(ask(&peers, addr, Request::Voters).await, Ok(Response::Voters(_))), "any member may know who does");
 
     let verdicts = RuleChange::Verdicts(Vec::<Edge>::new());
     for change in [apply(0, 1), verdicts, RuleChange::NodeLeft("n1".parse().unwrap())] {
@@ -124,7 +125,7 @@ async fn a_removed_node_is_cut_off_with_its_next_question_and_told() {
     let (cluster, mut server) = with_real_server().await;
     let (addr, id) = (cluster.members[0].addr, server.id());
     let peers = server.peers_as(id);
-    assert!(matches!(ask(&peers, addr, vote_for(id.0)).await, Ok(Response::Vote(_))));
+    assert!(matches!(ask(&peers, addr, Request::Voters).await, Ok(Response::Voters(_))));
     let running = server.node().clone();
     cluster.members[0].node().propose(RuleChange::NodeLeft("r1".parse().unwrap()), PATIENCE).await.unwrap();
     assert_eq!(
