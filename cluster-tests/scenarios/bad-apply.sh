@@ -18,8 +18,26 @@ expect "the wrong address is named with its place" grep -q "bad.toml:$wrong_addr
 echo 'this is [not toml' >"$SCRATCH/worse.toml"
 expect "a file that is no TOML is refused" not on d1 lvs-agent apply "$SCRATCH/worse.toml"
 expect "a file that is not there is refused" not on d1 lvs-agent apply "$SCRATCH/none.toml"
+# wrong NAME WORDS FILE [OPTION…]: plan, plan --offline and apply say the same, with the place, and end with 2.
+wrong() {
+  local how
+  for how in "plan --offline" plan apply; do
+    # shellcheck disable=SC2086
+    on d1 lvs-agent $how "$3" >"$SCRATCH/out" 2>&1
+    expect_eq "the exit code of $how of $1" $? 2
+    expect "$how of $1 says so with its place" grep -qF -- "$2" "$SCRATCH/out"
+  done
+}
+: >"$SCRATCH/empty.toml"
+wrong "an empty file" "empty.toml:1:1: the file has no [[vip]]" "$SCRATCH/empty.toml"
+{ cat "$LVS_LAB_CLUSTER" && printf '\n[check]\ntype = "tcp"\n'; } >"$SCRATCH/check.toml"
+wrong "a check without its service" "check.toml:$(grep -n '^\[check\]' "$SCRATCH/check.toml" | cut -d: -f1):2: a cluster file has no key \`check\`: did you mean [service.check]" "$SCRATCH/check.toml"
+echo '{"vip": [{"name": "web"}]}' >"$SCRATCH/rules.json"
+wrong "JSON" "rules.json:1:1: this is JSON, and a cluster file is TOML: \`lvs-agent export\` writes one" "$SCRATCH/rules.json"
 sleep 2
 expect_eq "the rules of d1" "$(on d1 ipvsadm -Sn)" "$before"
 expect_eq revision "$(status d1 .cluster.revision)" "$revision"
 join_line probe
 expect_eq failed "$(value failed "$LINE")" 0
+expect "all rules go where that is said" said on d1 lvs-agent apply --prune "$SCRATCH/empty.toml"
+expect_eq "the VIP groups that are left" "$(status d1 '.vips | length')" 0

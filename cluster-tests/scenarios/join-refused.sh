@@ -10,6 +10,17 @@ wait_until 5 answers r6
 foreign=$(on r6 lvs-agent init --json | jq -r .token.token)
 start-agent r4 && start-agent r5
 wait_until 5 answers r4 && wait_until 5 answers r5
+# Outside of a cluster: no real server makes one, and every command says the same.
+refused "init on a real server" 'r4 is no director: agent.toml says `roles = \["real-server"\]`.*add "director" to `roles`' on r4 lvs-agent init
+expect_eq "what is left of that on r4" "$(on r4 sh -c 'ls /var/lib/lvs-agent | grep -c "^ca-"')" 0
+for command in "node list" "node list --json" "node remove r1 --yes" "token list" export leave "keys rotate"; do
+  # shellcheck disable=SC2086
+  on r4 lvs-agent $command >"$SCRATCH/said" 2>&1
+  expect_eq "the exit code of $command outside of a cluster" $? 5
+  expect "$command outside of a cluster says what to do" grep -qF 'not in a cluster: run `lvs-agent init`, or `lvs-agent join' "$SCRATCH/said"
+done
+refused "leave on the only node of a cluster" "r6 is the only node of cluster .* ends with it.*--yes" on r6 lvs-agent leave </dev/null
+expect "r6's cluster is still there" knows r6 r6
 short=$(token d1 --ttl 1m)
 once=$(token d1)
 on d1 lvs-agent token create --json >"$SCRATCH/revoked"
@@ -37,6 +48,9 @@ attempt "a forged token" "not valid|token create" "$forged"
 attempt "a revoked token" "not valid|revoked" "$revoked"
 case $once in *a) damaged=${once%?}b ;; *) damaged=${once%?}a ;; esac
 refused "a damaged token" "damaged" on r4 lvs-agent join 10.0.0.11 --token "$damaged"
+refused "r4's own address as its seed" "10.0.0.24:7400 is this node itself: .*lvs-agent init" on r4 lvs-agent join 10.0.0.24 --token "$once"
+refused "a seed where no agent is in a cluster" "10.0.0.25:7400: cannot connect: " on r4 lvs-agent join 10.0.0.25 --token "$once"
+expect_eq "how often its address is said" "$(grep -o 10.0.0.25 "$SCRATCH/said" | wc -l)" 1
 refused "another cluster's token" "another cluster|other cluster|ca" on r4 lvs-agent join 10.0.0.11 --token "$foreign"
 sleep 8
 
@@ -74,6 +88,7 @@ done
 cat "$SCRATCH/said"
 expect_le attempts_until_rate_limited $tries 39
 sleep 40
+expect "r6 leaves, and its cluster ends, where that is said" said on r6 lvs-agent leave --yes
 expect "r4 joins with a good token" on r4 lvs-agent join 10.0.0.11 --token "$good"
 expect "r4 is heard" wait_until 10 hears d1 r4
 expect "nobody panicked" no_panic

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     api::{
-        Admin, AdminError, Applied, CHANGE_DEADLINE, Founded, IdentityMade, IdentityRequest, IdentityStatus, Membership, Status,
-        TokenMade, TokenRequest, TokenStatus,
+        Admin, AdminError, Applied, CHANGE_DEADLINE, Founded, IdentityMade, IdentityRequest, IdentityStatus, LeaveRequest,
+        Membership, Status, TokenMade, TokenRequest, TokenStatus,
     },
     config::AgentConfig,
     link::token::JoinToken,
@@ -83,9 +83,9 @@ impl Admin for Agent {
         self.order(|reply| Order::Join { seeds, token, reply }).await
     }
 
-    async fn leave(&self, force: bool) -> Result<(), AdminError> {
+    async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError> {
         self.member()?;
-        self.order(|reply| Order::Leave { force, reply }).await
+        self.order(|reply| Order::Leave { how, reply }).await
     }
 
     async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError> {
@@ -159,4 +159,41 @@ pub fn wrong(error: &dyn std::error::Error) -> AdminError {
 pub fn with_sources(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Access;
+
+    #[tokio::test]
+    async fn outside_of_a_cluster_nothing_is_answered_but_what_enters_one() {
+        let text = "node = \"r1\"\nroles = [\"real-server\"]\naddress = \"10.0.0.21\"\n";
+        let config = Arc::new(AgentConfig::parse("agent.toml", text, "r1").unwrap());
+        let agent = Agent::new(config, watch::channel(Stage::Outside).1, mpsc::channel(1).0);
+        let (r2, ann): (NodeName, IdentityName) = ("r2".parse().unwrap(), "ann".parse().unwrap());
+        let roles = Roles::new([crate::model::Role::Witness]).unwrap();
+        let token = TokenRequest { ttl_s: 60, uses: 1, roles: roles.clone() };
+        let identity = IdentityRequest { name: ann.clone(), access: Access::ReadOnly, ttl_s: 60 };
+        let answers = [
+            agent.rules().await.err(),
+            agent.apply(RuleSet::default(), None).await.err(),
+            agent.leave(LeaveRequest::default()).await.err(),
+            agent.leave(LeaveRequest { force: true, confirmed: true }).await.err(),
+            agent.make_token(token).await.err(),
+            agent.tokens().await.err(),
+            agent.revoke_token(TokenId([1; 8])).await.err(),
+            agent.remove_node(r2.clone()).await.err(),
+            agent.allow_node(r2.clone()).await.err(),
+            agent.set_roles(r2, roles).await.err(),
+            agent.rotate_keys().await.err(),
+            agent.rotate_authority().await.err(),
+            agent.make_identity(identity).await.err(),
+            agent.identities().await.err(),
+            agent.revoke_identity(ann).await.err(),
+        ];
+        assert!(answers.iter().all(|answer| *answer == Some(AdminError::NotInCluster)), "{answers:?}");
+        let status = agent.status().await;
+        assert_eq!(status.problems, [AdminError::NotInCluster.to_string()]);
+    }
 }

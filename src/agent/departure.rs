@@ -83,6 +83,33 @@ impl Standing<'_> {
         Ok(())
     }
 
+    /// What ends for the cluster when `gone` leaves it, where it may: everything with its only node, and what directors do with the last that is
+    /// heard.
+    pub fn lost_with(&self, gone: &NodeName) -> Option<String> {
+        let ClusterState { nodes, rules, security, cluster_id, .. } = self.state;
+        if nodes.keys().eq([gone]) {
+            let (vips, services) = (rules.vips.len(), rules.services.len());
+            let rules = match vips + services {
+                0 => String::new(),
+                _ => format!("its rules ({vips} in [[vip]], {services} in [[service]]; `lvs-agent export` keeps them), "),
+            };
+            let ca = if security.is_foreign() { "" } else { ", the key of its ca, its tokens and remote identities" };
+            return Some(format!(
+                "{gone} is the only node of cluster {cluster_id}, which ends with it: {rules}its log{ca} are gone for good"
+            ));
+        }
+        let others: Vec<&NodeName> = nodes.keys().filter(|name| *name != gone && self.directs(name)).collect();
+        let is_heard = |name: &&NodeName| nodes.get(*name).is_some_and(|node| self.is_heard(node.id));
+        if !self.directs(gone) || others.iter().any(is_heard) {
+            return None;
+        }
+        let names: Vec<&str> = others.iter().map(|name| name.as_str()).collect();
+        Some(format!(
+            "{gone} is the last director that is heard: until {} is back, nobody holds the VIPs and nothing in the cluster can be changed",
+            names.join(" or ")
+        ))
+    }
+
     /// The CA that was to issue next, if nobody who is heard has its key: the rotation cannot come to an end. `me` has it or not.
     pub fn lost_upcoming(&self, me_has: impl Fn(&[u8]) -> bool) -> Option<Fingerprint> {
         let authorities = &self.state.security.authorities;
@@ -166,6 +193,26 @@ mod tests {
         assert!(ask(&state, &ALL, &["d1"], "d1").unwrap_err().contains("d1 is the only director"));
         ["r1", "r2"].iter().for_each(|gone| drop(state.apply(&RuleChange::NodeLeft(name(gone)))));
         assert_eq!(ask(&state, &ALL, &["d1"], "d1"), Ok(()), "it is alone");
+    }
+
+    #[test]
+    fn what_ends_with_the_only_node_and_with_the_last_director_is_said() {
+        let mut state = cluster();
+        let ask = |state: &ClusterState, heard: &[&str], gone: &str| {
+            let (view, voters) = (view(state, heard, &[]), voters(&[1]));
+            Standing { state, view: &view, voters: &voters }.lost_with(&name(gone))
+        };
+        assert_eq!(ask(&state, &ALL, "d1"), None, "d2 goes on");
+        assert_eq!(ask(&state, &["d1", "r1", "r2"], "r1"), None, "it directs nothing");
+        let last = ask(&state, &["d1", "r1", "r2"], "d1").unwrap();
+        assert!(last.starts_with("d1 is the last director that is heard: until d2 is back"), "{last}");
+        ["d2", "r1", "r2"].iter().for_each(|gone| drop(state.apply(&RuleChange::NodeLeft(name(gone)))));
+        let alone = ask(&state, &["d1"], "d1").unwrap();
+        assert!(
+            alone.starts_with(&format!("d1 is the only node of cluster {}, which ends with it", state.cluster_id)),
+            "{alone}"
+        );
+        assert!(alone.contains("`lvs-agent export` keeps them") && alone.ends_with("are gone for good"), "{alone}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::admin::{with_sources, wrong};
 use crate::{
-    api::{AdminError, Founded, JOIN_DEADLINE, Membership, TokenMade, TokenStatus},
+    api::{AdminError, Founded, JOIN_DEADLINE, LeaveRequest, Membership, TokenMade, TokenStatus},
     config::AgentConfig,
     link::{tls::Credentials, token::JoinToken},
     raft::{self, Identity, InitSettings, JoinError, JoinSettings, RaftNode, UNREACHABLE_HINT},
@@ -33,8 +33,8 @@ pub enum Order {
     },
     /// Go out of it.
     Leave {
-        /// Without asking anybody.
-        force: bool,
+        /// By force, or knowing what is lost.
+        how: LeaveRequest,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), AdminError>>,
     },
@@ -94,8 +94,8 @@ pub enum Inside {
     },
     /// It is to go out.
     Leave {
-        /// Without asking anybody.
-        force: bool,
+        /// By force, or knowing what is lost.
+        how: LeaveRequest,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), AdminError>>,
     },
@@ -138,7 +138,7 @@ pub async fn outside(
 pub fn inside(order: Order, identity: &Identity) -> Inside {
     let already = || AdminError::InCluster(identity.cluster_id.clone());
     match order {
-        Order::Leave { force, reply } => return Inside::Leave { force, reply },
+        Order::Leave { how, reply } => return Inside::Leave { how, reply },
         Order::Join { seeds, token: Some(token), reply } => return Inside::Refresh { seeds, token, reply },
         Order::Init(reply) => drop(reply.send(Err(already()))),
         Order::Join { token: None, reply, .. } => drop(reply.send(Err(already()))),

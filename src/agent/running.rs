@@ -7,7 +7,7 @@ use super::{
     orders::{self, Inside, Order},
 };
 use crate::{
-    api::{AdminError, CHANGE_DEADLINE, JOIN_DEADLINE},
+    api::{AdminError, CHANGE_DEADLINE, JOIN_DEADLINE, LeaveRequest},
     config::AgentConfig,
     gossip::ClusterView,
     guard::GuardHandle,
@@ -86,7 +86,7 @@ impl Running {
                     let refreshed = self.refresh(seeds, &token).await;
                     let _ = reply.send(refreshed.map(|()| orders::membership(&self.identity)));
                 }
-                Inside::Leave { force, reply } => match self.leave(force).await {
+                Inside::Leave { how, reply } => match self.leave(how).await {
                     Ok(()) => {
                         let answer = self.left().await;
                         break Ok(Ended::Left { reply, answer });
@@ -121,16 +121,19 @@ impl Running {
     }
 
     /// Goes out of the cluster while the others can still be told; puts the kernel back. By `force`, without telling anybody.
-    async fn leave(&self, force: bool) -> Result<(), AdminError> {
+    async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError> {
+        let LeaveRequest { force, confirmed } = how;
         tracing::info!(node = %self.config.node, force, "leaving the cluster");
         let alone = self.raft.state().borrow().nodes.keys().eq([&self.config.node]);
         // Whoever was removed has nobody to ask any more; what is left to do is here.
         let removed = self.raft.view().borrow().refused.is_some();
+        if !removed && !force {
+            self.may_go(alone, confirmed)?;
+        }
         if !alone && !force {
             let gone = if removed {
                 self.raft.votes_no_more(Instant::now() + CHANGE_DEADLINE).await
             } else {
-                self.may_go()?;
                 self.raft.leave(CHANGE_DEADLINE).await
             };
             gone.map_err(|error| or_by_force(admin::refused(error)))?;
@@ -141,12 +144,18 @@ impl Running {
         Ok(())
     }
 
-    fn may_go(&self) -> Result<(), AdminError> {
+    fn may_go(&self, alone: bool, confirmed: bool) -> Result<(), AdminError> {
         let (state, view) = (self.raft.state().borrow().clone(), self.view.borrow().clone());
         let voters = self.raft.view().borrow().voters.clone();
         let standing = Standing { state: &state, view: &view, voters: &voters };
         standing.is_directed_without(&self.config.node).map_err(AdminError::Refused)?;
-        standing.votes_suffice_without(self.raft.id()).map_err(|why| or_by_force(AdminError::NoQuorum(why)))
+        if !alone {
+            standing.votes_suffice_without(self.raft.id()).map_err(|why| or_by_force(AdminError::NoQuorum(why)))?;
+        }
+        match standing.lost_with(&self.config.node) {
+            Some(lost) if !confirmed => Err(AdminError::Unconfirmed(lost)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The second half of leaving: nothing of the cluster stays on this machine.

@@ -1,7 +1,9 @@
 //! What the agent must offer for the admin protocol to be served.
 
 use super::{
-    message::{Founded, IdentityMade, IdentityRequest, IdentityStatus, Membership, TokenMade, TokenRequest, TokenStatus},
+    message::{
+        Founded, IdentityMade, IdentityRequest, IdentityStatus, LeaveRequest, Membership, TokenMade, TokenRequest, TokenStatus,
+    },
     status::Status,
 };
 use crate::{
@@ -44,6 +46,9 @@ pub enum AdminError {
     /// The cluster decided against it.
     #[error("{0}")]
     Refused(String),
+    /// More is lost by it than one may know; it was not said that this is meant.
+    #[error("{0}")]
+    Unconfirmed(String),
     /// No seed could be asked.
     #[error("no seed answered")]
     NoSeed(
@@ -92,7 +97,7 @@ pub trait Admin: Send + Sync + 'static {
     async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<Membership, AdminError>;
 
     /// Takes this node out of its cluster and puts back what the agent changed on it; by `force` without telling anybody.
-    async fn leave(&self, force: bool) -> Result<(), AdminError>;
+    async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError>;
 
     /// Makes a join token.
     async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError>;

@@ -36,6 +36,7 @@ impl From<AdminError> for Failure {
             AdminError::NotInCluster | AdminError::InCluster(_) | AdminError::Refused(_) => StatusCode::CONFLICT,
             AdminError::NotStarted(_) => StatusCode::FAILED_DEPENDENCY,
             AdminError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            AdminError::Unconfirmed(_) => StatusCode::PRECONDITION_REQUIRED,
             AdminError::NoSeed(_) => StatusCode::BAD_GATEWAY,
             AdminError::NoQuorum(_) => StatusCode::SERVICE_UNAVAILABLE,
             AdminError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,

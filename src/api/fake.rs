@@ -1,8 +1,8 @@
 //! An agent for tests: rules, members, tokens and identities in memory, with a real CA; no cluster behind it.
 
 use super::{
-    Admin, AdminError, Applied, Caller, Founded, Gate, IdentityMade, IdentityRequest, IdentityStatus, Membership, Status,
-    TokenMade, TokenRequest, TokenStatus, status::sample,
+    Admin, AdminError, Applied, Caller, Founded, Gate, IdentityMade, IdentityRequest, IdentityStatus, LeaveRequest, Membership,
+    Status, TokenMade, TokenRequest, TokenStatus, status::sample,
 };
 use crate::{
     clock::{BootClock, Clock},
@@ -102,10 +102,12 @@ impl Admin for Fake {
     }
 
     async fn rules(&self) -> Result<(u64, RuleSet), AdminError> {
-        if self.outside { Err(AdminError::NotInCluster) } else { Ok(self.rules.lock().unwrap().clone()) }
+        self.inside()?;
+        Ok(self.rules.lock().unwrap().clone())
     }
 
     async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError> {
+        self.inside()?;
         let mut current = self.rules.lock().unwrap();
         if let Some(base) = base.filter(|base| *base != current.0) {
             return Err(Refusal::Stale { base, current: current.0 }.into());
@@ -120,7 +122,7 @@ impl Admin for Fake {
             return Err(AdminError::InCluster("c1".to_owned()));
         }
         let roles = Roles::new(Role::ALL).unwrap();
-        let token = self.make_token(TokenRequest { ttl_s: 3600, uses: 100, roles }).await?;
+        let token = self.token(TokenRequest { ttl_s: 3600, uses: 100, roles });
         let membership = Membership { cluster_id: "c1".to_owned(), node: "d9".parse().unwrap() };
         Ok(Founded { membership, seed: "10.0.0.19:7400".parse().unwrap(), token: Some(token) })
     }
@@ -135,33 +137,35 @@ impl Admin for Fake {
         Ok(Membership { cluster_id: "c1".to_owned(), node: "d9".parse().unwrap() })
     }
 
-    async fn leave(&self, force: bool) -> Result<(), AdminError> {
-        if force { Ok(()) } else { Err(AdminError::NoQuorum("no leader is known".to_owned())) }
+    async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError> {
+        self.inside()?;
+        let alone = self.status.lock().unwrap().nodes.len() == 1;
+        match how {
+            LeaveRequest { force: true, .. } => Ok(()),
+            LeaveRequest { confirmed: true, .. } if alone => Ok(()),
+            _ if alone => Err(AdminError::Unconfirmed("this is the only node".to_owned())),
+            _ => Err(AdminError::NoQuorum("no leader is known".to_owned())),
+        }
     }
 
     async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError> {
-        let secret = JoinToken::make(self.authority.fingerprint());
-        let status = TokenStatus {
-            id: secret.id(),
-            roles: request.roles,
-            uses_left: request.uses,
-            expires_unix_s: unix_now().as_secs() + request.ttl_s,
-            made_by: "d1".parse().unwrap(),
-        };
-        self.tokens.lock().unwrap().insert(secret.id(), status.clone());
-        Ok(TokenMade { token: secret.text(), status })
+        self.inside()?;
+        Ok(self.token(request))
     }
 
     async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError> {
+        self.inside()?;
         Ok(self.tokens.lock().unwrap().values().cloned().collect())
     }
 
     async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError> {
+        self.inside()?;
         let gone = self.tokens.lock().unwrap().remove(&id);
         gone.map(|_| ()).ok_or_else(|| Refusal::from(SecurityRefusal::NotThere(id)).into())
     }
 
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
+        self.inside()?;
         self.member(&name)?;
         let mut status = self.status.lock().unwrap();
         status.nodes.retain(|node| node.name != name);
@@ -170,6 +174,7 @@ impl Admin for Fake {
     }
 
     async fn allow_node(&self, name: NodeName) -> Result<(), AdminError> {
+        self.inside()?;
         let mut status = self.status.lock().unwrap();
         let barred = &mut status.cluster.as_mut().unwrap().security.barred;
         let at = barred.iter().position(|known| *known == name);
@@ -178,6 +183,7 @@ impl Admin for Fake {
     }
 
     async fn set_roles(&self, name: NodeName, roles: Roles) -> Result<(), AdminError> {
+        self.inside()?;
         let at = self.member(&name)?;
         self.status.lock().unwrap().nodes[at].roles = roles;
         Ok(())
@@ -185,6 +191,7 @@ impl Admin for Fake {
 
     /// Done at once, key 2 after key 1.
     async fn rotate_keys(&self) -> Result<(), AdminError> {
+        self.inside()?;
         let mut status = self.status.lock().unwrap();
         let security = &mut status.cluster.as_mut().unwrap().security;
         security.key = Some(KeyId(security.key.map_or(1, |key| key.0) + 1));
@@ -193,6 +200,7 @@ impl Admin for Fake {
 
     /// Never done.
     async fn rotate_authority(&self) -> Result<(), AdminError> {
+        self.inside()?;
         let mut status = self.status.lock().unwrap();
         let security = &mut status.cluster.as_mut().unwrap().security;
         match security.rotating.replace("certificates change over".to_owned()) {
@@ -202,6 +210,7 @@ impl Admin for Fake {
     }
 
     async fn make_identity(&self, request: IdentityRequest) -> Result<IdentityMade, AdminError> {
+        self.inside()?;
         let IdentityRequest { name, access, ttl_s } = request;
         let lifetime = Duration::from_secs(ttl_s);
         let (leaf, key) = self.authority.make_identity("c1", &name, access, lifetime, unix_now()).unwrap();
@@ -212,16 +221,35 @@ impl Admin for Fake {
     }
 
     async fn identities(&self) -> Result<Vec<IdentityStatus>, AdminError> {
+        self.inside()?;
         Ok(self.identities.lock().unwrap().values().cloned().collect())
     }
 
     async fn revoke_identity(&self, name: IdentityName) -> Result<(), AdminError> {
+        self.inside()?;
         let gone = self.identities.lock().unwrap().remove(&name);
         gone.map(|_| ()).ok_or_else(|| Refusal::from(SecurityRefusal::NoSuchIdentity(name)).into())
     }
 }
 
 impl Fake {
+    fn inside(&self) -> Result<(), AdminError> {
+        if self.outside { Err(AdminError::NotInCluster) } else { Ok(()) }
+    }
+
+    fn token(&self, request: TokenRequest) -> TokenMade {
+        let secret = JoinToken::make(self.authority.fingerprint());
+        let status = TokenStatus {
+            id: secret.id(),
+            roles: request.roles,
+            uses_left: request.uses,
+            expires_unix_s: unix_now().as_secs() + request.ttl_s,
+            made_by: "d1".parse().unwrap(),
+        };
+        self.tokens.lock().unwrap().insert(secret.id(), status.clone());
+        TokenMade { token: secret.text(), status }
+    }
+
     fn member(&self, name: &NodeName) -> Result<usize, AdminError> {
         let at = self.status.lock().unwrap().nodes.iter().position(|node| node.name == *name);
         at.ok_or_else(|| AdminError::Refused(format!("no node is called {name}")))

@@ -16,6 +16,9 @@ pub struct PlanRequest {
     pub file_name: String,
     /// The file.
     pub text: String,
+    /// A file without any rule is meant, and no mistake.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prune: bool,
 }
 
 /// What a cluster file would change.
@@ -38,6 +41,9 @@ pub struct ApplyRequest {
     /// Refuse when the rules have another revision by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_revision: Option<u64>,
+    /// A file without any rule is meant, and no mistake: all rules go.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prune: bool,
 }
 
 /// What an `apply` did.
@@ -75,6 +81,9 @@ pub struct LeaveRequest {
     /// Without telling anybody: what is on this machine goes, the cluster goes on counting this node.
     #[serde(default)]
     pub force: bool,
+    /// Also where the cluster ends with this node, or is left without a director that is heard: otherwise that is answered with 428.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirmed: bool,
 }
 
 /// A cluster was made.

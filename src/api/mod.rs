@@ -64,6 +64,8 @@ pub const READ_DEADLINE: Duration = Duration::from_secs(5);
 pub const CHANGE_DEADLINE: Duration = Duration::from_secs(20);
 /// Joining asks seeds again and again, and may wait for a snapshot.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(90);
+/// HTTP status of a `leave` that wants `confirmed` first.
+pub const UNCONFIRMED: u16 = 428;
 /// How long a join token may be worth something, in seconds: a minute to 30 days.
 pub const TOKEN_TTL_S: RangeInclusive<u64> = 60..=30 * 86_400;
 /// How many nodes may join with one token.

@@ -131,19 +131,21 @@ async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
 
 async fn export_rules(State(api): State<Api>) -> Result<String, Failure> {
     let (revision, rules) = read(api.admin.rules()).await?;
-    Ok(format!("# lvs-agent cluster file, exported at revision {revision}\n\n{}", export::to_toml(&rules)))
+    let nothing =
+        if rules == RuleSet::default() { "# no rules: `lvs-agent apply` takes this file with --prune only\n" } else { "" };
+    Ok(format!("# lvs-agent cluster file, exported at revision {revision}\n{nothing}\n{}", export::to_toml(&rules)))
 }
 
 async fn plan(State(api): State<Api>, body: Body<PlanRequest>) -> Result<Json<Plan>, Failure> {
     let Json(request) = body?;
-    let wanted = parse(request.file_name, request.text).await?;
+    let wanted = parse(request.file_name, request.text, request.prune).await?;
     let (revision, rules) = read(api.admin.rules()).await?;
     Ok(Json(Plan { revision, changes: diff(&rules, &wanted) }))
 }
 
 async fn apply(State(api): State<Api>, body: Body<ApplyRequest>) -> Result<Json<ApplyAnswer>, Failure> {
     let Json(request) = body?;
-    let wanted = parse(request.file_name, request.text).await?;
+    let wanted = parse(request.file_name, request.text, request.prune).await?;
     let (_, before) = read(api.admin.rules()).await?;
     let changes = diff(&before, &wanted);
     let admin = api.admin.clone();
@@ -165,8 +167,8 @@ async fn join(State(api): State<Api>, body: Body<JoinRequest>) -> Result<Json<Me
 }
 
 async fn leave(State(api): State<Api>, body: Body<Option<LeaveRequest>>) -> Done {
-    let LeaveRequest { force } = body?.0.unwrap_or_default();
-    api.order(JOIN_DEADLINE, move |admin| async move { admin.leave(force).await }).await
+    let how = body?.0.unwrap_or_default();
+    api.order(JOIN_DEADLINE, move |admin| async move { admin.leave(how).await }).await
 }
 
 async fn tokens(State(api): State<Api>) -> Result<Json<Vec<TokenStatus>>, Failure> {
@@ -257,8 +259,8 @@ fn no_answer(deadline: Duration) -> Failure {
 }
 
 /// Checks a cluster file away from the tasks that wait: a large one takes a while.
-async fn parse(file: String, text: String) -> Result<RuleSet, Failure> {
-    tokio::task::spawn_blocking(move || cluster::parse(&file, &text))
+async fn parse(file: String, text: String, prune: bool) -> Result<RuleSet, Failure> {
+    tokio::task::spawn_blocking(move || cluster::parse_to_apply(&file, &text, prune))
         .await
         .map_err(|panicked| Failure::from(AdminError::Internal(panicked.to_string())))?
         .map_err(Failure::from)

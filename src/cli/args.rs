@@ -188,6 +188,9 @@ pub struct LeaveArgs {
     /// Clean up on this machine without asking or telling the cluster: for a cluster that is no more, or will never hear this node again.
     #[arg(long)]
     pub force: bool,
+    /// Do not ask, where the cluster ends with this node or loses its last director that is heard.
+    #[arg(long)]
+    pub yes: bool,
     /// One JSON object: the node, the cluster that it has left, and whether the others were told.
     #[arg(long)]
     pub json: bool,
@@ -236,6 +239,9 @@ pub struct PlanArgs {
     /// Only check the file, without asking the agent.
     #[arg(long)]
     pub offline: bool,
+    /// Take a file without any [[vip]], too, which would delete all rules.
+    #[arg(long)]
+    pub prune: bool,
 }
 
 /// Arguments of `apply`.
@@ -250,6 +256,9 @@ pub struct ApplyArgs {
     /// Refuse if the cluster's rules are not at this revision (`plan` shows it).
     #[arg(long, value_name = "N")]
     pub if_revision: Option<u64>,
+    /// Take a file without any [[vip]], too: it deletes all rules of the cluster.
+    #[arg(long)]
+    pub prune: bool,
 }
 
 /// Arguments of `export`.

@@ -1,7 +1,7 @@
 //! How commands end: stable exit codes, and what is said on stderr.
 
 use crate::{
-    api::ClientError,
+    api::{ClientError, UNCONFIRMED},
     config::{LoadError, Problems},
 };
 use std::{error::Error, process::ExitCode};
@@ -58,8 +58,8 @@ impl From<ClientError> for Failure {
             ClientError::NotTrusted { .. } => Exit::Refused,
             ClientError::NoAnswer(_) => Exit::NoQuorum,
             ClientError::Protocol(_) => Exit::Failed,
-            ClientError::Refused { code, .. } => match code {
-                400 | 413 | 422 => Exit::Invalid,
+            ClientError::Refused { code, .. } => match *code {
+                400 | 413 | 422 | UNCONFIRMED => Exit::Invalid,
                 401 | 403 | 409 => Exit::Refused,
                 424 => Exit::NotStarted,
                 502..=504 => Exit::NoQuorum,
@@ -128,6 +128,7 @@ mod tests {
             (refused(413), 2),
             (refused(422), 2),
             (refused(424), 6),
+            (refused(428), 2),
             (refused(500), 1),
             (refused(502), 4),
             (refused(503), 4),

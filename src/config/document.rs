@@ -124,6 +124,10 @@ impl<'t> Table<'t> {
     /// The table `[… key]`, if it is there.
     pub(super) fn table(&mut self, key: &'static str, title: &'static str, findings: &mut Findings<'_>) -> Option<Table<'t>> {
         let value = self.value(key)?;
+        if is_tables(value.get_ref()) {
+            findings.add(value.span().start, format!("write {title} with single brackets: there is only one"));
+            return None;
+        }
         as_table(value, title, findings)
     }
 
@@ -150,8 +154,10 @@ impl<'t> Table<'t> {
         let Some(value) = self.value(key) else { return Vec::new() };
         match value.get_ref() {
             DeValue::Array(items) => items.iter().filter_map(|item| as_table(item, title, findings)).collect(),
-            DeValue::Table(_) => {
-                findings.add(value.span().start, format!("write {title} with double brackets: there may be several"));
+            DeValue::Table(entries) => {
+                for (at, message) in single_brackets(key, title, value.span().start, entries) {
+                    findings.add(at, message);
+                }
                 Vec::new()
             }
             other => {
@@ -168,13 +174,21 @@ impl<'t> Table<'t> {
 
     /// Every key that nobody asked for becomes a finding.
     pub(super) fn finish(self, findings: &mut Findings<'_>) {
-        for (key, _) in self.entries.iter() {
+        self.finish_knowing(&[], findings);
+    }
+
+    /// As [`Table::finish`]. `homes`: tables that belong elsewhere, and what to say to whoever writes them here.
+    pub(super) fn finish_knowing(self, homes: &[(&str, &str)], findings: &mut Findings<'_>) {
+        for (key, value) in self.entries.iter() {
             let name: &str = key.get_ref();
             if !self.known.contains(&name) {
-                let hint = match closest(name, self.known.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("it may have {}", self.known.join(", ")),
-                };
+                let is_table = value.get_ref().is_table() || is_tables(value.get_ref());
+                let homes = if is_table { homes } else { &[] };
+                let home = |name: &str| homes.iter().find(|(key, _)| *key == name).map(|(_, hint)| (*hint).to_owned());
+                let near = || closest(name, self.known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+                let near_home = || closest(name, homes.iter().map(|(key, _)| *key)).and_then(home);
+                let all = || format!("it may have {}", self.known.join(", "));
+                let hint = home(name).or_else(near).or_else(near_home).unwrap_or_else(all);
                 findings.add(key.span().start, format!("{} has no key `{}`: {hint}", self.title, clip(name)));
             }
         }
@@ -210,6 +224,28 @@ fn as_table<'t>(value: &'t Spanned<DeValue<'t>>, title: &'static str, findings: 
             findings.add(value.span().start, expected(&format!("a table headed {title}"), other));
             None
         }
+    }
+}
+
+/// Tables headed `[[…]]`.
+fn is_tables(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::Array(items) if !items.is_empty() && items.iter().all(|item| item.get_ref().is_table()))
+}
+
+/// What to say of `[key]` where `[[key]]` is meant, or of `[key.…]` that stand before any.
+fn single_brackets(key: &str, title: &str, at: usize, entries: &DeTable<'_>) -> Vec<(usize, String)> {
+    let early = entries.iter().map(|(inner, value)| match value.get_ref() {
+        DeValue::Table(_) => Some((value.span().start, format!("[{key}.{}]", clip(inner.get_ref())))),
+        tables if is_tables(tables) => Some((value.span().start, format!("[[{key}.{}]]", clip(inner.get_ref())))),
+        _ => None,
+    });
+    match early.collect::<Option<Vec<_>>>() {
+        Some(early) if !early.is_empty() => {
+            let say =
+                |(at, heading)| (at, format!("{heading} stands before any {title}: put it below the {title} that it is for"));
+            early.into_iter().map(say).collect()
+        }
+        _ => vec![(at, format!("write {title} with double brackets: there may be several"))],
     }
 }
 

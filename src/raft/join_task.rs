@@ -156,7 +156,7 @@ fn certificate_hint(why: &CertifyError) -> &'static str {
             "the cluster's ca was replaced, or is being replaced now: make a new token with `lvs-agent token create` on a director, and run `lvs-agent join SEED --token T` with that one"
         }
         CertifyError::NoDirector => {
-            "this is the cluster's only director: put node.key, trusted.crt and ca-*.key of its backup into the data directory and run `lvs-agent join SEED` again; without the ca's key nobody can make certificates for this cluster: found it anew"
+            "where this node was the cluster's only director, put node.key, trusted.crt and ca-*.key of its backup into the data directory and run `lvs-agent join SEED` again; without the ca's key nobody can make certificates for this cluster: found it anew, on a director"
         }
         CertifyError::NoAuthority | CertifyError::Tls(_) | CertifyError::Tried(_) => "run the same `lvs-agent join` again",
     }
@@ -302,7 +302,7 @@ impl Asking<'_> {
                 }
                 Err(error) => {
                     untrusted += usize::from(matches!(error, CallError::Tls { .. }));
-                    error.to_string()
+                    error.why()
                 }
             };
             tried.push((seed, why));

@@ -163,8 +163,8 @@ async fn ask(peers: &Peers, addr: SocketAddr, csr: &[u8]) -> Answer {
             Answer::Wait(SHUT)
         }
         Err(error @ CallError::Tls { .. }) => {
-            Answer::Failed(format!("{error}, so the token is not of its cluster, or older than its ca"))
+            Answer::Failed(format!("{}, so the token is not of its cluster, or older than its ca", error.why()))
         }
-        Err(error) => Answer::Failed(error.to_string()),
+        Err(error) => Answer::Failed(error.why()),
     }
 }

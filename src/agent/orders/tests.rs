@@ -67,3 +67,16 @@ async fn a_join_that_names_this_node_alone_says_so_and_what_the_first_machine_do
     let Err(AdminError::Invalid(said)) = join(&config, addresses("10.0.0.21"), None).await else { panic!("asked itself") };
     assert!(said.contains("10.0.0.21:7400 is this node itself") && said.contains("run `lvs-agent init` instead"), "{said}");
 }
+
+#[tokio::test]
+async fn of_a_seed_that_does_not_answer_the_address_and_the_reason_are_said_once() {
+    let dir = Scratch::new();
+    let config = config(&dir, "\"real-server\"", "");
+    let free = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let token = JoinToken::make(crate::model::Fingerprint([7; 32]));
+    let Err(AdminError::NoSeed(lines)) = join(&config, vec![free], Some(token)).await else { panic!("who answered?") };
+    assert_eq!(lines.len(), 2, "the seed, and what to do");
+    assert!(lines[0].starts_with(&format!("{free}: cannot connect: ")), "{lines:?}");
+    assert_eq!(lines.concat().matches(&free.to_string()).count(), 1, "{lines:?}");
+    assert_eq!(lines.concat().matches("refused").count(), 1, "{lines:?}");
+}

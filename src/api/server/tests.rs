@@ -24,11 +24,11 @@ fn start(place: &Place, fake: &Arc<Fake>) -> (Client, CancellationToken, tokio::
 }
 
 fn plan_request(text: &str) -> PlanRequest {
-    PlanRequest { file_name: "c.toml".to_owned(), text: text.to_owned() }
+    PlanRequest { file_name: "c.toml".to_owned(), text: text.to_owned(), prune: false }
 }
 
 fn apply_request(text: &str, base_revision: Option<u64>) -> ApplyRequest {
-    ApplyRequest { file_name: "c.toml".to_owned(), text: text.to_owned(), base_revision }
+    ApplyRequest { file_name: "c.toml".to_owned(), text: text.to_owned(), base_revision, prune: false }
 }
 
 fn refusal<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (u16, ErrorBody) {

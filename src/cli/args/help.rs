@@ -52,17 +52,19 @@ Examples:
 pub(super) const LEAVE_HELP: &str = "\
 Takes this node out of its cluster for good: a director hands its VIPs over, a real server takes its VIPs off `lo` and gets its former sysctls back; its keys are \
 wiped. To stop the agent for a while, stop its service instead. For a node that is dead: `lvs-agent node remove NAME` on a director. Refused for the last director while \
-there are other nodes, and while the others would have no majority without this one.
+there are other nodes, and while the others would have no majority without this one. Where the cluster ends with this node because it is the only one, or no other \
+director is heard, it says what is lost and asks; where nobody is there to ask, it wants --yes.
 
 With --force it asks and tells nobody: it does the same on this machine, and only here. VIPs are given up, `lo` and sysctls put back, keys, certificates and this node's \
 copy of the log wiped; on the last director that has the CA's key, that key is gone for good. A cluster that goes on still counts the node as a member, and as a voter if \
 it was one, until `lvs-agent node remove NAME` is run on a director or the node joins again.
 
-Exit codes: 0 left; 1 left, but not everything could be put back (the error says what); 3 no agent runs here; 4 no quorum to leave with, or no answer in time: run it again; \
+Exit codes: 0 left; 1 left, but not everything could be put back (the error says what), or not left, as you answered; 2 nobody to ask: say --yes; 3 no agent runs here; 4 no quorum to leave with, or no answer in time: run it again; \
 5 refused, nothing was changed.
 
 Examples:
   lvs-agent leave
+  lvs-agent leave --yes                       # without asking, for scripts
   lvs-agent leave --json                      # the node, the cluster that it has left, whether the others were told
   lvs-agent leave --force                     # the cluster is no more, or was founded anew";
 
@@ -106,7 +108,8 @@ Examples:
   lvs-agent node rename-roles r3 --roles real-server,witness";
 
 pub(super) const NODE_LIST_HELP: &str = "\
-Shows the members: where they are, what they do, whether they are heard, whether they vote and why, and until when their certificate lasts (it renews itself).
+Shows the members: where they are, what they do, whether they are heard, whether they vote and why, and until when their certificate lasts (it renews itself). On a \
+node that is in no cluster it fails with 5, as all commands do but init, join, status and version.
 
 Examples:
   lvs-agent node list
@@ -223,7 +226,8 @@ Examples:
   lvs-agent status --json | jq -r '.vips[] | .name + \" \" + .holder'";
 
 pub(super) const PLAN_HELP: &str = "\
-Shows what `lvs-agent apply FILE` would change, and changes nothing. All errors of the file are shown at once.
+Shows what `lvs-agent apply FILE` would change, and changes nothing. All errors of the file are shown at once. A file without any [[vip]] is one, unless \
+--prune says that all rules shall go.
 
 Examples:
   lvs-agent plan cluster.toml
@@ -232,12 +236,13 @@ Examples:
 
 pub(super) const APPLY_HELP: &str = "\
 Makes a cluster file the rules of the whole cluster, in one step: all of it or, if anything is wrong, none of it. What the file no longer mentions is removed. Applying the same file again \
-changes nothing.
+changes nothing. A file without any [[vip]] is refused, with or without rules in the cluster: to delete all of them say --prune.
 
 Examples:
   lvs-agent apply cluster.toml
   lvs-agent export | sed 's/weight = 1$/weight = 2/' | lvs-agent apply -
-  lvs-agent apply --if-revision 7 cluster.toml   # only if nobody applied in between";
+  lvs-agent apply --if-revision 7 cluster.toml   # only if nobody applied in between
+  lvs-agent apply --prune empty.toml             # deletes all rules";
 
 pub(super) const VERSION_HELP: &str = "\
 Says which program this is, and which version the agent that is asked runs; without an agent, why none answers.
@@ -247,7 +252,7 @@ Examples:
   lvs-agent version --json | jq -r .agent";
 
 pub(super) const EXPORT_HELP: &str = "\
-Writes the cluster's rules as a cluster file. Applying it changes nothing.
+Writes the cluster's rules as a cluster file. Applying it changes nothing; of a cluster without rules it has none, and `apply` takes that with --prune only.
 
 Examples:
   lvs-agent export > cluster.toml

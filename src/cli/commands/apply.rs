@@ -8,7 +8,7 @@ use crate::{
 
 pub(super) async fn run(client: &Client, args: &ApplyArgs) -> Result<Exit, Failure> {
     let (file_name, text) = cluster_file(&args.file)?;
-    let answer = client.apply(&ApplyRequest { file_name, text, base_revision: args.if_revision }).await?;
+    let answer = client.apply(&ApplyRequest { file_name, text, base_revision: args.if_revision, prune: args.prune }).await?;
     if args.json {
         print_json(&answer)?;
     } else {

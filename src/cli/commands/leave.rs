@@ -1,8 +1,8 @@
 //! `lvs-agent leave`
 
-use super::print_json;
+use super::{inside, print_json};
 use crate::{
-    api::{Client, LeaveRequest},
+    api::{Client, ClientError, LeaveRequest, UNCONFIRMED},
     cli::{
         Exit, Failure,
         args::LeaveArgs,
@@ -11,8 +11,8 @@ use crate::{
 };
 
 pub(super) async fn run(client: &Client, args: &LeaveArgs) -> Result<Exit, Failure> {
-    let LeaveArgs { force, json } = *args;
-    let before = client.status().await?;
+    let LeaveArgs { force, yes, json } = *args;
+    let before = inside(client).await?;
     let (node, id) = (&before.this, before.cluster.map(|cluster| cluster.id));
     let mut progress = Progress::begin();
     progress.step(if force {
@@ -20,7 +20,18 @@ pub(super) async fn run(client: &Client, args: &LeaveArgs) -> Result<Exit, Failu
     } else {
         "handing over and putting back what the agent changed here"
     });
-    client.leave(&LeaveRequest { force }).await?;
+    match client.leave(&LeaveRequest { force, confirmed: yes }).await {
+        // What is lost, the agent knows: it has looked at who votes and who is heard, and would let the node go.
+        Err(ClientError::Refused { code: UNCONFIRMED, body }) => {
+            let lost = body.error;
+            let otherwise = format!("{lost}; say --yes if {node} shall leave all the same");
+            if !terminal::confirm(&format!("{lost}. Leave all the same?"), &otherwise)? {
+                return Err(Failure::new(Exit::Failed, format!("{node} stays in its cluster")));
+            }
+            client.leave(&LeaveRequest { force, confirmed: true }).await?;
+        }
+        answer => answer?,
+    }
     if json {
         print_json(&serde_json::json!({ "node": node, "cluster_id": id, "others_told": !force }))?;
     } else if force {

@@ -23,7 +23,7 @@ use super::{
     terminal,
 };
 use crate::{
-    api::Client,
+    api::{AdminError, Client, Status},
     config::{LoadError, agent::DEFAULT_SOCKET, cluster::MAX_FILE_BYTES, io::read_text, load_agent},
 };
 use std::{
@@ -94,6 +94,16 @@ fn socket(args: &Args) -> Result<PathBuf, Failure> {
         Ok(config) => Ok(config.socket),
         Err(LoadError::Read { .. }) if args.config.is_none() => Ok(DEFAULT_SOCKET.into()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What the agent of a member knows; the others have nothing to show or to change.
+async fn inside(client: &Client) -> Result<Status, Failure> {
+    let status = client.status().await?;
+    match (&status.cluster, &status.not_started) {
+        (Some(_), _) => Ok(status),
+        (None, Some(why)) => Err(Failure::new(Exit::NotStarted, AdminError::NotStarted(why.clone()).to_string())),
+        (None, None) => Err(Failure::new(Exit::Refused, AdminError::NotInCluster.to_string())),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `lvs-agent node`
 
-use super::{palette, print_json, print_table};
+use super::{inside, palette, print_json, print_table};
 use crate::{
     api::Client,
     cli::{Exit, Failure, args::NodeCommand, render, terminal},
@@ -9,17 +9,17 @@ use crate::{
 pub(super) async fn run(client: &Client, command: &NodeCommand) -> Result<Exit, Failure> {
     match command {
         NodeCommand::List(args) => {
-            let status = client.status().await?;
+            let status = inside(client).await?;
             if args.json {
                 print_json(&status.nodes)?;
             } else {
-                print_table(&render::nodes(&status, palette()), "this node is in no cluster")?;
+                print_table(&render::nodes(&status, palette()), "the cluster's log is not here yet: nobody is known")?;
                 terminal::print(&render::barred(&status))?;
             }
         }
         NodeCommand::Remove(args) => {
             let name = &args.name;
-            let status = client.status().await?;
+            let status = inside(client).await?;
             let foreign = status.cluster.is_some_and(|cluster| cluster.security.authority.is_none());
             let is_member = status.nodes.iter().any(|node| node.name == *name);
             // Whoever mistypes a name is told before being asked to confirm it.

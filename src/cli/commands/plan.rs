@@ -9,7 +9,7 @@ use crate::{
 
 pub(super) async fn run(client: &Client, args: &PlanArgs) -> Result<Exit, Failure> {
     let (file_name, text) = cluster_file(&args.file)?;
-    let plan = client.plan(&PlanRequest { file_name, text }).await?;
+    let plan = client.plan(&PlanRequest { file_name, text, prune: args.prune }).await?;
     if args.json {
         print_json(&plan)?;
     } else {
@@ -21,7 +21,7 @@ pub(super) async fn run(client: &Client, args: &PlanArgs) -> Result<Exit, Failur
 /// Checks the file without an agent.
 pub(super) fn offline(args: &PlanArgs) -> Result<Exit, Failure> {
     let (file_name, text) = cluster_file(&args.file)?;
-    let rules = cluster::parse(&file_name, &text)?;
+    let rules = cluster::parse_to_apply(&file_name, &text, args.prune)?;
     let parts = [
         counted(rules.vips.len(), "VIP group"),
         counted(rules.services.len(), "service"),

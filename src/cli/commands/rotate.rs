@@ -1,6 +1,6 @@
 //! `lvs-agent keys rotate` and `lvs-agent ca rotate`: begins, then watches how far the cluster is.
 
-use super::print_json;
+use super::{inside, print_json};
 use crate::{
     api::{Client, ClientError, IdentityStatus, status::SecurityStatus},
     cli::{
@@ -46,9 +46,8 @@ pub(super) async fn run(client: &Client, what: What, args: &RotateArgs) -> Resul
 }
 
 async fn security(client: &Client) -> Result<SecurityStatus, Failure> {
-    let cluster = client.status().await?.cluster;
-    let outside = || Failure::new(Exit::Refused, crate::api::AdminError::NotInCluster.to_string());
-    cluster.map(|cluster| cluster.security).ok_or_else(outside)
+    let cluster = inside(client).await?.cluster;
+    Ok(cluster.map(|cluster| cluster.security).expect("inside of a cluster there is one"))
 }
 
 /// Remote identities are of the former CA.

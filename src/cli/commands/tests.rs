@@ -9,8 +9,8 @@ use crate::{
     link::io::files,
     model::{Role, Roles},
 };
-use clap::Parser;
-use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use clap::{CommandFactory, Parser};
+use std::{io::IsTerminal, os::unix::fs::PermissionsExt, sync::Arc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -112,8 +112,100 @@ async fn commands_about_who_may_get_in_end_as_documented() {
     let (place, fake) = (Place::new("founder"), Arc::new(Fake { outside: true, ..Fake::default() }));
     serve(&place, &fake);
     assert_eq!(exit(&place, "init --json").await, Exit::Ok);
-    assert_eq!(exit(&place, "node list").await, Exit::Ok);
-    assert_eq!(exit(&place, "keys rotate").await, Exit::Refused);
+}
+
+/// What a command fails with.
+async fn failure(place: &Place, line: &str) -> Failure {
+    let words = ["lvs-agent", "--socket"].map(str::to_owned).into_iter().chain([place.socket().display().to_string()]);
+    let args = Args::try_parse_from(words.chain(line.split(' ').map(str::to_owned))).unwrap();
+    dispatch(&args).await.unwrap_err()
+}
+
+/// Every command there is, as it may be typed; a new one belongs here.
+fn every_command(file: &str, output: &str) -> Vec<String> {
+    let lines = "init;join 10.0.0.11;leave;leave --force;leave --yes --json;status;status --json;plan FILE;plan --exit-code --json FILE;\
+                 apply FILE;apply --json FILE;apply --prune FILE;export;export --output OUTPUT;node list;node list --json;\
+                 node remove r3 --yes;node remove r3 --yes --json;node allow r3;node rename-roles r3 --roles witness;token create;\
+                 token create --json;token list;token list --json;token revoke 5f0c2a9e11d3b7a4;identity create ann --output OUTPUT;\
+                 identity create ann --output -;identity list;identity list --json;identity revoke ann;keys rotate;keys rotate --no-wait;\
+                 ca rotate;ca rotate --no-wait --json;version;version --json";
+    lines.split(';').map(|line| line.replace("FILE", file).replace("OUTPUT", output)).collect()
+}
+
+#[tokio::test]
+async fn outside_of_a_cluster_every_command_that_is_about_one_says_the_same() {
+    let (place, fake) = (Place::new("outside"), Arc::new(Fake { outside: true, ..Fake::default() }));
+    serve(&place, &fake);
+    let file = place.socket().with_file_name("web.toml");
+    std::fs::write(&file, WEB).unwrap();
+    let output = place.socket().with_file_name("output");
+    let lines = every_command(&file.display().to_string(), &output.display().to_string());
+    let has_line = |name: &str| lines.iter().any(|line| *line == name || line.starts_with(&format!("{name} ")));
+    for command in Args::command().get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "run") {
+        let inner: Vec<String> =
+            command.get_subcommands().map(|inner| format!("{} {}", command.get_name(), inner.get_name())).collect();
+        let names = if inner.is_empty() { vec![command.get_name().to_owned()] } else { inner };
+        names.iter().for_each(|name| assert!(has_line(name), "{name} is not tried"));
+    }
+    // What a node can be told or asked before it is in a cluster.
+    for line in lines.iter().filter(|line| !["init", "join", "status", "version"].contains(&line.split(' ').next().unwrap())) {
+        let failed = failure(&place, line).await;
+        let said = ["not in a cluster: run `lvs-agent init`, or `lvs-agent join SEED --token TOKEN`"];
+        assert_eq!((failed.exit, &failed.lines[..]), (Exit::Refused, &said.map(str::to_owned)[..]), "{line}");
+    }
+    assert!(!output.exists(), "no file is left of what was not made");
+    assert_eq!(exit(&place, "status").await, Exit::Ok, "that is how one sees it");
+}
+
+#[tokio::test]
+async fn an_empty_file_deletes_nothing_unless_that_is_said() {
+    let (place, fake) = (Place::new("empty"), Arc::new(Fake::default()));
+    serve(&place, &fake);
+    let file = |name: &str, text: &str| {
+        let path = place.socket().with_file_name(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (empty, good) = (file("empty.toml", "# nothing\n"), file("good.toml", WEB));
+    for rules in 0..2 {
+        // Without rules and with some: the file is wrong either way.
+        for line in
+            ["plan", "plan --json", "plan --exit-code", "plan --offline", "apply", "apply --json", "apply --if-revision 0"]
+        {
+            let failed = failure(&place, &format!("{line} {empty}")).await;
+            assert_eq!((failed.exit, failed.lines.len()), (Exit::Invalid, 2), "{line}");
+            assert!(failed.lines[1].starts_with(&format!("{empty}:1:1: the file has no [[vip]]")), "{line}: {:?}", failed.lines);
+            assert!(failed.lines[1].contains("--prune"), "{line}: {:?}", failed.lines);
+        }
+        assert_eq!(fake.rules.lock().unwrap().0, rules);
+        assert_eq!(exit(&place, &format!("apply {good}")).await, Exit::Ok);
+    }
+    assert_eq!(exit(&place, &format!("plan --prune --exit-code {empty}")).await, Exit::Changes);
+    assert_eq!(exit(&place, &format!("plan --prune --offline {empty}")).await, Exit::Ok);
+    assert_eq!(exit(&place, &format!("apply --prune {empty}")).await, Exit::Ok);
+    assert!(fake.rules.lock().unwrap().1.vips.is_empty(), "all went");
+    let exported = file("exported.toml", "");
+    assert_eq!(exit(&place, &format!("export --output {exported}")).await, Exit::Ok);
+    assert!(std::fs::read_to_string(&exported).unwrap().contains("--prune"), "an export of nothing says how it is applied");
+}
+
+#[tokio::test]
+async fn the_only_node_leaves_when_that_is_said() {
+    let (place, fake) = (Place::new("only"), Arc::new(Fake::default()));
+    fake.status.lock().unwrap().nodes.truncate(1);
+    serve(&place, &fake);
+    for line in ["leave", "leave --json"] {
+        // `cargo test` in a terminal would be asked.
+        if io::stdin().is_terminal() {
+            break;
+        }
+        let failed = failure(&place, line).await;
+        assert_eq!(failed.exit, Exit::Invalid);
+        let said = failed.lines.join(" ");
+        assert!(said.contains("this is the only node; say --yes if ") && said.contains("nobody is there to ask"), "{said}");
+    }
+    assert_eq!(exit(&place, "leave --yes").await, Exit::Ok);
+    assert_eq!(exit(&place, "leave --force").await, Exit::Ok, "nobody is asked");
 }
 
 #[tokio::test(start_paused = true)]

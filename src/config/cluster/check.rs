@@ -1,6 +1,6 @@
 //! Reads `[service.check]`: what is asked, how often, and how many answers count.
 
-use super::read::PORTS;
+use super::read::{HOMES, PORTS};
 use crate::{
     config::{
         document::{At, Decoded, List, Table, clip, integer, parsed, text},
@@ -82,7 +82,7 @@ pub(super) fn read(mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<
             findings.add(table.at, "[service.check] of type \"script\" needs `script`");
         }
     }
-    table.finish(findings);
+    table.finish_knowing(&HOMES, findings);
 
     let (status, args) = (accepted(status, findings), args_of(args, findings));
     let (interval, timeout) = (interval?, within(interval?, timeout, findings));

@@ -16,10 +16,18 @@ use crate::{
 /// A port that something can listen on.
 pub(super) const PORTS: std::ops::RangeInclusive<i64> = 1..=65535;
 
+/// Where tables belong that stand elsewhere.
+pub(super) const HOMES: [(&str, &str); 4] = [
+    ("check", "did you mean [service.check], below the [[service]] that it is for?"),
+    ("server", "did you mean [[service.server]], below the [[service]] that it is for?"),
+    ("service", "did you mean [[service]], a table of its own?"),
+    ("vip", "did you mean [[vip]], a table of its own?"),
+];
+
 pub(super) fn cluster(mut root: Table<'_>, findings: &mut Findings<'_>) -> Draft {
     let vips = root.tables("vip", "[[vip]]", findings).into_iter().map(|table| vip(table, findings)).collect();
     let services = root.tables("service", "[[service]]", findings).into_iter().map(|table| service(table, findings)).collect();
-    root.finish(findings);
+    root.finish_knowing(&HOMES, findings);
     Draft { vips, services }
 }
 
@@ -28,7 +36,7 @@ fn vip(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftVip {
     let addresses = table.required_list("addresses", text(value::host_address), findings);
     let interface = table.required("interface", text(value::interface), findings);
     let at = table.at;
-    table.finish(findings);
+    table.finish_knowing(&HOMES, findings);
     DraftVip {
         at,
         name,
@@ -52,7 +60,7 @@ fn service(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftService {
     let check = table.table("check", "[service.check]", findings).map(|table| check::read(table, findings));
     let servers = table.tables("server", "[[service.server]]", findings);
     let at = table.at;
-    table.finish(findings);
+    table.finish_knowing(&HOMES, findings);
     DraftService {
         at,
         name,
@@ -73,7 +81,7 @@ fn server(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftServer {
     let weight = table.with_default("weight", integer(0..=65535), 1, findings);
     let agentless = table.with_default("agentless", boolean, false, findings);
     let at = table.at;
-    table.finish(findings);
+    table.finish_knowing(&HOMES, findings);
     DraftServer { at, name, address, port, weight: Weight(weight.unwrap_or(1)), agentless: agentless.unwrap_or(false) }
 }
 

@@ -233,6 +233,64 @@ fn tables_of_the_wrong_form_are_explained() {
 }
 
 #[test]
+fn tables_in_the_wrong_place_are_told_where_they_belong() {
+    let check = "did you mean [service.check], below the [[service]] that it is for?";
+    let server = "did you mean [[service.server]], below the [[service]] that it is for?";
+    let below = |heading: &str| format!("{}\n{heading}\ntype = \"tcp\"\n", WEB.trim());
+    let line = WEB.trim().lines().count() + 1;
+    for (heading, column, said) in [
+        ("[check]", 2, format!("a cluster file has no key `check`: {check}")),
+        ("[[check]]", 3, format!("a cluster file has no key `check`: {check}")),
+        ("[checks]", 2, format!("a cluster file has no key `checks`: {check}")),
+        ("[server]", 2, format!("a cluster file has no key `server`: {server}")),
+        ("[[server]]", 3, format!("a cluster file has no key `server`: {server}")),
+        ("[[servers]]", 3, format!("a cluster file has no key `servers`: {server}")),
+        ("[services]", 2, "a cluster file has no key `services`: did you mean `service`?".to_owned()),
+        ("[[vip.server]]", 7, format!("[[vip]] has no key `server`: {server}")),
+        ("[vip.service]", 6, "[[vip]] has no key `service`: did you mean [[service]], a table of its own?".to_owned()),
+        ("[service.server]", 1, "write [[service.server]] with double brackets: there may be several".to_owned()),
+        ("[[service.check]]", 1, "write [service.check] with single brackets: there is only one".to_owned()),
+    ] {
+        assert_eq!(problems(&below(heading)), [format!("c.toml:{line}:{column}: {said}")], "{heading}");
+    }
+    for (heading, said) in [
+        ("[vip]\nname = \"a\"", "write [[vip]] with double brackets: there may be several"),
+        ("[service]\nname = \"a\"", "write [[service]] with double brackets: there may be several"),
+        ("[service.check]", "[service.check] stands before any [[service]]: put it below the [[service]] that it is for"),
+        ("[[service.server]]", "[[service.server]] stands before any [[service]]: put it below the [[service]] that it is for"),
+    ] {
+        assert_eq!(problems(&format!("\n{heading}\n")), [format!("c.toml:2:1: {said}")], "{heading}");
+    }
+    let text = "[[service]]\nname = \"a\"\nvip = \"web\"\nport = 1\n[[service.server]]\nvip = \"web\"\nname = \"r\"\naddress = \"10.0.0.1\"\n";
+    assert!(problems(text).iter().any(|line| line.contains("has no key `vip`: it may have name")), "a value is no table");
+}
+
+#[test]
+fn json_is_told_from_toml() {
+    let hint = |file: &str, text: &str| parse(file, text).unwrap_err().lines();
+    let said = "this is JSON, and a cluster file is TOML: `lvs-agent export` writes one";
+    for text in ["{\"vip\": [{\"name\": \"web\"}]}", "{}", "[{\"name\": \"web\"}]", "[ \"web\", 1]", "{ vip: 1 }"] {
+        assert_eq!(hint("c.toml", &format!("\n  {text}\n")), [format!("c.toml:2:3: {said}")], "{text}");
+    }
+    assert_eq!(hint("cluster.JSON", "vip\n"), [format!("cluster.JSON:1:1: {said}")], "by its name");
+    assert!(parse("c.json", WEB).is_ok(), "what is TOML may be called so");
+    assert!(!hint("c.toml", "[[vip]\n").concat().contains("JSON"));
+    assert!(!hint("c.toml", "[check]\n").concat().contains("JSON"));
+}
+
+#[test]
+fn a_file_without_rules_is_applied_only_where_that_is_said() {
+    for text in ["", "# nothing\n", "vip = []\n"] {
+        let lines = parse_to_apply("c.toml", text, false).unwrap_err().lines();
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].starts_with("c.toml:1:1: the file has no [[vip]]") && lines[0].contains("--prune"), "{lines:?}");
+        assert_eq!(parse_to_apply("c.toml", text, true), Ok(RuleSet::default()));
+    }
+    assert!(parse_to_apply("c.toml", WEB, false).is_ok());
+    assert!(parse_to_apply("c.toml", "colour = 1\n", true).unwrap_err().lines()[0].contains("colour"));
+}
+
+#[test]
 fn syntax_errors_are_all_placed() {
     let lines = problems("[[vip]]\nname = web\n[[service]\nport = 80\n[[service]]\nport = 1\nport = 2\n");
     for place in ["c.toml:2:8: ", "c.toml:3:", "c.toml:7:1: "] {

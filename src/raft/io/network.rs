@@ -243,7 +243,7 @@ impl Peers {
     fn check_server(&self, to: Option<NodeId>, addr: SocketAddr, certificate: &Certificate) -> Result<(), CallError> {
         let somebody_else = |found: String| {
             let error = CallError::SomebodyElse { addr, found };
-            self.note_refusal(addr, &error.to_string());
+            self.note_refusal(addr, &error.why());
             Err(error)
         };
         let Subject::Node { name, id, .. } = &certificate.subject else { return somebody_else("no node".to_owned()) };
@@ -279,7 +279,7 @@ impl Peers {
             Ok(None) => Err(CallError::Closed { addr }),
             Err(error) => {
                 let error = broken(addr, error);
-                self.note_refusal(addr, &error.to_string());
+                self.note_refusal(addr, &error.why());
                 Err(error)
             }
         }

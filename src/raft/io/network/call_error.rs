@@ -1,31 +1,27 @@
 //! Why a question got no answer.
 
 use crate::{link::frame::FrameError, raft::message::HelloRefusal};
-use std::{io, net::SocketAddr, time::Duration};
+use std::{error::Error, fmt, io, net::SocketAddr, time::Duration};
 
-/// See the variants. Sources are told with the error itself: it is read in lists of what was tried.
-#[derive(Debug, thiserror::Error)]
+/// See the variants. It is read in lists of what was tried, so it tells its causes itself, and `source()` has none of them again. Where the list has
+/// said already who was asked, [`CallError::why`] is all that is left to say.
+#[derive(Debug)]
 pub enum CallError {
     /// Nobody listens there.
-    #[error("cannot connect to {addr}: {source}")]
     Connect {
         /// Where.
         addr: SocketAddr,
         /// Why.
-        #[source]
         source: io::Error,
     },
     /// One does not believe the other.
-    #[error("no safe connection to {addr}: {source}")]
     Tls {
         /// Where.
         addr: SocketAddr,
         /// Why.
-        #[source]
         source: io::Error,
     },
     /// Another node has that address now.
-    #[error("another node answers at {addr}: {found}")]
     SomebodyElse {
         /// Where.
         addr: SocketAddr,
@@ -33,31 +29,25 @@ pub enum CallError {
         found: String,
     },
     /// The other side does not talk to us.
-    #[error("{addr} refuses to talk: {refusal}")]
     Refused {
         /// Who.
         addr: SocketAddr,
         /// Why.
-        #[source]
         refusal: HelloRefusal,
     },
     /// The connection broke.
-    #[error("connection to {addr} failed: {source}{}", deeper(source))]
     Broken {
         /// Who.
         addr: SocketAddr,
         /// Why.
-        #[source]
         source: FrameError,
     },
     /// The other side closed the connection instead of answering.
-    #[error("{addr} closed the connection")]
     Closed {
         /// Who.
         addr: SocketAddr,
     },
     /// No answer in time.
-    #[error("{addr} did not answer within {within:?}")]
     Late {
         /// Who.
         addr: SocketAddr,
@@ -65,7 +55,6 @@ pub enum CallError {
         within: Duration,
     },
     /// Enough connections are being made already.
-    #[error("{addr} has not answered yet")]
     Connecting {
         /// Where.
         addr: SocketAddr,
@@ -73,6 +62,33 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// What went wrong, without the address.
+    pub fn why(&self) -> String {
+        match self {
+            CallError::Connect { source, .. } => format!("cannot connect: {source}"),
+            CallError::Tls { source, .. } => format!("no safe connection: {source}"),
+            CallError::SomebodyElse { found, .. } => format!("another node answers there: {found}"),
+            CallError::Refused { refusal, .. } => format!("it refuses to talk: {refusal}"),
+            CallError::Broken { source, .. } => format!("the connection failed: {source}{}", deeper(source)),
+            CallError::Closed { .. } => "it closed the connection".to_owned(),
+            CallError::Late { within, .. } => format!("it did not answer within {within:?}"),
+            CallError::Connecting { .. } => "it has not answered yet".to_owned(),
+        }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        match self {
+            CallError::Connect { addr, .. }
+            | CallError::Tls { addr, .. }
+            | CallError::SomebodyElse { addr, .. }
+            | CallError::Refused { addr, .. }
+            | CallError::Broken { addr, .. }
+            | CallError::Closed { addr }
+            | CallError::Late { addr, .. }
+            | CallError::Connecting { addr } => *addr,
+        }
+    }
+
     /// The question has certainly not been heard.
     pub fn is_unheard(&self) -> bool {
         match self {
@@ -86,6 +102,47 @@ impl CallError {
     }
 }
 
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.addr(), self.why())
+    }
+}
+
+impl Error for CallError {}
+
 fn deeper(error: &FrameError) -> String {
-    std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default()
+    error.source().map(|source| format!(": {source}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::NodeId;
+
+    #[test]
+    fn the_address_and_every_cause_are_said_once_with_all_that_caused_it() {
+        let addr = SocketAddr::from(([10, 0, 0, 11], 7400));
+        let cause = || io::Error::other("the cause");
+        let within = Duration::from_secs(1);
+        let errors = [
+            CallError::Connect { addr, source: cause() },
+            CallError::Tls { addr, source: cause() },
+            CallError::SomebodyElse { addr, found: "the cause".to_owned() },
+            CallError::Refused { addr, refusal: HelloRefusal::SomebodyElse { theirs: NodeId(7) } },
+            CallError::Broken { addr, source: FrameError::Stream(cause()) },
+            CallError::Closed { addr },
+            CallError::Late { addr, within },
+            CallError::Connecting { addr },
+        ];
+        for error in errors {
+            let (mut said, mut cause) = (error.to_string(), error.source());
+            while let Some(deeper) = cause {
+                said = format!("{said}: {deeper}");
+                cause = deeper.source();
+            }
+            assert!(said.starts_with("10.0.0.11:7400: ") && said.matches("10.0.0.11").count() == 1, "{said}");
+            assert!(said.matches("the cause").count() <= 1, "{said}");
+            assert_eq!(said, format!("10.0.0.11:7400: {}", error.why()));
+        }
+    }
 }
