@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    api::AdminError,
+    api::{AdminError, LeaveRequest},
     guard::{io::channel::GuardChannel as Channel, protocol::ToGuard},
     link::frame,
     tasks::Tasks,
@@ -61,7 +61,9 @@ async fn the_reason_is_shown_at_once_orders_get_it_and_pauses_grow_to_five_secon
     let seen = stage.subscribe();
     let mut waiting = Waiting::new(config, reread, stage, stop);
     let (reply, answer) = oneshot::channel();
-    give.send(Order::Leave { force: true, reply }).await.unwrap_or_else(|_| panic!("there is room"));
+    give.send(Order::Leave { how: LeaveRequest { force: true, confirmed: true }, reply })
+        .await
+        .unwrap_or_else(|_| panic!("there is room"));
     let mut pauses = Vec::new();
     for _ in 0..6 {
         let begun = Instant::now();
