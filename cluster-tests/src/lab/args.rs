@@ -270,6 +270,9 @@ pub struct HostRun {
     pub agent: Option<PathBuf>,
     #[arg(long)]
     pub keep: bool,
+    /// SCRIPT… are scripts, not one with its arguments: each one runs as if it were the only one; the limit is for each
+    #[arg(long)]
+    pub each: bool,
     #[arg(long)]
     pub share: Vec<PathBuf>,
     #[arg(long, default_value_t = 1024)]

@@ -150,6 +150,7 @@ fn host_run(order: HostRun) -> Result<i32> {
     let kernel = Some(order.kernel).filter(|kernel| kernel != Path::new("none"));
     let job = Job {
         script: order.script,
+        each: order.each,
         cwd: std::env::current_dir().context("find the current directory")?,
         env: std::env::vars().filter(|(name, _)| !matches!(name.as_str(), "TMPDIR" | "PWD" | "OLDPWD" | "SHLVL" | "_")).collect(),
         shared: order.share,
