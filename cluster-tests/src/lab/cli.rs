@@ -113,7 +113,7 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
         Verb::ClockAhead { seconds } => wall_clock::ahead(Duration::from_secs(u64::from(seconds)))?,
         Verb::CrashWeb { host } => daemons::crash_web(host)?,
         Verb::StartWeb { host } => daemons::start_web(host)?,
-        Verb::StartAgent { host } => daemons::start_agent(host)?,
+        Verb::StartAgent { hosts } => hosts.into_iter().try_for_each(daemons::start_agent)?,
         Verb::StopAgent { host, signal, wait } => daemons::stop_agent(host, signal, wait)?,
         Verb::AgentPids { host } => return agent_pids(host),
         Verb::Holder { address } => {
