@@ -1,6 +1,6 @@
 #!/bin/bash
 # 10,000 random and 10,000 mutated datagrams and frames at every open port, with --long 100,000: no request fails, no lease is lost, memory stays flat.
-# lab: --cluster none --timeout 1500 -- sends 80,000 datagrams and frames, each of which the kernel and the agent handle
+# lab: --cluster none --timeout 1500 -- with --long it sends 800,000 datagrams and frames, each of which kernel and agent handle
 . "$(dirname "$0")/lib.sh"
 
 COUNT=$(in_short 10000 100000) most_ms=$(in_short 10000 80000)

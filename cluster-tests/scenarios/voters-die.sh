@@ -17,8 +17,8 @@ next_victim() {
     echo "$voter" && return
   done
 }
-# The cluster votes without a dead voter, or has said that nobody can take its place.
-settled() { [ "$(status "$(seen_by)" ".nodes[] | select(.name == \"$1\") | (.voter | not) or (.voter_why | test(\"nobody can take its place\"))")" = true ]; }
+# The cluster votes without a dead voter, another in its place, or has said that nobody can take its place.
+settled() { [ "$(status "$(seen_by)" "(.cluster.voters | length) % 2 == 1 and any(.nodes[]; .name == \"$1\" and ((.voter | not) or (.voter_why | test(\"nobody can take its place\"))))")" = true ]; }
 weight=1
 applies() { sed "s/^weight = .*/weight = $weight/" "$LVS_LAB_CLUSTER" >"$SCRATCH/next.toml" && on "$(seen_by)" lvs-agent apply "$SCRATCH/next.toml" >"$SCRATCH/applied" 2>&1; }
 
