@@ -93,3 +93,13 @@ build_release() {
 }
 
 fast_tests() { static_cargo test -q -p cluster-tests; }
+
+# wishes NAME: leaves in WISHES the options which a scenario's "# lab:" line asks for. What stands behind " -- " is words for people.
+wishes() {
+  local file=$ROOT/cluster-tests/scenarios/$1.sh
+  [ -r "$file" ] || die 2 "no scenario $1 (scripts/lab scenario --list)"
+  read -ra WISHES <<<"$(sed -n 's/^# lab: *//p' "$file" | sed 's/\(^\| \)-- .*//')"
+}
+
+# same_lab WISH…: those of them that make another lab; scenarios with the same ones may share a boot.
+same_lab() { sed -E 's/--(timeout [0-9]+|both-kernels|alone) *//g; s/ *$//' <<<"$*"; }

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A real server whose agent stops keeps the VIP on lo and goes on serving; a director whose agent stops lets the VIP go.
+# lab: --both-kernels
 . "$(dirname "$0")/lib.sh"
 
 start probe on c probe http "http://$VIP/" --every 10 --for 10

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A lost CA key is mended by ca rotate; so is a rotation whose director dies. Who was off meanwhile comes back with one command; leave --force asks nobody.
-# lab: --timeout 900
+# lab: --timeout 900 -- two rotations of the CA, each with a minute for those that were away
 . "$(dirname "$0")/lib.sh"
 
 security() { status "$1" ".cluster.security | $2"; }

@@ -41,14 +41,15 @@ not() { ! "$@"; }
 # now_ms VAR: the lab's clock, in milliseconds, without starting a process.
 now_ms() { local _micros=${EPOCHREALTIME/./} && printf -v "$1" %s $((_micros / 1000)); }
 
-# wait_until SECONDS CMD…: polls every 50 ms, after 3 s every 250 ms, after 10 s every 2 s (a poll costs real time); leaves the time it took in $WAITED (milliseconds); fails when it took too long.
+# wait_until SECONDS CMD…: polls every 50 ms, after 3 s every 250 ms, after 10 s every 2 s (a poll costs real time), or every $POLL seconds where that is
+# set before it; leaves the time it took in $WAITED (milliseconds); fails when it took too long.
 wait_until() {
   local start now limit=$(($1 * 1000))
   now_ms start
   while ! "${@:2}"; do
     now_ms now
     if [ $((now - start)) -ge $limit ]; then WAITED=over_$limit && return 1; fi
-    if [ $((now - start)) -lt 3000 ]; then sleep 0.05; elif [ $((now - start)) -lt 10000 ]; then sleep 0.25; else sleep 2; fi
+    if [ -n "${POLL:-}" ]; then sleep "$POLL"; elif [ $((now - start)) -lt 3000 ]; then sleep 0.05; elif [ $((now - start)) -lt 10000 ]; then sleep 0.25; else sleep 2; fi
   done
   now_ms now
   WAITED=$((now - start))
@@ -63,6 +64,9 @@ requests() { local count && count=$(value servers "$2" | tr ',' '\n' | sed -n "s
 declare -A PIDS=()
 start() { "${@:2}" >"$SCRATCH/$1" & PIDS[$1]=$!; }
 join_line() { wait "${PIDS[$1]}" && LINE=$(cat "$SCRATCH/$1") && echo "$1: $LINE"; }
+
+# end NAME…: probes and watches tell what they have seen until now; fails when one was over before.
+end() { local name && for name in "$@"; do kill "${PIDS[$name]}" || return 1; done; }
 
 # The director that holds the VIP, and the other one.
 holds() { [ "$(holder)" = "$1" ]; }
@@ -129,12 +133,16 @@ snapshot() {
   pids d1 d2 r1 r2 r3
 }
 no_panic() { ! grep -l "panicked at" "$LVS_LAB_LOG"/*.agent.log; }
-# traffic SECONDS: requests every 20 ms and a watch on the holder; undisturbed: none failed, and the VIP has not moved.
+# in_short SHORT LONG: LONG where the caller of scripts/lab asked for --long.
+in_short() { if [ -n "${LVS_LONG:-}" ]; then echo "$2"; else echo "$1"; fi; }
+# traffic SECONDS: requests every 20 ms and a watch on the holder, for so long at most; undisturbed: ends them now; they were not over before
+# (else they saw only a part), none failed, and the VIP has not moved.
 traffic() {
   start probe on c probe http "http://$VIP/" --every 20 --for "$1" --log "$LVS_LAB_LOG/probe.log"
   start watch watch-holders --every 20 --arp-every 500 --for "$1"
 }
 undisturbed() {
+  expect "requests and watch went on until here" end probe watch
   join_line probe
   expect_eq failed "$(value failed "$LINE")" 0
   grep -v " ok" "$LVS_LAB_LOG/probe.log" | head -n 5

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A cluster of certificates from a CA that is not ours: who has one joins without a token, as what it says; other names, roles and CAs stay out; new files are taken up; who is removed stays out until it is allowed back.
-# lab: --cluster none --timeout 900
+# lab: --cluster none
 . "$(dirname "$0")/lib.sh"
 
 PKI=$SCRATCH/pki SERVER=10.0.0.11:7443
@@ -43,7 +43,7 @@ on d1 lvs-agent apply "$LVS_LAB_CLUSTER" >"$SCRATCH/applied" || give_up "the rul
 sends_to_two() { sends_to "$1" r1 && sends_to "$1" r2; }
 expect "the cluster serves" wait_until 20 both sends_to_two
 expect "the VIP has a holder" wait_until 10 held
-traffic 100
+traffic 300
 
 mark
 refused "a node with another CA's certificate" "ca" joins r3

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A client whose source port was last used with a server that has been isolated, or has left, is answered at once by another server.
+# lab: --both-kernels
 . "$(dirname "$0")/lib.sh"
 
 director=$(holder)

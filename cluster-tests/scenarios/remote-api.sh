@@ -19,7 +19,7 @@ on r1 sh -c 'cat /var/lib/lvs-agent/node.key /var/lib/lvs-agent/node.crt /var/li
 expect_eq "mode of an identity's file" "$(stat -c %a "$SCRATCH/ops.pem")" 600
 
 remote() { on c lvs-agent --server "$SERVER" --cert "$SCRATCH/$1.pem" "${@:2}"; }
-traffic 20
+traffic 120
 sed 's/^weight = .*/weight = 3/' "$LVS_LAB_CLUSTER" >"$SCRATCH/three.toml"
 revision=$(status d1 .cluster.revision)
 mark

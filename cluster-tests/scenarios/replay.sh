@@ -1,6 +1,6 @@
 #!/bin/bash
 # Captured gossip, leases and Raft sent again, later and from another address: nothing changes.
-# lab: --timeout 900
+# lab: --timeout 900 -- sends a capture seven times, the first a minute after it was made
 . "$(dirname "$0")/lib.sh"
 
 first=$(holder)
@@ -26,7 +26,7 @@ again() { # NAME ARG…: replays it all, and compares before and after
 }
 
 sleep 60
-traffic 100
+traffic 300
 sleep 1
 again "a replay in the senders' names"
 expect_ge replayed_datagrams "$(value datagrams "$(cat "$SCRATCH/replayed")")" 100

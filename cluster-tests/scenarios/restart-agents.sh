@@ -1,6 +1,5 @@
 #!/bin/bash
 # Restart all agents under traffic: one by one no request fails; all at once rules and VIP come back.
-# lab: --timeout 400
 . "$(dirname "$0")/lib.sh"
 
 back() { [ "$(status "$1" '[.nodes[] | select(.reachable)] | length')" = 5 ] && [ "$(status "$1" .cluster.quorum)" = true ]; }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Script checks: run as their user and with no rights, judged by the quorum, killed at their timeout, unsafe ones not run; they outlive the worker.
-# lab: --cluster none --timeout 900
+# lab: --cluster none
 . "$(dirname "$0")/lib.sh"
 
 # What the script does for a server stands in $BOARD/SERVER; it leaves notes there.
@@ -34,7 +34,7 @@ done
 on r3 sed -i 's/^user = .*/user = "lvs-check"/' /etc/lvs-agent/agent.toml
 form-cluster "$SCRATCH/cluster.toml" || give_up "no cluster"
 expect "the cluster serves, as scripts say" wait_until 20 serves
-traffic 90
+traffic 300
 
 # Rights. 10, 12 and 13 are the agent's capabilities; 5, 6 and 7 KILL, SETGID and SETUID.
 rights() { sed -n 's/^\(CapEff\|CapPrm\|CapBnd\|NoNewPrivs\):\t//p' "$1" | tr '\n' ' '; }

@@ -1,6 +1,5 @@
 #!/bin/bash
 # The unit under a real systemd, on a director and on a real server: the node serves, has no more rights than it should, and a guard that hangs is started again.
-# lab: --timeout 900
 . "$(dirname "$0")/lib.sh"
 
 unit=$(dirname "$0")/../../scripts/lvs-agent.service

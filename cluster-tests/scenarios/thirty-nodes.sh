@@ -1,6 +1,6 @@
 #!/bin/bash
 # 28 real servers join two directors at once with one token: all are in within ten seconds, five vote, the rules are everywhere.
-# lab: --cluster none --real-servers 28 --zones 3 --memory 4096 --timeout 1500
+# lab: --cluster none --real-servers 28 --zones 3 --memory 4096 --timeout 1500 -- thirty agents run
 . "$(dirname "$0")/lib.sh"
 
 servers=$(seq -f 'r%.0f' 28)
@@ -10,7 +10,8 @@ servers=$(seq -f 'r%.0f' 28)
 } >"$SCRATCH/all.toml"
 form-cluster --hosts d1,d2 "$SCRATCH/all.toml" || give_up "no cluster of two directors"
 join=$(token d1 --uses 28)
-for server in $servers; do start-agent "$server"; done
+# shellcheck disable=SC2086
+start-agent $servers
 for server in $servers; do wait_until 10 answers "$server" || give_up "the agent of $server does not answer"; done
 
 leader=$(status d1 .cluster.leader)
@@ -40,14 +41,14 @@ behind=''
 for server in $servers; do [ "$(status "$server" .cluster.revision)" = "$revision" ] || behind+=" $server"; done
 expect_eq "who has other rules" "$behind" ""
 five() { [ "$(status d1 '.cluster.voters | length')" = 5 ]; }
-expect "five nodes vote" wait_until 60 five
+POLL=1 expect "five nodes vote" wait_until 60 five
 status d1 '.nodes[] | select(.voter) | [.name, .zone, .voter_why] | @tsv'
 expect_eq "zones of the voters" "$(status d1 '[.nodes[] | select(.voter) | .zone] | unique | join(" ")')" "z1 z2 z3"
 expect_eq "directors that vote" "$(status d1 '[.nodes[] | select(.voter and (.roles | index("director"))) | .name] | join(" ")')" "d1 d2"
 
 voters=$(status d1 '.cluster.voters | join(" ")')
 bytes=$(sent_bytes "$leader")
-traffic 20
+traffic 30
 sleep 20
 figure leader_bytes_per_s_at_rest $((($(sent_bytes "$leader") - bytes) / 20))
 undisturbed

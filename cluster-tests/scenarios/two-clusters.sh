@@ -18,9 +18,9 @@ form-cluster --hosts d1,r1 "$SCRATCH/one.toml" || give_up "no first cluster"
 form-cluster --hosts d2,r2 "$SCRATCH/two.toml" || give_up "no second cluster"
 expect_eq "the clusters' ids" "$(if [ "$(status d1 .cluster.id)" = "$(status d2 .cluster.id)" ]; then echo same; else echo different; fi)" different
 
-traffic 60
-start second on c probe http "http://$OTHER/" --every 20 --for 60
-start watch_second watch-holders $OTHER --every 20 --for 60
+traffic 120
+start second on c probe http "http://$OTHER/" --every 20 --for 120
+start watch_second watch-holders $OTHER --every 20 --for 120
 sleep 1
 # Everybody starts anew with the wrong seeds.
 for host in r1 r2; do stop-agent $host && start-agent $host; done
@@ -41,6 +41,7 @@ expect_eq "not heard in the second" "$(unheard d2)" ""
 expect_eq "holder of the first VIP" "$(holder)" d1
 expect_eq "holder of the second VIP" "$(holder $OTHER)" d2
 undisturbed
+expect "so did those of the second" end second watch_second
 join_line second
 expect_eq failed_in_the_second "$(value failed "$LINE")" 0
 expect_eq servers_of_the_second "$(value servers "$LINE" | sed 's/:.*//')" r2

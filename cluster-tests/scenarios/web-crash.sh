@@ -1,5 +1,6 @@
 #!/bin/bash
 # The web server on r1 crashes: isolated on both directors within 2 s, connections to others untouched, back after recovery.
+# lab: --both-kernels
 . "$(dirname "$0")/lib.sh"
 
 director=$(holder)

@@ -2,6 +2,8 @@
 
 #[path = "tidy/checks.rs"]
 mod checks;
+#[path = "tidy/scenarios.rs"]
+mod scenarios;
 
 use checks::{Source, Violation, first_names};
 use std::path::{Path, PathBuf};
@@ -61,6 +63,21 @@ fn no_binary_is_kept_in_the_tree() {
     let elf = |path: &PathBuf| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"));
     let found: Vec<PathBuf> = paths.into_iter().filter(elf).collect();
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn a_scenario_that_takes_long_says_why() {
+    let folder = root().join("cluster-tests/scenarios");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file of the tree");
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(&folder).expect("there are scenarios").flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        if let Some(name) = file.strip_suffix(".sh").filter(|name| *name != "lib") {
+            all.push((name.to_owned(), read(&file)));
+        }
+    }
+    let found = scenarios::judge(&all, &read("seconds"));
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
 fn whats(place: &str, text: &str) -> Vec<String> {

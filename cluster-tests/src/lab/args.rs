@@ -121,8 +121,11 @@ pub enum Verb {
     CrashWeb { host: Host },
     /// Start the web server of a host and wait until it listens
     StartWeb { host: Host },
-    /// Start the agent of a host, now and at every later power-on
-    StartAgent { host: Host },
+    /// Start the agents of hosts, now and at every later power-on
+    StartAgent {
+        #[arg(required = true)]
+        hosts: Vec<Host>,
+    },
     /// End the agent of a host and wait until it is gone
     StopAgent {
         host: Host,
@@ -142,7 +145,7 @@ pub enum Verb {
     },
     /// Sample who holds the VIP and who answers ARP for it
     ///
-    /// Prints one line: holders_max=N arp_macs_max=N samples=N changes=N unheld_ms=N last=HOST arp=HOST:N,…
+    /// Prints one line, in the end or at SIGTERM: holders_max=N arp_macs_max=N samples=N changes=N unheld_ms=N last=HOST arp=HOST:N,…
     /// holders_max: most directors that had the address in their kernel at one sample. arp_macs_max: most MACs that answered one
     /// question of the client.
     #[command(after_help = "Example:\n  watch-holders --every 5 --for 20 &\n  cut d1; sleep 10; heal; wait")]
@@ -207,7 +210,7 @@ pub enum Verb {
 pub enum ProbeKind {
     /// HTTP requests, each on a new connection, started on schedule whatever became of the last
     ///
-    /// Prints one line: sent=N ok=N failed=N outage_ms=N outage_at_ms=N servers=r1:N,r2:N,…
+    /// Prints one line, in the end or at SIGTERM: sent=N ok=N failed=N outage_ms=N outage_at_ms=N servers=r1:N,r2:N,…
     /// ok: answered with status 200 in time. outage_ms: longest time without an answer, from start to end of the probe.
     #[command(
         after_help = "Example:\n  on c probe http http://$VIP/ --every 5 --for 10\n\nLines of the log: START_MS TOOK_MS ok|timeout|refused|reset|unreachable|closed|status|error SERVER"
@@ -270,6 +273,9 @@ pub struct HostRun {
     pub agent: Option<PathBuf>,
     #[arg(long)]
     pub keep: bool,
+    /// SCRIPT… are scripts, not one with its arguments: each one runs as if it were the only one; the limit is for each
+    #[arg(long)]
+    pub each: bool,
     #[arg(long)]
     pub share: Vec<PathBuf>,
     #[arg(long, default_value_t = 1024)]

@@ -113,7 +113,7 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
         Verb::ClockAhead { seconds } => wall_clock::ahead(Duration::from_secs(u64::from(seconds)))?,
         Verb::CrashWeb { host } => daemons::crash_web(host)?,
         Verb::StartWeb { host } => daemons::start_web(host)?,
-        Verb::StartAgent { host } => daemons::start_agent(host)?,
+        Verb::StartAgent { hosts } => hosts.into_iter().try_for_each(daemons::start_agent)?,
         Verb::StopAgent { host, signal, wait } => daemons::stop_agent(host, signal, wait)?,
         Verb::AgentPids { host } => return agent_pids(host),
         Verb::Holder { address } => {
@@ -150,6 +150,7 @@ fn host_run(order: HostRun) -> Result<i32> {
     let kernel = Some(order.kernel).filter(|kernel| kernel != Path::new("none"));
     let job = Job {
         script: order.script,
+        each: order.each,
         cwd: std::env::current_dir().context("find the current directory")?,
         env: std::env::vars().filter(|(name, _)| !matches!(name.as_str(), "TMPDIR" | "PWD" | "OLDPWD" | "SHLVL" | "_")).collect(),
         shared: order.share,

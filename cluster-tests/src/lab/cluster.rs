@@ -4,6 +4,7 @@ use super::daemons;
 use super::holders;
 use super::hosts::Host;
 use super::ipvs::{self, Service};
+use super::marks::{self, Mark};
 use super::{report, ticks};
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
@@ -176,6 +177,7 @@ fn token(printed: &[u8]) -> Result<String> {
 pub fn form(file: &Path, members: &[Host], strict: bool) -> Result<()> {
     let wanted = Wanted::read(file)?;
     let [founder, others @ ..] = members else { bail!("a cluster of which hosts?") };
+    marks::set(&Mark::Form);
     members.iter().copied().try_for_each(daemons::start_agent)?;
     let mut token = token(&agent(*founder, &["init", "--json"])?)?;
     if others.len() > INIT_TOKEN_USES {
@@ -186,6 +188,13 @@ pub fn form(file: &Path, members: &[Host], strict: bool) -> Result<()> {
     let seed = founder.address().to_string();
     others.iter().try_for_each(|&host| agent(host, &["join", &seed, "--token", &token]).map(drop))?;
     agent(*founder, &["apply", &file.display().to_string()])?;
+    comes_back(&wanted, members, strict)?;
+    marks::set(&Mark::Formed);
+    Ok(())
+}
+
+/// Waits until a cluster whose agents have just been started is as a new one is: it serves, and all vote who will.
+pub fn comes_back(wanted: &Wanted, members: &[Host], strict: bool) -> Result<()> {
     wanted.wait(members, strict)?;
     all_vote(members)
 }
@@ -212,7 +221,9 @@ fn voters_of(host: Host) -> Result<usize> {
     let output = daemons::command_on(host, "lvs-agent")?.args(["status", "--json"]).stdin(Stdio::null()).output()?;
     let status: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let cluster = &status["cluster"];
-    let voters = cluster["voters"].as_array().filter(|_| cluster["quorum"] == true);
+    // An agent that has just come back may have voters on its disk that it has not heard yet.
+    let all_heard = status["nodes"].as_array().is_some_and(|nodes| nodes.iter().all(|node| node["reachable"] == true));
+    let voters = cluster["voters"].as_array().filter(|_| cluster["quorum"] == true && all_heard);
     Ok(voters.map_or(0, Vec::len))
 }
 

@@ -2,15 +2,16 @@
 
 use super::hosts::{Host, REAL_SERVERS, VIP};
 use super::job::{self, Job};
-use super::{cli, cluster, disk, lan, mounts, namespaces, paths, power, report, run, wall_clock};
+use super::marks::{self, Mark};
+use super::{cli, cluster, disk, each, lan, mounts, namespaces, paths, power, report, run, wall_clock};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, WaitOptions};
 use rustix::system::RebootCommand;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Exit status of a lab that could not be set up.
@@ -60,8 +61,11 @@ pub fn in_place(job_folder: &Path) -> Result<i32> {
 
 fn whole(job_folder: &Path) -> Result<i32> {
     let order = Job::read(job_folder)?;
+    if order.each {
+        return each::run(order, job_folder);
+    }
     set_up(&order, job_folder).context("the lab could not be set up")?;
-    let status = run_script(&order)?;
+    let status = run_script(&order, &order.script, None)?;
     if order.keep {
         report::note(format!("lab: the script ended with status {status}; the lab stays up until this shell ends"));
         shell(&order)?;
@@ -88,22 +92,15 @@ fn console() -> Result<()> {
     Ok(())
 }
 
-fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
+/// Everything before the script: mounts, hosts, the cluster.
+pub fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
     mounts::share(order)?;
     for folder in ["bin", "mnt", "disk", "runtime", "log"] {
         std::fs::create_dir_all(Path::new(paths::ROOT).join(folder))?;
     }
     mounts::etc()?;
     install(job_folder)?;
-    let environment = environment(order);
-    // SAFETY: the lab is single-threaded.
-    unsafe {
-        for (name, value) in &environment {
-            std::env::set_var(name, value);
-        }
-        // Last, because the table of hosts is made by what the environment says.
-        std::env::set_var("HOSTS", Host::names());
-    }
+    adopt_environment(order);
     load_modules()?;
     if order.guest {
         make_room_for_neighbours()?;
@@ -113,14 +110,37 @@ fn set_up(order: &Job, job_folder: &Path) -> Result<()> {
     let hosts: Vec<Host> = Host::all().collect();
     hosts.iter().try_for_each(|&host| disk::create(host))?;
     power::on(&hosts)?;
-    let file = job_folder.join(job::CLUSTER);
-    if !file.exists() {
-        // For a script that forms the cluster itself, by `form-cluster` or by hand.
-        return std::fs::write(paths::CLUSTER, cluster::DEFAULT).context("write the cluster file");
-    }
-    std::fs::copy(&file, paths::CLUSTER).context("copy the cluster file")?;
+    marks::set(&Mark::Booted);
+    let Some(file) = cluster_file(job_folder)? else {
+        return Ok(());
+    };
     let members: Vec<Host> = Host::nodes().collect();
-    cluster::form(Path::new(paths::CLUSTER), &members, order.default_cluster).context("form the cluster")
+    cluster::form(&file, &members, order.default_cluster).context("form the cluster")
+}
+
+/// Puts the cluster file where scripts expect it. None where they form the cluster themselves, by `form-cluster` or by hand: then it is the
+/// lab's own.
+pub fn cluster_file(job_folder: &Path) -> Result<Option<PathBuf>> {
+    let given = job_folder.join(job::CLUSTER);
+    if !given.exists() {
+        std::fs::write(paths::CLUSTER, cluster::DEFAULT).context("write the cluster file")?;
+        return Ok(None);
+    }
+    std::fs::copy(&given, paths::CLUSTER).context("copy the cluster file")?;
+    Ok(Some(paths::CLUSTER.into()))
+}
+
+/// Makes the environment of the order this process's own, and so that of everything in the lab.
+pub fn adopt_environment(order: &Job) {
+    let environment = environment(order);
+    // SAFETY: the lab is single-threaded.
+    unsafe {
+        for (name, value) in &environment {
+            std::env::set_var(name, value);
+        }
+        // Last, because the table of hosts is made by what the environment says.
+        std::env::set_var("HOSTS", Host::names());
+    }
 }
 
 /// Puts this binary under the name of each verb, and the agent, where running them is fast.
@@ -201,14 +221,29 @@ fn make_room_for_neighbours() -> Result<()> {
     Ok(())
 }
 
-fn run_script(order: &Job) -> Result<i32> {
+/// Runs a script with its arguments, to the end. It writes to `output`, or where the lab does.
+pub fn run_script(order: &Job, script: &[PathBuf], output: Option<File>) -> Result<i32> {
     let mut command = Command::new("/bin/bash");
-    command.args(&order.script).current_dir(&order.cwd);
+    command.args(script).current_dir(&order.cwd);
     if order.guest {
         command.stdin(Stdio::null());
     }
+    if let Some(output) = output {
+        command.stderr(output.try_clone().context("share the script's output")?).stdout(output);
+    }
     let script = command.spawn().with_context(|| format!("start bash in {}", order.cwd.display()))?;
     reap_until(script.id())
+}
+
+/// Reaps all children, which must be dying.
+pub fn reap_all() -> Result<()> {
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::CHILD) => return Ok(()),
+            Err(error) => return Err(error).context("wait for what was killed"),
+        }
+    }
 }
 
 /// Reaps whatever dies, as process 1 must, until this child has.

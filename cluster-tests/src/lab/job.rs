@@ -17,8 +17,10 @@ pub const CLUSTER: &str = "cluster.toml";
 /// What to run, and with what around it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// The script and its arguments.
+    /// The script and its arguments; with `each` several scripts.
     pub script: Vec<PathBuf>,
+    /// Each of `script` is a script of its own, which finds the lab as if it were the only one.
+    pub each: bool,
     /// Where the caller stood.
     pub cwd: PathBuf,
     /// The caller's environment.

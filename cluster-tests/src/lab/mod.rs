@@ -5,7 +5,7 @@
 //! namespaces), holds the wall-clock limit and returns the script's exit status. What it wants is handed over in a [`job`].
 //!
 //! Inside: [`init`] is process 1. It mounts ([`mounts`]) what the script may write to, cables the hosts ([`lan`], [`hosts`]),
-//! forms the cluster ([`cluster`]) and runs the script. The script calls verbs ([`args`], [`cli`]), all of them this same binary:
+//! forms the cluster ([`cluster`]) and runs the script, or several in one boot ([`each`]); [`marks`] say how long that took. The script calls verbs ([`args`], [`cli`]), all of them this same binary:
 //! [`namespaces`] and [`disk`] are a host, [`power`] switches it, [`faults`] spoils its cable, [`daemons`] and [`web`] are what
 //! runs on it, [`probe`], [`holders`], [`watch`], [`pool`] and [`arp`] look at it, [`attack`] is who does not belong there.
 //!
@@ -18,6 +18,7 @@ pub mod cli;
 pub mod cluster;
 pub mod daemons;
 pub mod disk;
+pub mod each;
 pub mod faults;
 pub mod holders;
 pub mod hosts;
@@ -25,6 +26,7 @@ pub mod init;
 pub mod ipvs;
 pub mod job;
 pub mod lan;
+pub mod marks;
 pub mod mounts;
 pub mod namespaces;
 pub mod paths;

@@ -4,7 +4,7 @@
 //! the kernel then kills the rest. So whatever ends the supervisor, even SIGKILL, ends the lab too, and nothing else.
 
 use super::job::{self, Job};
-use super::{init, processor, report, ticks};
+use super::{init, marks, processor, report, ticks};
 use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, set_parent_process_death_signal};
@@ -16,7 +16,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Exit status of a run that took too long.
 pub const TIMED_OUT: i32 = 124;
@@ -44,7 +44,7 @@ pub struct Plan {
     pub agent: Option<PathBuf>,
     /// The cluster file to apply.
     pub cluster: Option<PathBuf>,
-    /// Wall-clock limit for everything.
+    /// Wall-clock limit for everything; for each script where there are several.
     pub timeout: Duration,
     /// Memory of the guest.
     pub memory_mb: u32,
@@ -108,7 +108,9 @@ pub fn run(plan: &Plan) -> Result<i32> {
     if !rustix::process::geteuid().is_root() {
         bail!("the lab needs root: it creates namespaces");
     }
+    let start = SystemTime::now();
     let folder = JobFolder::create()?;
+    marks::prepare(&folder.path)?;
     plan.job.write(&folder.path)?;
     if let Some(agent) = &plan.agent {
         // A copy, because the guest sees only a part of the host's files; and the build may go on meanwhile.
@@ -124,11 +126,12 @@ pub fn run(plan: &Plan) -> Result<i32> {
     let child = keeper.spawn().context("start the lab")?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process has a number")?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("watch the lab")?;
-    let ended = wait(&pidfd, &signals, plan.timeout)?;
+    let ended = wait(&pidfd, &signals, &folder.path, plan.timeout)?;
     if !matches!(ended, Ended::ByItself) {
         let _ = pidfd_send_signal(&pidfd, Signal::KILL);
     }
     let keeper_status = init::reap_until(child.id())?;
+    marks::report(&plan.job, &folder.path, start)?;
     match ended {
         Ended::ByItself => status(plan, &folder.path, keeper_status),
         Ended::Late => {
@@ -189,15 +192,26 @@ fn unblock_signals() {
     }
 }
 
-fn wait(lab: &OwnedFd, signals: &OwnedFd, timeout: Duration) -> Result<Ended> {
+/// How often the marks are looked at, for the beginning of another script.
+const LOOK: Duration = Duration::from_secs(1);
+
+fn wait(lab: &OwnedFd, signals: &OwnedFd, job_folder: &Path, timeout: Duration) -> Result<Ended> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let end = ticks::now() + timeout;
+    let (mut end, mut begun) = (ticks::now() + timeout, 0);
     loop {
+        let scripts = marks::scripts(job_folder);
+        if scripts != begun {
+            (end, begun) = (ticks::now() + timeout, scripts);
+        }
         let left = end.saturating_sub(ticks::now());
+        if left.is_zero() {
+            return Ok(Ended::Late);
+        }
+        let left = left.min(LOOK);
         let left = Timespec { tv_sec: i64::try_from(left.as_secs())?, tv_nsec: i64::from(left.subsec_nanos()) };
         let mut fds = [PollFd::new(lab, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
         match poll(&mut fds, Some(&left)) {
-            Ok(0) => return Ok(Ended::Late),
+            Ok(0) => {}
             Ok(_) if !fds[0].revents().is_empty() => return Ok(Ended::ByItself),
             Ok(_) => {
                 let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];

@@ -3,7 +3,7 @@
 use super::arp::Asker;
 use super::holders::Watcher;
 use super::hosts::Host;
-use super::probe::waker::Waker;
+use super::probe::{early, waker::Waker};
 use super::ticks;
 use anyhow::{Context, Result};
 use rustix::event::epoll::EventFlags;
@@ -74,7 +74,8 @@ pub fn run(plan: &Plan) -> Result<Seen> {
     let end = start + plan.span;
     let (mut looked, mut next_look, mut next_ask) = (start, start, start);
     let mut seen = Seen { holders_max: 0, samples: 0, changes: 0, unheld: Duration::ZERO, last: Vec::new(), arp: None };
-    while ticks::now() < end {
+    early::listen()?;
+    while ticks::now() < end && !early::asked() {
         let now = ticks::now();
         if now >= next_look {
             let mut holders = Vec::new();

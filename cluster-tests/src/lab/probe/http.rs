@@ -1,6 +1,7 @@
 //! `probe http`: an open loop of requests, each on a new connection started when it is due, thousands in flight if need be.
 
 use super::Plan;
+use super::early;
 use super::outage::{Gap, Outage};
 use super::target::HttpTarget;
 use super::waker::Waker;
@@ -66,9 +67,13 @@ pub fn run(target: &HttpTarget, plan: &Plan) -> Result<Seen> {
     let mut open: VecDeque<usize> = VecDeque::new();
     let mut outage = Outage::default();
     let start = ticks::now();
-    let count = usize::try_from(plan.count())?;
+    let (mut count, mut span) = (usize::try_from(plan.count())?, plan.span);
+    early::listen()?;
     loop {
         let now = ticks::now();
+        if early::asked() && count > requests.len() {
+            (count, span) = (requests.len(), now - start);
+        }
         while requests.len() < count && start + plan.every * u32::try_from(requests.len())? <= now {
             let key = requests.len();
             requests.push(begin(target, now, key, &waker)?);
@@ -115,7 +120,7 @@ pub fn run(target: &HttpTarget, plan: &Plan) -> Result<Seen> {
         }
     }
     let answered = servers.values().sum();
-    Ok(Seen { sent: requests.len(), answered, gap: outage.end(plan.span), servers })
+    Ok(Seen { sent: requests.len(), answered, gap: outage.end(span), servers })
 }
 
 fn begin(target: &HttpTarget, now: Duration, key: usize, waker: &Waker) -> Result<Request> {

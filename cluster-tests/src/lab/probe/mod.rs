@@ -1,5 +1,6 @@
 //! The prober: what a client of the cluster sees, request by request.
 
+pub mod early;
 pub mod http;
 pub mod outage;
 pub mod target;
