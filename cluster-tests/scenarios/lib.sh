@@ -110,10 +110,10 @@ answers() { on "$1" lvs-agent status >/dev/null 2>&1; }
 declare -A MARK=()
 mark() { local log && for log in "$LVS_LAB_LOG"/*.agent.log; do MARK[$log]=$(wc -l <"$log"); done; }
 logged() {
-  local host log
+  local host log line
   for host in "${@:2}"; do
     log=$LVS_LAB_LOG/$host.agent.log
-    tail -n +$((${MARK[$log]:-0} + 1)) "$log" | grep -E -m 1 -- "$1" | cut -c 1-300 && return
+    line=$(tail -n +$((${MARK[$log]:-0} + 1)) "$log" | grep -E -m 1 -- "$1") && echo "${line:0:300}" && return
   done
   return 1
 }
