@@ -160,18 +160,14 @@ impl EventLoop {
     fn deadline(&self) -> Option<BootInstant> {
         let leases = self.leases.as_ref().and_then(Leases::deadline);
         let retired_by = self.stopping.filter(|stopping| !stopping.worker_told).map(|stopping| stopping.retired_by);
-        [leases, self.supervisor.deadline(), retired_by, self.report.deadline(), self.hands.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let hands = self.hands.deadline();
+        [leases, self.supervisor.deadline(), retired_by, self.report.deadline(), hands].into_iter().flatten().min()
     }
 
     /// Leases before anything else: a guard that wakes late removes first.
     async fn run_due(&mut self) -> Result<(), GuardError> {
         let now = BootClock.now();
-        if self.hands.deadline().is_some_and(|deadline| deadline <= now) {
-            self.hands.listen().await?;
-        }
+        self.hands.listen_when_due(now).await?;
         if self.leases.as_ref().and_then(Leases::deadline).is_some_and(|deadline| deadline <= now) {
             self.lease_event(LeaseEvent::Tick).await;
         }

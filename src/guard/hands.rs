@@ -67,6 +67,14 @@ impl Hands {
         Ok(true)
     }
 
+    /// At [`Hands::deadline`], the same.
+    pub(super) async fn listen_when_due(&mut self, now: BootInstant) -> Result<(), GuardError> {
+        match self.deadline() {
+            Some(deadline) if deadline <= now => self.listen().await.map(drop),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// When the address is to be looked for.
     pub(super) fn deadline(&self) -> Option<BootInstant> {
         self.beginning.as_ref().and_then(|beginning| beginning.next)
