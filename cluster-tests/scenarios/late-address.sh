@@ -24,7 +24,7 @@ start-agent "$late"
 expect "$late says that it waits for its address" wait_until 5 waits_for "$late" "waiting for address $(address "$late") to appear on this machine"
 before=$(agent-pids "$late")
 expect_eq "exit status of a command meanwhile" "$(code "$late" export)" 6
-sleep 12
+sleep 4
 expect_eq "guard and worker of $late" "$(agent-pids "$late")" "$before"
 expect_eq "lines about it" "$(times "$late" 'waiting for this node.s address') $(times "$late" 'this node has not started')" "1 1"
 on "$late" ip addr add "$(address "$late")/24" dev eth0
@@ -43,7 +43,7 @@ said on r1 lvs-agent status
 expect "so does status in words" grep -q '^NOT STARTED' "$SCRATCH/said"
 before=$(agent-pids r1)
 expect_eq "exit status of leave meanwhile" "$(code r1 leave)" 6
-sleep 8
+sleep 4
 expect_eq "guard and worker of r1" "$(agent-pids r1)" "$before"
 expect_eq "lines about it" "$(times r1 'this node has not started')" 1
 expect "r1 keeps the vip on lo" vip_on_lo r1
