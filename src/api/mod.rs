@@ -23,8 +23,8 @@
 //! | `POST /v1/leave` | [`LeaveRequest`] or `null` | `{}` | nobody |
 //!
 //! Errors are an [`ErrorBody`]: 400 not understood, 401 no certificate, 403 not with this certificate, 404/405 no such request, 409 refused by the
-//! cluster's state, 413 too long, 422 an invalid file or value, 500 the agent's own fault, 502 no seed answered, 503 no quorum or another change
-//! is under way, 504 no answer in time.
+//! cluster's state, 413 too long, 422 an invalid file or value, 424 the member has not started, 428 a `leave` that wants `confirmed`, 500 the agent's
+//! own fault, 502 no seed answered, 503 no quorum or another change is under way, 504 no answer in time.
 
 mod access;
 mod admin;
