@@ -12,6 +12,7 @@ mod keeper;
 mod keeper_task;
 mod member;
 mod member_error;
+mod network_task;
 mod orders;
 mod renew_task;
 mod rotate_task;

@@ -10,7 +10,7 @@ use crate::{
         word::{self, Origin},
     },
     link::{node_key::NodeKey, token::JoinToken},
-    model::{Access, Fingerprint, Holding, KeyId, NodeId, NodeName, PublicKey},
+    model::{Access, Fingerprint, Holding, KeyId, Network, NodeId, NodeName, PublicKey},
     verdict::{Observation, Seen},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -129,9 +129,10 @@ fn read_word(bytes: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(bytes);
     let heard = keys::read(text.lines().filter_map(|line| line.split_once('=')));
     assert!(heard.view.observations.values().all(|seen| !seen.reason.chars().any(char::is_control)), "not fit for a terminal");
-    let NodeView { live: _, facts, observations, in_place, holding, revision } = heard.view;
+    assert!(heard.view.obstacles.values().all(|why| !why.chars().any(char::is_control)), "not fit for a terminal");
+    let NodeView { live: _, facts, observations, in_place, holding, obstacles, network, revision } = heard.view;
     let Some(facts) = facts else { return refused("no facts") };
-    let word = Word { facts, observations, in_place, holding, revision };
+    let word = Word { facts, observations, in_place, holding, obstacles, network, revision };
     let (entries, too_long) = keys::entries(&word);
     assert!(entries.values().all(|value| value.len() <= MAX_VALUE_BYTES));
     let again = keys::read(entries.iter().map(|(key, value)| (key.as_str(), value.as_str())));
@@ -180,6 +181,12 @@ fn word() -> Vec<u8> {
             (sample::name("web"), Holding::Held { epoch: 3, since_unix_ms: 1 << 40 }),
             (sample::name("db"), Holding::NotHeld),
         ]),
+        obstacles: BTreeMap::from([(sample::name("db"), "no interface eth9".to_owned())]),
+        network: Some(Network {
+            interfaces: ["eth0".to_owned(), "lo".to_owned()].into(),
+            addresses: [sample::addr(11).ip()].into(),
+            ..Network::default()
+        }),
         revision: 7,
     };
     let (entries, _) = keys::entries(&word);
