@@ -3,6 +3,7 @@
 //! A worker serves the admin API from start to stop. While its node is a member of a cluster it also runs one `member::Member`.
 
 mod admin;
+mod answering;
 mod departure;
 mod derive;
 mod gate;
@@ -12,6 +13,7 @@ mod keeper;
 mod keeper_task;
 mod member;
 mod member_error;
+mod network_task;
 mod orders;
 mod renew_task;
 mod rotate_task;
@@ -19,6 +21,7 @@ mod running;
 mod security;
 mod status;
 mod waiting;
+mod warnings;
 
 use crate::{
     api,

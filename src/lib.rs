@@ -18,6 +18,7 @@ pub mod link;
 pub mod model;
 pub mod raft;
 pub mod reconcile;
+pub mod repeats;
 pub mod rules;
 pub mod tasks;
 pub mod verdict;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# apply of a bad file: refused whole, with the file and line of every error; nothing is disturbed.
+# apply of a bad file: refused whole, with the file and line of every error; nothing is disturbed. Of a doubtful one: warned of, refused by --strict; what comes of it is said with its cause, once.
 . "$(dirname "$0")/lib.sh"
 
 bad=$SCRATCH/bad.toml
@@ -39,5 +39,57 @@ expect_eq "the rules of d1" "$(on d1 ipvsadm -Sn)" "$before"
 expect_eq revision "$(status d1 .cluster.revision)" "$revision"
 join_line probe
 expect_eq failed "$(value failed "$LINE")" 0
+
+# Files that are legal and hardly meant. ended CODE CMD…: how it ends; what it says on stderr is kept in $SCRATCH/warned.
+ended() {
+  local code=0
+  "${@:2}" >"$SCRATCH/out" 2>"$SCRATCH/warned" || code=$?
+  sed 's/^/    | /' "$SCRATCH/out" "$SCRATCH/warned"
+  expect_eq "the exit code of ${*:4:2} …" "$code" "$1"
+}
+warned() { expect "it warns: $1" grep -q "^warning: .*$1" "$SCRATCH/warned"; }
+nowhere=$SCRATCH/nowhere.toml taken=$SCRATCH/taken.toml
+sed -e 's/^interface = .*/interface = "eth9"/' -e 's/^address = "10.0.0.23"/address = "10.0.0.99"/' "$LVS_LAB_CLUSTER" >"$nowhere"
+sed -e 's/^addresses = .*/addresses = ["10.0.0.21"]/' -e 's/^address = "10.0.0.21"/address = "10.0.0.99"/' "$LVS_LAB_CLUSTER" >"$taken"
+first=$(holder)
+ended 0 on r2 lvs-agent plan "$LVS_LAB_CLUSTER"
+expect_eq "what there is to be warned of in the lab's own file" "$(cat "$SCRATCH/warned")" ""
+ended 0 on r2 lvs-agent plan "$taken"
+warned "vip web: 10.0.0.21 is the address of r1,"
+warned "server http/r1: no member of the cluster is at 10.0.0.99,"
+ended 0 on d1 lvs-agent plan "$nowhere"
+warned "d1 has no eth9, it has eth0; d2 has no eth9, it has eth0; $first holds it now"
+sed 's/^addresses = .*/addresses = ["10.0.0.100", "10.0.0.10", "10.0.0.101"]/' "$LVS_LAB_CLUSTER" >"$SCRATCH/answers.toml"
+ended 0 on d2 lvs-agent plan "$SCRATCH/answers.toml"
+warned "vip web: 10.0.0.10 is in use: 02:00:0a:00:00:0a answers for it by ARP on eth0 of d2;"
+expect_eq "how many VIPs are in use" "$(wc -l <"$SCRATCH/warned")" 1
+ended 5 on d1 lvs-agent plan --strict "$nowhere"
+ended 5 on d1 lvs-agent apply --strict "$nowhere"
+warned "no director that is heard has its interface"
+ended 5 on d2 lvs-agent apply --strict --json "$taken"
+expect_eq "the revision after refusals" "$(status d1 .cluster.revision)" "$revision"
+expect_eq "the holder after refusals" "$(holder)" "$first"
+expect_eq "the warnings in json" "$(on d1 lvs-agent plan --json "$nowhere" | jq -r '[.warnings[].warning] | join(" ")')" \
+  "no-director-has-interface server-is-no-member"
+
+# Without --strict it is done as it is written, and everybody says why the VIP is nowhere: once.
+mark
+ended 0 on d1 lvs-agent apply "$nowhere"
+warned "server http/r3: no member of the cluster is at 10.0.0.99,"
+unheld="no node holds VIP group web: d1: no interface eth9; d2: no interface eth9"
+says_why() { [ "$(status "$1" '.problems[] | select(startswith("no node holds"))')" = "$unheld" ]; }
+expect "a director says why nobody holds the VIP" wait_until 5 says_why d2
+expect "a real server says it too" wait_until 5 says_why r1
+sleep 20
+lines() { tail -n +$((${MARK[$LVS_LAB_LOG/$2.agent.log]} + 1)) "$LVS_LAB_LOG/$2.agent.log" | grep -E "WARN|ERROR" | grep -c "$1"; }
+for director in d1 d2; do expect_eq "lines in the log of $director" "$(lines eth9 "$director")" 1; done
+# The interface comes, without a carrier: it is taken at once, and cannot be announced, which is said once.
+on d2 ip link add eth9 type veth peer name eth8
+expect "the VIP is held once the interface is there" wait_until 5 holds d2
+sleep 5
+expect_eq "lines about announcements" "$(lines 'cannot announce' d2)" 1
+expect "status says that d1 could not take it over" grep -q "d1 has no eth9, it has eth0" <(status r1 '.problems[]')
+ended 0 on d1 lvs-agent apply "$LVS_LAB_CLUSTER"
+expect "the cluster serves again" wait_until 10 serves
 expect "all rules go where that is said" said on d1 lvs-agent apply --prune "$SCRATCH/empty.toml"
 expect_eq "the VIP groups that are left" "$(status d1 '.vips | length')" 0

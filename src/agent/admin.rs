@@ -1,9 +1,11 @@
 //! The admin protocol as this agent answers it: reads at once, changes by Raft, membership by the worker's main loop.
 
 use super::{
+    answering::answering,
     member::{Member, Stage},
     orders::Order,
     security,
+    warnings::warnings,
 };
 use crate::{
     api::{
@@ -14,7 +16,7 @@ use crate::{
     link::token::JoinToken,
     model::{IdentityName, NodeName, Roles, TokenId},
     raft::{Committed, ProposeError},
-    rules::{RuleChange, RuleSet, SecurityChange},
+    rules::{RuleChange, RuleSet, SecurityChange, Warning},
 };
 use async_trait::async_trait;
 use std::{net::SocketAddr, sync::Arc};
@@ -65,6 +67,15 @@ impl Admin for Agent {
     async fn rules(&self) -> Result<(u64, RuleSet), AdminError> {
         let state = self.member()?.state();
         Ok((state.revision, state.rules.clone()))
+    }
+
+    async fn warnings(&self, rules: &RuleSet) -> Result<Vec<Warning>, AdminError> {
+        let member = self.member()?;
+        let (state, view) = (member.state(), member.view());
+        let mut found = warnings(rules, &state, &view);
+        let answering = answering(&self.config.node, rules, &state, &view, &found).await;
+        found.extend(answering);
+        Ok(found)
     }
 
     async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError> {

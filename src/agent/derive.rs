@@ -4,7 +4,7 @@ use crate::{
     config::AgentConfig,
     gossip::{ClusterView, Holds},
     guard::protocol::GroupOrder,
-    model::{NodeId, NodeName, PublicKey, Role, VipGroup, VipName, node::guard_addr},
+    model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
     reconcile::InPlace,
     rules::{ClusterState, rotation::Held, security::Speakers},
 };
@@ -72,6 +72,25 @@ pub fn guard_orders(
             GroupOrder { group, candidates }
         })
         .collect()
+}
+
+/// What keeps this director from taking groups: that their interface is `absent`, what became of its guard's attempts, or that its kernel is not `ready`.
+pub fn obstacles(
+    groups: &[GroupOrder],
+    absent: &BTreeSet<String>,
+    refused: Obstacles,
+    ready: Option<bool>,
+    trouble: Option<&str>,
+) -> Obstacles {
+    let lacking = groups.iter().map(|order| &order.group).filter(|group| absent.contains(&group.interface));
+    let lacking = lacking.map(|group| (group.name.clone(), format!("no interface {}", group.interface)));
+    let unready = || match trouble {
+        Some(trouble) => format!("its kernel is not as the rules want it: {trouble}"),
+        None => "its kernel does not have the rules yet".to_owned(),
+    };
+    let unready = groups.iter().filter(|_| ready != Some(true)).map(|order| (order.group.name.clone(), unready()));
+    // Later ones replace earlier ones: what is nearest to the cause counts.
+    unready.chain(refused).chain(lacking).collect()
 }
 
 /// What the members that are heard say they have. One that has said nothing yet has nothing.

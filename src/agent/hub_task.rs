@@ -9,7 +9,7 @@ use crate::{
     guard::{GuardGone, GuardHandle, protocol::GroupOrder},
     health::{self, HealthInputs},
     kernel::io::address::{AddressError, interface_index},
-    model::{NodeName, Ownership, Role, VipName},
+    model::{Network, NodeName, Obstacles, Ownership, Role, VipName},
     raft::RaftView,
     reconcile::{Inputs, Report},
     rules::{ClusterState, Target, security::Speakers},
@@ -39,6 +39,10 @@ pub struct Sources {
     pub own: watch::Receiver<Arc<BTreeMap<Target, Observation>>>,
     /// What this node's guard holds.
     pub ownership: watch::Receiver<Ownership>,
+    /// What its kernel would not let it take.
+    pub refused: watch::Receiver<Obstacles>,
+    /// Its interfaces and addresses; `None` before they were looked at.
+    pub network: watch::Receiver<Option<Network>>,
     /// What reconciling came to.
     pub report: watch::Receiver<Report>,
     /// Which keys and certificates this node has.
@@ -124,7 +128,7 @@ impl Hub {
         loop {
             self.pass_on()?;
             let (config, seen) = (&self.config, &self.told.absent);
-            let Sources { state, raft, view, own, ownership, report, holds } = &mut self.sources;
+            let Sources { state, raft, view, own, ownership, refused, network, report, holds } = &mut self.sources;
             let now = state.borrow().clone();
             // The kernel is asked for some names; everything else is passed on only when something has changed.
             let interfaces_change = async {
@@ -144,6 +148,8 @@ impl Hub {
                 changed = view.changed() => changed,
                 changed = own.changed() => changed,
                 changed = ownership.changed() => changed,
+                changed = refused.changed() => changed,
+                changed = network.changed() => changed,
                 changed = report.changed() => changed,
                 changed = holds.changed() => changed,
             };
@@ -160,6 +166,8 @@ impl Hub {
         let view = self.sources.view.borrow_and_update().clone();
         let own = self.sources.own.borrow_and_update().clone();
         let ownership = self.sources.ownership.borrow_and_update().clone();
+        let refused = self.sources.refused.borrow_and_update().clone();
+        let network = self.sources.network.borrow_and_update().clone();
         let report = self.sources.report.borrow_and_update().clone();
         let speakers = Arc::new(derive::speakers(&state));
         self.tell_guard_who_speaks(&speakers)?;
@@ -171,16 +179,22 @@ impl Hub {
         send(&self.sinks.health, HealthInputs { assignments, peer_alarms });
         send(&self.sinks.live, live);
         send(&self.sinks.seeds, derive::gossip_seeds(&state, me, &self.config.seeds));
+        let director = roles.has(Role::Director);
+        let groups = self.groups(&state);
+        // A worker that has not been through the kernel yet says nothing: its predecessor's word stands.
+        let ready = (report.applied_revision > 0 || report.ready).then_some(report.ready);
+        let own_groups = if director { &groups[..] } else { &[] };
         let word = Word {
             facts: Facts { roles: roles.clone(), holds: self.sources.holds.borrow_and_update().clone(), ..self.facts.clone() },
             observations: own.as_ref().clone(),
             in_place: report.in_place.clone(),
             holding: ownership.clone(),
+            obstacles: derive::obstacles(own_groups, &self.told.absent, refused, ready, report.error.as_deref()),
+            network: network.as_ref().map(Network::told),
             revision: report.applied_revision,
         };
         send(&self.sinks.word, Arc::new(word));
         let loaded = raft.loaded;
-        let groups = self.groups(&state);
         let inputs = Inputs {
             loaded,
             roles,
@@ -191,8 +205,7 @@ impl Hub {
             ownership,
         };
         send(&self.sinks.reconcile, inputs);
-        // A worker that has not been through the kernel yet says nothing: its predecessor's word stands.
-        self.tell_guard(loaded, groups, (report.applied_revision > 0 || report.ready).then_some(report.ready))
+        self.tell_guard(loaded, groups, ready)
     }
 
     /// What there is to hold. A director that lacks an interface says so when that changes.

@@ -1,8 +1,10 @@
 //! The leader's duty to commit what a majority of observers sees.
 
 use crate::{
+    clock::{BootClock, Clock},
     gossip::ClusterView,
     raft::{RaftNode, RaftView},
+    repeats::Repeats,
     rules::{ClusterState, Edge, RuleChange, Verdict},
     verdict,
 };
@@ -19,6 +21,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, shutdown: CancellationToken) {
     let mut state = raft.state();
     let mut standing = raft.view();
+    let mut failing = Repeats::default();
     loop {
         let due = edges(&raft, &standing.borrow_and_update(), &state.borrow_and_update(), &view.borrow_and_update());
         if due.is_empty() {
@@ -44,7 +47,9 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
             let _ = tokio::time::timeout(PAUSE, state.wait_for(stands)).await;
         }
         if let Err(error) = proposed {
-            tracing::warn!(%error, "verdict not committed, looking again");
+            if let Some(times) = failing.due(&(), &error.to_string(), BootClock.now()) {
+                tracing::warn!(%error, times, "verdict not committed, looking again");
+            }
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(PAUSE) => {}

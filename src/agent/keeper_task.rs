@@ -18,6 +18,7 @@ use crate::{
     },
     model::{Fingerprint, NodeRecord, Roles},
     raft::RaftNode,
+    repeats::Repeats,
     rules::ClusterState,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -101,12 +102,14 @@ impl Keeper {
 
     async fn keep(&mut self) {
         let mut state = self.raft.state();
-        let (mut pause, mut before) = (Pause::default(), Vec::new());
+        let (mut pause, mut before, mut failing) = (Pause::default(), Vec::new(), Repeats::default());
         loop {
             let known = state.borrow().clone();
             let troubles = self.look().await;
             for why in &troubles {
-                tracing::warn!(why, "keys and certificates are not yet as they should be");
+                if let Some(times) = failing.due(&(), why, BootClock.now()) {
+                    tracing::warn!(why, times, "keys and certificates are not yet as they should be");
+                }
             }
             let lasting: Vec<String> = troubles.iter().filter(|why| before.contains(*why)).cloned().collect();
             send(&self.troubles, lasting);

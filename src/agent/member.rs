@@ -6,7 +6,7 @@ use super::{
     judge_task,
     keeper_task::{self, Keeper},
     member_error::MemberError,
-    renew_task, rotate_task,
+    network_task, renew_task, rotate_task,
     running::Running,
     status,
 };
@@ -19,7 +19,7 @@ use crate::{
     health::{self, HealthInputs, io::script::ScriptRunner},
     kernel::io::{self as kernel, Linux},
     link::{io::files, node_key::NodeKey, tls::Credentials},
-    model::{NodeName, Ownership},
+    model::{NodeName, Obstacles, Ownership},
     raft::{Identity, MembershipSink, RaftNode, RaftSettings, RaftView, SinkError},
     reconcile::{self, Inputs, OwnedVips, Report},
     rules::{ClusterState, Target, security::Speakers},
@@ -159,7 +159,7 @@ impl Member {
             kernel: kernel::capabilities().await,
             holds: Holds::default(),
         };
-        let wires = Wires::new(&config, &raft, facts.clone(), guard.ownership.clone());
+        let wires = Wires::new(&config, &raft, facts.clone(), guard);
         let member = Arc::new(Self {
             config: config.clone(),
             raft: raft.clone(),
@@ -246,16 +246,19 @@ struct Wires {
     health: Wire<HealthInputs>,
     reconcile: Wire<Inputs>,
     ownership: watch::Receiver<Ownership>,
+    refused: watch::Receiver<Obstacles>,
 }
 
 impl Wires {
-    fn new(config: &AgentConfig, raft: &RaftNode, facts: Facts, ownership: watch::Receiver<Ownership>) -> Self {
+    fn new(config: &AgentConfig, raft: &RaftNode, facts: Facts, guard: &GuardChannel) -> Self {
         let state = raft.state().borrow().clone();
         let word = Word {
             facts,
             observations: BTreeMap::new(),
             in_place: BTreeMap::new(),
-            holding: ownership.borrow().clone(),
+            holding: guard.ownership.borrow().clone(),
+            obstacles: guard.obstacles.borrow().clone(),
+            network: None,
             revision: 0,
         };
         let speakers = Arc::new(derive::speakers(&state));
@@ -279,7 +282,8 @@ impl Wires {
             troubles: watch::channel(Vec::new()),
             health: watch::channel(HealthInputs::default()),
             reconcile: watch::channel(inputs),
-            ownership,
+            ownership: guard.ownership.clone(),
+            refused: guard.obstacles.clone(),
         }
     }
 
@@ -342,6 +346,8 @@ impl Wires {
                 view: self.view.1,
                 own: self.own.1,
                 ownership: self.ownership,
+                refused: self.refused,
+                network: network_task::start(&tasks, config.clone(), &shutdown),
                 report: self.report.1,
                 holds: self.holds.1,
             },

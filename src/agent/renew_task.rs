@@ -2,8 +2,10 @@
 
 use super::{admin, derive, orders};
 use crate::{
+    clock::{BootClock, Clock},
     config::AgentConfig,
     raft::{self, JoinSettings, RaftNode},
+    repeats::Repeats,
     rules::{ClusterState, Joining, RuleChange},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -32,17 +34,23 @@ pub async fn run(config: Arc<AgentConfig>, raft: RaftNode, shutdown: Cancellatio
 async fn renew(config: &AgentConfig, raft: &RaftNode) -> Result<(), RecvError> {
     let mut view = raft.view();
     view.wait_for(|view| view.loaded).await?;
+    let mut lines = Repeats::default();
     loop {
         let state = raft.state().borrow().clone();
         let known = state.nodes.get(&config.node);
         if known.is_none_or(|node| node.zone == config.zone && node.addr == config.address) {
             return Ok(());
         }
-        tracing::info!(node = %config.node, address = %config.address, zone = ?config.zone, "telling the cluster of changes in agent.toml");
-        match tokio::time::timeout(ATTEMPT, tell(config, raft, &state)).await {
+        if lines.due(&(), "telling", BootClock.now()).is_some() {
+            tracing::info!(node = %config.node, address = %config.address, zone = ?config.zone, "telling the cluster of changes in agent.toml");
+        }
+        let why = match tokio::time::timeout(ATTEMPT, tell(config, raft, &state)).await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(why)) => tracing::warn!(why, "the cluster does not know of them yet"),
-            Err(_) => tracing::warn!("the cluster did not answer in time"),
+            Ok(Err(why)) => why,
+            Err(_) => "it did not answer in time".to_owned(),
+        };
+        if let Some(times) = lines.due(&(), &why, BootClock.now()) {
+            tracing::warn!(why, times, "the cluster does not know of them yet");
         }
         tokio::time::sleep(RETRY).await;
     }

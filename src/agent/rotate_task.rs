@@ -6,6 +6,7 @@ use crate::{
     gossip::ClusterView,
     model::{Fingerprint, KeyId, NodeName, Secret},
     raft::{RaftNode, RaftView},
+    repeats::Repeats,
     rules::{
         ClusterState, RuleChange, Security, SecurityChange,
         rotation::{self, Wanted},
@@ -57,7 +58,7 @@ pub async fn run(node: NodeName, raft: RaftNode, mut view: watch::Receiver<Arc<C
     let mut standing = raft.view();
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut ages = Ages::default();
+    let (mut ages, mut failing) = (Ages::default(), Repeats::default());
     loop {
         // Watches keep what they have not delivered, and a tick that was missed comes again, so all arms are cancel-safe.
         tokio::select! {
@@ -79,7 +80,7 @@ pub async fn run(node: NodeName, raft: RaftNode, mut view: watch::Receiver<Arc<C
         tokio::select! {
             // A proposal that is cancelled may still be committed; the next leader sees it.
             () = shutdown.cancelled() => return,
-            () = carry_out(&raft, &known, wanted) => {}
+            () = carry_out(&raft, &known, wanted, &mut failing) => {}
         }
     }
 }
@@ -104,7 +105,7 @@ fn wanted(
     })
 }
 
-async fn carry_out(raft: &RaftNode, before: &ClusterState, wanted: Wanted) {
+async fn carry_out(raft: &RaftNode, before: &ClusterState, wanted: Wanted, failing: &mut Repeats<()>) {
     let Some(change) = change(wanted, &before.security) else {
         tracing::error!("no random bytes for a new gossip key");
         return sleep(PAUSE).await;
@@ -112,7 +113,9 @@ async fn carry_out(raft: &RaftNode, before: &ClusterState, wanted: Wanted) {
     tracing::info!(?wanted, "key rotation goes on");
     // What is committed and does not show in the state yet would be proposed again.
     if let Err(error) = raft.propose_and_see(RuleChange::Security(change), PROPOSAL).await {
-        tracing::warn!(?wanted, %error, "key rotation held up, looking again");
+        if let Some(times) = failing.due(&(), &error.to_string(), BootClock.now()) {
+            tracing::warn!(?wanted, %error, times, "key rotation held up, looking again");
+        }
         sleep(PAUSE).await;
     }
 }

@@ -1,5 +1,7 @@
 //! Everything the worker knows, as `GET /v1/status` says it. Pure.
 
+mod unheld;
+
 use super::{departure::Standing, derive::held};
 use crate::{
     api::status::{
@@ -147,6 +149,7 @@ fn vip_status(sources: &Sources<'_>, group: &VipGroup) -> VipStatus {
         holders: claims.iter().map(|(_, _, name)| (*name).clone()).collect(),
         epoch: newest.map(|(epoch, ..)| *epoch),
         held_ms: newest.map(|(_, since, _)| unix_ms(sources.unix_now).saturating_sub(*since)),
+        why_unheld: newest.is_none().then(|| unheld::why(sources, group)),
         in_place,
         missing,
     }
@@ -261,7 +264,11 @@ fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
     problems.extend(lost_keys(sources));
     for vip in &status.vips {
         match vip.holders.as_slice() {
-            [] => problems.push(format!("no node holds VIP group {}", vip.name)),
+            [] => problems.push(format!(
+                "no node holds VIP group {}: {}",
+                vip.name,
+                vip.why_unheld.as_deref().unwrap_or("it is not known why")
+            )),
             [_] => {}
             [_, ..] => problems.push(format!("VIP group {} is claimed by more than one node: {:?}", vip.name, vip.holders)),
         }
@@ -271,6 +278,7 @@ fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
                 .map(|missing| format!("VIP group {} is not in place on {}: {}", vip.name, missing.node, missing.why)),
         );
     }
+    problems.extend(unheld::risks(sources, &status.vips));
     for service in &status.services {
         if service.servers.iter().all(|server| server.state == Pool::Out) {
             problems.push(format!("service {} has no server in its pool", service.name));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::{IdentityName, NodeName, Roles, TokenId},
-    rules::{Refusal, RuleSet},
+    rules::{Refusal, RuleSet, Warning},
 };
 use async_trait::async_trait;
 use std::net::SocketAddr;
@@ -43,6 +43,12 @@ pub enum AdminError {
     /// What was asked makes no sense for this node, whatever the cluster is like.
     #[error("{0}")]
     Invalid(String),
+    /// There is something to be warned of, and the request is strict.
+    #[error("refused because of --strict: nothing is changed")]
+    Warned(
+        /// What, one line each.
+        Vec<String>,
+    ),
     /// The cluster decided against it.
     #[error("{0}")]
     Refused(String),
@@ -84,6 +90,9 @@ pub trait Admin: Send + Sync + 'static {
 
     /// The rules as this node has applied them, and their revision.
     async fn rules(&self) -> Result<(u64, RuleSet), AdminError>;
+
+    /// What in a rule set is legal and still hardly meant, as far as this node knows the cluster.
+    async fn warnings(&self, rules: &RuleSet) -> Result<Vec<Warning>, AdminError>;
 
     /// Replaces the cluster's rules; refused when `base` is given and is not the revision that they have by then.
     async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError>;

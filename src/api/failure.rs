@@ -33,7 +33,9 @@ impl From<Problems> for Failure {
 impl From<AdminError> for Failure {
     fn from(error: AdminError) -> Self {
         let code = match &error {
-            AdminError::NotInCluster | AdminError::InCluster(_) | AdminError::Refused(_) => StatusCode::CONFLICT,
+            AdminError::NotInCluster | AdminError::InCluster(_) | AdminError::Refused(_) | AdminError::Warned(_) => {
+                StatusCode::CONFLICT
+            }
             AdminError::NotStarted(_) => StatusCode::FAILED_DEPENDENCY,
             AdminError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             AdminError::Unconfirmed(_) => StatusCode::PRECONDITION_REQUIRED,
@@ -44,7 +46,7 @@ impl From<AdminError> for Failure {
         };
         let error_line = error.to_string();
         let details = match error {
-            AdminError::NoSeed(each) => each,
+            AdminError::NoSeed(each) | AdminError::Warned(each) => each,
             _ => Vec::new(),
         };
         Self { code, body: ErrorBody { error: error_line, details } }

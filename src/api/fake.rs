@@ -15,7 +15,7 @@ use crate::{
         token::JoinToken,
     },
     model::{Access, IdentityName, KeyId, NodeId, NodeName, Role, Roles, TokenId},
-    rules::{Refusal, RuleSet, SecurityRefusal},
+    rules::{Refusal, RuleSet, SecurityRefusal, Warning},
 };
 use async_trait::async_trait;
 use std::{
@@ -35,6 +35,8 @@ use zeroize::Zeroizing;
 pub(crate) struct Fake {
     pub(crate) outside: bool,
     pub(crate) rules: Mutex<(u64, RuleSet)>,
+    /// What it says of any rules.
+    pub(crate) warnings: Mutex<Vec<Warning>>,
     /// `join` waits for this.
     pub(crate) gate: Notify,
     pub(crate) finished: AtomicUsize,
@@ -51,6 +53,7 @@ impl Default for Fake {
         Self {
             outside: false,
             rules: Mutex::default(),
+            warnings: Mutex::default(),
             gate: Notify::default(),
             finished: AtomicUsize::default(),
             joined_with: Mutex::default(),
@@ -104,6 +107,10 @@ impl Admin for Fake {
     async fn rules(&self) -> Result<(u64, RuleSet), AdminError> {
         self.inside()?;
         Ok(self.rules.lock().unwrap().clone())
+    }
+
+    async fn warnings(&self, _rules: &RuleSet) -> Result<Vec<Warning>, AdminError> {
+        if self.outside { Err(AdminError::NotInCluster) } else { Ok(self.warnings.lock().unwrap().clone()) }
     }
 
     async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError> {

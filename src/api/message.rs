@@ -2,7 +2,7 @@
 
 use crate::{
     model::{Access, Fingerprint, IdentityName, NodeName, Roles, TokenId},
-    rules::Difference,
+    rules::{Difference, Warning},
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr};
@@ -28,6 +28,9 @@ pub struct Plan {
     pub revision: u64,
     /// Empty when the file says what the cluster has.
     pub changes: Vec<Difference>,
+    /// What in the file is legal and still hardly meant, as far as the node that answers knows. Empty from agents that say nothing of it.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
 
 /// Asks to make a cluster file the cluster's rules.
@@ -44,6 +47,9 @@ pub struct ApplyRequest {
     /// A file without any rule is meant, and no mistake: all rules go.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prune: bool,
+    /// Refuse when there is anything to be warned of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
 }
 
 /// What an `apply` did.
@@ -55,6 +61,9 @@ pub struct ApplyAnswer {
     pub changed: bool,
     /// What changed, compared with what this node had.
     pub changes: Vec<Difference>,
+    /// As in [`Plan`], from before the change.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
 
 /// Asks to make a new cluster. Nothing to say yet: name, roles and timing are `agent.toml`'s.

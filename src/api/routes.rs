@@ -1,7 +1,8 @@
 //! What can be asked: decodes requests, checks what they bring, asks the [`Admin`], encodes answers.
 
 use super::{
-    Admin, AdminError, CHANGE_DEADLINE, IDENTITY_TTL_S, JOIN_DEADLINE, MAX_REQUEST_BYTES, READ_DEADLINE, TOKEN_TTL_S, TOKEN_USES,
+    Admin, AdminError, Applied, CHANGE_DEADLINE, IDENTITY_TTL_S, JOIN_DEADLINE, MAX_REQUEST_BYTES, READ_DEADLINE, TOKEN_TTL_S,
+    TOKEN_USES,
     access::{Need, Peer, admit, check},
     failure::Failure,
     message::{
@@ -140,7 +141,8 @@ async fn plan(State(api): State<Api>, body: Body<PlanRequest>) -> Result<Json<Pl
     let Json(request) = body?;
     let wanted = parse(request.file_name, request.text, request.prune).await?;
     let (revision, rules) = read(api.admin.rules()).await?;
-    Ok(Json(Plan { revision, changes: diff(&rules, &wanted) }))
+    let warnings = read(api.admin.warnings(&wanted)).await?;
+    Ok(Json(Plan { revision, changes: diff(&rules, &wanted), warnings }))
 }
 
 async fn apply(State(api): State<Api>, body: Body<ApplyRequest>) -> Result<Json<ApplyAnswer>, Failure> {
@@ -149,9 +151,16 @@ async fn apply(State(api): State<Api>, body: Body<ApplyRequest>) -> Result<Json<
     let (_, before) = read(api.admin.rules()).await?;
     let changes = diff(&before, &wanted);
     let admin = api.admin.clone();
-    let work = async move { admin.apply(wanted, request.base_revision).await };
-    let applied = api.change(CHANGE_DEADLINE, work).await?;
-    Ok(Json(ApplyAnswer { revision: applied.revision, changed: applied.changed, changes }))
+    // In one turn, so that nothing is changed by this node between the warnings and what they are about.
+    let work = async move {
+        let warnings = admin.warnings(&wanted).await?;
+        if request.strict && !warnings.is_empty() {
+            return Err(AdminError::Warned(warnings.iter().map(|warning| format!("warning: {warning}")).collect()));
+        }
+        admin.apply(wanted, request.base_revision).await.map(|applied| (applied, warnings))
+    };
+    let (Applied { revision, changed }, warnings) = api.change(CHANGE_DEADLINE, work).await?;
+    Ok(Json(ApplyAnswer { revision, changed, changes, warnings }))
 }
 
 async fn init(State(api): State<Api>, body: Body<InitRequest>) -> Result<Json<Founded>, Failure> {

@@ -147,6 +147,9 @@ pub struct VipStatus {
     pub epoch: Option<u64>,
     /// For how long the holder has held it.
     pub held_ms: Option<u64>,
+    /// Why nobody holds it, every director by name; `None` while somebody does.
+    #[serde(default)]
+    pub why_unheld: Option<String>,
     /// Real servers that have it on `lo`, with ARP silenced.
     pub in_place: Vec<NodeName>,
     /// Real servers that should have, and do not.
@@ -288,7 +291,10 @@ mod tests {
             keys(&json["nodes"][0]),
             "address certificate_expires_unix_s kernel name reachable revision roles version voter voter_why zone"
         );
-        assert_eq!(keys(&json["vips"][0]), "addresses epoch held_ms holder holders in_place interface missing mode name");
+        assert_eq!(
+            keys(&json["vips"][0]),
+            "addresses epoch held_ms holder holders in_place interface missing mode name why_unheld"
+        );
         assert_eq!(keys(&json["services"][0]), "check forward name port protocol scheduler servers vip");
         let server = &json["services"][0]["servers"][1];
         assert_eq!(keys(server), "address agentless in_place local name state verdict votes weight why");

@@ -230,12 +230,15 @@ pub struct PlanArgs {
     /// The cluster file; `-` for stdin.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// One JSON object: the revision compared with, and the changes.
+    /// One JSON object: the revision compared with, the changes and the warnings.
     #[arg(long, conflicts_with = "offline")]
     pub json: bool,
     /// Exit with 10 when there are changes.
     #[arg(long, conflicts_with = "offline")]
     pub exit_code: bool,
+    /// Exit with 5 when there are warnings; counts more than --exit-code.
+    #[arg(long, conflicts_with = "offline")]
+    pub strict: bool,
     /// Only check the file, without asking the agent.
     #[arg(long)]
     pub offline: bool,
@@ -250,7 +253,7 @@ pub struct ApplyArgs {
     /// The cluster file; `-` for stdin.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// One JSON object: the new revision, and what changed.
+    /// One JSON object: the new revision, what changed, and the warnings.
     #[arg(long)]
     pub json: bool,
     /// Refuse if the cluster's rules are not at this revision (`plan` shows it).
@@ -259,6 +262,9 @@ pub struct ApplyArgs {
     /// Take a file without any [[vip]], too: it deletes all rules of the cluster.
     #[arg(long)]
     pub prune: bool,
+    /// Refuse, and change nothing, if there are warnings.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Arguments of `export`.

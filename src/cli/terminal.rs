@@ -20,6 +20,12 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Says on stderr what a person should look at.
+pub(super) fn warn(lines: &str) {
+    // Nobody is left to tell if stderr is gone.
+    let _ = stderr().lock().write_all(lines.as_bytes());
+}
+
 /// Says on stderr why a command failed.
 pub(super) fn complain(failure: &Failure) {
     let mut err = stderr().lock();

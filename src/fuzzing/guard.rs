@@ -82,7 +82,7 @@ fn to_worker() -> Vec<Vec<u8>> {
     let held = [(sample::name("web"), Holding::Held { epoch: 3, since_unix_ms: 1 << 40 })];
     let said = [
         ToWorker::MembershipKnown(sample::membership().id),
-        ToWorker::Ownership(held.into()),
+        ToWorker::Ownership(held.into(), [(sample::name("db"), "no such device".to_owned())].into()),
         ToWorker::Released,
         ToWorker::Stop,
         ToWorker::Reload,

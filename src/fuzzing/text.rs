@@ -10,7 +10,7 @@ use crate::{
         word::{self, Origin},
     },
     link::{node_key::NodeKey, token::JoinToken},
-    model::{Access, Fingerprint, Holding, KeyId, NodeId, NodeName, PublicKey},
+    model::{Access, Fingerprint, Holding, KeyId, Network, NodeId, NodeName, PublicKey},
     verdict::{Observation, Seen},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -102,7 +102,7 @@ fn body<T: Serialize + DeserializeOwned + 'static>(name: &'static str, seeds: &[
 fn bodies() -> Vec<Target> {
     let (file_name, text) = ("cluster.toml".to_owned(), sample::CLUSTER_FILE.to_owned());
     let plan = api::PlanRequest { file_name: file_name.clone(), text: text.clone(), prune: false };
-    let apply = api::ApplyRequest { file_name, text, base_revision: Some(7), prune: true };
+    let apply = api::ApplyRequest { file_name, text, base_revision: Some(7), prune: true, strict: true };
     let join = api::JoinRequest { seeds: vec![sample::addr(11)], token: Some("lvs1_ABC".to_owned().into()) };
     let token = api::TokenRequest { ttl_s: 3600, uses: 1, roles: sample::roles() };
     let identity = api::IdentityRequest { name: sample::name("alice"), access: Access::ReadOnly, ttl_s: 86_400 };
@@ -129,9 +129,10 @@ fn read_word(bytes: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(bytes);
     let heard = keys::read(text.lines().filter_map(|line| line.split_once('=')));
     assert!(heard.view.observations.values().all(|seen| !seen.reason.chars().any(char::is_control)), "not fit for a terminal");
-    let NodeView { live: _, facts, observations, in_place, holding, revision } = heard.view;
+    assert!(heard.view.obstacles.values().all(|why| !why.chars().any(char::is_control)), "not fit for a terminal");
+    let NodeView { live: _, facts, observations, in_place, holding, obstacles, network, revision } = heard.view;
     let Some(facts) = facts else { return refused("no facts") };
-    let word = Word { facts, observations, in_place, holding, revision };
+    let word = Word { facts, observations, in_place, holding, obstacles, network, revision };
     let (entries, too_long) = keys::entries(&word);
     assert!(entries.values().all(|value| value.len() <= MAX_VALUE_BYTES));
     let again = keys::read(entries.iter().map(|(key, value)| (key.as_str(), value.as_str())));
@@ -180,6 +181,12 @@ fn word() -> Vec<u8> {
             (sample::name("web"), Holding::Held { epoch: 3, since_unix_ms: 1 << 40 }),
             (sample::name("db"), Holding::NotHeld),
         ]),
+        obstacles: BTreeMap::from([(sample::name("db"), "no interface eth9".to_owned())]),
+        network: Some(Network {
+            interfaces: ["eth0".to_owned(), "lo".to_owned()].into(),
+            addresses: [sample::addr(11).ip()].into(),
+            ..Network::default()
+        }),
         revision: 7,
     };
     let (entries, _) = keys::entries(&word);

@@ -5,14 +5,15 @@
 //! | `facts` | JSON of [`Facts`] |
 //! | `obs/SERVICE/SERVER` | `up\|suspect\|down\|unable QUESTION SINCE_UNIX_MS REASON` |
 //! | `place/VIP` | `yes` or `no WHY` |
-//! | `hold/VIP` | `held EPOCH SINCE_UNIX_MS` or `not-held` |
+//! | `hold/VIP` | `held EPOCH SINCE_UNIX_MS`, `not-held` or `not-held WHY` |
+//! | `net` | JSON of [`Network`] |
 //! | `rev` | the rules' revision |
 //! | `bye` | there when the node is stopping |
 //! | `sig` | `COUNTER SIGNATURE`, see `word.rs`; the last to be written at each change |
 
 use super::view::{Facts, NodeView, Word};
 use crate::{
-    model::{Holding, VipName},
+    model::{Holding, Network, VipName},
     rules::Target,
     verdict::{Observation, Seen},
 };
@@ -36,7 +37,9 @@ pub fn entries(word: &Word) -> (BTreeMap<String, String>, Vec<String>) {
     let mut all = BTreeMap::from([("facts".to_owned(), facts), ("rev".to_owned(), word.revision.to_string())]);
     all.extend(word.observations.iter().map(|(target, seen)| (format!("obs/{target}"), observation_text(seen))));
     all.extend(word.in_place.iter().map(|(vip, state)| (format!("place/{vip}"), place_text(state))));
-    all.extend(word.holding.iter().map(|(vip, holding)| (format!("hold/{vip}"), hold_text(*holding))));
+    let why = |vip| word.obstacles.get(vip).map(String::as_str);
+    all.extend(word.holding.iter().map(|(vip, holding)| (format!("hold/{vip}"), hold_text(*holding, why(vip)))));
+    all.extend(word.network.as_ref().map(|network| ("net".to_owned(), network_text(network))));
     let too_long: Vec<String> = all.iter().filter(|(_, v)| v.len() > MAX_VALUE_BYTES).map(|(key, _)| key.clone()).collect();
     all.retain(|_, value| value.len() <= MAX_VALUE_BYTES);
     (all, too_long)
@@ -78,7 +81,12 @@ fn read_entry(view: &mut NodeView, key: &str, value: &str) -> Option<()> {
             view.in_place.insert(vip.parse::<VipName>().ok()?, read_place(value)?);
         }
         ["hold", vip] => {
-            view.holding.insert(vip.parse::<VipName>().ok()?, read_hold(value)?);
+            let (vip, (holding, why)) = (vip.parse::<VipName>().ok()?, read_hold(value)?);
+            view.obstacles.extend(why.map(|why| (vip.clone(), why)));
+            view.holding.insert(vip, holding);
+        }
+        ["net"] => {
+            view.network = Some(serde_json::from_str::<Network>(value).ok().filter(Network::may_be_told)?);
         }
         // A key of a later version.
         _ => return None,
@@ -131,19 +139,28 @@ fn read_place(text: &str) -> Option<Result<(), String>> {
     }
 }
 
-fn hold_text(holding: Holding) -> String {
-    match holding {
-        Holding::Held { epoch, since_unix_ms } => format!("held {epoch} {since_unix_ms}"),
-        Holding::NotHeld => "not-held".to_owned(),
+fn hold_text(holding: Holding, why: Option<&str>) -> String {
+    match (holding, why) {
+        (Holding::Held { epoch, since_unix_ms }, _) => format!("held {epoch} {since_unix_ms}"),
+        (Holding::NotHeld, None) => "not-held".to_owned(),
+        (Holding::NotHeld, Some(why)) => format!("not-held {}", one_line(why)),
     }
 }
 
-fn read_hold(text: &str) -> Option<Holding> {
-    match text.split(' ').collect::<Vec<_>>()[..] {
-        ["held", epoch, since] => Some(Holding::Held { epoch: epoch.parse().ok()?, since_unix_ms: since.parse().ok()? }),
-        ["not-held"] => Some(Holding::NotHeld),
-        _ => None,
+fn read_hold(text: &str) -> Option<(Holding, Option<String>)> {
+    match text.split_once(' ') {
+        None if text == "not-held" => Some((Holding::NotHeld, None)),
+        Some(("not-held", why)) => Some((Holding::NotHeld, Some(one_line(why)))),
+        Some(("held", rest)) => {
+            let (epoch, since) = rest.split_once(' ')?;
+            Some((Holding::Held { epoch: epoch.parse().ok()?, since_unix_ms: since.parse().ok()? }, None))
+        }
+        None | Some(_) => None,
     }
+}
+
+fn network_text(network: &Network) -> String {
+    serde_json::to_string(network).expect("a network is strings, addresses and a flag")
 }
 
 #[cfg(test)]
@@ -171,6 +188,8 @@ mod tests {
             ),
             places in prop::collection::btree_map("[a-z]{1,4}", prop::option::of("[ -~]{0,40}"), 0..4),
             held in prop::collection::btree_map("[a-z]{1,4}", prop::option::of((any::<u64>(), any::<u64>())), 0..4),
+            why in prop::option::of("[ -~é]{0,40}"),
+            interfaces in prop::option::of(prop::collection::btree_set("[!-.0-9;-~]{1,15}", 0..20)),
             revision: u64,
         ) -> Word {
             let seen = [Seen::Up, Seen::Suspect, Seen::Down, Seen::Unable];
@@ -179,7 +198,11 @@ mod tests {
                 Some((epoch, since_unix_ms)) => Holding::Held { epoch, since_unix_ms },
                 None => Holding::NotHeld,
             };
+            let obstacle = |(vip, held): (&String, &Option<_>)| Some((vip.parse().unwrap(), why.clone().filter(|_| held.is_none())?));
+            let obstacles = held.iter().filter_map(obstacle).collect();
             Word {
+                obstacles,
+                network: interfaces.map(|interfaces| Network { interfaces, ..Network::default() }),
                 facts: facts(),
                 observations: observations.into_iter().map(|(on, (i, reason, since_unix_ms, question))| {
                     (target(on), Observation { seen: seen[i as usize], reason, since_unix_ms, question })
@@ -200,13 +223,13 @@ mod tests {
         fn a_word_is_heard_as_it_was_said(word in some_word()) {
             let (entries, too_long) = entries(&word);
             prop_assert!(too_long.is_empty());
-            let Word { facts, observations, in_place, holding, revision } = word;
-            let view = NodeView { live: true, facts: Some(facts), observations, in_place, holding, revision };
+            let Word { facts, observations, in_place, holding, obstacles, network, revision } = word;
+            let view = NodeView { live: true, facts: Some(facts), observations, in_place, holding, obstacles, network, revision };
             prop_assert_eq!(read_all(&entries), Heard { view, junk: None });
         }
 
         #[test]
-        fn junk_is_left_out_and_named(key in "[a-z/]{0,12}|obs/[a-z]/[a-z]|place/[a-z]|hold/[a-z]|rev|facts", value in "\\PC{0,40}") {
+        fn junk_is_left_out_and_named(key in "[a-z/]{0,12}|obs/[a-z]/[a-z]|place/[a-z]|hold/[a-z]|rev|net|facts", value in "\\PC{0,40}") {
             let heard = read([(key.as_str(), value.as_str()), ("rev", "7")].into_iter());
             prop_assert_eq!(heard.view.revision, 7);
             prop_assert!(heard.junk.is_none_or(|junk| junk == key));
@@ -226,6 +249,9 @@ mod tests {
             ("obs/web/r1", &long),
             ("place/front", "maybe"),
             ("hold/front", "held 1"),
+            ("hold/front", "not-heldno"),
+            ("net", "{}"),
+            ("net", "{\"interfaces\":[\"eth0\\n\"],\"addresses\":[]}"),
             ("rev", "-1"),
             ("facts", "{}"),
             ("news", "1"),
@@ -243,6 +269,8 @@ mod tests {
             observations: BTreeMap::new(),
             in_place: BTreeMap::new(),
             holding: BTreeMap::new(),
+            obstacles: BTreeMap::new(),
+            network: None,
             revision: 3,
         };
         word.facts.kernel = vec!["x".repeat(MAX_VALUE_BYTES)];

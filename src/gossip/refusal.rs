@@ -1,10 +1,6 @@
 //! Why a member's message, or a part of one, is not given to chitchat; how often, and how often a line in the log is due about it.
 
-use crate::clock::BootInstant;
-use std::time::Duration;
-
-/// Time between two lines about the same reason.
-const LINE_EVERY: Duration = Duration::from_secs(60);
+use crate::{clock::BootInstant, repeats::Repeat};
 
 /// See the file's first line. Up to [`Refusal::Cluster`] a message is refused as a whole: no honest node sends it. The rest are about what is said of
 /// one node, which others may have passed on in good faith: it is left out.
@@ -51,7 +47,7 @@ const REASONS: usize = Refusal::Flood as usize + 1;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Refusals {
     counts: [u64; REASONS],
-    said: [Option<BootInstant>; REASONS],
+    lines: [Repeat; REASONS],
 }
 
 impl Refusals {
@@ -62,12 +58,8 @@ impl Refusals {
 
     /// Counts one more; if a line is due about it, how many there are now. The next one then is due in a minute.
     pub fn count(&mut self, why: Refusal, now: BootInstant) -> Option<u64> {
-        let (count, said) = (&mut self.counts[why as usize], &mut self.said[why as usize]);
+        let count = &mut self.counts[why as usize];
         *count = count.saturating_add(1);
-        if said.is_some_and(|said| now < said + LINE_EVERY) {
-            return None;
-        }
-        *said = Some(now);
-        Some(*count)
+        self.lines[why as usize].due(now).map(|_| *count)
     }
 }

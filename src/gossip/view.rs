@@ -1,7 +1,7 @@
 //! What this node says, and what it has heard of the others.
 
 use crate::{
-    model::{Fingerprint, Holding, KeyId, NodeName, Roles, VipName},
+    model::{Fingerprint, Holding, KeyId, Network, NodeName, Obstacles, Roles, VipName},
     rules::Target,
     verdict::{Observation, Testimonies, Testimony},
 };
@@ -54,6 +54,10 @@ pub struct Word {
     pub in_place: BTreeMap<VipName, Result<(), String>>,
     /// Directors: what their guard says.
     pub holding: BTreeMap<VipName, Holding>,
+    /// Directors: what keeps them from taking groups that they do not hold.
+    pub obstacles: Obstacles,
+    /// Its interfaces and addresses, once they have been looked at; as much of them as is told.
+    pub network: Option<Network>,
     /// The rules' revision that its kernel has.
     pub revision: u64,
 }
@@ -71,6 +75,10 @@ pub struct NodeView {
     pub in_place: BTreeMap<VipName, Result<(), String>>,
     /// See [`Word::holding`].
     pub holding: BTreeMap<VipName, Holding>,
+    /// See [`Word::obstacles`].
+    pub obstacles: Obstacles,
+    /// See [`Word::network`].
+    pub network: Option<Network>,
     /// See [`Word::revision`].
     pub revision: u64,
 }

@@ -1,4 +1,4 @@
-//! ARP announcements as bytes on Ethernet (RFC 826, RFC 5227 §3), and when they are sent.
+//! ARP announcements and probes as bytes on Ethernet (RFC 826, RFC 5227 §3), and when they are sent.
 
 use crate::clock::BootInstant;
 use std::{net::Ipv4Addr, time::Duration};
@@ -16,21 +16,27 @@ const REPLY: u16 = 2;
 /// Both forms of "`vip` is at `mac`": neighbours differ in which one they learn from, so both are sent.
 pub fn announcements(mac: Mac, vip: Ipv4Addr) -> [[u8; FRAME_BYTES]; 2] {
     // RFC 5227's announcement is a request with an empty target; the older gratuitous reply repeats the sender (RFC 5944 §4.6).
-    [frame(REQUEST, mac, vip, [0; 6]), frame(REPLY, mac, vip, mac)]
+    [frame(REQUEST, mac, vip, [0; 6], vip), frame(REPLY, mac, vip, mac, vip)]
 }
 
-fn frame(operation: u16, mac: Mac, vip: Ipv4Addr, target: Mac) -> [u8; FRAME_BYTES] {
-    let fields: [&[u8]; 9] = [
-        &BROADCAST,
-        &mac,
-        &[0x08, 0x06],             // EtherType ARP
-        &[0, 1, 0x08, 0x00, 6, 4], // Ethernet, IPv4, lengths of their addresses
-        &operation.to_be_bytes(),
-        &mac,
-        &vip.octets(),
-        &target,
-        &vip.octets(),
-    ];
+/// "Who has `address`?", asked without an address of one's own (RFC 5227 §2.1.1).
+pub fn probe(mac: Mac, address: Ipv4Addr) -> [u8; FRAME_BYTES] {
+    frame(REQUEST, mac, Ipv4Addr::UNSPECIFIED, [0; 6], address)
+}
+
+/// Who says in an ARP frame that it has which address; `None` where that is not said.
+pub fn sender(frame: &[u8]) -> Option<(Ipv4Addr, Mac)> {
+    let frame: &[u8; FRAME_BYTES] = frame.first_chunk()?;
+    let mac: Mac = *frame[22..].first_chunk()?;
+    let address = Ipv4Addr::from(*frame[28..].first_chunk::<4>()?);
+    (frame[12..20] == HEAD && !address.is_unspecified()).then_some((address, mac))
+}
+
+/// EtherType ARP; Ethernet, IPv4, lengths of their addresses.
+const HEAD: [u8; 8] = [0x08, 0x06, 0, 1, 0x08, 0x00, 6, 4];
+
+fn frame(operation: u16, mac: Mac, own: Ipv4Addr, target: Mac, wanted: Ipv4Addr) -> [u8; FRAME_BYTES] {
+    let fields: [&[u8]; 8] = [&BROADCAST, &mac, &HEAD, &operation.to_be_bytes(), &mac, &own.octets(), &target, &wanted.octets()];
     fields.concat().try_into().expect("the fields of an ARP frame are 42 bytes")
 }
 
@@ -96,6 +102,21 @@ mod tests {
         let ethernet = "ffffffffffff".to_owned() + "020000000001" + "0806" + "0001" + "0800" + "06" + "04";
         assert_eq!(hex(request), ethernet.clone() + "0001" + "020000000001" + "c000020a" + "000000000000" + "c000020a");
         assert_eq!(hex(reply), ethernet + "0002" + "020000000001" + "c000020a" + "020000000001" + "c000020a");
+    }
+
+    #[test]
+    fn a_probe_has_no_sender_and_an_answer_to_it_has() {
+        let (me, other, vip) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], Ipv4Addr::new(192, 0, 2, 10));
+        let probe = probe(me, vip);
+        assert_eq!(probe[20..42], [&[0, 1][..], &me, &[0; 4], &[0; 6], &vip.octets()].concat());
+        assert_eq!(sender(&probe), None);
+        let answer = frame(REPLY, other, vip, me, Ipv4Addr::UNSPECIFIED);
+        assert_eq!(sender(&answer), Some((vip, other)));
+        assert_eq!(sender(&[&answer[..], &[0; 18]].concat()), Some((vip, other)), "padded to the shortest frame");
+        assert_eq!(sender(&answer[..41]), None);
+        let mut other_type = answer;
+        other_type[13] = 0;
+        assert_eq!(sender(&other_type), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
         io::files::next_session,
         node_key::NodeKey,
     },
-    model::{NodeId, Ownership, PublicKey, TimingProfile},
+    model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::signal::unix::Signal;
@@ -54,7 +54,7 @@ pub(super) struct EventLoop {
     /// This worker said hello.
     greeted: bool,
     /// What it was last told of the ownership.
-    told: Option<Ownership>,
+    told: Option<(Ownership, Obstacles)>,
     /// It waits for [`ToWorker::Released`].
     leaving: bool,
     /// Why its member cannot start, as it says.
@@ -112,9 +112,9 @@ impl EventLoop {
         loop {
             self.run_due().await?;
             self.note_places();
-            let ownership = self.leases.as_ref().map(Leases::ownership).unwrap_or_default();
-            self.tell_manager(&ownership);
-            self.tell_ownership(ownership);
+            let stand = self.leases.as_ref().map(|leases| (leases.ownership(), leases.obstacles())).unwrap_or_default();
+            self.tell_manager(&stand.0);
+            self.tell_ownership(stand);
             if self.stopping.is_some() && self.supervisor.is_gone() {
                 break;
             }
@@ -352,10 +352,10 @@ impl EventLoop {
     }
 
     /// At each change, and after hello.
-    fn tell_ownership(&mut self, ownership: Ownership) {
-        if self.greeted && self.told.as_ref() != Some(&ownership) {
-            self.told = Some(ownership.clone());
-            self.tell(ToWorker::Ownership(ownership));
+    fn tell_ownership(&mut self, stand: (Ownership, Obstacles)) {
+        if self.greeted && self.told.as_ref() != Some(&stand) {
+            self.told = Some(stand.clone());
+            self.tell(ToWorker::Ownership(stand.0, stand.1));
         }
     }
 

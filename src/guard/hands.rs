@@ -11,6 +11,7 @@ use crate::{
     clock::{BootClock, BootInstant, Clock},
     kernel::io::address::{AddressError, Addresses, LOOPBACK},
     model::VipName,
+    repeats::Repeats,
 };
 use std::{collections::BTreeSet, io::ErrorKind, time::Duration};
 
@@ -30,15 +31,23 @@ pub(super) struct Hands {
     addresses: Addresses,
     /// Lease messages come in here too.
     pub(super) socket: LeaseSocket,
-    /// Groups whose addresses the kernel would not give up, so that it is said once.
-    stuck: BTreeSet<VipName>,
+    /// What fails again and again, so that it is said once and then counted.
+    failing: Repeats<(VipName, Doing)>,
     /// `None` once the guard listens and has swept.
     beginning: Option<Beginning>,
 }
 
+/// What may fail of a group.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Doing {
+    Taking,
+    LettingGo,
+    Announcing,
+}
+
 impl Hands {
     pub(super) fn new(addresses: Addresses, socket: LeaseSocket, noted: Placed) -> Self {
-        Self { addresses, socket, stuck: BTreeSet::new(), beginning: Some(Beginning { noted, next: None }) }
+        Self { addresses, socket, failing: Repeats::default(), beginning: Some(Beginning { noted, next: None }) }
     }
 
     /// Whether the guard listens now. Where this node's address is not there yet, it is looked for again at [`Hands::deadline`].
@@ -97,8 +106,16 @@ impl Hands {
             }
             Act::Remove { group, places, why, epoch } => Some(self.remove(group, &places, why, epoch).await),
             Act::Announce { group, interface, vips } => {
-                if let Err(error) = announce(&interface, vips.iter().copied()) {
-                    tracing::warn!(vip = %group, interface, %error, "cannot announce");
+                let about = (group, Doing::Announcing);
+                match announce(&interface, vips.iter().copied()) {
+                    Ok(()) => {
+                        self.failing.over(&about);
+                    }
+                    Err(error) => {
+                        if let Some(times) = self.failing.due(&about, &error.to_string(), BootClock.now()) {
+                            tracing::warn!(vip = %about.0, interface, %error, times, "cannot announce");
+                        }
+                    }
                 }
                 None
             }
@@ -113,7 +130,7 @@ impl Hands {
     }
 
     async fn install(
-        &self,
+        &mut self,
         group: VipName,
         places: &BTreeSet<Place>,
         kept: &BTreeSet<Place>,
@@ -133,9 +150,13 @@ impl Hands {
             tracing::warn!(vip = %group, epoch, places = %listed(&missing), drifted = true, "somebody else removed the vip, put back");
         }
         if let Err(error) = put_on {
-            tracing::error!(vip = %group, error = %chain(&error), "cannot take vip");
-            return LeaseEvent::InstallFailed(group);
+            let (why, about) = (chain(&error), (group, Doing::Taking));
+            if let Some(times) = self.failing.due(&about, &why, BootClock.now()) {
+                tracing::error!(vip = %about.0, error = why, times, "cannot take vip, trying again");
+            }
+            return LeaseEvent::InstallFailed { group: about.0, why };
         }
+        self.failing.over(&(group.clone(), Doing::Taking));
         if let Err(error) = self.take_off(stale).await {
             tracing::warn!(vip = %group, error = %chain(&error), "former address stays until its lifetime ends");
         }
@@ -149,12 +170,13 @@ impl Hands {
     async fn remove(&mut self, group: VipName, places: &BTreeSet<Place>, why: &'static str, epoch: Option<u64>) -> LeaseEvent {
         let begun = BootClock.now();
         if let Err(error) = self.take_off(places).await {
-            if self.stuck.insert(group.clone()) {
-                tracing::error!(vip = %group, epoch, why, error = %chain(&error), "cannot let go of vip, trying again");
+            let (error, about) = (chain(&error), (group, Doing::LettingGo));
+            if let Some(times) = self.failing.due(&about, &error, BootClock.now()) {
+                tracing::error!(vip = %about.0, epoch, why, error, times, "cannot let go of vip, trying again");
             }
-            return LeaseEvent::RemovalFailed(group);
+            return LeaseEvent::RemovalFailed(about.0);
         }
-        self.stuck.remove(&group);
+        self.failing.over(&(group.clone(), Doing::LettingGo));
         let removal_us = micros(BootClock.now() - begun);
         match epoch {
             Some(epoch) => tracing::info!(vip = %group, epoch, why, places = %listed(places), removal_us, "vip let go"),

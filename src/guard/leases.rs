@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     clock::BootInstant,
-    model::{Holding, NodeId, Ownership, TimingProfile, VipName},
+    model::{Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
     vip::{Holder, HolderEvent, Membership, Message, Pace, Standing, Voter, VoterEffect, VoterEvent, Why},
 };
 use std::{
@@ -48,7 +48,12 @@ pub enum LeaseEvent {
     /// [`Act::Install`] is done.
     Installed(VipName),
     /// [`Act::Install`] failed.
-    InstallFailed(VipName),
+    InstallFailed {
+        /// Of this group.
+        group: VipName,
+        /// What the kernel said.
+        why: String,
+    },
     /// [`Act::Remove`] is done.
     Removed(VipName),
     /// [`Act::Remove`] failed.
@@ -178,6 +183,11 @@ impl Leases {
         self.orders.keys().map(|group| (group.clone(), holding(group))).collect()
     }
 
+    /// What the kernel would not let this node take when it last tried.
+    pub fn obstacles(&self) -> Obstacles {
+        self.slots.iter().filter_map(|(group, slot)| Some((group.clone(), slot.refused()?.to_owned()))).collect()
+    }
+
     /// Every address that this node has or may come to have on an interface.
     pub fn places(&self) -> BTreeSet<Place> {
         self.slots.values().flat_map(Slot::places).collect()
@@ -208,7 +218,12 @@ impl Leases {
                     step.queue.push_back(Work::Holder(group, HolderEvent::Installed));
                 }
             }
-            LeaseEvent::InstallFailed(group) => step.queue.push_back(Work::Holder(group, HolderEvent::InstallFailed)),
+            LeaseEvent::InstallFailed { group, why } => {
+                if let Some(slot) = self.slots.get_mut(&group) {
+                    slot.install_failed(why);
+                    step.queue.push_back(Work::Holder(group, HolderEvent::InstallFailed));
+                }
+            }
             LeaseEvent::Removed(group) => {
                 if let Some(slot) = self.slots.get_mut(&group) {
                     slot.removed();

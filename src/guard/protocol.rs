@@ -1,7 +1,7 @@
 //! What guard and worker say to each other over their socketpair: one length-prefixed bincode frame a message.
 
 use crate::{
-    model::{NodeId, Ownership, PublicKey, TimingProfile, VipGroup},
+    model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile, VipGroup},
     rules::security::KeyRing,
     vip::Membership,
 };
@@ -70,8 +70,8 @@ pub enum ToGuard {
 pub enum ToWorker {
     /// The voter side knows the membership with this log index.
     MembershipKnown(crate::vip::MembershipId),
-    /// What this node holds; sent at each change and after `Hello`.
-    Ownership(Ownership),
+    /// What this node holds, and what the kernel would not let it take; sent at each change and after `Hello`.
+    Ownership(Ownership, Obstacles),
     /// Answer to [`ToGuard::Leave`].
     Released,
     /// The guard shuts down (SIGTERM): finish, within [`WORKER_STOP`].

@@ -19,6 +19,8 @@ const REMOVAL_RETRY: Duration = Duration::from_millis(50);
 pub struct Slot {
     order: GroupOrder,
     holder: Holder,
+    /// What the kernel said when it last would not take the addresses.
+    refused: Option<String>,
     /// What may be on interfaces because of us.
     placed: BTreeSet<Place>,
     /// An [`Act::Install`] is with the driver.
@@ -61,7 +63,7 @@ pub enum Wish {
 impl Slot {
     /// A group that this node has just been told of.
     pub fn new(order: GroupOrder, holder: Holder) -> Self {
-        Self { order, holder, placed: BTreeSet::new(), installing: None, held: None, removing: None }
+        Self { order, holder, refused: None, placed: BTreeSet::new(), installing: None, held: None, removing: None }
     }
 
     /// Its holder side.
@@ -81,7 +83,15 @@ impl Slot {
 
     /// The rules say something else of the group. Changed addresses come to the interface, and go from it, with the next renewal.
     pub fn set_order(&mut self, order: GroupOrder) {
+        if self.order.group != order.group {
+            self.refused = None;
+        }
         self.order = order;
+    }
+
+    /// What the kernel said when it last would not take the addresses.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     /// What the worker is told.
@@ -132,6 +142,7 @@ impl Slot {
     /// The driver did [`Act::Install`].
     pub fn installed(&mut self, now: BootInstant, unix: Duration) {
         let Some(Installing { epoch, announce }) = self.installing.take() else { return };
+        self.refused = None;
         self.placed = self.wanted().collect();
         let burst = Burst::start(now);
         match &mut self.held {
@@ -142,6 +153,11 @@ impl Slot {
             Some(held) if announce => held.burst = burst,
             Some(_) => (),
         }
+    }
+
+    /// The driver could not do [`Act::Install`].
+    pub fn install_failed(&mut self, why: String) {
+        self.refused = Some(why);
     }
 
     /// The driver did [`Act::Remove`].

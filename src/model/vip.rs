@@ -86,3 +86,6 @@ pub enum Holding {
 
 /// This node's standing for every VIP group it was told of.
 pub type Ownership = std::collections::BTreeMap<VipName, Holding>;
+
+/// What keeps this node from taking VIP groups, in one line each. A group that is absent may be taken, or is held.
+pub type Obstacles = std::collections::BTreeMap<VipName, String>;

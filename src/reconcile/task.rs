@@ -7,9 +7,10 @@ use super::{
     plan::{foreign, found, plan},
 };
 use crate::{
-    clock::Clock,
+    clock::{BootInstant, Clock},
     kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, chain},
     model::Role,
+    repeats::Repeats,
 };
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tokio::{sync::watch, time::sleep};
@@ -43,7 +44,7 @@ pub async fn run<P: DataPlane, C: Clock>(
         let current = inputs.borrow_and_update().clone();
         let begun = clock.now();
         // Not cancelled in the middle: every wait within has a deadline.
-        let next = if may_act(&current) { reconciler.pass(&current).await } else { RESYNC };
+        let next = if may_act(&current) { reconciler.pass(&current, begun).await } else { RESYNC };
         report.send_if_modified(|last| std::mem::replace(last, reconciler.report.clone()) != reconciler.report);
         let gap = PASS_GAP.max(clock.now().saturating_since(begun)); // at most half of the time is spent on passes
         // Every arm is cancel-safe: a change that is not seen now is seen by the next `changed`.
@@ -99,20 +100,29 @@ struct Reconciler<P> {
     /// What the kernel was brought to: a difference from it is somebody else's doing.
     settled: Option<Desired>,
     failed_passes: u32,
+    /// What is said of the kernel again and again.
+    lines: Repeats<About>,
+}
+
+/// What a line is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum About {
+    Trouble,
+    Drift,
 }
 
 impl<P: DataPlane> Reconciler<P> {
     fn new(plane: P, owned: OwnedVips) -> Self {
-        Self { plane, owned, report: Report::default(), settled: None, failed_passes: 0 }
+        Self { plane, owned, report: Report::default(), settled: None, failed_passes: 0, lines: Repeats::default() }
     }
 
     /// One pass. Says when the next is due if nothing changes until then.
-    async fn pass(&mut self, inputs: &Inputs) -> Duration {
+    async fn pass(&mut self, inputs: &Inputs, now: BootInstant) -> Duration {
         let director = inputs.roles.has(Role::Director);
         let ipvs = if director { IpvsUse::Required } else { IpvsUse::IfLoaded };
         let observed = match self.plane.observe(ipvs).await {
             Ok(observed) => observed,
-            Err(error) => return self.blind(&error),
+            Err(error) => return self.blind(&error, now),
         };
         let wanted = desired(&DesiredInput {
             roles: &inputs.roles,
@@ -128,12 +138,12 @@ impl<P: DataPlane> Reconciler<P> {
         // Before the first step that rests on it. A full disk is reported, but must not keep a dead server in.
         problems.extend(self.owned.set(owned.clone()).err().map(|error| chain(&error)));
         let steps = plan(&wanted, &observed, &owned);
-        self.log(&wanted, &observed, &steps);
+        self.log(&wanted, &observed, &steps, now);
         let failures = self.plane.execute(&steps).await;
         let after = if steps.is_empty() { Ok(observed) } else { self.plane.observe(ipvs).await };
         let after = match after {
             Ok(after) => after,
-            Err(error) => return self.blind(&error),
+            Err(error) => return self.blind(&error, now),
         };
         problems.extend(self.forget_gone_vips(&wanted, &after).err().map(|error| chain(&error)));
         // What the kernel refuses, or what rests on that, breaks one service; the others are in place, and no director would do better.
@@ -149,51 +159,58 @@ impl<P: DataPlane> Reconciler<P> {
         } else {
             self.report.applied_revision = inputs.state.revision;
         }
-        self.conclude(problems, director, unready)
+        self.conclude(problems, director, unready, now)
     }
 
     /// The kernel could not be read. It forwards on as it is, so that readiness stays what it was.
-    fn blind(&mut self, error: &DataPlaneError) -> Duration {
+    fn blind(&mut self, error: &DataPlaneError, now: BootInstant) -> Duration {
         self.failed_passes = self.failed_passes.saturating_add(1);
-        self.tell(Some(chain(error)));
+        self.tell(Some(chain(error)), now);
         back_off(self.failed_passes).min(BLIND_RETRY_MOST)
     }
 
-    fn conclude(&mut self, problems: Vec<String>, director: bool, unready: bool) -> Duration {
+    fn conclude(&mut self, problems: Vec<String>, director: bool, unready: bool, now: BootInstant) -> Duration {
         self.failed_passes = if problems.is_empty() { 0 } else { self.failed_passes.saturating_add(1) };
         let tolerated = self.report.ready && self.failed_passes < PASSES_TO_UNREADY;
         self.report.ready = director && (!unready || tolerated);
-        self.tell((!problems.is_empty()).then(|| problems.join("; ")));
+        self.tell((!problems.is_empty()).then(|| problems.join("; ")), now);
         if self.failed_passes == 0 { RESYNC } else { back_off(self.failed_passes).min(RESYNC) }
     }
 
-    /// Logs a problem when it comes, changes, or goes.
-    fn tell(&mut self, error: Option<String>) {
-        if self.report.error == error {
-            return;
-        }
-        match &error {
-            Some(error) => warn!(error, "the kernel is not as the rules want it, trying again"),
-            None => info!("the kernel is as the rules want it"),
+    /// Logs a problem when it comes, changes, lasts, or goes; one that comes and goes all the time once a minute.
+    fn tell(&mut self, error: Option<String>, now: BootInstant) {
+        let line = error.as_deref().unwrap_or_default();
+        let news = error.is_some() || self.report.error.is_some();
+        let due = news.then(|| self.lines.due(&About::Trouble, line, now)).flatten();
+        match (&error, due) {
+            (Some(error), Some(times)) => warn!(error, times, "the kernel is not as the rules want it, trying again"),
+            (None, Some(times)) => info!(times, "the kernel is as the rules want it"),
+            (_, None) => {}
         }
         self.report.error = error;
     }
 
-    fn log(&mut self, wanted: &Desired, observed: &KernelState, steps: &[Step]) {
+    fn log(&mut self, wanted: &Desired, observed: &KernelState, steps: &[Step], now: BootInstant) {
         let same = |settled: &Desired| {
             settled.services == wanted.services && settled.lo_vips == wanted.lo_vips && settled.directs == wanted.directs
         };
         let drifted = !steps.is_empty() && self.settled.as_ref().is_some_and(same);
+        let mut said = 0;
         if drifted {
             self.report.drifts += 1;
+            // Another program that keeps changing the same is one line a minute.
             for step in steps.iter().take(DRIFT_LINES) {
-                warn!(%step, found = found(step, observed), "somebody else changed what is ours in the kernel, putting it back");
+                let found = found(step, observed);
+                if let Some(times) = self.lines.due(&About::Drift, &format!("{step} {found}"), now) {
+                    said += 1;
+                    warn!(%step, found, times, "somebody else changed what is ours in the kernel, putting it back");
+                }
             }
         }
         for step in steps {
             debug!(%step, "next step");
         }
-        if !steps.is_empty() {
+        if !steps.is_empty() && (!drifted || said > 0) {
             info!(steps = steps.len(), drifted, "changing the kernel");
         }
     }

@@ -9,6 +9,7 @@ pub(crate) mod fixture;
 pub mod rotation;
 pub mod security;
 mod state;
+mod warning;
 
 pub use apply::Refusal;
 pub use barred::{Barred, MAX_BARRED};
@@ -16,3 +17,4 @@ pub use change::{Edge, Joining, RuleChange};
 pub use diff::{Difference, diff};
 pub use security::{Security, SecurityChange, SecurityRefusal};
 pub use state::{ClusterState, RuleSet, Target, Verdict};
+pub use warning::{Lacks, Warning};

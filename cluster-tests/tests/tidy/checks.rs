@@ -3,9 +3,10 @@
 use std::fmt;
 
 /// The rooms of `src/`, in dependency order: a room imports only rooms above it.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 21] = [
     "model",
     "clock",
+    "repeats",
     "tasks",
     "rules",
     "config",

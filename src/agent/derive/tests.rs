@@ -103,6 +103,24 @@ fn a_director_does_not_stand_for_groups_whose_interface_it_lacks() {
 }
 
 #[test]
+fn what_is_nearest_to_the_cause_is_said_to_be_in_the_way() {
+    let state = directors_and_groups(&["d1"], &["a"]);
+    let refused = || Obstacles::from([(name("a"), "no permission".to_owned())]);
+    let said = |absent: &[&str], refused, ready, trouble| {
+        let absent = absent.iter().map(|name| (*name).to_owned()).collect();
+        let groups = guard_orders(&state, &name("d1"), &BTreeMap::new(), &absent);
+        obstacles(&groups, &absent, refused, ready, trouble).remove(&name("a"))
+    };
+    assert_eq!(said(&[], Obstacles::new(), Some(true), None), None);
+    assert_eq!(said(&[], Obstacles::new(), None, None).as_deref(), Some("its kernel does not have the rules yet"));
+    let trouble = said(&[], Obstacles::new(), Some(false), Some("no ip_vs"));
+    assert_eq!(trouble.as_deref(), Some("its kernel is not as the rules want it: no ip_vs"));
+    assert_eq!(said(&[], refused(), Some(false), None).as_deref(), Some("no permission"));
+    assert_eq!(said(&["eth0"], refused(), Some(false), None).as_deref(), Some("no interface eth0"));
+    assert_eq!(said(&["eth9"], Obstacles::new(), Some(true), None), None, "it is another group's");
+}
+
+#[test]
 fn seeds_are_the_configured_ones_and_every_other_member() {
     let seeds = |state: &ClusterState, configured: &[SocketAddr]| {
         gossip_seeds(state, &name("d1"), configured).iter().map(ToString::to_string).collect::<Vec<_>>()

@@ -12,6 +12,8 @@ use crate::{
     verdict::Seen as Sight,
 };
 
+mod unheld;
+
 const NOW_MS: u64 = 10_000;
 
 /// All that a status is made of: at first a cluster in which all is well. d1 holds the VIP, r1 and r2 are up.
@@ -169,7 +171,8 @@ fn a_dead_nodes_claim_is_not_counted() {
     world.node("d1").live = false;
     let vip = world.vip();
     assert_eq!((vip.holder, vip.holders, vip.epoch, vip.held_ms), (None, names(&[]), None, None));
-    assert_eq!(world.problems(), ["node d1 is not heard", "node d2 is not heard", "no node holds VIP group front"]);
+    let unheld = "no node holds VIP group front: no majority of the voters is heard (d1, d2 not); d1: not heard; d2: not heard";
+    assert_eq!(world.problems(), ["node d1 is not heard", "node d2 is not heard", unheld]);
 }
 
 #[test]
@@ -186,7 +189,9 @@ fn a_vip_that_was_given_back_has_no_holder() {
     let mut world = World::well();
     world.node("d1").holding.insert(name("front"), Holding::NotHeld);
     assert_eq!(world.vip().holder, None);
-    assert_eq!(world.problems(), ["no node holds VIP group front"]);
+    let why = "d1: asks the voters for it; d2: has not said anything about it yet";
+    assert_eq!(world.vip().why_unheld.as_deref(), Some(why));
+    assert_eq!(world.problems(), [format!("no node holds VIP group front: {why}")]);
 }
 
 #[test]

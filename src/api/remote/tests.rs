@@ -50,7 +50,7 @@ async fn identity(fake: &Fake, name: &str, access: Access) -> Presented {
 }
 
 fn apply_request(text: &str) -> ApplyRequest {
-    ApplyRequest { file_name: "c.toml".to_owned(), text: text.to_owned(), base_revision: None, prune: false }
+    ApplyRequest { file_name: "c.toml".to_owned(), text: text.to_owned(), base_revision: None, prune: false, strict: false }
 }
 
 fn token_request() -> TokenRequest {

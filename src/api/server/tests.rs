@@ -8,7 +8,7 @@ use crate::{
         fake::{Fake, Place},
     },
     model::{Access, IdentityName, Role, Roles},
-    rules::RuleSet,
+    rules::{RuleSet, Warning},
 };
 use axum::http::StatusCode;
 use std::{os::unix::fs::PermissionsExt, path::Path, sync::atomic::Ordering};
@@ -28,7 +28,7 @@ fn plan_request(text: &str) -> PlanRequest {
 }
 
 fn apply_request(text: &str, base_revision: Option<u64>) -> ApplyRequest {
-    ApplyRequest { file_name: "c.toml".to_owned(), text: text.to_owned(), base_revision, prune: false }
+    ApplyRequest { file_name: "c.toml".to_owned(), text: text.to_owned(), base_revision, prune: false, strict: false }
 }
 
 fn refusal<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (u16, ErrorBody) {
@@ -58,11 +58,34 @@ async fn a_plan_an_apply_and_an_export_fit_together() {
     let plan = client.plan(&plan_request(WEB)).await.unwrap();
     assert_eq!((plan.revision, plan.changes.len()), (0, 1));
     let answer = client.apply(&apply_request(WEB, Some(plan.revision))).await.unwrap();
-    assert_eq!(answer, ApplyAnswer { revision: 1, changed: true, changes: plan.changes });
+    assert_eq!(answer, ApplyAnswer { revision: 1, changed: true, changes: plan.changes, warnings: Vec::new() });
     let exported = client.export().await.unwrap();
     assert!(exported.starts_with("# lvs-agent cluster file, exported at revision 1\n"), "{exported}");
     let again = client.apply(&apply_request(&exported, None)).await.unwrap();
-    assert_eq!(again, ApplyAnswer { revision: 1, changed: false, changes: Vec::new() });
+    assert_eq!(again, ApplyAnswer { revision: 1, changed: false, changes: Vec::new(), warnings: Vec::new() });
+}
+
+#[tokio::test]
+async fn a_strict_apply_is_refused_with_every_warning_before_anything_is_changed() {
+    let (place, fake) = (Place::new("strict"), Arc::new(Fake::default()));
+    let (client, _shutdown, _server) = start(&place, &fake);
+    let warning = Warning::ServerIsNoMember {
+        service: "http".parse().unwrap(),
+        server: "r9".parse().unwrap(),
+        address: "10.0.0.99".parse().unwrap(),
+    };
+    fake.warnings.lock().unwrap().push(warning.clone());
+    assert_eq!(client.plan(&plan_request(WEB)).await.unwrap().warnings, [warning.clone()]);
+    let strict = ApplyRequest { strict: true, ..apply_request(WEB, None) };
+    let Err(ClientError::Refused { code: 409, body }) = client.apply(&strict).await else { panic!("not refused") };
+    assert_eq!(body.error, "refused because of --strict: nothing is changed");
+    assert!(body.details[0].starts_with("warning: server http/r9: no member of the cluster is at 10.0.0.99"), "{body:?}");
+    assert_eq!(fake.rules.lock().unwrap().0, 0);
+    let applied = client.apply(&apply_request(WEB, None)).await.unwrap();
+    assert_eq!((applied.revision, applied.warnings), (1, vec![warning]));
+    fake.warnings.lock().unwrap().clear();
+    client.apply(&ApplyRequest { strict: true, prune: true, ..apply_request("", None) }).await.unwrap();
+    assert_eq!(fake.rules.lock().unwrap().0, 2, "nothing to be warned of");
 }
 
 #[tokio::test]

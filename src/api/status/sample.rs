@@ -106,6 +106,7 @@ pub(crate) fn status() -> Status {
             holders: vec![name("d1")],
             epoch: Some(4),
             held_ms: Some(133_000),
+            why_unheld: None,
             in_place: vec![name("r1"), name("r2")],
             missing: vec![MissingVip { node: name("r3"), why: "its agent is not heard".to_owned() }],
         }],

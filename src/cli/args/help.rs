@@ -229,17 +229,25 @@ pub(super) const PLAN_HELP: &str = "\
 Shows what `lvs-agent apply FILE` would change, and changes nothing. All errors of the file are shown at once. A file without any [[vip]] is one, unless \
 --prune says that all rules shall go.
 
+It warns, on stderr, of what is legal and hardly meant, as far as the node that answers knows the cluster: a server at whose address no member is (it gets no \
+traffic), an interface that directors do not have, a VIP that is a machine's address. With --strict, warnings are a refusal: exit code 5.
+
 Examples:
   lvs-agent plan cluster.toml
   lvs-agent plan --exit-code cluster.toml || echo 'not what the cluster has'
+  lvs-agent plan --strict cluster.toml && lvs-agent apply --strict cluster.toml
   lvs-agent plan --offline cluster.toml      # checks the file only; needs no agent";
 
 pub(super) const APPLY_HELP: &str = "\
 Makes a cluster file the rules of the whole cluster, in one step: all of it or, if anything is wrong, none of it. What the file no longer mentions is removed. Applying the same file again \
 changes nothing. A file without any [[vip]] is refused, with or without rules in the cluster: to delete all of them say --prune.
 
+It warns as `plan` does, and goes on: a VIP whose interface no director has is given up at once, whoever holds it. With --strict, warnings are a refusal, decided by the \
+agent before anything is changed: exit code 5.
+
 Examples:
   lvs-agent apply cluster.toml
+  lvs-agent apply --strict cluster.toml          # not if there is anything to be warned of
   lvs-agent export | sed 's/weight = 1$/weight = 2/' | lvs-agent apply -
   lvs-agent apply --if-revision 7 cluster.toml   # only if nobody applied in between
   lvs-agent apply --prune empty.toml             # deletes all rules";

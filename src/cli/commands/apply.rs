@@ -8,11 +8,13 @@ use crate::{
 
 pub(super) async fn run(client: &Client, args: &ApplyArgs) -> Result<Exit, Failure> {
     let (file_name, text) = cluster_file(&args.file)?;
-    let answer = client.apply(&ApplyRequest { file_name, text, base_revision: args.if_revision, prune: args.prune }).await?;
+    let ApplyArgs { if_revision, prune, strict, .. } = *args;
+    let answer = client.apply(&ApplyRequest { file_name, text, base_revision: if_revision, prune, strict }).await?;
     if args.json {
         print_json(&answer)?;
     } else {
         terminal::print(&render::applied(&answer, palette()))?;
+        terminal::warn(&render::warnings(&answer.warnings));
     }
     Ok(Exit::Ok)
 }

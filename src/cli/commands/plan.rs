@@ -14,6 +14,12 @@ pub(super) async fn run(client: &Client, args: &PlanArgs) -> Result<Exit, Failur
         print_json(&plan)?;
     } else {
         terminal::print(&render::plan(&plan, palette()))?;
+        terminal::warn(&render::warnings(&plan.warnings));
+    }
+    if args.strict && !plan.warnings.is_empty() {
+        let count = plan.warnings.len();
+        let line = format!("refused because of --strict: {count} warning{}", if count == 1 { "" } else { "s" });
+        return Err(Failure::new(Exit::Refused, line));
     }
     Ok(if args.exit_code && !plan.changes.is_empty() { Exit::Changes } else { Exit::Ok })
 }

@@ -8,6 +8,7 @@ use crate::{
     },
     link::io::files,
     model::{Role, Roles},
+    rules::Warning,
 };
 use clap::{CommandFactory, Parser};
 use std::{io::IsTerminal, os::unix::fs::PermissionsExt, sync::Arc};
@@ -60,6 +61,31 @@ async fn commands_end_as_documented() {
     assert_eq!(*fake.joined_with.lock().unwrap(), None);
     assert_eq!(exit(&place, "status --json").await, Exit::Ok);
     assert_eq!(exit(&place, "status").await, Exit::Ok);
+}
+
+#[tokio::test]
+async fn warnings_refuse_where_that_is_asked_for_and_only_there() {
+    let (place, fake) = (Place::new("warnings"), Arc::new(Fake::default()));
+    serve(&place, &fake);
+    let file = place.socket().with_file_name("web.toml");
+    std::fs::write(&file, WEB).unwrap();
+    let file = file.display();
+    assert_eq!(exit(&place, &format!("plan --strict {file}")).await, Exit::Ok, "there is nothing to be warned of");
+    let (vip, address) = ("web".parse().unwrap(), "10.0.0.100".parse().unwrap());
+    fake.warnings.lock().unwrap().push(Warning::VipIsAHostsAddress { vip, address, node: "r1".parse().unwrap() });
+    for (line, end) in [
+        ("plan", Exit::Ok),
+        ("plan --exit-code", Exit::Changes),
+        ("plan --strict", Exit::Refused),
+        ("plan --strict --exit-code --json", Exit::Refused),
+        ("apply --strict", Exit::Refused),
+        ("apply --strict --json", Exit::Refused),
+    ] {
+        assert_eq!(exit(&place, &format!("{line} {file}")).await, end, "{line}");
+    }
+    assert_eq!(fake.rules.lock().unwrap().0, 0, "nothing of that was applied");
+    assert_eq!(exit(&place, &format!("apply {file}")).await, Exit::Ok);
+    assert_eq!(fake.rules.lock().unwrap().0, 1);
 }
 
 fn serve(place: &Place, fake: &Arc<Fake>) {

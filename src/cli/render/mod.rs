@@ -6,7 +6,7 @@ mod security;
 mod status;
 mod text;
 
-pub(super) use plan::{applied, plan};
+pub(super) use plan::{applied, plan, warnings};
 pub(super) use security::{barred, founded, identities, identity, nodes, token, tokens};
 pub(super) use status::status;
 pub(super) use text::Palette;

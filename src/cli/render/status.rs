@@ -158,6 +158,9 @@ fn vip_cells(vip: &VipStatus) -> Vec<Cell> {
 
 fn vip_notes(vip: &VipStatus) -> Vec<Cell> {
     let mut notes = Vec::new();
+    if let Some(why) = vip.why_unheld.as_ref().filter(|_| vip.holder.is_none()) {
+        notes.push(Cell::new(Tone::Bad, format!("nobody: {}", clean(why))));
+    }
     if vip.holders.len() > 1 {
         notes.push(Cell::new(Tone::Bad, format!("several nodes say that they hold it: {}", joined(&vip.holders))));
     }

@@ -26,7 +26,7 @@ pub fn announce(interface: &str, vips: impl Iterator<Item = Ipv4Addr>) -> io::Re
 }
 
 /// packet(7)'s address of an interface.
-fn link_address(index: u32, protocol: u16) -> io::Result<SockAddr> {
+pub(super) fn link_address(index: u32, protocol: u16) -> io::Result<SockAddr> {
     let index = i32::try_from(index).map_err(io::Error::other)?;
     // SAFETY: `sockaddr_ll` is plain numbers, so all zeros is a value of it; it is smaller than the storage and ends where `length` says.
     let ((), address) = unsafe {
@@ -44,7 +44,7 @@ fn link_address(index: u32, protocol: u16) -> io::Result<SockAddr> {
 }
 
 /// A bound packet socket's own address holds the interface's hardware address (packet(7)).
-fn hardware_address(socket: &Socket) -> io::Result<Mac> {
+pub(super) fn hardware_address(socket: &Socket) -> io::Result<Mac> {
     let address = socket.local_addr()?;
     if i32::from(address.family()) != libc::AF_PACKET {
         return Err(io::ErrorKind::InvalidData.into());

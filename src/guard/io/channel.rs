@@ -4,7 +4,7 @@ use crate::{
     guard::protocol::{BEAT, GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
     kernel::io::inherit,
     link::frame,
-    model::{NodeId, Ownership, PublicKey, TimingProfile},
+    model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile},
     rules::security::KeyRing,
     tasks::Tasks,
     vip::{Membership, MembershipId},
@@ -62,6 +62,8 @@ pub struct GuardChannel {
     pub handle: GuardHandle,
     /// What this node holds, as the guard last said.
     pub ownership: watch::Receiver<Ownership>,
+    /// What the kernel would not let it take, as the guard last said.
+    pub obstacles: watch::Receiver<Obstacles>,
     /// Fires when the guard says stop, or is gone.
     pub stop: CancellationToken,
     /// Wakes when files that somebody else looks after are to be read now.
@@ -98,12 +100,14 @@ impl GuardChannel {
         let (reader, writer) = UnixStream::from_std(stream)?.into_split();
         let (orders, orders_out) = mpsc::channel(ORDERS_QUEUED);
         let (ownership_in, ownership) = watch::channel(Ownership::new());
+        let (obstacles_in, obstacles) = watch::channel(Obstacles::new());
         let (stop, awaited, reload) = (CancellationToken::new(), Awaited::default(), Arc::new(Notify::new()));
         // Both end when the guard closes its end, with this process at the latest.
         tasks.spawn("orders to the guard", &stop, write_orders(writer, orders_out, stop.clone()));
-        let reading = read_answers(reader, ownership_in, Arc::clone(&awaited), stop.clone(), reload.clone());
+        let told = (ownership_in, obstacles_in);
+        let reading = read_answers(reader, told, Arc::clone(&awaited), stop.clone(), reload.clone());
         tasks.spawn("answers of the guard", &stop, reading);
-        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, stop, reload })
+        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, obstacles, stop, reload })
     }
 }
 
@@ -189,7 +193,7 @@ async fn write_orders(mut writer: OwnedWriteHalf, mut orders: mpsc::Receiver<ToG
 
 async fn read_answers(
     mut reader: OwnedReadHalf,
-    ownership: watch::Sender<Ownership>,
+    (ownership, obstacles): (watch::Sender<Ownership>, watch::Sender<Obstacles>),
     awaited: Awaited,
     stop: CancellationToken,
     reload: Arc<Notify>,
@@ -198,8 +202,9 @@ async fn read_answers(
         match frame::read_frame(&mut reader, MAX_FRAME_BYTES).await {
             Ok(Some(ToWorker::MembershipKnown(id))) => answered(&awaited, Question::Membership(id)),
             Ok(Some(ToWorker::Released)) => answered(&awaited, Question::Leave),
-            Ok(Some(ToWorker::Ownership(held))) => {
+            Ok(Some(ToWorker::Ownership(held, in_the_way))) => {
                 ownership.send_replace(held);
+                obstacles.send_replace(in_the_way);
             }
             Ok(Some(ToWorker::Stop)) => stop.cancel(),
             Ok(Some(ToWorker::Reload)) => reload.notify_one(),
@@ -281,9 +286,10 @@ mod tests {
     async fn ownership_reload_and_stop_arrive() {
         let (mut channel, mut guard) = pair();
         let held: Ownership = [("web".parse().unwrap(), Holding::Held { epoch: 3, since_unix_ms: 5 })].into();
-        say(&mut guard, ToWorker::Ownership(held.clone())).await;
-        channel.ownership.changed().await.unwrap();
-        assert_eq!(*channel.ownership.borrow(), held);
+        let obstacles: Obstacles = [("db".parse().unwrap(), "no such device".to_owned())].into();
+        say(&mut guard, ToWorker::Ownership(held.clone(), obstacles.clone())).await;
+        channel.obstacles.changed().await.unwrap();
+        assert_eq!((&*channel.ownership.borrow(), &*channel.obstacles.borrow()), (&held, &obstacles));
         assert!(!channel.stop.is_cancelled());
         say(&mut guard, ToWorker::Reload).await;
         channel.reload.notified().await;

@@ -1,6 +1,7 @@
 //! The part of the guard that touches sockets, files, processes and the clock.
 
 pub mod announce;
+pub mod arp_probe;
 pub mod channel;
 mod child;
 pub mod lock;

@@ -308,3 +308,18 @@ fn a_renewal_says_what_should_be_there_and_what_is_new_should_not() {
     let seen = kept(&mut world);
     assert_eq!((&seen[0], &seen[1]), (&old, &both), "the new one is put on, then renewed");
 }
+
+#[test]
+fn what_the_kernel_would_not_take_is_told_until_it_takes_it_or_the_rules_change() {
+    let mut world = World::new(&[D1, D2, WITNESS]);
+    let failed = LeaseEvent::InstallFailed { group: web(), why: "no permission".to_owned() };
+    world.event(D1, failed.clone());
+    assert_eq!(world.node(D1).leases.obstacles(), [(web(), "no permission".to_owned())].into());
+    world.run(Duration::from_secs(20));
+    world.event(D2, LeaseEvent::RetireAll);
+    world.run(Duration::from_secs(20));
+    assert_eq!((world.node(D1).kernel.len(), world.node(D1).leases.obstacles()), (1, Obstacles::new()));
+    world.event(D1, failed);
+    world.event(D1, LeaseEvent::Groups(vec![order(&["192.0.2.11"])]));
+    assert_eq!(world.node(D1).leases.obstacles(), Obstacles::new());
+}

@@ -59,6 +59,9 @@ pub enum AddressError {
     /// The addresses could not be read.
     #[error("cannot list the addresses of this machine")]
     List(#[source] io::Error),
+    /// The interfaces could not be read.
+    #[error("cannot list the network interfaces of this machine")]
+    Interfaces(#[source] io::Error),
 }
 
 /// An address that is on an interface.
@@ -161,7 +164,11 @@ impl Addresses {
         let socket = any_socket().map_err(AddressError::List)?;
         let dump = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let messages = self.request(dump, NLM_F_DUMP).await.map_err(AddressError::List)?;
-        Ok(messages.iter().filter_map(|message| installed(&socket, message)).collect())
+        let found = messages.iter().filter_map(|message| match message {
+            RouteNetlinkMessage::NewAddress(address) => installed(&socket, address),
+            _ => None,
+        });
+        Ok(found.collect())
     }
 
     /// Takes off every address with our mark that is not on `lo`, and says which there were.
@@ -177,7 +184,7 @@ impl Addresses {
     /// Sends one request; what the kernel answered before it acknowledged.
     ///
     /// Once more over a new socket if the old one is of no use any more: a guard must be able to remove addresses whatever happened before.
-    async fn request(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<AddressMessage>> {
+    pub(super) async fn request(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
         let handle = self.handle.lock().expect("no holder of this lock panics").clone();
         match exchange(handle, request.clone(), flags).await {
             Err(lost) if matches!(lost.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::TimedOut) => {
@@ -201,7 +208,7 @@ fn connect() -> io::Result<Handle> {
     Ok(handle)
 }
 
-async fn exchange(mut handle: Handle, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<AddressMessage>> {
+async fn exchange(mut handle: Handle, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
     let mut message = NetlinkMessage::from(request);
     message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
     // Fails only when the serving task has ended.
@@ -210,13 +217,13 @@ async fn exchange(mut handle: Handle, request: RouteNetlinkMessage, flags: u16) 
     loop {
         let answer = tokio::time::timeout(ANSWER_LIMIT, answers.next()).await.map_err(|_| io::ErrorKind::TimedOut)?;
         match answer.ok_or(io::ErrorKind::ConnectionAborted)?.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => found.push(address),
             NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
                 return Err(io::Error::from_raw_os_error(-code.get()));
             }
             // An acknowledgement is an error without a code; a dump ends with `Done`.
             NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => return Ok(found),
             NetlinkPayload::Overrun(_) => return Err(io::ErrorKind::ConnectionAborted.into()),
+            NetlinkPayload::InnerMessage(message) => found.push(message),
             _ => (),
         }
     }

@@ -4,11 +4,9 @@ use super::header::{MAX_BODY_BYTES, VERSION};
 use crate::{
     clock::BootInstant,
     model::{KeyId, NodeId},
+    repeats::Repeat,
 };
-use std::{net::SocketAddr, time::Duration};
-
-/// Time between two lines about the same reason.
-const LINE_EVERY: Duration = Duration::from_secs(60);
+use std::net::SocketAddr;
 
 /// Why a datagram is thrown away. In the order in which it is looked at: what costs more comes later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -110,7 +108,7 @@ impl Rejections {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Refusals {
     pub counts: Rejections,
-    said: [Option<BootInstant>; REASONS],
+    lines: [Repeat; REASONS],
 }
 
 impl Refusals {
@@ -119,13 +117,8 @@ impl Refusals {
         *count = count.saturating_add(1);
     }
 
-    /// The count so far if a line is due; the next one then is after [`LINE_EVERY`].
+    /// The count so far if a line is due; the next one then is due in a minute.
     pub fn line_due(&mut self, why: Rejected, now: BootInstant) -> Option<u64> {
-        let said = &mut self.said[why.index()];
-        if said.is_some_and(|said| now < said + LINE_EVERY) {
-            return None;
-        }
-        *said = Some(now);
-        Some(self.counts.of(why))
+        self.lines[why.index()].due(now).map(|_| self.counts.of(why))
     }
 }

@@ -79,8 +79,15 @@ fn a_lost_quorum_and_a_vip_without_or_with_two_holders_stand_out() {
     let vip = &mut sample.vips[0];
     (vip.holder, vip.epoch, vip.held_ms) = (None, None, None);
     vip.holders = ["d1", "d2"].map(|name| name.parse().unwrap()).to_vec();
+    vip.why_unheld = Some("d1: no interface eth9; d2: not heard".to_owned());
     let text = status(&sample, PLAIN);
-    for part in ["NO QUORUM", "leader none", "web  nobody", "several nodes say that they hold it: d1, d2"] {
+    for part in [
+        "NO QUORUM",
+        "leader none",
+        "web  nobody",
+        "nobody: d1: no interface eth9; d2: not heard",
+        "several nodes say that they hold it: d1, d2",
+    ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
 }

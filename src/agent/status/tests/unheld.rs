@@ -1,0 +1,51 @@
+//! What a status says of VIPs that nobody holds, or that not every director could take over.
+
+use super::*;
+use crate::model::Network;
+
+#[test]
+fn what_keeps_directors_from_a_vip_is_told_with_their_names() {
+    let mut world = World::well();
+    assert_eq!(world.vip().why_unheld, None);
+    for node in ["d1", "d2"] {
+        world.node(node).holding.insert(name("front"), Holding::NotHeld);
+        world.node(node).obstacles.insert(name("front"), "no interface eth9".to_owned());
+    }
+    assert_eq!(world.problems(), ["no node holds VIP group front: d1: no interface eth9; d2: no interface eth9"]);
+    world.node("d2").live = false;
+    assert_eq!(world.vip().why_unheld.as_deref(), Some("d1: no interface eth9; d2: not heard"));
+}
+
+#[test]
+fn a_held_vip_that_a_director_could_not_take_over_is_a_problem() {
+    let mut world = World::well();
+    for (node, interface) in [("d1", "eth0"), ("d2", "eth1")] {
+        world.node(node).network = Some(Network { interfaces: [interface.to_owned()].into(), ..Network::default() });
+    }
+    let problems = world.problems();
+    assert!(matches!(&problems[..], [one] if one.starts_with("vip front: d2 has no eth0, it has eth1;")), "{problems:?}");
+}
+
+#[test]
+fn without_a_majority_of_the_voters_or_a_director_that_is_the_cause() {
+    let mut world = World::well();
+    world.node("d1").holding.insert(name("front"), Holding::NotHeld);
+    for node in ["d2", "r1"] {
+        world.node(node).live = false;
+    }
+    let why = world.vip().why_unheld.unwrap();
+    assert_eq!(why, "no majority of the voters is heard (d2, r1 not); d1: asks the voters for it; d2: not heard");
+    for node in world.state.nodes.values_mut() {
+        node.roles = Roles::new([Role::RealServer]).unwrap();
+    }
+    assert_eq!(world.vip().why_unheld.as_deref(), Some("no node has the role director"));
+}
+
+#[test]
+fn a_vip_that_is_a_members_address_is_a_problem_as_long_as_it_is_applied() {
+    let mut world = World::well();
+    let front = world.state.rules.vips.get_mut(&name("front")).unwrap();
+    front.addresses = [host(22)].into();
+    let problems = world.problems();
+    assert!(matches!(&problems[..], [one] if one.starts_with("vip front: 192.0.2.22 is the address of r2,")), "{problems:?}");
+}

@@ -1,0 +1,124 @@
+//! Which network interfaces and addresses a node has, as far as rules are about them.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+/// Most interfaces of a node that are told to others.
+const MAX_INTERFACES: usize = 20;
+/// Most addresses of a node that are told to others.
+const MAX_ADDRESSES: usize = 12;
+/// Most names of agent.toml that are told to others.
+const MAX_CALLED: usize = 8;
+/// Longest name of an interface (`IFNAMSIZ`).
+const MAX_NAME_BYTES: usize = 15;
+
+/// See the file's first line.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Network {
+    /// Names of its interfaces, the alternative ones among them.
+    pub interfaces: BTreeSet<String>,
+    /// It may have more interfaces: these are as many as are told.
+    #[serde(default)]
+    pub more: bool,
+    /// Its own addresses: not VIPs that an agent has put there, not what is on `lo` or good for one link only.
+    pub addresses: BTreeSet<IpAddr>,
+    /// `interface` of its agent.toml: where it puts VIPs, as long as the cluster file names one interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vips_on: Option<String>,
+    /// `[interfaces]` of its agent.toml: what interfaces of the cluster file are called there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub called: BTreeMap<String, String>,
+}
+
+impl Network {
+    /// Where this node puts VIPs of a group that the cluster file puts on `interface`; `only`: that file names no other.
+    pub fn places<'a>(&'a self, interface: &'a str, only: bool) -> &'a str {
+        let default = self.vips_on.as_ref().filter(|_| only);
+        self.called.get(interface).or(default).map_or(interface, String::as_str)
+    }
+
+    /// Whether it has no such interface, for certain.
+    pub fn lacks(&self, interface: &str) -> bool {
+        !self.more && !self.interfaces.contains(interface)
+    }
+
+    /// As much of it as others are told.
+    pub fn told(&self) -> Self {
+        let known: BTreeSet<String> = self.interfaces.iter().filter(|name| is_name(name)).take(MAX_INTERFACES).cloned().collect();
+        Self {
+            // Without a name it is not known what is meant by it.
+            more: self.more || known.len() < self.interfaces.len() || self.called.len() > MAX_CALLED,
+            interfaces: known,
+            addresses: self.addresses.iter().take(MAX_ADDRESSES).copied().collect(),
+            vips_on: self.vips_on.clone(),
+            called: self.called.iter().take(MAX_CALLED).map(|(name, here)| (name.clone(), here.clone())).collect(),
+        }
+    }
+
+    /// Whether a node may tell this: not more than is told, and names that can be shown.
+    pub fn may_be_told(&self) -> bool {
+        let configured = self.called.iter().flat_map(|(name, here)| [name, here]).chain(&self.vips_on);
+        self.interfaces.len() <= MAX_INTERFACES
+            && self.addresses.len() <= MAX_ADDRESSES
+            && self.called.len() <= MAX_CALLED
+            && self.interfaces.iter().chain(configured).all(|name| is_name(name))
+    }
+}
+
+/// What Linux takes for a name (`dev_valid_name` in net/core/dev.c), and a terminal too. Alternative names may be longer: those are not told.
+fn is_name(name: &str) -> bool {
+    let shown = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.chars().all(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn having(interfaces: &[&str]) -> Network {
+        Network { interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(), ..Network::default() }
+    }
+
+    #[test]
+    fn an_interface_is_lacking_only_where_all_are_known() {
+        let network = having(&["eth0", "lo"]);
+        assert!(network.lacks("eth9") && !network.lacks("eth0"));
+        assert!(!Network { more: true, ..network }.lacks("eth9"));
+    }
+
+    #[test]
+    fn what_agent_toml_says_counts_more_than_the_cluster_file() {
+        assert_eq!(having(&[]).places("eth0", true), "eth0");
+        let mut network = Network { vips_on: Some("ens3".to_owned()), ..having(&[]) };
+        assert_eq!((network.places("eth0", true), network.places("eth0", false)), ("ens3", "eth0"));
+        network.called = [("eth0".to_owned(), "ens4".to_owned())].into();
+        assert_eq!((network.places("eth0", true), network.places("eth1", true)), ("ens4", "ens3"));
+    }
+
+    #[test]
+    fn what_is_told_is_bounded_and_says_so() {
+        let few = having(&["eth0", "lo"]);
+        assert_eq!(few.told(), few);
+        let many: Vec<String> = (0..100).map(|n| format!("\"\"\"\"\"\"\"\"\"\"\"{n:04}")).collect();
+        let mut many = having(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        many.addresses =
+            (0..100).map(|n| IpAddr::from([0x2001, 0xdb8, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0x8000 + n])).collect();
+        many.called = many.interfaces.iter().map(|name| (name.clone(), name.clone())).collect();
+        many.vips_on = many.interfaces.first().cloned();
+        let told = many.told();
+        assert!(told.more && told.may_be_told() && !many.may_be_told());
+        assert!(serde_json::to_string(&told).unwrap().len() < 2048);
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_not_told() {
+        for odd in ["eth\u{1b}[2J", "a b", "", "a-name-that-is-an-alternative-one"] {
+            let network = having(&["eth0", odd]);
+            assert!(!network.may_be_told());
+            assert_eq!((network.told().interfaces, network.told().more), (having(&["eth0"]).interfaces, true));
+        }
+    }
+}
