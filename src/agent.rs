@@ -13,6 +13,7 @@ mod keeper_task;
 mod member;
 mod member_error;
 mod orders;
+mod parcel_task;
 mod renew_task;
 mod rotate_task;
 mod running;

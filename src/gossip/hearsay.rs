@@ -23,6 +23,7 @@ use member::{Claim, Member, Weight};
 pub use member::KEY_BYTES;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -88,6 +89,16 @@ impl Hearsay {
                 self.members.insert(name.to_owned(), member);
             }
         }
+    }
+
+    /// Which member gossips at an address.
+    pub fn member_at(&self, addr: SocketAddr) -> Option<NodeId> {
+        self.members.values().find(|member| member.is_at(addr)).map(Member::id)
+    }
+
+    /// Where a member gossips.
+    pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        self.members.values().find(|member| member.is(id)).map(Member::addr)
     }
 
     /// What this node counts, after it has said something, and now and then.

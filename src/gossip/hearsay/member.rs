@@ -81,6 +81,14 @@ impl Member {
         self.speaker.id == node
     }
 
+    pub fn id(&self) -> NodeId {
+        self.speaker.id
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.speaker.addr
+    }
+
     /// To the letter: to chitchat, the same address written in another way is another start.
     pub fn is_at(&self, addr: SocketAddr) -> bool {
         (self.speaker.addr.ip(), self.speaker.addr.port()) == (addr.ip(), addr.port())

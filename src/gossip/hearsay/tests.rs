@@ -9,7 +9,7 @@ use crate::{
 const KEPT: Duration = Duration::from_secs(200);
 const NAMES: [&str; 4] = ["me", "a", "b", "z"];
 
-fn addr(name: &str) -> std::net::SocketAddr {
+fn addr(name: &str) -> SocketAddr {
     let last = NAMES.iter().position(|known| *known == name).unwrap_or(98) as u8;
     ([10, 0, 0, last + 1], 7400).into()
 }
