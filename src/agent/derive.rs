@@ -103,6 +103,24 @@ pub fn gossip_seeds(state: &ClusterState, me: &NodeName, configured: &[SocketAdd
     configured.iter().copied().chain(members).collect()
 }
 
+/// Whether another director that is heard knows of some server whether it takes traffic.
+pub fn informed_directors(state: &ClusterState, view: &ClusterView, me: &NodeName) -> bool {
+    let directs = |name: &NodeName| state.nodes.get(name).is_some_and(|node| node.roles.has(Role::Director));
+    view.nodes.iter().any(|(name, node)| name != me && node.live && node.informed && directs(name))
+}
+
+/// What the guard is told of readiness, if anything: `in_kernel` where the rules are or not. `waited`: nothing is known of any server, and whether it has
+/// been so for long. Such a director would answer for a VIP and send nobody anywhere, so it leaves that to one that knows more (`others_know`). If
+/// there is none, all are as good as it is.
+pub fn readiness(in_kernel: bool, waited: Option<bool>, others_know: bool) -> Option<bool> {
+    match waited {
+        None => Some(in_kernel),
+        // What it was stands: news may be under way.
+        Some(false) => None,
+        Some(true) => Some(in_kernel && !others_know),
+    }
+}
+
 /// What each node's agent says of its VIPs.
 pub fn in_place(view: &ClusterView) -> BTreeMap<NodeName, InPlace> {
     view.nodes.iter().map(|(name, node)| (name.clone(), node.in_place.clone())).collect()

@@ -23,9 +23,12 @@ use std::{
 };
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+
+/// How long a director waits for word of some server before it goes by what other directors say: words come within a few rounds of gossip.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the tasks say.
 pub struct Sources {
@@ -75,6 +78,8 @@ pub struct Hub {
     pub sinks: Sinks,
     /// What the guard was last told.
     pub told: Told,
+    /// Since when this director's kernel has the rules, and nothing is known of any server.
+    pub uninformed_since: Option<Instant>,
 }
 
 /// How often a director looks whether the interfaces of its VIP groups have come or gone.
@@ -124,6 +129,7 @@ impl Hub {
         loop {
             self.pass_on()?;
             let (config, seen) = (&self.config, &self.told.absent);
+            let patience_ends = self.uninformed_since.map(|since| since + PATIENCE).filter(|end| *end > Instant::now());
             let Sources { state, raft, view, own, ownership, report, holds } = &mut self.sources;
             let now = state.borrow().clone();
             // The kernel is asked for some names; everything else is passed on only when something has changed.
@@ -146,6 +152,7 @@ impl Hub {
                 changed = ownership.changed() => changed,
                 changed = report.changed() => changed,
                 changed = holds.changed() => changed,
+                () = sleep_until(patience_ends.unwrap_or_else(Instant::now)), if patience_ends.is_some() => Ok(()),
             };
             if changed.is_err() {
                 return Ok(());
@@ -177,6 +184,7 @@ impl Hub {
             in_place: report.in_place.clone(),
             holding: ownership.clone(),
             revision: report.applied_revision,
+            informed: report.informed,
         };
         send(&self.sinks.word, Arc::new(word));
         let loaded = raft.loaded;
@@ -192,7 +200,22 @@ impl Hub {
         };
         send(&self.sinks.reconcile, inputs);
         // A worker that has not been through the kernel yet says nothing: its predecessor's word stands.
-        self.tell_guard(loaded, groups, (report.applied_revision > 0 || report.ready).then_some(report.ready))
+        let in_kernel = (report.applied_revision > 0 || report.ready).then_some(report.ready);
+        if report.informed || !report.ready {
+            self.uninformed_since = None;
+        } else {
+            self.uninformed_since.get_or_insert_with(Instant::now);
+        }
+        let waited = self.uninformed_since.map(|since| since.elapsed() >= PATIENCE);
+        let ready = in_kernel.and_then(|ready| {
+            derive::readiness(ready, waited, derive::informed_directors(&self.sources.state.borrow(), &view, me))
+        });
+        if ready == Some(false) && self.told.ready == Some(true) && report.ready {
+            tracing::warn!(
+                "this director knows of no server whether it takes traffic, another one does: it is not ready to hold vips"
+            );
+        }
+        self.tell_guard(loaded, groups, ready)
     }
 
     /// What there is to hold. A director that lacks an interface says so when that changes.

@@ -257,6 +257,7 @@ impl Wires {
             in_place: BTreeMap::new(),
             holding: ownership.borrow().clone(),
             revision: 0,
+            informed: false,
         };
         let speakers = Arc::new(derive::speakers(&state));
         let inputs = Inputs {
@@ -358,6 +359,7 @@ impl Wires {
                 guard: guard.clone(),
             },
             told: hub_task::Told::default(),
+            uninformed_since: None,
         };
         tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
         Running { config, identity, raft, view, reconcile, reconciling, tasks, guard, key_files, keeper_looks, shutdown }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// Members that are sent something at the same time.
 const AT_ONCE: usize = 16;
 
-/// Carries until `shutdown`, or until gossip has ended.
+/// Carries until `shutdown`.
 pub async fn run(raft: RaftNode, mut parcels: mpsc::Receiver<Parcel>, shutdown: CancellationToken) {
     let mut under_way = JoinSet::new();
     let mut members: BTreeSet<NodeId> = BTreeSet::new();
@@ -29,7 +29,8 @@ pub async fn run(raft: RaftNode, mut parcels: mpsc::Receiver<Parcel>, shutdown: 
             }
             parcel = parcels.recv() => match parcel {
                 Some(parcel) => parcel,
-                None => return,
+                // Gossip has ended: its own end is the fault, if it is one.
+                None => return shutdown.cancelled().await,
             },
         };
         if members.len() >= AT_ONCE || !members.insert(parcel.member) {

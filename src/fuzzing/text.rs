@@ -129,9 +129,9 @@ fn read_word(bytes: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(bytes);
     let heard = keys::read(text.lines().filter_map(|line| line.split_once('=')));
     assert!(heard.view.observations.values().all(|seen| !seen.reason.chars().any(char::is_control)), "not fit for a terminal");
-    let NodeView { live: _, facts, observations, in_place, holding, revision } = heard.view;
+    let NodeView { live: _, facts, observations, in_place, holding, revision, informed } = heard.view;
     let Some(facts) = facts else { return refused("no facts") };
-    let word = Word { facts, observations, in_place, holding, revision };
+    let word = Word { facts, observations, in_place, holding, revision, informed };
     let (entries, too_long) = keys::entries(&word);
     assert!(entries.values().all(|value| value.len() <= MAX_VALUE_BYTES));
     let again = keys::read(entries.iter().map(|(key, value)| (key.as_str(), value.as_str())));
@@ -181,6 +181,7 @@ fn word() -> Vec<u8> {
             (sample::name("db"), Holding::NotHeld),
         ]),
         revision: 7,
+        informed: true,
     };
     let (entries, _) = keys::entries(&word);
     entries.iter().map(|(key, value)| format!("{key}={value}\n")).collect::<String>().into_bytes()

@@ -7,6 +7,7 @@
 //! | `place/VIP` | `yes` or `no WHY` |
 //! | `hold/VIP` | `held EPOCH SINCE_UNIX_MS` or `not-held` |
 //! | `rev` | the rules' revision |
+//! | `informed` | there when a director knows of some server whether it takes traffic |
 //! | `bye` | there when the node is stopping |
 //! | `sig` | `COUNTER SIGNATURE`, see `word.rs`; the last to be written at each change |
 
@@ -27,6 +28,7 @@ pub const MAX_REASON_CHARS: usize = 160;
 
 /// The key that says that its node is stopping and will be silent from now on.
 pub const BYE: &str = "bye";
+const INFORMED: &str = "informed";
 /// The key of the signature over all others.
 pub const SIGNATURE: &str = "sig";
 
@@ -34,6 +36,7 @@ pub const SIGNATURE: &str = "sig";
 pub fn entries(word: &Word) -> (BTreeMap<String, String>, Vec<String>) {
     let facts = serde_json::to_string(&word.facts).expect("facts are strings, numbers and lists");
     let mut all = BTreeMap::from([("facts".to_owned(), facts), ("rev".to_owned(), word.revision.to_string())]);
+    all.extend(word.informed.then(|| (INFORMED.to_owned(), String::new())));
     all.extend(word.observations.iter().map(|(target, seen)| (format!("obs/{target}"), observation_text(seen))));
     all.extend(word.in_place.iter().map(|(vip, state)| (format!("place/{vip}"), place_text(state))));
     all.extend(word.holding.iter().map(|(vip, holding)| (format!("hold/{vip}"), hold_text(*holding))));
@@ -68,6 +71,7 @@ fn read_entry(view: &mut NodeView, key: &str, value: &str) -> Option<()> {
         ["facts"] => view.facts = Some(serde_json::from_str::<Facts>(value).ok()?),
         ["rev"] => view.revision = value.parse().ok()?,
         [BYE] => view.live = false,
+        [INFORMED] => view.informed = true,
         // Checked before anything is read.
         [SIGNATURE] => {}
         ["obs", service, server] => {
@@ -172,6 +176,7 @@ mod tests {
             places in prop::collection::btree_map("[a-z]{1,4}", prop::option::of("[ -~]{0,40}"), 0..4),
             held in prop::collection::btree_map("[a-z]{1,4}", prop::option::of((any::<u64>(), any::<u64>())), 0..4),
             revision: u64,
+            informed: bool,
         ) -> Word {
             let seen = [Seen::Up, Seen::Suspect, Seen::Down, Seen::Unable];
             let target = |(service, server): (String, String)| Target { service: service.parse().unwrap(), server: server.parse().unwrap() };
@@ -187,6 +192,7 @@ mod tests {
                 in_place: places.into_iter().map(|(vip, why)| (vip.parse().unwrap(), why.map_or(Ok(()), Err))).collect(),
                 holding: held.into_iter().map(|(vip, held)| (vip.parse().unwrap(), holding(held))).collect(),
                 revision,
+                informed,
             }
         }
     }
@@ -200,8 +206,8 @@ mod tests {
         fn a_word_is_heard_as_it_was_said(word in some_word()) {
             let (entries, too_long) = entries(&word);
             prop_assert!(too_long.is_empty());
-            let Word { facts, observations, in_place, holding, revision } = word;
-            let view = NodeView { live: true, facts: Some(facts), observations, in_place, holding, revision };
+            let Word { facts, observations, in_place, holding, revision, informed } = word;
+            let view = NodeView { live: true, facts: Some(facts), observations, in_place, holding, revision, informed };
             prop_assert_eq!(read_all(&entries), Heard { view, junk: None });
         }
 
@@ -244,6 +250,7 @@ mod tests {
             in_place: BTreeMap::new(),
             holding: BTreeMap::new(),
             revision: 3,
+            informed: false,
         };
         word.facts.kernel = vec!["x".repeat(MAX_VALUE_BYTES)];
         let (entries, too_long) = entries(&word);

@@ -56,6 +56,8 @@ pub struct Word {
     pub holding: BTreeMap<VipName, Holding>,
     /// The rules' revision that its kernel has.
     pub revision: u64,
+    /// Directors: they know of some server whether it takes traffic, so that their kernel can send it some.
+    pub informed: bool,
 }
 
 /// What is known of one node. It stays known, with `live` false, when the node falls silent.
@@ -73,6 +75,8 @@ pub struct NodeView {
     pub holding: BTreeMap<VipName, Holding>,
     /// See [`Word::revision`].
     pub revision: u64,
+    /// See [`Word::informed`].
+    pub informed: bool,
 }
 
 /// What is known of all nodes, this one among them.

@@ -132,3 +132,21 @@ fn the_dead_are_not_live_but_what_they_said_is_known() {
     assert_eq!(in_place(&view)[&name::<NodeName>("r1")], InPlace::from([(name("front"), Ok(()))]));
     assert_eq!(ClusterView::default().live(), BTreeSet::new());
 }
+
+#[test]
+fn a_director_that_knows_of_no_server_leaves_vips_to_one_that_does() {
+    let state = directors_and_groups(&["d1", "d2"], &["a"]);
+    let informed = |live, informed| NodeView { live, informed, ..NodeView::default() };
+    let known = |node: &str, view: NodeView| {
+        let view = ClusterView { nodes: [(name("d1"), informed(true, true)), (name(node), view)].into() };
+        informed_directors(&state, &view, &name("d1"))
+    };
+    assert!(known("d2", informed(true, true)));
+    assert!(!known("d2", informed(true, false)) && !known("d2", informed(false, true)));
+    // Only a director could hold it instead.
+    assert!(!known("r1", informed(true, true)) && !known("x", informed(true, true)));
+    // It waits for word at first; then it goes by what others have.
+    assert_eq!((readiness(true, None, true), readiness(false, None, false)), (Some(true), Some(false)));
+    assert_eq!((readiness(true, Some(false), true), readiness(true, Some(false), false)), (None, None));
+    assert_eq!((readiness(true, Some(true), true), readiness(true, Some(true), false)), (Some(false), Some(true)));
+}

@@ -24,7 +24,8 @@ fn free_addr() -> SocketAddr {
 fn word(addr: SocketAddr, revision: u64) -> Word {
     let roles = Roles::new([Role::Director]).unwrap();
     let facts = Facts { roles, addr, version: "0.1.0".to_owned(), kernel: Vec::new(), holds: crate::gossip::Holds::default() };
-    Word { facts, observations: BTreeMap::new(), in_place: BTreeMap::new(), holding: BTreeMap::new(), revision }
+    let (observations, in_place, holding, informed) = Default::default();
+    Word { facts, observations, in_place, holding, revision, informed }
 }
 
 fn target(server: &str) -> Target {
