@@ -10,7 +10,7 @@ pub mod rotation;
 pub mod security;
 mod state;
 
-pub use apply::Refusal;
+pub use apply::{MAX_MEMBERS, Refusal};
 pub use barred::{Barred, MAX_BARRED};
 pub use change::{Edge, Joining, RuleChange};
 pub use diff::{Difference, diff};

@@ -100,6 +100,11 @@ impl Member {
         self.speaks_alone.retain(|generation| self.starts.contains_key(generation));
     }
 
+    /// How many starts chitchat may hold.
+    pub fn held(&self, now: BootInstant, kept: Duration) -> usize {
+        self.starts.values().filter(|last| now.saturating_since(**last) < kept).count()
+    }
+
     pub fn claims(&mut self, claim: Claim) {
         self.claim = Some(claim);
     }

@@ -1,5 +1,7 @@
 //! Node 1, `me`, hears of `a` and `b` by `a` (2), `b` (3) and `z` (4).
 
+mod size;
+
 use super::{member::STEP, *};
 use crate::{
     gossip::wire::craft::{ack, digest, max_version, node, set, syn, syn_ack},
