@@ -15,6 +15,7 @@ mod member;
 mod member_error;
 mod network_task;
 mod orders;
+mod parcel_task;
 mod renew_task;
 mod rotate_task;
 mod running;

@@ -5,7 +5,7 @@ use crate::{
     gossip::{ClusterView, Holds},
     guard::protocol::GroupOrder,
     model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
-    reconcile::InPlace,
+    reconcile::{InPlace, Report},
     rules::{ClusterState, rotation::Held, security::Speakers},
 };
 use std::{
@@ -74,23 +74,25 @@ pub fn guard_orders(
         .collect()
 }
 
-/// What keeps this director from taking groups: that their interface is `absent`, what became of its guard's attempts, or that its kernel is not `ready`.
-pub fn obstacles(
-    groups: &[GroupOrder],
-    absent: &BTreeSet<String>,
-    refused: Obstacles,
-    ready: Option<bool>,
-    trouble: Option<&str>,
-) -> Obstacles {
+/// What keeps this director from taking groups: that their interface is `absent`, what became of its guard's attempts, or what makes it `unready`.
+pub fn obstacles(groups: &[GroupOrder], absent: &BTreeSet<String>, refused: Obstacles, unready: Option<String>) -> Obstacles {
     let lacking = groups.iter().map(|order| &order.group).filter(|group| absent.contains(&group.interface));
     let lacking = lacking.map(|group| (group.name.clone(), format!("no interface {}", group.interface)));
-    let unready = || match trouble {
-        Some(trouble) => format!("its kernel is not as the rules want it: {trouble}"),
-        None => "its kernel does not have the rules yet".to_owned(),
-    };
-    let unready = groups.iter().filter(|_| ready != Some(true)).map(|order| (order.group.name.clone(), unready()));
+    let unready = unready.iter().flat_map(|why| groups.iter().map(|order| (order.group.name.clone(), why.clone())));
     // Later ones replace earlier ones: what is nearest to the cause counts.
     unready.chain(refused).chain(lacking).collect()
+}
+
+/// Why a director whose guard was told `ready` is not ready, in words; none where it is.
+pub fn unready(ready: Option<bool>, report: &Report) -> Option<String> {
+    if ready == Some(true) {
+        return None;
+    }
+    Some(match &report.error {
+        _ if report.ready => "it knows of no server whether it takes traffic".to_owned(),
+        Some(trouble) => format!("its kernel is not as the rules want it: {trouble}"),
+        None => "its kernel does not have the rules yet".to_owned(),
+    })
 }
 
 /// What the members that are heard say they have. One that has said nothing yet has nothing.
@@ -120,6 +122,24 @@ pub fn guards(speakers: &Speakers) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> 
 pub fn gossip_seeds(state: &ClusterState, me: &NodeName, configured: &[SocketAddr]) -> BTreeSet<SocketAddr> {
     let members = state.nodes.values().filter(|node| node.name != *me).map(|node| node.addr);
     configured.iter().copied().chain(members).collect()
+}
+
+/// Whether another director that is heard knows of some server whether it takes traffic.
+pub fn informed_directors(state: &ClusterState, view: &ClusterView, me: &NodeName) -> bool {
+    let directs = |name: &NodeName| state.nodes.get(name).is_some_and(|node| node.roles.has(Role::Director));
+    view.nodes.iter().any(|(name, node)| name != me && node.live && node.informed && directs(name))
+}
+
+/// What the guard is told of readiness, if anything: `in_kernel` where the rules are or not. `waited`: nothing is known of any server, and whether it has
+/// been so for long. Such a director would answer for a VIP and send nobody anywhere, so it leaves that to one that knows more (`others_know`). If
+/// there is none, all are as good as it is.
+pub fn readiness(in_kernel: bool, waited: Option<bool>, others_know: bool) -> Option<bool> {
+    match waited {
+        None => Some(in_kernel),
+        // What it was stands: news may be under way.
+        Some(false) => None,
+        Some(true) => Some(in_kernel && !others_know),
+    }
 }
 
 /// What each node's agent says of its VIPs.

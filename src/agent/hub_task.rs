@@ -23,9 +23,12 @@ use std::{
 };
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+
+/// How long a director waits for word of some server before it goes by what other directors say: words come within a few rounds of gossip.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the tasks say.
 pub struct Sources {
@@ -79,6 +82,8 @@ pub struct Hub {
     pub sinks: Sinks,
     /// What the guard was last told.
     pub told: Told,
+    /// Since when this director's kernel has the rules, and nothing is known of any server.
+    pub uninformed_since: Option<Instant>,
 }
 
 /// How often a director looks whether the interfaces of its VIP groups have come or gone.
@@ -128,6 +133,7 @@ impl Hub {
         loop {
             self.pass_on()?;
             let (config, seen) = (&self.config, &self.told.absent);
+            let patience_ends = self.uninformed_since.map(|since| since + PATIENCE).filter(|end| *end > Instant::now());
             let Sources { state, raft, view, own, ownership, refused, network, report, holds } = &mut self.sources;
             let now = state.borrow().clone();
             // The kernel is asked for some names; everything else is passed on only when something has changed.
@@ -152,6 +158,7 @@ impl Hub {
                 changed = network.changed() => changed,
                 changed = report.changed() => changed,
                 changed = holds.changed() => changed,
+                () = sleep_until(patience_ends.unwrap_or_else(Instant::now)), if patience_ends.is_some() => Ok(()),
             };
             if changed.is_err() {
                 return Ok(());
@@ -181,17 +188,17 @@ impl Hub {
         send(&self.sinks.seeds, derive::gossip_seeds(&state, me, &self.config.seeds));
         let director = roles.has(Role::Director);
         let groups = self.groups(&state);
-        // A worker that has not been through the kernel yet says nothing: its predecessor's word stands.
-        let ready = (report.applied_revision > 0 || report.ready).then_some(report.ready);
+        let ready = self.readiness(&state, &view, &report);
         let own_groups = if director { &groups[..] } else { &[] };
         let word = Word {
             facts: Facts { roles: roles.clone(), holds: self.sources.holds.borrow_and_update().clone(), ..self.facts.clone() },
             observations: own.as_ref().clone(),
             in_place: report.in_place.clone(),
             holding: ownership.clone(),
-            obstacles: derive::obstacles(own_groups, &self.told.absent, refused, ready, report.error.as_deref()),
+            obstacles: derive::obstacles(own_groups, &self.told.absent, refused, derive::unready(ready, &report)),
             network: network.as_ref().map(Network::told),
             revision: report.applied_revision,
+            informed: report.informed,
         };
         send(&self.sinks.word, Arc::new(word));
         let loaded = raft.loaded;
@@ -206,6 +213,26 @@ impl Hub {
         };
         send(&self.sinks.reconcile, inputs);
         self.tell_guard(loaded, groups, ready)
+    }
+
+    /// What the guard is told of readiness, if anything. A director that begins to leave VIPs to a better informed one says so.
+    fn readiness(&mut self, state: &ClusterState, view: &ClusterView, report: &Report) -> Option<bool> {
+        // A worker that has not been through the kernel yet says nothing: its predecessor's word stands.
+        let in_kernel = (report.applied_revision > 0 || report.ready).then_some(report.ready);
+        if report.informed || !report.ready {
+            self.uninformed_since = None;
+        } else {
+            self.uninformed_since.get_or_insert_with(Instant::now);
+        }
+        let waited = self.uninformed_since.map(|since| since.elapsed() >= PATIENCE);
+        let others_know = derive::informed_directors(state, view, &self.config.node);
+        let ready = in_kernel.and_then(|in_kernel| derive::readiness(in_kernel, waited, others_know));
+        if ready == Some(false) && self.told.ready == Some(true) && report.ready {
+            tracing::warn!(
+                "this director knows of no server whether it takes traffic, another one does: it is not ready to hold vips"
+            );
+        }
+        ready
     }
 
     /// What there is to hold. A director that lacks an interface says so when that changes.

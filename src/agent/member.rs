@@ -6,7 +6,7 @@ use super::{
     judge_task,
     keeper_task::{self, Keeper},
     member_error::MemberError,
-    network_task, renew_task, rotate_task,
+    network_task, parcel_task, renew_task, rotate_task,
     running::Running,
     status,
 };
@@ -18,7 +18,7 @@ use crate::{
     guard::{GuardChannel, GuardHandle},
     health::{self, HealthInputs, io::script::ScriptRunner},
     kernel::io::{self as kernel, Linux},
-    link::{io::files, node_key::NodeKey, tls::Credentials},
+    link::{io::files, node_key::NodeKey, parcel::Mailbox, tls::Credentials},
     model::{NodeName, Obstacles, Ownership},
     raft::{Identity, MembershipSink, RaftNode, RaftSettings, RaftView, SinkError},
     reconcile::{self, Inputs, OwnedVips, Report},
@@ -260,6 +260,7 @@ impl Wires {
             obstacles: guard.obstacles.borrow().clone(),
             network: None,
             revision: 0,
+            informed: false,
         };
         let speakers = Arc::new(derive::speakers(&state));
         let inputs = Inputs {
@@ -315,8 +316,11 @@ impl Wires {
             interval: identity.timing.gossip_interval(),
             generation,
         };
-        let gossip = gossip::run(gossip, self.seeds.1, self.speakers.1, self.word.1, self.view.0, shutdown.child_token());
+        let (mailbox, sent) = Mailbox::new(raft.parcels());
+        let (seeds, speakers, word) = (self.seeds.1, self.speakers.1, self.word.1);
+        let gossip = gossip::run(gossip, seeds, speakers, word, self.view.0, mailbox, shutdown.child_token());
         tasks.spawn("gossip", &shutdown, gossip);
+        tasks.spawn("parcels", &shutdown, parcel_task::run(raft.clone(), sent, shutdown.child_token()));
         let health = health::run(scripts, self.health.1, self.own.0, clock, shutdown.child_token());
         tasks.spawn("health", &shutdown, health);
         let reconciling = shutdown.child_token();
@@ -361,6 +365,7 @@ impl Wires {
                 guard: guard.clone(),
             },
             told: hub_task::Told::default(),
+            uninformed_since: None,
         };
         tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
         Running { config, identity, raft, view, reconcile, reconciling, tasks, guard, key_files, keeper_looks, shutdown }

@@ -3,10 +3,15 @@
 use super::{Outcome, Target, sample};
 use crate::{
     clock::BootInstant,
-    gossip::wire::Message,
+    gossip::{
+        hearsay::Voice,
+        parts::{self, Assembly, MAX_MESSAGE_BYTES as MAX_PARTED_BYTES, MAX_PARTS},
+        wire::Message,
+    },
     link::{
-        datagram::{Kind, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES, Seal},
+        datagram::{Kind, MAX_DATAGRAM_BYTES, Seal},
         node_key::NodeKey,
+        parcel::MAX_PARCEL_BYTES,
     },
     model::NodeId,
 };
@@ -19,10 +24,42 @@ pub fn targets() -> Vec<Target> {
     let datagrams = datagrams.map(|body| sender.seal(sample::addr(2), body).expect("a short body for a member")).to_vec();
     let open =
         move |bytes: &[u8]| receiver.open(sample::addr(1), &mut bytes.to_vec(), BootInstant::from_boot(Duration::ZERO)).into();
-    let mut messages = Target::new("gossip-message", messages(), MAX_BODY_BYTES, message);
-    // A datagram's deltas are compressed: this is what bounds them, see `gossip::wire`.
+    let mut messages = Target::new("gossip-message", messages(), MAX_PARCEL_BYTES, message);
+    // A message's deltas are compressed: this is what bounds them, see `gossip::wire`.
     messages.memory = (200, 16 << 20);
-    vec![Target::new("link-datagram", datagrams, MAX_DATAGRAM_BYTES, open), messages]
+    let parcels = Target::new("gossip-parts", vec![parts_of(3), parts_of(MAX_PARTS)], 1 << 16, put_together);
+    vec![Target::new("link-datagram", datagrams, MAX_DATAGRAM_BYTES, open), messages, parcels]
+}
+
+/// Bodies of three members' datagrams, each with its member and its length: no more is kept of them than may be, and what comes whole is no longer than
+/// a message in parts may be.
+fn put_together(bytes: &[u8]) -> Outcome {
+    let (mut assembly, mut rest, mut at) = (Assembly::default(), bytes, Duration::ZERO);
+    let mut outcome = Outcome::Taken;
+    while let Some(([member, low, high], more)) = rest.split_first_chunk::<3>() {
+        let length = usize::from(u16::from_le_bytes([*low, *high])).min(more.len());
+        let (body, more) = more.split_at(length);
+        rest = more;
+        at += Duration::from_millis(10);
+        let by = Voice { node: NodeId(u64::from(member % 3)), session: 1, now: BootInstant::from_boot(at) };
+        match assembly.add(by, body) {
+            Ok(whole) => assert!(whole.is_none_or(|whole| whole.len() <= MAX_PARTED_BYTES)),
+            Err(why) => outcome = Outcome::Refused(why.to_string()),
+        }
+        assert!(assembly.bytes() <= 3 * 3 * MAX_PARTED_BYTES, "{} bytes are kept", assembly.bytes());
+    }
+    outcome
+}
+
+/// Two members' messages of so many parts, the one's between the other's.
+fn parts_of(count: usize) -> Vec<u8> {
+    let message = vec![b'm'; parts::PART_BYTES * (count - 1) + 1];
+    let parts = parts::split(7, &message).expect("it is of a few parts");
+    let framed = parts.flat_map(|part| {
+        let length = u16::try_from(part.len()).expect("a part fits a datagram").to_le_bytes();
+        [0_u8, 1].map(|member| [&[member][..], &length, &part].concat())
+    });
+    framed.collect::<Vec<_>>().concat()
 }
 
 /// Two members that know each other's keys: nodes 1 and 2 at addresses that end so.

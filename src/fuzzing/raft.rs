@@ -105,6 +105,7 @@ fn requests(entries: &[Entry]) -> Vec<Vec<u8>> {
     requests.push(Request::Certify { csr: vec![0x30, 3, 2, 1, 0] });
     requests.push(Request::AuthorityKey(Fingerprint([1; 32])));
     requests.push(Request::Voters);
+    requests.push(Request::Parcel { session: 7, body: vec![0x53, 0xb0, 0, 3] });
     requests.iter().map(encoded).collect()
 }
 
@@ -154,6 +155,7 @@ fn responses() -> Vec<Vec<u8>> {
         Response::Joined(Ok(accepted)),
         Response::Joined(Err(JoinRefusal::NameTaken { name: sample::name("d1"), addr: sample::addr(11) })),
         Response::Failed("it went wrong".to_owned()),
+        Response::Taken,
     ];
     responses.iter().map(encoded).collect()
 }

@@ -130,9 +130,9 @@ fn read_word(bytes: &[u8]) -> Outcome {
     let heard = keys::read(text.lines().filter_map(|line| line.split_once('=')));
     assert!(heard.view.observations.values().all(|seen| !seen.reason.chars().any(char::is_control)), "not fit for a terminal");
     assert!(heard.view.obstacles.values().all(|why| !why.chars().any(char::is_control)), "not fit for a terminal");
-    let NodeView { live: _, facts, observations, in_place, holding, obstacles, network, revision } = heard.view;
+    let NodeView { live: _, facts, observations, in_place, holding, obstacles, network, revision, informed } = heard.view;
     let Some(facts) = facts else { return refused("no facts") };
-    let word = Word { facts, observations, in_place, holding, obstacles, network, revision };
+    let word = Word { facts, observations, in_place, holding, obstacles, network, revision, informed };
     let (entries, too_long) = keys::entries(&word);
     assert!(entries.values().all(|value| value.len() <= MAX_VALUE_BYTES));
     let again = keys::read(entries.iter().map(|(key, value)| (key.as_str(), value.as_str())));
@@ -188,6 +188,7 @@ fn word() -> Vec<u8> {
             ..Network::default()
         }),
         revision: 7,
+        informed: true,
     };
     let (entries, _) = keys::entries(&word);
     entries.iter().map(|(key, value)| format!("{key}={value}\n")).collect::<String>().into_bytes()

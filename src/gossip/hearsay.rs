@@ -16,20 +16,34 @@ use super::{
     speaker::Speaker,
     wire::{Mention, Message, Part},
 };
-use crate::{clock::BootInstant, model::NodeId, rules::security::Speakers};
+use crate::{
+    clock::BootInstant,
+    model::NodeId,
+    rules::{MAX_MEMBERS, security::Speakers},
+};
 use chitchat::{Chitchat, ChitchatId, ChitchatMessage};
 use member::{Claim, Member, Weight};
 
 pub use member::KEY_BYTES;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     time::Duration,
 };
 
-/// What the digest of all starts may take of a datagram. It is sent whole, and deltas need the rest.
+/// What the digest of all starts may take of chitchat's longest message where each member has an equal share of it. It is sent whole, and deltas need
+/// the rest.
 const DIGEST_BYTES: usize = 40_000;
+/// What it may take at most, whoever is in it. chitchat 0.11.2 has no bound for it: `lib.rs`, `process_message` computes what is left for a delta as
+/// `MAX_UDP_DATAGRAM_PAYLOAD_SIZE - 1 - digest`, which underflows, and `delta.rs`, `with_mtu` panics where less than 100 bytes are left.
+const MOST_DIGEST_BYTES: usize = 65_000;
+const _: () = assert!(MOST_DIGEST_BYTES + 2 + 100 < 65_507);
 /// What one start takes of it, besides its name: with an IPv6 address.
 const MENTION_BYTES: usize = 53;
+/// Starts that each member has room for: the present one, and the one before that chitchat remembers for a while.
+const STARTS: usize = 2;
+// This node's own start is one of them.
+const _: () = assert!(MAX_MEMBERS * STARTS * (MENTION_BYTES + 63) <= MOST_DIGEST_BYTES);
 /// What all words may weigh together, and one node's: 20 000 keys with the longest reasons.
 const WORDS_BYTES: usize = 128 << 20;
 const WORD_BYTES: usize = 16 << 20;
@@ -50,6 +64,8 @@ pub struct Hearsay {
     own_weight: Weight,
     overtaken: Option<u64>,
     members: BTreeMap<String, Member>,
+    /// What starts of former members take of the digest, and when each was heard of last: chitchat holds them still.
+    departed: Vec<(usize, BootInstant)>,
 }
 
 /// Who sent a message, and when it came.
@@ -75,8 +91,8 @@ pub struct Heard {
 impl Hearsay {
     /// For the chitchat that calls itself `me`, and holds a start for `kept` after the last that it heard of it.
     pub fn new(me: ChitchatId, cluster_id: String, kept: Duration) -> Self {
-        let (own, own_weight, overtaken, members) = Default::default();
-        Self { me, cluster_id, kept, own, own_weight, overtaken, members }
+        let (own, own_weight, overtaken, members, departed) = Default::default();
+        Self { me, cluster_id, kept, own, own_weight, overtaken, members, departed }
     }
 
     /// Who may be spoken of from now on.
@@ -88,6 +104,19 @@ impl Hearsay {
                 self.members.insert(name.to_owned(), member);
             }
         }
+        let starts =
+            before.iter().flat_map(|(name, member)| member.starts.values().map(|last| (MENTION_BYTES + name.len(), *last)));
+        self.departed.extend(starts);
+    }
+
+    /// Which member gossips at an address.
+    pub fn member_at(&self, addr: SocketAddr) -> Option<NodeId> {
+        self.members.values().find(|member| member.is_at(addr)).map(Member::id)
+    }
+
+    /// Where a member gossips.
+    pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        self.members.values().find(|member| member.is(id)).map(Member::addr)
     }
 
     /// What this node counts, after it has said something, and now and then.
@@ -147,6 +176,7 @@ impl Hearsay {
     /// Whether chitchat is to hear of a start, and what is not believed. Where it knows it and is not to believe this, its heartbeat is made none.
     fn mention(&mut self, by: Voice, mention: &mut Mention) -> (bool, Option<Refusal>) {
         let (id, starts, kept) = (&mention.id, self.starts_allowed(&mention.id), self.kept);
+        let fits = self.knows(id) || self.has_room_for(id, by.now);
         if id.node_id == self.me.node_id {
             // chitchat takes no heartbeat of its own from others; it compares versions.
             let limit = FLOOR.max(self.own.1.saturating_add(OWN_STEP));
@@ -173,7 +203,7 @@ impl Hearsay {
             false => None,
             true if !itself && mention.heartbeat > member.heartbeat_limit(id, by.now) => Some(Refusal::Ahead),
             // Half of them are for the node itself to fill, so that inventions do not keep out its next start.
-            true if !known && member.starts.len() >= if itself { starts } else { starts / 2 } => Some(Refusal::Crowd),
+            true if !known && (!fits || member.starts.len() >= if itself { starts } else { starts / 2 }) => Some(Refusal::Crowd),
             true => {
                 member.starts.insert(id.generation_id, by.now);
                 return (true, None);
@@ -219,7 +249,21 @@ impl Hearsay {
     }
 
     fn starts_allowed(&self, id: &ChitchatId) -> usize {
-        (DIGEST_BYTES / self.members.len().max(1) / (MENTION_BYTES + id.node_id.len())).max(2)
+        (DIGEST_BYTES / self.members.len().max(1) / (MENTION_BYTES + id.node_id.len())).max(STARTS)
+    }
+
+    fn knows(&self, id: &ChitchatId) -> bool {
+        self.members.get(&*id.node_id).is_some_and(|member| member.starts.contains_key(&id.generation_id))
+    }
+
+    /// Whether the digest has room for one more start.
+    fn has_room_for(&mut self, id: &ChitchatId, now: BootInstant) -> bool {
+        let kept = self.kept;
+        self.departed.retain(|(_, last)| now.saturating_since(*last) < kept);
+        let departed: usize = self.departed.iter().map(|(bytes, _)| bytes).sum();
+        let held = self.members.iter().map(|(name, member)| member.held(now, kept) * (MENTION_BYTES + name.len()));
+        let own = MENTION_BYTES + self.me.node_id.len();
+        own + departed + held.sum::<usize>() + MENTION_BYTES + id.node_id.len() <= MOST_DIGEST_BYTES
     }
 }
 

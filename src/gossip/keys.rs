@@ -8,6 +8,7 @@
 //! | `hold/VIP` | `held EPOCH SINCE_UNIX_MS`, `not-held` or `not-held WHY` |
 //! | `net` | JSON of [`Network`] |
 //! | `rev` | the rules' revision |
+//! | `informed` | there when a director knows of some server whether it takes traffic |
 //! | `bye` | there when the node is stopping |
 //! | `sig` | `COUNTER SIGNATURE`, see `word.rs`; the last to be written at each change |
 
@@ -28,6 +29,7 @@ pub const MAX_REASON_CHARS: usize = 160;
 
 /// The key that says that its node is stopping and will be silent from now on.
 pub const BYE: &str = "bye";
+const INFORMED: &str = "informed";
 /// The key of the signature over all others.
 pub const SIGNATURE: &str = "sig";
 
@@ -35,6 +37,7 @@ pub const SIGNATURE: &str = "sig";
 pub fn entries(word: &Word) -> (BTreeMap<String, String>, Vec<String>) {
     let facts = serde_json::to_string(&word.facts).expect("facts are strings, numbers and lists");
     let mut all = BTreeMap::from([("facts".to_owned(), facts), ("rev".to_owned(), word.revision.to_string())]);
+    all.extend(word.informed.then(|| (INFORMED.to_owned(), String::new())));
     all.extend(word.observations.iter().map(|(target, seen)| (format!("obs/{target}"), observation_text(seen))));
     all.extend(word.in_place.iter().map(|(vip, state)| (format!("place/{vip}"), place_text(state))));
     let why = |vip| word.obstacles.get(vip).map(String::as_str);
@@ -71,6 +74,7 @@ fn read_entry(view: &mut NodeView, key: &str, value: &str) -> Option<()> {
         ["facts"] => view.facts = Some(serde_json::from_str::<Facts>(value).ok()?),
         ["rev"] => view.revision = value.parse().ok()?,
         [BYE] => view.live = false,
+        [INFORMED] => view.informed = true,
         // Checked before anything is read.
         [SIGNATURE] => {}
         ["obs", service, server] => {
@@ -191,6 +195,7 @@ mod tests {
             why in prop::option::of("[ -~é]{0,40}"),
             interfaces in prop::option::of(prop::collection::btree_set("[!-.0-9;-~]{1,15}", 0..20)),
             revision: u64,
+            informed: bool,
         ) -> Word {
             let seen = [Seen::Up, Seen::Suspect, Seen::Down, Seen::Unable];
             let target = |(service, server): (String, String)| Target { service: service.parse().unwrap(), server: server.parse().unwrap() };
@@ -210,6 +215,7 @@ mod tests {
                 in_place: places.into_iter().map(|(vip, why)| (vip.parse().unwrap(), why.map_or(Ok(()), Err))).collect(),
                 holding: held.into_iter().map(|(vip, held)| (vip.parse().unwrap(), holding(held))).collect(),
                 revision,
+                informed,
             }
         }
     }
@@ -223,8 +229,8 @@ mod tests {
         fn a_word_is_heard_as_it_was_said(word in some_word()) {
             let (entries, too_long) = entries(&word);
             prop_assert!(too_long.is_empty());
-            let Word { facts, observations, in_place, holding, obstacles, network, revision } = word;
-            let view = NodeView { live: true, facts: Some(facts), observations, in_place, holding, obstacles, network, revision };
+            let Word { facts, observations, in_place, holding, obstacles, network, revision, informed } = word;
+            let view = NodeView { live: true, facts: Some(facts), observations, in_place, holding, obstacles, network, revision, informed };
             prop_assert_eq!(read_all(&entries), Heard { view, junk: None });
         }
 
@@ -272,6 +278,7 @@ mod tests {
             obstacles: BTreeMap::new(),
             network: None,
             revision: 3,
+            informed: false,
         };
         word.facts.kernel = vec!["x".repeat(MAX_VALUE_BYTES)];
         let (entries, too_long) = entries(&word);

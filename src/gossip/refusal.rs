@@ -9,6 +9,9 @@ pub enum Refusal {
     /// Not chitchat's layout.
     #[error("it is no message of gossip, or not whole")]
     Layout,
+    /// A part of a message that is none, or not as long as it must be.
+    #[error("it is no part of a message as agents cut them")]
+    Part,
     /// Compressed so that it would take too much memory, or badly.
     #[error("it does not unpack, or unpacks to too much")]
     Packing,

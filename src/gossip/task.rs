@@ -18,6 +18,7 @@ use crate::{
     link::{
         datagram::{Kind, Seal},
         node_key::NodeKey,
+        parcel::Mailbox,
     },
     model::{NodeId, NodeName, Role},
     rules::security::Speakers,
@@ -89,6 +90,7 @@ pub enum GossipError {
 ///
 /// Only `speakers` are heard, from the moment of each change. Without a key among them nothing is said.
 /// `seeds` may change at any time: every seed that is not heard is knocked at in turn, so one that knows any member finds all of them.
+/// What is too long for datagrams goes and comes by `mailbox`.
 /// `view` is sent only when it differs from the last; it has this node in it, live.
 ///
 /// # Errors
@@ -99,10 +101,11 @@ pub async fn run(
     mut speakers: watch::Receiver<Arc<Speakers>>,
     mut word: watch::Receiver<Arc<Word>>,
     view: watch::Sender<Arc<ClusterView>>,
+    mailbox: Mailbox,
     shutdown: CancellationToken,
 ) -> Result<(), GossipError> {
     let first = speakers.borrow_and_update().clone();
-    let mut gossip = Gossip::start(settings, first, view).await?;
+    let mut gossip = Gossip::start(settings, first, view, mailbox).await?;
     let news = Arc::new(Notify::new());
     let told = news.clone();
     let _subscription = gossip.handle.with_chitchat(|chitchat| subscribe(chitchat, told.clone())).await;
@@ -197,13 +200,14 @@ impl Gossip {
         settings: GossipSettings,
         speakers: Arc<Speakers>,
         view: watch::Sender<Arc<ClusterView>>,
+        mailbox: Mailbox,
     ) -> Result<Self, GossipError> {
         let GossipSettings { cluster_id, id, generation, key, .. } = &settings;
         let seal = Seal::new(Kind::Gossip, cluster_id, *id, *generation, key.clone());
         seal.update(&speakers.keyring, &speakers.members);
         let mut hearsay = Hearsay::new(own_id(&settings), settings.cluster_id.clone(), kept(&settings));
         hearsay.update(&speakers);
-        let transport = SealedUdp::new(seal.clone(), hearsay);
+        let transport = SealedUdp::new(seal.clone(), hearsay).with_mailbox(*generation, mailbox);
         let handle = spawn_chitchat(config(&settings), Vec::new(), &transport)
             .await
             .map_err(|error| GossipError::Start { listen: settings.listen, source: error.into() })?;

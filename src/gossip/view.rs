@@ -60,6 +60,8 @@ pub struct Word {
     pub network: Option<Network>,
     /// The rules' revision that its kernel has.
     pub revision: u64,
+    /// Directors: they know of some server whether it takes traffic, so that their kernel can send it some.
+    pub informed: bool,
 }
 
 /// What is known of one node. It stays known, with `live` false, when the node falls silent.
@@ -81,6 +83,8 @@ pub struct NodeView {
     pub network: Option<Network>,
     /// See [`Word::revision`].
     pub revision: u64,
+    /// See [`Word::informed`].
+    pub informed: bool,
 }
 
 /// What is known of all nodes, this one among them.

@@ -127,6 +127,11 @@ impl Seal {
         opened
     }
 
+    /// The latest start of a member that was heard here; 0 before it has spoken. `None`: it is no other member.
+    pub fn session_of(&self, member: NodeId) -> Option<u64> {
+        self.inner().peers.get(&member).map(|peer| peer.session)
+    }
+
     /// How many datagrams [`Seal::open`] refused so far.
     pub fn rejections(&self) -> Rejections {
         self.inner().refusals.counts

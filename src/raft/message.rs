@@ -161,6 +161,13 @@ pub enum Request {
     AuthorityKey(Fingerprint),
     /// To any member, from one that hears no leader: who votes?
     Voters,
+    /// From a member to another: gossip that is too long for datagrams, see `link::parcel`.
+    Parcel {
+        /// Which start of the sender's agent says it.
+        session: u64,
+        /// At most [`MAX_PARCEL_BYTES`](crate::link::parcel::MAX_PARCEL_BYTES).
+        body: Vec<u8>,
+    },
 }
 
 impl Request {
@@ -171,7 +178,12 @@ impl Request {
             Request::Vote(request) | Request::PreVote(request) => request.vote.leader_id.node_id,
             Request::Snapshot { vote, .. } => vote.leader_id.node_id,
             Request::Transfer(request) => request.from_leader().leader_id.node_id,
-            Request::Propose(_) | Request::Join(_) | Request::Certify { .. } | Request::AuthorityKey(_) | Request::Voters => {
+            Request::Propose(_)
+            | Request::Join(_)
+            | Request::Certify { .. }
+            | Request::AuthorityKey(_)
+            | Request::Voters
+            | Request::Parcel { .. } => {
                 return None;
             }
         };
@@ -214,6 +226,8 @@ pub enum Response {
     Refused(HelloRefusal),
     /// To anything: it could not be done here and now.
     Failed(String),
+    /// To `Parcel`: it will be read.
+    Taken,
 }
 
 /// Who votes, as far as one node knows.

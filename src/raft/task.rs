@@ -22,7 +22,7 @@ use super::{
     view_task, vouch_task,
 };
 use crate::{
-    link::tls::Credentials,
+    link::{parcel::Slot, tls::Credentials},
     model::{NodeId, NodeName},
     rules::ClusterState,
     tasks::Tasks,
@@ -83,6 +83,7 @@ struct Inner {
     peers: Peers,
     heard: Heard,
     arrivals: Mutex<Arrivals>,
+    parcels: Slot,
     leaving: AtomicBool,
     untrusted: watch::Sender<Option<String>>,
     live: watch::Receiver<BTreeSet<NodeName>>,
@@ -140,6 +141,7 @@ impl RaftNode {
                 peers,
                 heard: Heard::default(),
                 arrivals: Mutex::default(),
+                parcels: Slot::default(),
                 leaving: AtomicBool::new(false),
                 untrusted: watch::channel(None).0,
                 live,
@@ -365,5 +367,6 @@ pub(super) async fn open_raft(
     Raft::new(identity.node_id.0, Arc::new(config), network, log, machine).await.map_err(|error| error.to_string())
 }
 
+mod parcels;
 #[cfg(test)]
 mod tests;

@@ -50,6 +50,9 @@ pub struct Report {
     pub applied_revision: u64,
     /// This node is a director, and its kernel has all that the rules want in it: it may take VIPs.
     pub ready: bool,
+    /// Of some server of the rules it is known whether it takes traffic, or there is none to know of. A director that does not know it sends nobody
+    /// anywhere.
+    pub informed: bool,
     /// Real servers: for each VIP group that they serve, whether it is on `lo` with ARP silenced, or what is in the way. For gossip.
     pub in_place: InPlace,
     /// Services that are not the cluster's.

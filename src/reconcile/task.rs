@@ -3,7 +3,7 @@
 
 use super::{
     Inputs, OwnedVips, Report,
-    desired::{Desired, DesiredInput, InPlace, desired},
+    desired::{Decision, Desired, DesiredInput, InPlace, OutReason, Presence, desired},
     plan::{foreign, found, plan},
 };
 use crate::{
@@ -153,6 +153,7 @@ impl<P: DataPlane> Reconciler<P> {
         self.report.in_place = in_place(&wanted, &after, &failures);
         self.report.steps_last = if steps.is_empty() { self.report.steps_last } else { steps.len() };
         self.settled = failures.is_empty().then_some(wanted.clone());
+        self.report.informed = is_informed(&wanted.decisions);
         self.report.decisions = wanted.decisions;
         if !failures.is_empty() {
             problems.push(summary(&failures));
@@ -223,6 +224,12 @@ impl<P: DataPlane> Reconciler<P> {
         let kept = kept.copied().collect();
         self.owned.set(kept)
     }
+}
+
+/// Whether a decision rests on what is known, or there is nothing to decide.
+fn is_informed(decisions: &[Decision]) -> bool {
+    let waits = |decision: &Decision| matches!(decision.presence, Presence::Out(OutReason::NotJudged | OutReason::NoWord(_)));
+    decisions.is_empty() || !decisions.iter().all(waits)
 }
 
 /// What to say of the VIPs that this node serves.

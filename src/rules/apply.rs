@@ -12,6 +12,9 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+/// Most members. Gossip's digest of all of them, each in two starts and with the longest name, fits chitchat's message (`gossip/hearsay.rs`).
+pub const MAX_MEMBERS: usize = 280;
+
 /// Why a committed change left the state as it was.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
@@ -80,6 +83,12 @@ pub enum Refusal {
         /// What the member is, separated by commas.
         has: String,
     },
+    /// Gossip has no room for more.
+    #[error(
+        "the cluster has {0} members already, as many as their gossip has room for: remove those that are gone (`lvs-agent node remove NAME`), or make \
+         another cluster"
+    )]
+    Full(usize),
 }
 
 impl ClusterState {
@@ -142,6 +151,9 @@ impl ClusterState {
         let ip = addr.ip().to_canonical();
         if self.rules.vips.values().any(|group| group.addresses.contains(&ip)) {
             return Err(Refusal::VipIsNode { address: ip, node: name.clone() });
+        }
+        if self.nodes.len() >= MAX_MEMBERS && !self.nodes.contains_key(name) {
+            return Err(Refusal::Full(MAX_MEMBERS));
         }
         if let Some(token) = token {
             let token = self.security.check_token(token, roles)?;

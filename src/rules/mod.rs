@@ -11,7 +11,7 @@ pub mod security;
 mod state;
 mod warning;
 
-pub use apply::Refusal;
+pub use apply::{MAX_MEMBERS, Refusal};
 pub use barred::{Barred, MAX_BARRED};
 pub use change::{Edge, Joining, RuleChange};
 pub use diff::{Difference, diff};

@@ -106,10 +106,11 @@ fn a_director_does_not_stand_for_groups_whose_interface_it_lacks() {
 fn what_is_nearest_to_the_cause_is_said_to_be_in_the_way() {
     let state = directors_and_groups(&["d1"], &["a"]);
     let refused = || Obstacles::from([(name("a"), "no permission".to_owned())]);
-    let said = |absent: &[&str], refused, ready, trouble| {
+    let said = |absent: &[&str], refused, ready: Option<bool>, trouble: Option<&str>| {
+        let report = Report { ready: false, error: trouble.map(str::to_owned), ..Report::default() };
         let absent = absent.iter().map(|name| (*name).to_owned()).collect();
         let groups = guard_orders(&state, &name("d1"), &BTreeMap::new(), &absent);
-        obstacles(&groups, &absent, refused, ready, trouble).remove(&name("a"))
+        obstacles(&groups, &absent, refused, unready(ready, &report)).remove(&name("a"))
     };
     assert_eq!(said(&[], Obstacles::new(), Some(true), None), None);
     assert_eq!(said(&[], Obstacles::new(), None, None).as_deref(), Some("its kernel does not have the rules yet"));
@@ -118,6 +119,8 @@ fn what_is_nearest_to_the_cause_is_said_to_be_in_the_way() {
     assert_eq!(said(&[], refused(), Some(false), None).as_deref(), Some("no permission"));
     assert_eq!(said(&["eth0"], refused(), Some(false), None).as_deref(), Some("no interface eth0"));
     assert_eq!(said(&["eth9"], Obstacles::new(), Some(true), None), None, "it is another group's");
+    let uninformed = Report { ready: true, ..Report::default() };
+    assert_eq!(unready(Some(false), &uninformed).as_deref(), Some("it knows of no server whether it takes traffic"));
 }
 
 #[test]
@@ -149,4 +152,22 @@ fn the_dead_are_not_live_but_what_they_said_is_known() {
     assert_eq!(heard, [("d1".to_owned(), true), ("r1".to_owned(), false)]);
     assert_eq!(in_place(&view)[&name::<NodeName>("r1")], InPlace::from([(name("front"), Ok(()))]));
     assert_eq!(ClusterView::default().live(), BTreeSet::new());
+}
+
+#[test]
+fn a_director_that_knows_of_no_server_leaves_vips_to_one_that_does() {
+    let state = directors_and_groups(&["d1", "d2"], &["a"]);
+    let informed = |live, informed| NodeView { live, informed, ..NodeView::default() };
+    let known = |node: &str, view: NodeView| {
+        let view = ClusterView { nodes: [(name("d1"), informed(true, true)), (name(node), view)].into() };
+        informed_directors(&state, &view, &name("d1"))
+    };
+    assert!(known("d2", informed(true, true)));
+    assert!(!known("d2", informed(true, false)) && !known("d2", informed(false, true)));
+    // Only a director could hold it instead.
+    assert!(!known("r1", informed(true, true)) && !known("x", informed(true, true)));
+    // It waits for word at first; then it goes by what others have.
+    assert_eq!((readiness(true, None, true), readiness(false, None, false)), (Some(true), Some(false)));
+    assert_eq!((readiness(true, Some(false), true), readiness(true, Some(false), false)), (None, None));
+    assert_eq!((readiness(true, Some(true), true), readiness(true, Some(true), false)), (Some(false), Some(true)));
 }

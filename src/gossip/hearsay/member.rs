@@ -81,6 +81,14 @@ impl Member {
         self.speaker.id == node
     }
 
+    pub fn id(&self) -> NodeId {
+        self.speaker.id
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.speaker.addr
+    }
+
     /// To the letter: to chitchat, the same address written in another way is another start.
     pub fn is_at(&self, addr: SocketAddr) -> bool {
         (self.speaker.addr.ip(), self.speaker.addr.port()) == (addr.ip(), addr.port())
@@ -90,6 +98,11 @@ impl Member {
     pub fn forget(&mut self, now: BootInstant, kept: Duration) {
         self.starts.retain(|_, last| now - *last < kept);
         self.speaks_alone.retain(|generation| self.starts.contains_key(generation));
+    }
+
+    /// How many starts chitchat may hold.
+    pub fn held(&self, now: BootInstant, kept: Duration) -> usize {
+        self.starts.values().filter(|last| now.saturating_since(**last) < kept).count()
     }
 
     pub fn claims(&mut self, claim: Claim) {

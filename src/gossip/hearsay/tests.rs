@@ -1,5 +1,7 @@
 //! Node 1, `me`, hears of `a` and `b` by `a` (2), `b` (3) and `z` (4).
 
+mod size;
+
 use super::{member::STEP, *};
 use crate::{
     gossip::wire::craft::{ack, digest, max_version, node, set, syn, syn_ack},
@@ -9,7 +11,7 @@ use crate::{
 const KEPT: Duration = Duration::from_secs(200);
 const NAMES: [&str; 4] = ["me", "a", "b", "z"];
 
-fn addr(name: &str) -> std::net::SocketAddr {
+fn addr(name: &str) -> SocketAddr {
     let last = NAMES.iter().position(|known| *known == name).unwrap_or(98) as u8;
     ([10, 0, 0, last + 1], 7400).into()
 }

@@ -1,12 +1,18 @@
-//! chitchat's messages over UDP, each sealed by `link::datagram`.
+//! chitchat's messages over UDP, each sealed by `link::datagram`: a short one in one datagram, a longer one in a few. What is longer still goes over the
+//! members' TLS connections, by way of a [`Mailbox`]; for no datagram is ever cut into fragments, which many networks drop.
 
 use crate::{
     clock::{BootClock, BootInstant, Clock},
     gossip::{
         hearsay::{Heard, Hearsay, Voice},
-        refusal::Refusals,
+        parts::{self, Assembly},
+        refusal::{Refusal, Refusals},
     },
-    link::datagram::{MAX_DATAGRAM_BYTES, Opened, Rejected, Seal},
+    link::{
+        datagram::{MAX_BODY_BYTES, MAX_DATAGRAM_BYTES, Opened, Rejected, Seal},
+        io::udp,
+        parcel::{Delivery, Mailbox, Parcel},
+    },
 };
 use chitchat::{
     ChitchatMessage, Serializable,
@@ -21,7 +27,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, sync::mpsc};
 
 /// How long receiving rests after the kernel was short of memory, so that a lasting shortage is not a busy loop.
 const REST: Duration = Duration::from_millis(20);
@@ -44,12 +50,30 @@ pub struct SealedUdp {
     seal: Seal,
     hearsay: Arc<Mutex<Hearsay>>,
     losses: Arc<Losses>,
+    post: Arc<Post>,
+}
+
+/// The way of messages that are too long for datagrams, where there is one.
+#[derive(Debug, Default)]
+struct Post {
+    /// This start of the agent.
+    session: u64,
+    out: Option<mpsc::Sender<Parcel>>,
+    /// Until there is a socket, which then has it.
+    inbox: Mutex<Option<mpsc::Receiver<Delivery>>>,
 }
 
 impl SealedUdp {
     /// Speaks with `seal`, believes by `hearsay`.
     pub fn new(seal: Seal, hearsay: Hearsay) -> Self {
-        Self { seal, hearsay: Arc::new(Mutex::new(hearsay)), losses: Arc::default() }
+        Self { seal, hearsay: Arc::new(Mutex::new(hearsay)), losses: Arc::default(), post: Arc::default() }
+    }
+
+    /// Has another way for what is too long for datagrams. `session` is this start of the agent.
+    #[must_use]
+    pub fn with_mailbox(self, session: u64, Mailbox { out, inbox }: Mailbox) -> Self {
+        let post = Post { session, out: Some(out), inbox: Mutex::new(Some(inbox)) };
+        Self { post: Arc::new(post), ..self }
     }
 
     /// What is believed. Not to be held over an await: nothing is received meanwhile.
@@ -66,9 +90,12 @@ impl SealedUdp {
 #[async_trait::async_trait]
 impl Transport for SealedUdp {
     async fn open(&self, listen: SocketAddr) -> anyhow::Result<Box<dyn Socket>> {
-        let socket = UdpSocket::bind(listen).await?;
-        let buffer = vec![0; MAX_DATAGRAM_BYTES].into_boxed_slice();
-        Ok(Box::new(SealedSocket { socket, transport: self.clone(), buffer, body: Vec::new(), refusals: Refusals::default() }))
+        let socket = UdpSocket::from_std(udp::bind(listen)?)?;
+        // One byte more than is allowed, so that a datagram that was cut has the wrong length and is refused.
+        let buffer = vec![0; MAX_DATAGRAM_BYTES + 1].into_boxed_slice();
+        let inbox = self.post.inbox.lock().expect("no holder of this lock panics").take();
+        let (body, refusals, assembly, in_parts) = Default::default();
+        Ok(Box::new(SealedSocket { socket, transport: self.clone(), buffer, body, refusals, assembly, in_parts, inbox }))
     }
 }
 
@@ -78,14 +105,83 @@ struct SealedSocket {
     buffer: Box<[u8]>,
     body: Vec<u8>,
     refusals: Refusals,
+    assembly: Assembly,
+    /// Messages sent in parts so far.
+    in_parts: u32,
+    inbox: Option<mpsc::Receiver<Delivery>>,
+}
+
+/// What came of sending.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// It is on its way, or lost as the network loses.
+    Gone,
+    /// The interface is too narrow for it.
+    TooWide,
 }
 
 impl SealedSocket {
-    fn lost_if(&self, sent: std::io::Result<usize>, to: SocketAddr) {
-        if let Err(error) = sent {
-            self.transport.losses.unsent.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(%to, %error, "gossip datagram not sent");
+    fn lost_if(&self, sent: std::io::Result<usize>, to: SocketAddr) -> Sent {
+        let Err(error) = sent else { return Sent::Gone };
+        self.transport.losses.unsent.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%to, %error, "gossip datagram not sent");
+        if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) { Sent::TooWide } else { Sent::Gone }
+    }
+
+    async fn send_sealed(&self, to: SocketAddr, body: &[u8]) -> Sent {
+        match self.transport.seal.seal(to, body) {
+            Ok(datagram) => self.lost_if(self.socket.send_to(&datagram, to).await, to),
+            Err(error) => {
+                tracing::debug!(%to, %error, "gossip datagram not sent");
+                Sent::Gone
+            }
         }
+    }
+
+    /// By datagrams, as far as the message and the interface allow.
+    async fn send_by_datagrams(&mut self, to: SocketAddr, body: &[u8]) -> Sent {
+        if body.len() <= MAX_BODY_BYTES {
+            return self.send_sealed(to, body).await;
+        }
+        let Some(parts) = parts::split(self.in_parts, body) else { return Sent::TooWide };
+        self.in_parts = self.in_parts.wrapping_add(1);
+        for part in parts {
+            if self.send_sealed(to, &part).await == Sent::TooWide {
+                return Sent::TooWide;
+            }
+        }
+        Sent::Gone
+    }
+
+    /// By the other way, if there is one and it has room.
+    fn post(&self, to: SocketAddr, body: Vec<u8>) {
+        let Post { session, out, .. } = &*self.transport.post;
+        let member = self.transport.hearsay().member_at(to);
+        let parcel = member.map(|member| Parcel { member, session: *session, body });
+        if parcel.zip(out.as_ref()).is_none_or(|(parcel, out)| out.try_send(parcel).is_err()) {
+            self.transport.losses.unsent.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%to, "gossip is too long for datagrams, and there is no other way now");
+        }
+    }
+
+    /// What came by the other way. Whose it is TLS says; an earlier start's last words are as late as a datagram's would be.
+    fn unpack(&mut self, Parcel { member, session, body }: &Parcel, now: BootInstant) -> Option<(SocketAddr, ChitchatMessage)> {
+        let from = self.transport.hearsay().address_of(*member)?;
+        if self.transport.seal.session_of(*member).is_none_or(|latest| *session < latest) {
+            tracing::debug!(node = %member, "gossip of an earlier start of a node came late");
+            return None;
+        }
+        let heard = self.transport.hearsay().hear(Voice { node: *member, session: *session, now }, body);
+        Some((from, self.weigh(Voice { node: *member, session: *session, now }, from, heard)?))
+    }
+
+    /// What a body says that came in a datagram: itself, or as the last part of a longer one.
+    fn read(&mut self, by: Voice, body: &[u8]) -> Result<Option<Heard>, Refusal> {
+        if !parts::is_part(body) {
+            return self.transport.hearsay().hear(by, body).map(Some);
+        }
+        let whole = self.assembly.add(by, body)?;
+        whole.map(|whole| self.transport.hearsay().hear(by, &whole)).transpose()
     }
 
     /// What a datagram says to chitchat, if it says anything. Nothing in it waits, so there is nothing to cancel.
@@ -93,10 +189,12 @@ impl SealedSocket {
         let seal = self.transport.seal.clone();
         match seal.open(from, datagram, now) {
             Ok(Opened::Body { header, body }) => {
-                self.weigh(Voice { node: header.sender, session: header.session, now }, from, body)
+                let by = Voice { node: header.sender, session: header.session, now };
+                let heard = self.read(by, body).transpose()?;
+                self.weigh(by, from, heard)
             }
             Ok(Opened::Answer(answer)) => {
-                self.lost_if(socket2::SockRef::from(&self.socket).send_to(&answer, &from.into()), from);
+                let _ = self.lost_if(socket2::SockRef::from(&self.socket).send_to(&answer, &from.into()), from);
                 None
             }
             Ok(Opened::Nothing) => None,
@@ -108,8 +206,7 @@ impl SealedSocket {
     }
 
     /// What chitchat may have of it. Said in the log once a minute for each reason; the rest is counted.
-    fn weigh(&mut self, by: Voice, from: SocketAddr, body: &[u8]) -> Option<ChitchatMessage> {
-        let heard = self.transport.hearsay().hear(by, body);
+    fn weigh(&mut self, by: Voice, from: SocketAddr, heard: Result<Heard, Refusal>) -> Option<ChitchatMessage> {
         let losses = &self.transport.losses;
         match heard {
             Ok(Heard { message, doubts }) => {
@@ -150,19 +247,28 @@ fn log_refused(seal: &Seal, why: Rejected, from: SocketAddr, now: BootInstant) {
 impl Socket for SealedSocket {
     /// Never an error: a peer that cannot be reached now is no reason to stop gossiping with the others.
     async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
-        self.body.clear();
-        message.serialize(&mut self.body);
-        match self.transport.seal.seal(to, &self.body) {
-            Ok(datagram) => self.lost_if(self.socket.send_to(&datagram, to).await, to),
-            Err(error) => tracing::debug!(%to, %error, "gossip datagram not sent"),
+        let mut body = std::mem::take(&mut self.body);
+        body.clear();
+        message.serialize(&mut body);
+        if self.send_by_datagrams(to, &body).await == Sent::TooWide {
+            self.post(to, body);
+        } else {
+            self.body = body;
         }
         Ok(())
     }
 
-    /// Cancel-safe: a datagram is taken from the socket in the same step in which it is returned.
+    /// Cancel-safe: a datagram or a parcel is taken in the same step in which it is returned.
     async fn recv(&mut self) -> anyhow::Result<(SocketAddr, ChitchatMessage)> {
         loop {
-            let (length, from) = match self.socket.recv_from(&mut self.buffer).await {
+            let received = tokio::select! {
+                received = self.socket.recv_from(&mut self.buffer) => received,
+                delivery = next(&mut self.inbox) => match self.unpack(&delivery.parcel, BootClock.now()) {
+                    Some(heard) => return Ok(heard),
+                    None => continue,
+                },
+            };
+            let (length, from) = match received {
                 Ok(received) => received,
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => continue,
                 Err(error) if error.kind() == ErrorKind::OutOfMemory => {
@@ -180,6 +286,17 @@ impl Socket for SealedSocket {
             }
         }
     }
+}
+
+/// The next parcel; without an end if there will be none.
+async fn next(inbox: &mut Option<mpsc::Receiver<Delivery>>) -> Delivery {
+    if let Some(parcels) = inbox {
+        match parcels.recv().await {
+            Some(delivery) => return delivery,
+            None => *inbox = None,
+        }
+    }
+    std::future::pending().await
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Nodes on loopback that gossip for real.
 
 mod lies;
+mod post;
 
 use super::*;
 use crate::{
@@ -31,6 +32,7 @@ fn word(addr: SocketAddr, revision: u64) -> Word {
         obstacles: BTreeMap::new(),
         network: None,
         revision,
+        informed: false,
     }
 }
 
@@ -84,13 +86,13 @@ const INTERVAL: Duration = Duration::from_millis(50);
 
 impl Node {
     fn start(settings: GossipSettings, seeds: &[SocketAddr], speakers: Speakers) -> Self {
-        let name = settings.node.clone();
+        let (name, mailbox) = (settings.node.clone(), post::mailbox(&settings, &speakers));
         let (seeds, seeds_rx) = watch::channel(seeds.iter().copied().collect());
         let (speakers, speakers_rx) = watch::channel(Arc::new(speakers));
         let (word, word_rx) = watch::channel(Arc::new(word(settings.listen, settings.generation)));
         let (view_tx, view) = watch::channel(Arc::default());
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(settings, seeds_rx, speakers_rx, word_rx, view_tx, shutdown.clone()));
+        let task = tokio::spawn(run(settings, seeds_rx, speakers_rx, word_rx, view_tx, mailbox, shutdown.clone()));
         Self { name, word, seeds, speakers, view, shutdown, task }
     }
 

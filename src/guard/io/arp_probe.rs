@@ -35,7 +35,8 @@ pub async fn taken(interface: &str, addresses: &BTreeSet<Ipv4Addr>) -> io::Resul
     let arp = link_address(index, protocol)?;
     socket.bind(&arp)?;
     let mac = hardware_address(&socket)?;
-    let socket = AsyncFd::new(socket)?;
+    // SAFETY: the socket stays open, and is not replaced by another, as long as it is registered.
+    let socket = unsafe { AsyncFd::register(socket) }?;
     let (mut found, mut frames) = (BTreeMap::new(), 0);
     for _ in 0..ROUNDS {
         let ends = Instant::now() + ROUND;

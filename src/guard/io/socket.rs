@@ -4,7 +4,8 @@ use crate::{
     clock::{BootClock, BootInstant, Clock},
     link::{
         codec,
-        datagram::{ENVELOPE_BYTES, Opened, Rejected, Seal},
+        datagram::{MAX_BODY_BYTES, MAX_DATAGRAM_BYTES, Opened, Rejected, Seal},
+        io::udp,
     },
     model::{NodeId, PublicKey},
     rules::security::KeyRing,
@@ -13,8 +14,8 @@ use crate::{
 use std::{collections::BTreeMap, io, net::SocketAddr};
 use tokio::net::UdpSocket;
 
-/// The longest lease message is a refusal with a membership of a few voters: some 200 bytes.
-const MAX_MESSAGE_BYTES: usize = 8 << 10;
+/// The longest lease message is a refusal with a joint membership of ten voters: some 500 bytes.
+const MAX_MESSAGE_BYTES: usize = MAX_BODY_BYTES;
 /// DSCP CS6, network control: switches that look at it let renewals pass before bulk traffic.
 const TRAFFIC_CLASS: u32 = 0xc0;
 
@@ -43,14 +44,13 @@ impl LeaseSocket {
     /// Will listen on `listen`.
     pub fn new(listen: SocketAddr) -> Self {
         // One byte more than is allowed, so that a datagram that was cut has the wrong length and is refused.
-        let buffer = vec![0; ENVELOPE_BYTES + MAX_MESSAGE_BYTES + 1].into_boxed_slice();
+        let buffer = vec![0; MAX_DATAGRAM_BYTES + 1].into_boxed_slice();
         Self { listen, socket: None, seal: None, buffer }
     }
 
     /// Listens; says and understands nothing yet. An address that is not on this machine is an `AddrNotAvailable`.
     pub fn bind(&mut self) -> io::Result<()> {
-        let socket = std::net::UdpSocket::bind(self.listen)?;
-        socket.set_nonblocking(true)?;
+        let socket = udp::bind(self.listen)?;
         let options = socket2::SockRef::from(&socket);
         // Best effort: it works without.
         let _ = if self.listen.is_ipv4() { options.set_tos_v4(TRAFFIC_CLASS) } else { options.set_tclass_v6(TRAFFIC_CLASS) };

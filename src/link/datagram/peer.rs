@@ -11,8 +11,6 @@ use std::{
     time::Duration,
 };
 
-/// Bodies up to this length are kept for sending again: with its envelope it fills an Ethernet frame.
-pub(super) const SMALL_BODY_BYTES: usize = 1300;
 /// Most notices to one member at once; one more each [`NOTICE_EVERY`].
 const NOTICES: u32 = 10;
 const NOTICE_EVERY: Duration = Duration::from_millis(100);
@@ -40,7 +38,7 @@ pub(super) struct Peer {
     notices: Budget,
 }
 
-/// The last small body, and the session that it was for.
+/// The last body, and the session that it was for.
 struct LastSaid {
     body: Vec<u8>,
     to_session: u64,
@@ -80,10 +78,10 @@ impl Peer {
         self.openers.clear();
     }
 
-    /// Remembers what was said, if it is small.
+    /// Remembers what was said.
     pub fn said(&mut self, body: &[u8]) {
         let to_session = self.session;
-        self.last = (body.len() <= SMALL_BODY_BYTES).then(|| LastSaid { body: body.to_vec(), to_session });
+        self.last = Some(LastSaid { body: body.to_vec(), to_session });
     }
 
     /// What this member cannot have taken because it was for an earlier start of it. Once: it counts as said to the present one then.

@@ -3,3 +3,4 @@
 pub mod files;
 pub mod frame;
 pub mod handshake;
+pub mod udp;

@@ -3,7 +3,10 @@
 use super::{state_machine::is_readable, threshold::Threshold};
 use crate::{
     clock::{BootClock, Clock},
-    link::certificate::{Certificate, Subject},
+    link::{
+        certificate::{Certificate, Subject},
+        parcel::Parcel,
+    },
     model::{NodeId, NodeRecord, Role},
     raft::{
         joining::{CertifyRefusal, JoinRefusal, SignedJoin},
@@ -129,6 +132,10 @@ async fn answer_member(
         },
         Request::Certify { csr } => Response::Certified(node.certify(&csr).await),
         Request::Voters => Response::Voters(voters(node)),
+        Request::Parcel { session, body } => match node.parcels().take(Parcel { member: id, session, body }) {
+            Ok(()) => Response::Taken,
+            Err(why) => Response::Failed(why.to_string()),
+        },
         _ => Response::Failed("no question of a member".to_owned()),
     }
 }

@@ -4,9 +4,14 @@ mod attacks;
 
 use super::*;
 use crate::{
+    gossip::wire::{
+        Message,
+        craft::{digest, syn},
+    },
     link::{
         datagram::{HEADER_BYTES, Kind},
         node_key::NodeKey,
+        parcel::Slot,
     },
     model::{KeyId, NodeId, Secret},
     rules::security::{KeyRing, Speakers},
@@ -97,6 +102,59 @@ async fn an_address_that_cannot_be_reached_is_no_error() {
     // And nobody is sent anything who is no member.
     socket.send("127.0.0.1:9".parse().unwrap(), ChitchatMessage::BadCluster).await.unwrap();
     assert_eq!(here.transport.seal.unsent(), 1);
+}
+
+/// A question about so many starts of nodes that nobody knows: some 40 bytes each.
+fn long(mentions: u64) -> ChitchatMessage {
+    let ids: Vec<ChitchatId> = (0..mentions).map(|start| ChitchatId::new("x", start, ([127, 0, 0, 1], 1).into())).collect();
+    let digest = digest(&ids.iter().map(|id| (id, 5, 0, 3)).collect::<Vec<_>>());
+    Message::read(&syn("blue", &digest)).unwrap().write().unwrap()
+}
+
+/// What is left of them once it is weighed.
+fn is_question(message: &ChitchatMessage) -> bool {
+    matches!(message, ChitchatMessage::Syn { .. })
+}
+
+#[tokio::test]
+async fn a_longer_message_comes_in_parts_and_what_is_longer_still_by_the_mailbox() {
+    let [here, there, other] = nodes(["blue"; 3]);
+    for node in [&here, &there] {
+        node.transport.hearsay().update(&speakers([&here, &there, &other]));
+    }
+    let slot = Slot::default();
+    let (mailbox, _out) = Mailbox::new(&slot);
+    let mut receiver = here.transport.clone().with_mailbox(1, mailbox).open(here.addr).await.unwrap();
+    let (mailbox, mut out) = Mailbox::new(&Slot::default());
+    let mut sender = there.transport.clone().with_mailbox(1, mailbox).open(there.addr).await.unwrap();
+    // They come to know each other's sessions.
+    sender.send(here.addr, ChitchatMessage::BadCluster).await.unwrap();
+    let serve = tokio::spawn(async move { (sender.recv().await.unwrap(), sender) });
+    assert_eq!(receiver.recv().await.unwrap().1, ChitchatMessage::BadCluster);
+    receiver.send(there.addr, ChitchatMessage::BadCluster).await.unwrap();
+    let (_, mut sender) = serve.await.unwrap();
+
+    sender.send(here.addr, long(100)).await.unwrap();
+    let (from, message) = receiver.recv().await.unwrap();
+    assert!(from == there.addr && is_question(&message));
+    assert!(out.try_recv().is_err());
+    sender.send(here.addr, long(1000)).await.unwrap();
+    let parcel = out.recv().await.unwrap();
+    assert_eq!((parcel.member, parcel.session), (here.id, 1));
+    assert!(parcel.body.len() > parts::MAX_MESSAGE_BYTES);
+    // What comes by the mailbox is weighed like a datagram: no stranger's, no earlier start's, nothing senseless.
+    let sent = |member, session, body: &[u8]| slot.take(Parcel { member, session, body: body.to_vec() }).unwrap();
+    sent(NodeId(9), 1, &parcel.body);
+    sent(there.id, 0, &parcel.body);
+    let quiet = tokio::time::timeout(Duration::from_millis(50), receiver.recv()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    sent(there.id, 1, b"no gossip");
+    let quiet = tokio::time::timeout(Duration::from_millis(50), receiver.recv()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    assert_eq!(here.transport.losses().garbled.load(Ordering::Relaxed), 1);
+    sent(there.id, 1, &parcel.body);
+    let (from, message) = receiver.recv().await.unwrap();
+    assert!(from == there.addr && is_question(&message));
 }
 
 proptest! {

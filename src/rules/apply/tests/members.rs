@@ -186,3 +186,22 @@ fn roles_that_certificates_say_are_not_given_by_hand() {
     let words = Refusal::RolesFromCertificate(name("r1")).to_string();
     assert!(words.contains("have one made for r1") && words.contains("`lvs-agent join SEED`"), "{words}");
 }
+
+#[test]
+fn there_are_as_many_members_as_gossip_has_room_for() {
+    let mut state = cluster();
+    let newcomer = |number: usize| {
+        let joining = joining(&format!("n{number}"), 0, Role::RealServer);
+        let [high, low] = u16::try_from(number).unwrap().to_be_bytes();
+        RuleChange::NodeJoined(Joining { addr: ([10, 9, high, low], 7400).into(), ..joining })
+    };
+    let let_in = (0..).take_while(|number| state.apply(&newcomer(*number)).is_ok()).count();
+    assert_eq!((state.nodes.len(), let_in > 270), (MAX_MEMBERS, true));
+    is_refused(&mut state, &newcomer(1000), &Refusal::Full(MAX_MEMBERS));
+    let words = Refusal::Full(MAX_MEMBERS).to_string();
+    assert!(words.contains("280") && words.contains("`lvs-agent node remove NAME`"), "{words}");
+    // A member comes back, and in the place of one that is gone there is room.
+    assert!(state.apply(&newcomer(5)).is_ok());
+    assert!(state.apply(&RuleChange::NodeLeft(name("n7"))).is_ok());
+    assert!(state.apply(&newcomer(1000)).is_ok());
+}

@@ -1,9 +1,13 @@
 //! What a member can say that ends chitchat, each tried on a bare one, which it does end, and on one behind this transport.
 
 use super::{super::*, Node, nodes};
-use crate::gossip::{
-    refusal::Refusal,
-    wire::craft::{ack, deleted, digest, max_version, node, set, syn},
+use crate::{
+    gossip::{
+        refusal::Refusal,
+        wire::craft::{ack, deleted, digest, max_version, node, set, syn},
+    },
+    link::parcel::Slot,
+    model::NodeId,
 };
 use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, spawn_chitchat, transport::UdpTransport};
 use tokio::time::{sleep, timeout};
@@ -13,6 +17,8 @@ struct Liar {
     socket: UdpSocket,
     /// None among bare chitchats.
     seal: Option<Seal>,
+    /// Where it leaves what is too long for datagrams, as number 3.
+    slot: Slot,
 }
 
 /// Whom it talks to, and about whom besides.
@@ -46,15 +52,18 @@ impl Scene {
         let id = |node: &Node| ChitchatId::new(format!("n{}", node.id.0), 1, node.addr);
         let (me, other) = (id(&here), id(&there));
         let words = vec![("rev".to_owned(), "7".to_owned()), ("sig".to_owned(), "1".to_owned())];
+        let slot = Slot::default();
+        let (mailbox, _) = Mailbox::new(&slot);
         let (victim, losses) = if bare {
             (spawn_chitchat(config(&me), words, &UdpTransport).await.unwrap(), None)
         } else {
             here.transport.hearsay().update(&super::speakers([&here, &there, &liar]));
             here.transport.hearsay().own_numbers(2, 1);
-            (spawn_chitchat(config(&me), words, &here.transport).await.unwrap(), Some(here.transport.clone()))
+            let transport = here.transport.with_mailbox(1, mailbox);
+            (spawn_chitchat(config(&me), words, &transport).await.unwrap(), Some(transport))
         };
         let socket = UdpSocket::bind(liar.addr).await.unwrap();
-        let scene = Self { victim, me, other, liar: Liar { socket, seal: (!bare).then_some(liar.transport.seal) }, losses };
+        let scene = Self { victim, me, other, liar: Liar { socket, seal: (!bare).then_some(liar.transport.seal), slot }, losses };
         // It knows both, and a few keys of the other.
         let known = digest(&[(&scene.other, 5, 0, 3)]);
         scene.tell(&syn("blue", &known)).await;
@@ -77,6 +86,12 @@ impl Scene {
             self.liar.socket.send_to(body, to).await.unwrap();
             return;
         };
+        if body.len() > MAX_BODY_BYTES {
+            while self.liar.slot.take(Parcel { member: NodeId(3), session: 1, body: body.to_vec() }).is_err() {
+                sleep(REST).await;
+            }
+            return;
+        }
         self.liar.socket.send_to(&seal.seal(to, body).unwrap(), to).await.unwrap();
         // It may be asked to say it again for this start of the other.
         let mut buffer = [0; MAX_DATAGRAM_BYTES];
