@@ -3,6 +3,7 @@
 //! A worker serves the admin API from start to stop. While its node is a member of a cluster it also runs one `member::Member`.
 
 mod admin;
+mod assigned;
 mod departure;
 mod derive;
 mod gate;

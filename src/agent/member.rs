@@ -355,6 +355,7 @@ impl Wires {
                 guard: guard.clone(),
             },
             told: hub_task::Told::default(),
+            assigned: Default::default(),
         };
         tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
         Running { config, identity, raft, view, reconcile, reconciling, tasks, guard, key_files, keeper_looks, shutdown }
