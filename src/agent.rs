@@ -4,6 +4,7 @@
 
 mod admin;
 mod answering;
+mod assigned;
 mod departure;
 mod derive;
 mod gate;

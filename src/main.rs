@@ -23,9 +23,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Threads of the worker's runtime. It mostly waits; a second thread keeps a large plan from holding up heartbeats.
-const WORKER_THREADS: usize = 2;
-
 /// The guard process. `arguments` are those to start this same program with as another of the agent's processes.
 fn start_guard(config: AgentConfig, arguments: impl Fn(&str) -> Vec<OsString>) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
@@ -42,7 +39,8 @@ fn start_guard(config: AgentConfig, arguments: impl Fn(&str) -> Vec<OsString>) -
 fn start_worker(config: AgentConfig, args: &Args) -> anyhow::Result<()> {
     // Before there are threads: each has rights of its own.
     give_up(&AGENT, &[])?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
+    // One thread: a worker mostly waits, and two would wake each other for every datagram. What waits for the disk has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (path, socket) = (args.config_path(), args.socket.clone());
     let reread: agent::Reread = Box::new(move || with_socket(load_agent(&path), socket.as_deref()).ok());
     Ok(runtime.context("cannot start the runtime")?.block_on(agent::run(config, reread))?)

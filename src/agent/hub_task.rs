@@ -2,7 +2,7 @@
 //!
 //! Every output is a pure function of all inputs (see `derive`), made anew when any of them changes and sent only when it differs.
 
-use super::derive;
+use super::{assigned::Assigned, derive};
 use crate::{
     config::AgentConfig,
     gossip::{ClusterView, Facts, Holds, Word},
@@ -84,6 +84,8 @@ pub struct Hub {
     pub told: Told,
     /// Since when this director's kernel has the rules, and nothing is known of any server.
     pub uninformed_since: Option<Instant>,
+    /// What this node observes.
+    pub assigned: Assigned,
 }
 
 /// How often a director looks whether the interfaces of its VIP groups have come or gone.
@@ -181,7 +183,7 @@ impl Hub {
         send(&self.sinks.speakers, speakers);
         let roles = state.nodes.get(me).map_or_else(|| self.config.roles.clone(), |node| node.roles.clone());
         let live = view.live();
-        let assignments = health::assignments(me, &state, &live);
+        let assignments = self.assigned.to(me, &state, &live).clone();
         let peer_alarms = health::peer_alarms(me, &view.testimonies(), &assignments);
         send(&self.sinks.health, HealthInputs { assignments, peer_alarms });
         send(&self.sinks.live, live);

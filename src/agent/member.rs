@@ -366,6 +366,7 @@ impl Wires {
             },
             told: hub_task::Told::default(),
             uninformed_since: None,
+            assigned: Default::default(),
         };
         tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
         Running { config, identity, raft, view, reconcile, reconciling, tasks, guard, key_files, keeper_looks, shutdown }

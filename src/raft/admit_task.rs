@@ -81,7 +81,7 @@ impl RaftNode {
             if is_final || Instant::now() + self.timing().election_max >= until {
                 return Err(refusal);
             }
-            sleep(self.timing().heartbeat).await;
+            sleep(self.timing().pause).await;
         }
     }
 

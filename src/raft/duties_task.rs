@@ -20,12 +20,14 @@ use std::{
 };
 use tokio::{
     sync::watch,
-    time::{interval, timeout},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 /// How often a leader looks whether there is something to do, besides whenever its Raft state changes.
 const EVERY: Duration = Duration::from_millis(100);
+/// How often others look who is heard and how long the log is. A new leader counts anew anyway.
+const SELDOM: Duration = Duration::from_millis(500);
 /// A change that is not committed by then is left to whoever leads; the next look sees what became of it.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
 /// A learner that lacks no more entries than this is up to date enough to vote.
@@ -75,7 +77,6 @@ fn is_settled(metrics: &RaftMetrics<TypeConfig>) -> bool {
 /// Does a leader's duties while this node leads, and says always in `hearing` who is heard and who is silent.
 pub async fn run(node: RaftNode, hearing: watch::Sender<Arc<Hearing>>, shutdown: CancellationToken) {
     let mut server = node.raft().server_metrics();
-    let mut tick = interval(EVERY);
     let mut watch = Watch::default();
     loop {
         tokio::select! {
@@ -83,7 +84,7 @@ pub async fn run(node: RaftNode, hearing: watch::Sender<Arc<Hearing>>, shutdown:
             () = shutdown.cancelled() => return,
             // openraft is gone, which `view_task::watch_faults` says.
             changed = server.changed() => if changed.is_err() { return shutdown.cancelled().await },
-            _ = tick.tick() => {}
+            () = sleep(if watch.leads.is_some() { EVERY } else { SELDOM }) => {}
         }
         keep_log_short(&node).await;
         tokio::select! {

@@ -150,7 +150,7 @@ impl RaftNode {
             if let Some(fault) = self.fault() {
                 return Err(ProposeError::Stopped(fault));
             }
-            sleep(self.timing().heartbeat.min(until.saturating_duration_since(Instant::now()))).await;
+            sleep(self.timing().pause.min(until.saturating_duration_since(Instant::now()))).await;
         }
         Err(doubt.map_or(ProposeError::NoLeader { within, why }, |why| ProposeError::Unknown { why }))
     }

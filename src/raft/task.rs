@@ -272,7 +272,7 @@ impl RaftNode {
             }
         }
         // The successor's first entry should find this node still answering, or a cluster of two or three waits for nothing.
-        sleep(self.inner.timing.heartbeat).await;
+        sleep(self.inner.timing.pause).await;
     }
 
     pub(super) fn tasks(&self) -> &Tasks {

@@ -12,8 +12,11 @@ const KEEP_ENTRIES: u64 = 100;
 /// The rhythm of one profile. A new leader comes `election_max` + random(`election_min`, `election_max`) after the old one died.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RaftTiming {
-    /// Time between two heartbeats of a leader.
+    /// Time between two heartbeats of a leader. openraft's clock ticks five times in that, on every voter; what is proposed and what is committed wait
+    /// for neither. Several fit into the shortest silence after which anybody asks for votes (`election_max` + `election_min`).
     pub heartbeat: Duration,
+    /// How long what did not succeed waits before it is tried again, and how much later than expected a heartbeat may be.
+    pub pause: Duration,
     /// Shortest silence after which a follower asks for votes.
     pub election_min: Duration,
     /// Longest, and how long a leader that was heard is trusted.
@@ -23,13 +26,14 @@ pub struct RaftTiming {
 impl RaftTiming {
     /// The rhythm of `profile`.
     pub const fn of(profile: TimingProfile) -> Self {
-        let (heartbeat, min, max) = match profile {
-            TimingProfile::Fast => (25, 75, 150),
-            TimingProfile::Lan => (50, 150, 300),
-            TimingProfile::Wan => (200, 1000, 2000),
+        let (heartbeat, pause, min, max) = match profile {
+            TimingProfile::Fast => (25, 25, 75, 150),
+            TimingProfile::Lan => (100, 50, 150, 300),
+            TimingProfile::Wan => (200, 200, 1000, 2000),
         };
         Self {
             heartbeat: Duration::from_millis(heartbeat),
+            pause: Duration::from_millis(pause),
             election_min: Duration::from_millis(min),
             election_max: Duration::from_millis(max),
         }
@@ -38,8 +42,8 @@ impl RaftTiming {
     /// openraft's configuration.
     pub fn config(self, cluster_id: &str) -> Config {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        // A peer that came back is tried again within half a heartbeat; the default waits 200 ms and more.
-        let retry = ms(self.heartbeat).div_ceil(2);
+        // A peer that came back is tried again that soon; the default waits 200 ms and more.
+        let retry = ms(self.pause).div_ceil(2);
         Config {
             cluster_name: cluster_id.to_owned(),
             heartbeat_interval: ms(self.heartbeat),
@@ -54,7 +58,7 @@ impl RaftTiming {
             snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
             max_in_snapshot_log_to_keep: KEEP_ENTRIES,
             replication_lag_threshold: 2 * SNAPSHOT_EVERY,
-            install_snapshot_timeout: 50 * ms(self.heartbeat),
+            install_snapshot_timeout: 50 * ms(self.pause),
             ..Config::default()
         }
     }

@@ -5,17 +5,20 @@ use super::{
     fault::Fault,
     message::HelloRefusal,
     task::{OurRaft, RaftNode},
-    types::TypeConfig,
+    types::{StoredMembership, TypeConfig},
 };
 use crate::{model::NodeId, rules::ClusterState};
 use openraft::{RaftMetrics, ServerState, async_runtime::WatchReceiver};
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time::interval};
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 type Metrics = RaftMetrics<TypeConfig>;
 
-/// Publishes view and state: at each change, and once a heartbeat, because a quorum is lost by silence.
+/// Between two looks at silence that is about to be too long.
+const SHORTEST_LOOK: Duration = Duration::from_millis(5);
+
+/// Publishes view and state: at each change, and when a quorum may have been lost by silence or come back with the next heartbeat.
 pub async fn run(
     node: RaftNode,
     view: watch::Sender<RaftView>,
@@ -25,20 +28,47 @@ pub async fn run(
     let mut published = node.published();
     let mut server = node.raft().server_metrics();
     let mut removed = node.peers().removed();
-    let mut tick = interval(node.timing().heartbeat);
     loop {
         publish(&node, &view, &state);
+        tick_if_needed(&node);
         tokio::select! {
             // All cancel-safe: they only say that something is new.
             () = shutdown.cancelled() => return,
             changed = published.changed() => if changed.is_err() { break },
             changed = removed.changed() => if changed.is_err() { break },
             changed = server.changed() => if changed.is_err() { break },
-            _ = tick.tick() => {}
+            () = sleep(next_look(&node)) => {}
         }
     }
     // openraft is gone, which `watch_faults` says.
     shutdown.cancelled().await;
+}
+
+/// openraft's clock is for elections and heartbeats. Who neither votes nor leads has no use for it, and most nodes of a large cluster do not.
+fn tick_if_needed(node: &RaftNode) {
+    let metrics = node.raft().metrics().borrow_watched().clone();
+    // A voter that is removed may still be needed until that is committed.
+    let votes = |membership: &StoredMembership| membership.voter_ids().any(|id| id == metrics.id);
+    let needed = metrics.state != ServerState::Learner
+        || votes(&metrics.membership_config)
+        || votes(&metrics.committed_membership_config)
+        || metrics.membership_config.voter_ids().next().is_none();
+    node.raft().runtime_config().tick(needed);
+}
+
+/// A quorum that was heard is lost by silence only: not before that is long enough.
+fn next_look(node: &RaftNode) -> Duration {
+    let metrics = node.raft().metrics().borrow_watched().clone();
+    let heard = match metrics.state {
+        ServerState::Leader => quorum_age(&metrics),
+        ServerState::Follower | ServerState::Learner => node.heard().age(),
+        ServerState::Candidate | ServerState::Shutdown => None,
+    };
+    if !has_quorum(node, &metrics) {
+        return node.timing().pause;
+    }
+    // A sole voter waits for nobody.
+    longest_silence(node).saturating_sub(heard.unwrap_or_default()).max(SHORTEST_LOOK)
 }
 
 fn publish(node: &RaftNode, view: &watch::Sender<RaftView>, state: &watch::Sender<Arc<ClusterState>>) {
@@ -102,8 +132,7 @@ fn has_quorum(node: &RaftNode, metrics: &Metrics) -> bool {
     if metrics.running_state.is_err() {
         return false;
     }
-    // The last word may be one heartbeat old when all is well.
-    let recent = node.timing().election_max + node.timing().heartbeat;
+    let recent = longest_silence(node);
     match metrics.state {
         ServerState::Leader => is_alone(metrics) || quorum_age(metrics).is_some_and(|age| age <= recent),
         ServerState::Follower | ServerState::Learner => {
@@ -112,6 +141,11 @@ fn has_quorum(node: &RaftNode, metrics: &Metrics) -> bool {
         }
         ServerState::Candidate | ServerState::Shutdown => false,
     }
+}
+
+/// Who has not been heard for longer is gone. A heartbeat may be a little late when all is well.
+fn longest_silence(node: &RaftNode) -> Duration {
+    node.timing().election_max + node.timing().pause
 }
 
 /// A sole voter is its own majority, which nobody acknowledges.
