@@ -242,7 +242,7 @@ pub struct PlanArgs {
     /// Only check the file, without asking the agent.
     #[arg(long)]
     pub offline: bool,
-    /// Take a file without any [[vip]], too, which would delete all rules.
+    /// Take a file without any `[[vip]]`, too, which would delete all rules.
     #[arg(long)]
     pub prune: bool,
 }
@@ -259,7 +259,7 @@ pub struct ApplyArgs {
     /// Refuse if the cluster's rules are not at this revision (`plan` shows it).
     #[arg(long, value_name = "N")]
     pub if_revision: Option<u64>,
-    /// Take a file without any [[vip]], too: it deletes all rules of the cluster.
+    /// Take a file without any `[[vip]]`, too: it deletes all rules of the cluster.
     #[arg(long)]
     pub prune: bool,
     /// Refuse, and change nothing, if there are warnings.

@@ -16,7 +16,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Exit status of a run that took too long.
 pub const TIMED_OUT: i32 = 124;
@@ -108,7 +108,7 @@ pub fn run(plan: &Plan) -> Result<i32> {
     if !rustix::process::geteuid().is_root() {
         bail!("the lab needs root: it creates namespaces");
     }
-    let start = SystemTime::now();
+    let start = marks::now();
     let folder = JobFolder::create()?;
     marks::prepare(&folder.path)?;
     plan.job.write(&folder.path)?;

@@ -75,7 +75,7 @@ async fn a_strict_apply_is_refused_with_every_warning_before_anything_is_changed
         address: "10.0.0.99".parse().unwrap(),
     };
     fake.warnings.lock().unwrap().push(warning.clone());
-    assert_eq!(client.plan(&plan_request(WEB)).await.unwrap().warnings, [warning.clone()]);
+    assert_eq!(client.plan(&plan_request(WEB)).await.unwrap().warnings, std::slice::from_ref(&warning));
     let strict = ApplyRequest { strict: true, ..apply_request(WEB, None) };
     let Err(ClientError::Refused { code: 409, body }) = client.apply(&strict).await else { panic!("not refused") };
     assert_eq!(body.error, "refused because of --strict: nothing is changed");

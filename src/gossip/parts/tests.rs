@@ -108,8 +108,8 @@ proptest! {
                 whole.push(*at);
             }
         }
-        for at in 0..messages.len().min(PER_MEMBER) {
-            let count = parts(0, &messages[at].1).len();
+        for (at, (_, message)) in messages.iter().enumerate().take(PER_MEMBER) {
+            let count = parts(0, message).len();
             let all_came = came.iter().filter(|(of, _)| *of == at).count() == count;
             prop_assert_eq!(whole.iter().filter(|of| **of == at).count(), usize::from(all_came));
         }

@@ -16,9 +16,10 @@ use tokio::sync::mpsc;
 const LONGEST: usize = 65_507 + 3;
 
 type Heard = (SocketAddr, ChitchatMessage);
+type Ends = (mpsc::Receiver<Heard>, mpsc::Sender<Vec<u8>>);
 
 /// A transport whose other end is the test.
-struct Wire(Mutex<Option<(mpsc::Receiver<Heard>, mpsc::Sender<Vec<u8>>)>>);
+struct Wire(Mutex<Option<Ends>>);
 
 struct End(mpsc::Receiver<Heard>, mpsc::Sender<Vec<u8>>);
 
