@@ -1,7 +1,10 @@
 //! What keeps a node in touch: voters have connections to each other at hand, so that an election does not wait for handshakes; and a node that hears
 //! no leader asks others whether it still is a member, so that one that was removed while it was away hears it, and one that nobody trusts any more can tell.
 
-use super::{io::network::CallError, task::RaftNode};
+use super::{
+    io::network::{CallError, Greeting},
+    task::RaftNode,
+};
 use crate::model::NodeId;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -62,10 +65,19 @@ pub async fn run(node: RaftNode, shutdown: CancellationToken) {
                 // Cancel-safe, both.
                 () = shutdown.cancelled() => return,
                 // What it says is noted where it is heard.
-                greeted = node.peers().greet(id, addr, is_lost) => trust.note(id, &greeted),
+                greeted = node.peers().greet(id, addr, greeting(&view.voters, node.id(), id, is_lost)) => trust.note(id, &greeted),
             }
         }
         node.set_untrusted(trust.nobody(&others(&node)));
+    }
+}
+
+/// Voters keep connections to each other. All others leave at once: in an outage everybody greets everybody.
+fn greeting(voters: &BTreeSet<NodeId>, me: NodeId, other: NodeId, is_lost: bool) -> Greeting {
+    match (voters.contains(&me) && voters.contains(&other), is_lost) {
+        (true, false) => Greeting::AtHand,
+        (true, true) => Greeting::Anew,
+        (false, _) => Greeting::Short,
     }
 }
 
@@ -111,6 +123,16 @@ fn others(node: &RaftNode) -> Vec<(NodeId, SocketAddr)> {
 mod tests {
     use super::*;
     use std::io;
+
+    #[test]
+    fn only_voters_keep_connections_to_each_other_and_greet_anew_in_an_outage() {
+        let voters: BTreeSet<NodeId> = [1, 2].map(NodeId).into();
+        let ask = |me, other, is_lost| greeting(&voters, NodeId(me), NodeId(other), is_lost);
+        assert_eq!(ask(1, 2, false), Greeting::AtHand);
+        assert_eq!(ask(1, 2, true), Greeting::Anew);
+        assert_eq!(ask(1, 300, true), Greeting::Short);
+        assert_eq!(ask(300, 1, true), Greeting::Short);
+    }
 
     #[test]
     fn nobody_trusts_this_node_when_all_that_answer_do_not_and_they_are_most() {

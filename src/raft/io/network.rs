@@ -34,6 +34,7 @@ mod call_back;
 mod call_error;
 mod raft_client;
 
+pub use call_back::Greeting;
 use call_back::Vouching;
 pub use call_error::CallError;
 pub use raft_client::Network;
@@ -162,22 +163,6 @@ impl Peers {
             self.check_answer(addr, response)
         };
         timeout(within, asked).await.unwrap_or(Err(CallError::Late { addr, within }))
-    }
-
-    /// Has a connection to the node at `addr` at hand, so that a vote does not wait for a handshake. `anew`: makes one in any case; saying hello is
-    /// enough to hear that this node was removed.
-    ///
-    /// # Errors
-    /// As [`Peers::call`].
-    pub async fn greet(&self, to: NodeId, addr: SocketAddr, anew: bool) -> Result<(), CallError> {
-        let has_good = |kept: &Vec<Kept>| kept.iter().any(Kept::is_good);
-        if !anew && self.idle().get(&(Some(to), addr)).is_some_and(has_good) {
-            return Ok(());
-        }
-        let connected = self.connect_apart((Some(to), addr)).await?;
-        // In the place of the former ones: members have few places for each other.
-        self.idle().insert((Some(to), addr), vec![Kept { stream: connected.stream, since: Instant::now() }]);
-        Ok(())
     }
 
     async fn ask(&self, place: Place, request: &Request) -> Result<Response, CallError> {

@@ -3,7 +3,7 @@
 use super::{
     answer::{Asker, Caller, answer, still_votes},
     stream::{self, Stream},
-    threshold::{Place, Threshold},
+    threshold::{Place, Threshold, Whose},
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
@@ -19,7 +19,11 @@ use crate::{
         task::RaftNode,
     },
 };
-use std::{net::SocketAddr, sync::Mutex, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Mutex,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, sleep, timeout},
@@ -28,10 +32,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Who connects has proved who it is and said hello within this time.
 const HELLO_DEADLINE: Duration = Duration::from_secs(3);
-/// Who is no member has come to ask something; a connection without a question for so long is closed. Voters keep one to each other.
+/// Who is no member has come to ask something; a connection without a question for so long is closed.
 const STRANGER_DEADLINE: Duration = Duration::from_secs(5);
 /// …and all that it asks is asked and answered within this time.
 const STRANGERS_TIME: Duration = Duration::from_secs(60);
+/// So long a member that does not vote may have nothing to ask. Of these there may be hundreds, and they make a new connection in no time.
+const MEMBER_DEADLINE: Duration = Duration::from_secs(10);
 /// An answer is taken within this time, a snapshot's question sent.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(10);
 /// An older connection is closed, so that what TLS found when it was made does not count for ever. Peers make new ones earlier.
@@ -73,11 +79,11 @@ pub async fn serve(listener: TcpListener, node: RaftNode, shutdown: Cancellation
             }
         };
         // What a member's address sends is always looked at: else whoever can borrow it for a moment could shut that member out.
-        let is_members = node.directory().is_members(from.ip());
-        if threshold.wait(from.ip()).is_some() && !is_members {
+        let whose = whose(&node, from.ip());
+        if threshold.wait(from.ip()).is_some() && whose == Whose::Strangers {
             continue;
         }
-        let Some(place) = threshold.enter(from.ip(), is_members) else { continue };
+        let Some(place) = threshold.enter(from.ip(), whose) else { continue };
         let (node, threshold, shutdown) = (node.clone(), threshold.clone(), shutdown.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -86,6 +92,18 @@ pub async fn serve(listener: TcpListener, node: RaftNode, shutdown: Cancellation
                 () = receive(stream, from, &node, threshold, place) => {}
             }
         });
+    }
+}
+
+fn whose(node: &RaftNode, address: IpAddr) -> Whose {
+    let here = |at: SocketAddr| at.ip().to_canonical() == address.to_canonical();
+    let is_there = |id: &NodeId| node.directory().address_of(*id).or_else(|| node.address_of(*id)).is_some_and(here);
+    if node.view().borrow().voters.iter().any(is_there) {
+        Whose::Voters
+    } else if node.directory().is_members(address) {
+        Whose::Members
+    } else {
+        Whose::Strangers
     }
 }
 
@@ -102,13 +120,18 @@ async fn receive(stream: TcpStream, from: SocketAddr, node: &RaftNode, threshold
             return;
         }
     };
-    let is_member = matches!(asker, Asker::Member { .. });
-    if is_member && !place.prove() {
+    // What a voter is told about in time depends on its connections; they wait for an election, and stay.
+    let votes = match &asker {
+        Asker::Member { id, certificate } => Some(node.votes(*id, certificate)),
+        Asker::Stranger { .. } => None,
+    };
+    if votes.is_some_and(|votes| !place.prove(votes)) {
         return;
     }
     let caller = Caller { asker, from, threshold };
-    if is_member {
-        converse(&mut stream, &caller, node, since, (MAX_FRAME_BYTES, OLDEST)).await;
+    if let Some(votes) = votes {
+        let idle = if votes { OLDEST } else { MEMBER_DEADLINE };
+        converse(&mut stream, &caller, node, since, (MAX_FRAME_BYTES, idle)).await;
         return;
     }
     // A node that is no member yet can only ask to become one. Who has come, and asks nothing or does not end, takes others' place.

@@ -13,15 +13,28 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Connections of members at a time: four from each of some fifty nodes. Who is closed tries again.
+/// Connections of members that do not vote at a time: they are short. Who is closed tries again.
 const MEMBERS: usize = 256;
-/// Connections at a time that have not said hello as a member, from addresses of members, and from all others. Each has places of its own, so
-/// that strangers cannot keep members out.
+/// Connections of voters at a time: four from each of five, as many again while a leader that was lost is replaced, and twice that while they change.
+const VOTERS: usize = 64;
+/// Connections at a time that have not said hello as a member, from addresses of voters, of other members, and from all others. Each has places of
+/// its own, so that strangers cannot keep members out, nor members voters.
 const UNPROVEN: usize = 64;
 /// The same from one address, so that one machine cannot keep the others out.
 const UNPROVEN_PER_SOURCE: usize = 16;
 /// That connections were closed for their number is said once in this time.
 const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// Whose an address, or a connection that has said hello, is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// One of those who vote.
+    Voters,
+    /// Another member's.
+    Members,
+    /// Anybody else's.
+    Strangers,
+}
 
 /// Where connections come from, as they are counted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -39,7 +52,9 @@ pub struct Threshold {
 }
 
 struct Inner {
+    voters: Arc<Semaphore>,
     members: Arc<Semaphore>,
+    voting: Arc<Semaphore>,
     known: Arc<Semaphore>,
     unknown: Arc<Semaphore>,
     by_source: Mutex<BTreeMap<Source, usize>>,
@@ -59,7 +74,9 @@ impl Default for Threshold {
     /// Nobody is there yet.
     fn default() -> Self {
         let inner = Inner {
+            voters: Arc::new(Semaphore::new(VOTERS)),
             members: Arc::new(Semaphore::new(MEMBERS)),
+            voting: Arc::new(Semaphore::new(UNPROVEN)),
             known: Arc::new(Semaphore::new(UNPROVEN)),
             unknown: Arc::new(Semaphore::new(UNPROVEN)),
             by_source: Mutex::default(),
@@ -71,11 +88,14 @@ impl Default for Threshold {
 }
 
 impl Threshold {
-    /// A place for a connection from `source`, which is a member's address or not; `None`: it is to be closed.
-    pub fn enter(&self, source: IpAddr, is_members: bool) -> Option<Place> {
+    /// A place for a connection from `source`, an address of this kind; `None`: it is to be closed.
+    pub fn enter(&self, source: IpAddr, whose: Whose) -> Option<Place> {
         // Members are not counted with whoever else is in their network.
-        let source = if is_members { Source::Member(source.to_canonical()) } else { Source::Stranger(host(source)) };
-        let places = if is_members { &self.inner.known } else { &self.inner.unknown };
+        let (source, places) = match whose {
+            Whose::Voters => (Source::Member(source.to_canonical()), &self.inner.voting),
+            Whose::Members => (Source::Member(source.to_canonical()), &self.inner.known),
+            Whose::Strangers => (Source::Stranger(host(source)), &self.inner.unknown),
+        };
         let unproven = places.clone().try_acquire_owned().ok();
         let mut by_source = lock(&self.inner.by_source);
         let from_there = by_source.get(&source).copied().unwrap_or_default();
@@ -113,9 +133,11 @@ impl Threshold {
 }
 
 impl Place {
-    /// It is a member's: it takes one of their places. `false`: there is none.
-    pub fn prove(&mut self) -> bool {
-        self.member = self.threshold.inner.members.clone().try_acquire_owned().ok();
+    /// It is a member's, which votes or does not: it takes one of their places. `false`: there is none.
+    pub fn prove(&mut self, votes: bool) -> bool {
+        let Inner { voters, members, .. } = self.threshold.inner.as_ref();
+        let places = if votes { voters } else { members };
+        self.member = places.clone().try_acquire_owned().ok();
         if self.member.is_none() {
             self.threshold.say_full(self.source);
             return false;
@@ -152,18 +174,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn member(n: u16) -> IpAddr {
+        let [high, low] = n.to_be_bytes();
+        IpAddr::from([10, 0, high, low])
+    }
+
     #[test]
     fn one_source_takes_its_share_and_gives_it_back() {
         let threshold = Threshold::default();
         let (greedy, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let mut places: Vec<Place> = (0..UNPROVEN_PER_SOURCE).map(|_| threshold.enter(greedy, false).unwrap()).collect();
-        assert!(threshold.enter(greedy, false).is_none());
-        assert!(threshold.enter(other, false).is_some());
-        assert!(places[0].prove(), "a member stands in nobody's way");
-        places.push(threshold.enter(greedy, false).unwrap());
-        assert!(threshold.enter(greedy, false).is_none());
+        let enter = |from| threshold.enter(from, Whose::Strangers);
+        let mut places: Vec<Place> = (0..UNPROVEN_PER_SOURCE).map(|_| enter(greedy).unwrap()).collect();
+        assert!(enter(greedy).is_none());
+        assert!(enter(other).is_some());
+        assert!(places[0].prove(false), "a member stands in nobody's way");
+        places.push(enter(greedy).unwrap());
+        assert!(enter(greedy).is_none());
         drop(places);
-        assert!(threshold.enter(greedy, false).is_some());
+        assert!(enter(greedy).is_some());
         assert!(lock(&threshold.inner.by_source).is_empty());
     }
 
@@ -171,11 +199,37 @@ mod tests {
     fn all_strangers_together_have_a_limit_that_is_not_the_members() {
         let threshold = Threshold::default();
         let sources = (0..UNPROVEN as u8).map(|n| IpAddr::from([192, 0, 2, n]));
-        let places: Vec<Place> = sources.map(|source| threshold.enter(source, false).unwrap()).collect();
+        let places: Vec<Place> = sources.map(|source| threshold.enter(source, Whose::Strangers).unwrap()).collect();
         let late = IpAddr::from([198, 51, 100, 1]);
-        assert!(threshold.enter(late, false).is_none());
-        assert!(threshold.enter(late, true).is_some(), "a member's address has other places");
+        assert!(threshold.enter(late, Whose::Strangers).is_none());
+        assert!(threshold.enter(late, Whose::Members).is_some(), "a member's address has other places");
         drop(places);
-        assert!(threshold.enter(late, false).is_some());
+        assert!(threshold.enter(late, Whose::Strangers).is_some());
+    }
+
+    #[test]
+    fn three_hundred_members_leave_voters_the_places_that_they_have() {
+        let threshold = Threshold::default();
+        let arrive = |n: u16, whose| threshold.enter(member(n), whose);
+        let proven: Vec<Place> = (0..300)
+            .filter_map(|n| {
+                let mut place = arrive(n, Whose::Members)?;
+                place.prove(false).then_some(place)
+            })
+            .collect();
+        assert_eq!(proven.len(), MEMBERS);
+        // As many again have connected and say nothing.
+        let silent: Vec<Place> = (0..300).filter_map(|n| arrive(n, Whose::Members)).collect();
+        assert_eq!(silent.len(), UNPROVEN);
+        let from_voters: Vec<Place> = (0..5 * 4)
+            .map(|n| {
+                let mut place = arrive(1000 + n % 5, Whose::Voters).expect("a voter's address has places of its own");
+                assert!(place.prove(true), "voter {} is shut out", n % 5);
+                place
+            })
+            .collect();
+        assert_eq!(from_voters.len(), 20);
+        let mut learner = arrive(1000, Whose::Voters).unwrap();
+        assert!(!learner.prove(false), "who comes from a voter's address and does not vote takes no voter's place");
     }
 }

@@ -7,7 +7,7 @@ use crate::{
         SignedJoin,
         io::{
             directory::Directory,
-            network::{CallError, Peers},
+            network::{CallError, Greeting, Peers},
         },
         joining::CertifyRefusal,
         message::{HelloRefusal, Proposed, Request, Response},
@@ -116,6 +116,18 @@ async fn a_member_speaks_for_itself_only_and_a_real_server_changes_nothing() {
     let error = server.node().propose(apply(0, 1), PATIENCE).await.unwrap_err();
     assert!(error.to_string().contains("run this on a director (n1)"), "{error}");
     server.node().leave(PATIENCE).await.unwrap();
+    server.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_only_says_hello_takes_no_place_for_long() {
+    let (cluster, mut server) = with_real_server().await;
+    let (addr, peers) = (cluster.members[0].addr, server.peers_as(server.id()));
+    peers.greet(NodeId(1), addr, Greeting::Short).await.unwrap();
+    assert_eq!(peers.kept(NodeId(1), addr), 0);
+    peers.greet(NodeId(1), addr, Greeting::Anew).await.unwrap();
+    assert_eq!(peers.kept(NodeId(1), addr), 1);
     server.stop().await;
     cluster.stop().await;
 }
