@@ -130,7 +130,10 @@ pub fn account(marks: &[(Mark, SystemTime)], start: SystemTime, end: SystemTime)
 }
 
 /// The time that the machine's file system writes into a mark.
-#[expect(clippy::disallowed_methods, reason = "marks are files: the guest's clock in their content would be virtual, their time is the machine's")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "marks are files: the guest's clock in their content would be virtual, their time is the machine's"
+)]
 pub fn now() -> SystemTime {
     SystemTime::now()
 }

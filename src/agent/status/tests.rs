@@ -339,7 +339,10 @@ fn a_cluster_without_a_director_says_so() {
     let mut world = World::well();
     // No entry of the log makes it so any more.
     world.state.nodes.retain(|_, node| !node.roles.has(Role::Director));
-    assert_eq!(world.problems(), ["no node holds VIP group front", "no node has the role director"]);
+    assert_eq!(
+        world.problems(),
+        ["no node holds VIP group front: no node has the role director", "no node has the role director"]
+    );
 }
 
 #[test]

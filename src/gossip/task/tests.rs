@@ -328,33 +328,6 @@ fn directors_hear_first_and_the_others_take_turns() {
     assert_eq!(first_hearers(&BTreeMap::new(), 3), []);
 }
 
-/// Until the last of its datagrams has come, the word before stands.
-#[tokio::test]
-async fn a_word_of_several_datagrams_arrives_whole() {
-    use rand::{Rng, SeedableRng, rngs::StdRng};
-    const TARGETS: usize = 1000;
-    let addrs = [free_addr(), free_addr()];
-    let members = [("a", addrs[0]), ("b", addrs[1])];
-    let start =
-        |(name, addr): (&str, SocketAddr)| Node::start(settings(name, "blue", addr, 1, INTERVAL), &addrs, speakers(&members));
-    let (a, mut b) = (start(members[0]), start(members[1]));
-    b.sees("a", live("a b")).await;
-    let mut random = StdRng::seed_from_u64(7);
-    for round in [2, 3] {
-        a.say(|word| {
-            for server in 0..TARGETS {
-                // As hard to compress as text can be.
-                let reason: String = (0..100).map(|_| char::from(random.random_range(b' '..=b'~'))).collect();
-                word.observations.insert(target(&format!("r{server}")), Observation { reason, ..seen(Seen::Down, round) });
-            }
-            word.revision = round;
-        });
-        b.sees("all of it", |view| revision(view, "a") == Some(round)).await;
-        let all = b.view.borrow().nodes[&"a".parse::<NodeName>().unwrap()].observations.clone();
-        assert_eq!(all.values().filter(|seen| seen.since_unix_ms == round).count(), TARGETS);
-    }
-}
-
 /// Not a check but a measurement: `cargo test --release --lib gossip::task -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
