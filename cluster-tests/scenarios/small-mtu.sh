@@ -1,6 +1,6 @@
 #!/bin/bash
 # Where no packet is longer than 1280 bytes and fragments are dropped, a rebooted director knows all of 301 services before it holds the VIP.
-# lab: --cluster none --timeout 600
+# lab: --cluster none --timeout 600 -- 301 services are programmed, checked and gossiped by five agents
 . "$(dirname "$0")/lib.sh"
 
 SERVICES=300

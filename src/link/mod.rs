@@ -7,8 +7,7 @@ pub mod datagram;
 pub mod host;
 pub mod io;
 pub mod node_key;
-pub mod parcel;
 pub mod tls;
 pub mod token;
 
-pub use io::frame;
+pub use io::{frame, parcel};

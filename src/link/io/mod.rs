@@ -3,4 +3,5 @@
 pub mod files;
 pub mod frame;
 pub mod handshake;
+pub mod parcel;
 pub mod udp;
