@@ -40,6 +40,14 @@ expect_eq revision "$(status d1 .cluster.revision)" "$revision"
 join_line probe
 expect_eq failed "$(value failed "$LINE")" 0
 
+# The lab's agent.toml says that a single VIP network is eth0 on its node, however it is called. Without that the cluster file's name counts.
+for director in d1 d2; do
+  on "$director" sed -i '/^interface = /d' /etc/lvs-agent/agent.toml
+  stop-agent "$director" && start-agent "$director"
+  expect "$director is back" wait_until 10 sends_to_all "$director"
+  expect "the cluster serves" wait_until 10 serves
+done
+
 # Files that are legal and hardly meant. ended CODE CMD…: how it ends; what it says on stderr is kept in $SCRATCH/warned.
 ended() {
   local code=0
@@ -52,13 +60,15 @@ nowhere=$SCRATCH/nowhere.toml taken=$SCRATCH/taken.toml
 sed -e 's/^interface = .*/interface = "eth9"/' -e 's/^address = "10.0.0.23"/address = "10.0.0.99"/' "$LVS_LAB_CLUSTER" >"$nowhere"
 sed -e 's/^addresses = .*/addresses = ["10.0.0.21"]/' -e 's/^address = "10.0.0.21"/address = "10.0.0.99"/' "$LVS_LAB_CLUSTER" >"$taken"
 first=$(holder)
+all_known() { on "$1" lvs-agent plan "$nowhere" >"$SCRATCH/out" 2>&1 && ! grep -q "it is not known" "$SCRATCH/out"; }
+for host in d1 d2 r2; do expect "$host knows what interfaces there are" wait_until 5 all_known $host; done
 ended 0 on r2 lvs-agent plan "$LVS_LAB_CLUSTER"
 expect_eq "what there is to be warned of in the lab's own file" "$(cat "$SCRATCH/warned")" ""
 ended 0 on r2 lvs-agent plan "$taken"
 warned "vip web: 10.0.0.21 is the address of r1,"
 warned "server http/r1: no member of the cluster is at 10.0.0.99,"
 ended 0 on d1 lvs-agent plan "$nowhere"
-warned "d1 has no eth9, it has eth0; d2 has no eth9, it has eth0; $first holds it now"
+warned "d1 has no eth9, it has .*eth0.*; d2 has no eth9, it has .*eth0.*; $first holds it now"
 sed 's/^addresses = .*/addresses = ["10.0.0.100", "10.0.0.10", "10.0.0.101"]/' "$LVS_LAB_CLUSTER" >"$SCRATCH/answers.toml"
 ended 0 on d2 lvs-agent plan "$SCRATCH/answers.toml"
 warned "vip web: 10.0.0.10 is in use: 02:00:0a:00:00:0a answers for it by ARP on eth0 of d2;"
@@ -88,7 +98,7 @@ on d2 ip link add eth9 type veth peer name eth8
 expect "the VIP is held once the interface is there" wait_until 5 holds d2
 sleep 5
 expect_eq "lines about announcements" "$(lines 'cannot announce' d2)" 1
-expect "status says that d1 could not take it over" grep -q "d1 has no eth9, it has eth0" <(status r1 '.problems[]')
+expect "status says that d1 could not take it over" grep -q "d1 has no eth9, it has .*eth0" <(status r1 '.problems[]')
 ended 0 on d1 lvs-agent apply "$LVS_LAB_CLUSTER"
 expect "the cluster serves again" wait_until 10 serves
 expect "all rules go where that is said" said on d1 lvs-agent apply --prune "$SCRATCH/empty.toml"

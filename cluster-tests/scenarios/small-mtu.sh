@@ -16,7 +16,8 @@ SERVICES=300
 # narrow HOST: nothing longer leaves it, and the switch drops what it sends in fragments.
 narrow() {
   on "$1" ip link set eth0 mtu 1280
-  tc qdisc add dev "$1-0" clsact && tc filter add dev "$1-0" ingress protocol ip flower ip_flags frag action drop
+  # The switch's port has a clsact queue from the start.
+  tc filter add dev "$1-0" ingress protocol ip flower ip_flags frag action drop
 }
 for host in c d1 d2 r1 r2 r3; do narrow $host || give_up "$host cannot be made narrow"; done
 # How many servers, of all services, a director's kernel sends to.
