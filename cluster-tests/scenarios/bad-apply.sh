@@ -1,5 +1,6 @@
 #!/bin/bash
 # apply of a bad file: refused whole, with the file and line of every error; nothing is disturbed. Of a doubtful one: warned of, refused by --strict; what comes of it is said with its cause, once.
+# lab: --real-too
 . "$(dirname "$0")/lib.sh"
 
 bad=$SCRATCH/bad.toml

@@ -1,6 +1,6 @@
 #!/bin/bash
 # DR end to end: 300 requests over three servers with wlc and with rr are all answered; only the holder answers ARP.
-# lab: --both-kernels
+# lab: --both-kernels --real-too
 . "$(dirname "$0")/lib.sh"
 
 director=$(holder)

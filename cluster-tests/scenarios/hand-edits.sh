@@ -1,6 +1,6 @@
 #!/bin/bash
 # Hand edits of our entries, and of the VIP, are put back within a second and logged; a foreign service is left alone.
-# lab: --both-kernels
+# lab: --both-kernels --real-too
 . "$(dirname "$0")/lib.sh"
 
 director=$(holder)

@@ -1,5 +1,6 @@
 #!/bin/bash
 # kill -9 of guard and worker on the holder: within 3 s one MAC answers ARP, for good, and it is not the dead director's.
+# lab: --real-too
 . "$(dirname "$0")/lib.sh"
 
 first=$(holder)

@@ -1,5 +1,6 @@
 #!/bin/bash
 # kill -9 of the worker on the holder: no request fails, the VIP does not move, the guard starts another worker.
+# lab: --real-too
 . "$(dirname "$0")/lib.sh"
 
 director=$(holder)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # leave on a real server takes the VIP from lo and puts the ARP sysctls back as they were before it joined.
-# lab: --cluster none --both-kernels
+# lab: --cluster none --both-kernels --real-too
 . "$(dirname "$0")/lib.sh"
 
 arp() { on r3 sysctl net.ipv4.conf.{all,lo}.{arp_ignore,arp_announce} | tr '\n' ' '; }

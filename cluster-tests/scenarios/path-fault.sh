@@ -1,5 +1,6 @@
 #!/bin/bash
 # Only one director loses its path to r1: r1 stays in for the cluster, and that director does not send to it.
+# lab: --real-too
 . "$(dirname "$0")/lib.sh"
 
 director=$(holder)

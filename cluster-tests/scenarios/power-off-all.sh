@@ -1,5 +1,6 @@
 #!/bin/bash
 # Power off all, power on: the cluster forms again from disk, with its rules.
+# lab: --real-too
 . "$(dirname "$0")/lib.sh"
 
 revision=$(status d1 .cluster.revision)

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Power off the holder: the VIP is on the other director, clients wait at most 500 ms, afterwards nothing fails.
+# lab: --real-too
 . "$(dirname "$0")/lib.sh"
 
 first=$(holder)
