@@ -5,13 +5,15 @@ use crate::{
     config::AgentConfig,
     kernel::io::address::{AddressError, Addresses},
     model::Network,
-    reconcile::RESYNC,
     repeats::Repeats,
     tasks::Tasks,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
+
+/// From one look to the next: what a person has changed by hand just before asking for a plan may be missing in it.
+const EVERY: Duration = Duration::from_secs(2);
 
 /// Looks until `shutdown`, and says what there is when it differs.
 pub fn start(tasks: &Tasks, config: Arc<AgentConfig>, shutdown: &CancellationToken) -> watch::Receiver<Option<Network>> {
@@ -48,7 +50,7 @@ async fn look(config: &AgentConfig, out: watch::Sender<Option<Network>>) {
                 }
             }
         }
-        sleep(RESYNC).await;
+        sleep(EVERY).await;
     }
 }
 
