@@ -101,5 +101,5 @@ wishes() {
   read -ra WISHES <<<"$(sed -n 's/^# lab: *//p' "$file" | sed 's/\(^\| \)-- .*//')"
 }
 
-# same_lab WISH…: those of them that make another lab; scenarios with the same ones may share a boot.
-same_lab() { sed -E 's/--(timeout [0-9]+|both-kernels|alone) *//g; s/ *$//' <<<"$*"; }
+# same_lab WISH…: those of them that make another lab; scenarios with the same ones may share a boot. The others are for scripts/test alone.
+same_lab() { sed -E 's/--(timeout [0-9]+|both-kernels|alone|real-too) *//g; s/ *$//' <<<"$*"; }
