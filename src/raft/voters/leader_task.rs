@@ -9,9 +9,8 @@ use crate::{
     clock::{BootClock, BootInstant, Clock},
     model::{NodeId, NodeName, NodeRecord},
     raft::{
-        task::RaftNode,
+        task::{RaftNode, leadership},
         types::{LogId, Node, TypeConfig},
-        view_task,
     },
 };
 use openraft::{ChangeMembers, Precondition, RaftMetrics, ServerState, async_runtime::WatchReceiver};
@@ -165,7 +164,7 @@ fn hear<'a>(
 
 /// A leader that is to vote no more lets another one lead, which takes the vote from it: leadership ends in order, without an election timeout.
 async fn hand_over(node: &RaftNode, seen: &RaftMetrics<TypeConfig>) {
-    let Some(successor) = view_task::successor(seen, &node.state().borrow()) else { return };
+    let Some(successor) = leadership::successor(seen, &node.state().borrow()) else { return };
     tracing::info!(node = %NodeId(successor), "leadership is handed over: this node is to vote no more");
     let mut metrics = node.raft().metrics();
     let gone = async {
