@@ -1,6 +1,6 @@
 //! The membership entries of a Raft log, as the lease needs them: elections, replication, truncation, commitment, and the rules for changes
-//! ("Changes of the voters" in docs/lease.md). What Raft does over many messages happens here in one step; what matters to the lease (who has stored what, and when a leader
-//! may go on) is Raft's.
+//! ("Changes of the voters" in docs/lease.md). What Raft does over many messages happens here in one step; what matters to the lease (who has
+//! stored what, and when a leader may go on) is Raft's.
 
 use super::Nanos;
 use lvs_agent::{
