@@ -67,8 +67,7 @@ fn resolved(from: &str, path: &str) -> String {
 
 /// The anchors that a document's headings make.
 fn headings(text: &str) -> impl Iterator<Item = String> + '_ {
-    let titles =
-        text.lines().filter_map(|line| line.starts_with('#').then(|| line.trim_start_matches('#').trim().to_lowercase()));
+    let titles = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim().to_lowercase());
     titles.map(|title| title.chars().filter(|c| c.is_alphanumeric() || "_- ".contains(*c)).collect::<String>().replace(' ', "-"))
 }
 
