@@ -10,13 +10,18 @@ pub struct Tree<'a> {
     pub code: &'a str,
 }
 
-/// Links that lead nowhere, and, in decisions and the description of the lease, tests, fields and scenarios that are not there.
+/// Links and paths that lead nowhere, and, in decisions and the description of the lease, tests, fields and scenarios that are not there.
 pub fn judge(tree: &Tree<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for (place, text) in tree.documents {
         let text = without_blocks(text);
         let wrong = links(&text).into_iter().filter(|link| !leads_somewhere(tree, place, link));
         found.extend(wrong.map(|link| format!("{place}: the link to {link} leads nowhere")));
+        // From the root of the tree, from the document, or from the lab's.
+        let bases = ["", place, "cluster-tests/README.md"];
+        let is_there = |path: &str| bases.iter().any(|base| (tree.exists)(&resolved(base, path)));
+        let wrong = spans(&text).into_iter().filter(|span| is_path(span) && !is_there(span));
+        found.extend(wrong.map(|path| format!("{place}: there is no {path}")));
         if place.starts_with("docs/decisions/") || place == "docs/lease.md" {
             let unknown = spans(&text).into_iter().filter(|span| is_name(span) && !tree.code.contains(span));
             found.extend(unknown.map(|name| format!("{place}: there is no {name} in the code")));
@@ -75,6 +80,12 @@ fn spans(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
+/// A file or folder of the tree, without a placeholder.
+fn is_path(span: &str) -> bool {
+    let folders = ["src/", "docs/", "examples/", "scripts/", "cluster-tests/"];
+    folders.iter().any(|folder| span.starts_with(folder)) && !span.contains([' ', '*', '…']) && !span.contains(char::is_uppercase)
+}
+
 /// A test, a field, a setting: three words or more with `_` between.
 fn is_name(span: &str) -> bool {
     span.matches('_').count() >= 2 && span.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
@@ -106,5 +117,10 @@ fn what_is_not_there_is_found() {
     assert_eq!(judged("the test `it_is_so`; the scenario\n`leave`"), Vec::<String>::new());
     assert_eq!(judged("the tests `it_is_so` and `it_was_so`").len(), 1);
     assert_eq!(judged("the scenario `arrive`").len(), 1);
+    assert_eq!(
+        judged("`cluster-tests/scenarios/leave.sh`, `src/NAME.rs`, `scripts/fuzz x`, `elsewhere/x`"),
+        Vec::<String>::new()
+    );
+    assert_eq!(judged("in `src/gone.rs`").len(), 1);
     assert_eq!(judged("```\n[a](nowhere)\n```"), Vec::<String>::new());
 }
