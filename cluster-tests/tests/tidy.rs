@@ -1,9 +1,11 @@
-//! Holds the conventions of the tree: file heads, file length, the order of the rooms, where time and I/O may appear.
+//! Holds the conventions of the tree: file heads, file length, the order of the rooms, where time and I/O may appear, what documents point to.
 
 #[path = "tidy/checks.rs"]
 mod checks;
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/scenarios.rs"]
 mod scenarios;
 
@@ -94,6 +96,25 @@ fn no_files_of_a_room_import_each_other_in_a_circle() {
     assert!(all.len() > 100, "found {} files below src", all.len());
     let found: Vec<String> = circles::circles(&all).into_iter().map(|circle| circle.join("\n")).collect();
     assert!(found.is_empty(), "\n{}", found.join("\n\n"));
+}
+
+#[test]
+fn what_documents_point_to_is_there() {
+    let (root, mut paths) = (root(), Vec::new());
+    files(&root, &mut paths);
+    let (mut texts, mut code) = (Vec::new(), String::new());
+    for path in paths {
+        let place = path.strip_prefix(&root).expect("found below it").to_string_lossy().into_owned();
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("md") => texts.push((place, std::fs::read_to_string(&path).expect("documents are text"))),
+            Some("rs" | "sh") => code += &std::fs::read_to_string(&path).expect("code is text"),
+            _ => {}
+        }
+    }
+    assert!(texts.iter().any(|(place, _)| place == "docs/decisions/README.md"), "found no decisions");
+    let exists = |place: &str| root.join(place).exists();
+    let found = documents::judge(&documents::Tree { documents: &texts, exists: &exists, code: &code });
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
 fn whats(place: &str, text: &str) -> Vec<String> {

@@ -38,7 +38,7 @@ const KEEP_AS_LEARNER: bool = true;
 /// A snapshot is made when the log's entries are this long together, however few they are.
 const LONG_LOG_BYTES: usize = 8 << 20;
 
-/// Since when the leader has seen things as they are (LEASE.md, "Membership changes").
+/// Since when the leader has seen things as they are (docs/lease.md, "Changes of the voters").
 #[derive(Default)]
 struct Watch {
     /// The term it leads, and since when it has seen that.
