@@ -28,7 +28,7 @@ use crate::{
     guard::io::channel::{ChannelError, GuardChannel},
     health::io::script::{RunnerChannelError, ScriptRunner},
     kernel::io::address::is_here,
-    members::Identity,
+    members::NodeIdentity,
     tasks::{TaskFault, Tasks},
 };
 use admin::Agent;
@@ -168,7 +168,7 @@ impl Life {
         entered: &mut Option<Entered>,
     ) -> Result<Option<(Arc<Member>, Running)>, NotStarted> {
         let config = &self.config;
-        let identity = match Identity::load(&config.data_dir)? {
+        let identity = match NodeIdentity::load(&config.data_dir)? {
             Some(identity) => identity,
             None => {
                 stage.send_replace(Stage::Outside);

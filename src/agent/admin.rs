@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     api::{
-        Admin, AdminError, Applied, Founded, IdentityMade, IdentityRequest, IdentityStatus, LeaveRequest, Membership, Status,
-        TokenMade, TokenRequest, TokenStatus,
+        Admin, AdminError, ApplyOutcome, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer, LeaveRequest,
+        Status, TokenMade, TokenRequest, TokenStatus,
     },
     config::AgentConfig,
     link::token::JoinToken,
@@ -77,17 +77,17 @@ impl Admin for Agent {
         Ok(found)
     }
 
-    async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError> {
+    async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<ApplyOutcome, AdminError> {
         let member = self.director()?;
         let made = member.change(RuleChange::Apply { base_revision: base, rules }).await?;
-        Ok(Applied { revision: made.revision, changed: made.changed })
+        Ok(ApplyOutcome { revision: made.revision, changed: made.changed })
     }
 
-    async fn init(&self) -> Result<Founded, AdminError> {
+    async fn init(&self) -> Result<InitAnswer, AdminError> {
         self.order(Order::Init).await
     }
 
-    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<Membership, AdminError> {
+    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<JoinAnswer, AdminError> {
         let token = token.map(|text| text.parse::<JoinToken>()).transpose();
         let token = token.map_err(|error| AdminError::Invalid(error.to_string()))?;
         self.order(|reply| Order::Join { seeds, token, reply }).await

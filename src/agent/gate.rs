@@ -2,7 +2,7 @@
 
 use super::member::Stage;
 use crate::{
-    api::{Caller, Gate},
+    api::{Authoriser, RemoteAdmin},
     clock::{BootClock, Clock},
     link::certificate::{Certificate, Subject},
     model::Access,
@@ -22,14 +22,14 @@ impl Membership {
     }
 }
 
-impl Gate for Membership {
-    fn access(&self, certificate: &Certificate) -> Result<Caller, String> {
+impl Authoriser for Membership {
+    fn access(&self, certificate: &Certificate) -> Result<RemoteAdmin, String> {
         let member = self.stage.borrow().member().map_err(|why| why.to_string())?;
         access(&member.state(), certificate, BootClock.unix_now().as_secs())
     }
 }
 
-fn access(state: &ClusterState, certificate: &Certificate, unix_s: u64) -> Result<Caller, String> {
+fn access(state: &ClusterState, certificate: &Certificate, unix_s: u64) -> Result<RemoteAdmin, String> {
     let own_ca = state.security.authorities.issuing.is_some();
     if own_ca && certificate.cluster_id.as_deref() != Some(state.cluster_id.as_str()) {
         return Err("this certificate is another cluster's".to_owned());
@@ -43,14 +43,14 @@ fn access(state: &ClusterState, certificate: &Certificate, unix_s: u64) -> Resul
             if unix_s >= known.expires_unix_s {
                 return Err(format!("the certificate of {name} has expired: make one with `lvs-agent identity create {name}`"));
             }
-            Ok(Caller { name: name.to_string(), access: known.access.min(*access) })
+            Ok(RemoteAdmin { name: name.to_string(), access: known.access.min(*access) })
         }
         // Somebody else's CA: what it signed counts until it ends.
-        Subject::Identity { name, access } => Ok(Caller { name: name.to_string(), access: *access }),
+        Subject::Identity { name, access } => Ok(RemoteAdmin { name: name.to_string(), access: *access }),
         Subject::Node { name, id, .. } => {
             let known = state.nodes.get(name).filter(|node| id.is_none_or(|id| id == node.id));
             known.ok_or_else(|| format!("{name} is no member of this cluster"))?;
-            Ok(Caller { name: format!("node {name}"), access: Access::ReadOnly })
+            Ok(RemoteAdmin { name: format!("node {name}"), access: Access::ReadOnly })
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     health::io::script::ScriptRunner,
     kernel::io::{self as kernel, Linux},
     link::io::files,
-    members::{ClusterMember, Identity, MemberSettings, renewal_task},
+    members::{ClusterMember, MemberSettings, NodeIdentity, renewal_task},
     raft::{Committed, RaftNode, RaftView},
     reconcile::{OwnedVips, Report},
     rules::{ClusterState, RuleChange, Target},
@@ -105,7 +105,7 @@ impl Member {
     pub fn status(&self) -> Status {
         let state = self.state();
         let interfaces = hub_task::interface_problems(&state, &self.config);
-        status::status(&status::Sources {
+        status::status(&status::StatusInput {
             me: &self.config.node,
             state: &state,
             view: &self.view.borrow(),
@@ -126,7 +126,7 @@ impl Member {
     /// What the node cannot be a member without.
     pub async fn start(
         config: Arc<AgentConfig>,
-        identity: Identity,
+        identity: NodeIdentity,
         guard: &mut GuardChannel,
         scripts: &ScriptRunner,
         remote: &Remote,
@@ -154,8 +154,8 @@ impl Member {
             credentials: credentials.clone(),
         };
         // Last of all that may fail: it would have to be stopped again. It outlives the tasks that speak through it, so it has a token of its own.
-        let sink = Arc::new(Sink(guard.handle.clone()));
-        let cluster = ClusterMember::start(settings, sink, live, CancellationToken::new()).await?;
+        let membership_observer = Arc::new(Sink(guard.handle.clone()));
+        let cluster = ClusterMember::start(settings, membership_observer, live, CancellationToken::new()).await?;
         let raft = cluster.raft().clone();
         let facts = Facts {
             roles: config.roles.clone(),

@@ -4,9 +4,9 @@ use crate::{
     guard::GuardGone,
     kernel::{DataPlaneError, io::address::AddressError},
     link::io::files,
-    members::StartError,
+    members::MemberStartError,
     model::NodeName,
-    raft::Fault,
+    raft::RaftFault,
     tasks::TaskFault,
 };
 use std::{io, net::SocketAddr};
@@ -25,10 +25,10 @@ pub enum MemberError {
     OwnedVips(#[from] DataPlaneError),
     /// No Raft.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(#[from] MemberStartError),
     /// Raft ended.
     #[error(transparent)]
-    Raft(#[from] Fault),
+    Raft(#[from] RaftFault),
     /// A task ended.
     #[error(transparent)]
     Task(#[from] TaskFault),

@@ -2,11 +2,11 @@
 
 use super::refusals::wrong;
 use crate::{
-    api::{AdminError, Founded, JOIN_DEADLINE, LeaveRequest, Membership, TokenMade, TokenStatus},
+    api::{AdminError, InitAnswer, JOIN_DEADLINE, JoinAnswer, LeaveRequest, TokenMade, TokenStatus},
     config::AgentConfig,
     errors::with_sources,
     link::token::JoinToken,
-    members::{self, Identity, InitSettings, JoinError, UNREACHABLE_HINT, join_settings},
+    members::{self, InitSettings, JoinError, NodeIdentity, UNREACHABLE_HINT, join_settings},
     raft::RaftNode,
     rules::security::Token,
 };
@@ -23,7 +23,7 @@ const SEEN_WITHIN: Duration = Duration::from_secs(20);
 /// An order, with where to say how it went.
 pub enum Order {
     /// Make a cluster.
-    Init(oneshot::Sender<Result<Founded, AdminError>>),
+    Init(oneshot::Sender<Result<InitAnswer, AdminError>>),
     /// Enter one.
     Join {
         /// Whom to ask.
@@ -31,7 +31,7 @@ pub enum Order {
         /// What lets this node in.
         token: Option<JoinToken>,
         /// Where the answer goes.
-        reply: oneshot::Sender<Result<Membership, AdminError>>,
+        reply: oneshot::Sender<Result<JoinAnswer, AdminError>>,
     },
     /// Go out of it.
     Leave {
@@ -45,9 +45,9 @@ pub enum Order {
 /// What is said to whoever had this node enter a cluster, once the node shows that it is in it.
 pub enum Entered {
     /// It made the cluster.
-    Made(Founded, oneshot::Sender<Result<Founded, AdminError>>),
+    Made(InitAnswer, oneshot::Sender<Result<InitAnswer, AdminError>>),
     /// It joined one.
-    Joined(Membership, oneshot::Sender<Result<Membership, AdminError>>),
+    Joined(JoinAnswer, oneshot::Sender<Result<JoinAnswer, AdminError>>),
 }
 
 impl Entered {
@@ -92,7 +92,7 @@ pub enum Inside {
         /// What proves the CA.
         token: JoinToken,
         /// Where the answer goes.
-        reply: oneshot::Sender<Result<Membership, AdminError>>,
+        reply: oneshot::Sender<Result<JoinAnswer, AdminError>>,
     },
     /// It is to go out.
     Leave {
@@ -108,7 +108,7 @@ pub async fn outside(
     config: &AgentConfig,
     orders: &mut mpsc::Receiver<Order>,
     stop: &CancellationToken,
-) -> Option<(Identity, Entered)> {
+) -> Option<(NodeIdentity, Entered)> {
     tracing::info!(node = %config.node, "in no cluster: waiting for `lvs-agent init` or `lvs-agent join SEED --token TOKEN`");
     loop {
         // Both are cancel-safe.
@@ -137,7 +137,7 @@ pub async fn outside(
 }
 
 /// Answers an order that makes no sense inside a cluster, and gives back the others.
-pub fn inside(order: Order, identity: &Identity) -> Inside {
+pub fn inside(order: Order, identity: &NodeIdentity) -> Inside {
     let already = || AdminError::InCluster(identity.cluster_id.clone());
     match order {
         Order::Leave { how, reply } => return Inside::Leave { how, reply },
@@ -160,11 +160,11 @@ pub fn not_started(order: Order, why: &str) {
 }
 
 /// Which cluster, and as whom.
-pub fn membership(identity: &Identity) -> Membership {
-    Membership { cluster_id: identity.cluster_id.clone(), node: identity.name.clone() }
+pub fn membership(identity: &NodeIdentity) -> JoinAnswer {
+    JoinAnswer { cluster_id: identity.cluster_id.clone(), node: identity.name.clone() }
 }
 
-async fn init(config: &AgentConfig) -> Result<(Identity, Founded), AdminError> {
+async fn init(config: &AgentConfig) -> Result<(NodeIdentity, InitAnswer), AdminError> {
     members::external(config).map_err(AdminError::Invalid)?;
     let settings = InitSettings {
         data_dir: config.data_dir.clone(),
@@ -177,7 +177,7 @@ async fn init(config: &AgentConfig) -> Result<(Identity, Founded), AdminError> {
     };
     let made = members::init(settings).await.map_err(|error| AdminError::Refused(with_sources(&error)))?;
     let token = made.token.map(|(secret, token)| TokenMade { token: secret.text(), status: token_status(&secret, &token) });
-    let founded = Founded { membership: membership(&made.identity), seed: config.address, token };
+    let founded = InitAnswer { membership: membership(&made.identity), seed: config.address, token };
     Ok((made.identity, founded))
 }
 
@@ -186,7 +186,7 @@ fn token_status(secret: &JoinToken, token: &Token) -> TokenStatus {
     TokenStatus { id: secret.id(), roles, uses_left, expires_unix_s, made_by }
 }
 
-async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>, token: Option<JoinToken>) -> Result<Identity, AdminError> {
+async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>, token: Option<JoinToken>) -> Result<NodeIdentity, AdminError> {
     let seeds = seeds_to_ask(config, seeds, "; on the first machine of a new cluster run `lvs-agent init` instead")?;
     let settings = join_settings(config, token).map_err(AdminError::Invalid)?;
     match timeout(JOIN_DEADLINE, members::join(&seeds, settings)).await {

@@ -8,5 +8,5 @@ pub struct Remote {
     /// The same as on the socket.
     pub admin: Arc<dyn api::Admin>,
     /// Who may.
-    pub gate: Arc<dyn api::Gate>,
+    pub gate: Arc<dyn api::Authoriser>,
 }

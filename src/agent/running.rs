@@ -13,7 +13,7 @@ use crate::{
     guard::GuardHandle,
     kernel::io::Linux,
     link::{io::files, token::JoinToken},
-    members::{ClusterMember, Identity, departure::RemovalCheck},
+    members::{ClusterMember, NodeIdentity, removal_check::RemovalCheck},
     reconcile::{self, OwnedVips},
     tasks::Tasks,
 };
@@ -47,7 +47,7 @@ pub enum Ended {
 /// The tasks of a member.
 pub struct Running {
     pub(super) config: Arc<AgentConfig>,
-    pub(super) identity: Identity,
+    pub(super) identity: NodeIdentity,
     pub(super) cluster: ClusterMember,
     pub(super) view: watch::Receiver<Arc<ClusterView>>,
     pub(super) reconcile: JoinHandle<()>,
@@ -164,7 +164,7 @@ impl Running {
         let _ = (&mut self.reconcile).await;
         let withdrawn = withdraw(&self.config.data_dir).await;
         self.stop_tasks().await;
-        let forgotten = Identity::forget(&self.config.data_dir).map_err(|error| with_sources(&error));
+        let forgotten = NodeIdentity::forget(&self.config.data_dir).map_err(|error| with_sources(&error));
         let answer = withdrawn.and(forgotten).map_err(AdminError::Internal);
         if let Err(error) = &answer {
             tracing::error!(%error, "left the cluster, but not everything could be put back");

@@ -7,7 +7,7 @@ use crate::{
     config::AgentConfig,
     errors::with_sources,
     link::{authority::Authority, io::files, token::JoinToken},
-    members::{departure::RemovalCheck, rotation_task},
+    members::{removal_check::RemovalCheck, rotation_task},
     model::{Fingerprint, IdentityName, NodeName, Role, Roles, TokenId},
     rules::{
         ClusterState, RuleChange, SecurityChange,

@@ -33,7 +33,7 @@ pub enum NotStarted {
     Address(IpAddr),
     /// The node does not know who it is.
     #[error(transparent)]
-    Identity(#[from] IdentityError),
+    NodeIdentity(#[from] IdentityError),
     /// Everything else.
     #[error(transparent)]
     Member(#[from] MemberError),

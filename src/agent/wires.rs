@@ -18,9 +18,9 @@ use crate::{
     health::{self, HealthInputs, io::script::ScriptRunner},
     kernel::io::Linux,
     link::{node_key::NodeKey, parcel::Mailbox, tls::Credentials},
-    members::{ClusterMember, Identity, address_task, renewal_task::Renewal, rotation_task},
+    members::{ClusterMember, NodeIdentity, address_task, renewal_task::Renewal, rotation_task},
     model::{NodeName, Obstacles, Ownership},
-    raft::{MembershipSink, RaftNode, SinkError},
+    raft::{MembershipObserver, MembershipObserverError, RaftNode},
     reconcile::{self, Inputs, OwnedVips, Report},
     rules::{Target, security::Speakers},
     tasks::Tasks,
@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 /// What a member's tasks are made of.
 pub struct Parts {
     pub config: Arc<AgentConfig>,
-    pub identity: Identity,
+    pub identity: NodeIdentity,
     pub cluster: ClusterMember,
     pub facts: Facts,
     pub node_key: Arc<NodeKey>,
@@ -227,8 +227,8 @@ impl Wires {
 pub struct Sink(pub GuardHandle);
 
 #[async_trait::async_trait]
-impl MembershipSink for Sink {
-    async fn effective(&self, membership: Membership) -> Result<(), SinkError> {
-        self.0.membership_known(membership).await.map_err(|gone| SinkError(gone.to_string()))
+impl MembershipObserver for Sink {
+    async fn effective(&self, membership: Membership) -> Result<(), MembershipObserverError> {
+        self.0.membership_known(membership).await.map_err(|gone| MembershipObserverError(gone.to_string()))
     }
 }

@@ -1,6 +1,6 @@
 //! Who asks, and what they may: the same routes for root on the node and for remote identities.
 
-use super::{MAX_REQUEST_BYTES, failure::Failure};
+use super::{MAX_REQUEST_BYTES, failure::FailureResponse};
 use crate::{link::certificate::Certificate, model::Access};
 use axum::{
     body::{Body, to_bytes},
@@ -18,7 +18,7 @@ const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A remote administrator, as its certificate says.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Caller {
+pub struct RemoteAdmin {
     /// Its name.
     pub name: String,
     /// What it may do.
@@ -26,17 +26,17 @@ pub struct Caller {
 }
 
 /// Decides what the holder of a certificate may do through the remote API.
-pub trait Gate: Send + Sync + 'static {
+pub trait Authoriser: Send + Sync + 'static {
     /// Asked at every request, with a certificate that a trusted CA has signed, that is within its dates, and whose key the caller holds.
     ///
     /// # Errors
     /// Why its holder may do nothing, in words for it.
-    fn access(&self, certificate: &Certificate) -> Result<Caller, String>;
+    fn access(&self, certificate: &Certificate) -> Result<RemoteAdmin, String>;
 }
 
 /// Where a request comes from.
 #[derive(Clone)]
-pub(super) enum Peer {
+pub(super) enum RequestOrigin {
     /// The node's own socket, which only root and the agent's user can open.
     Local,
     /// The remote API.
@@ -44,20 +44,20 @@ pub(super) enum Peer {
         source: SocketAddr,
         /// What it has proved in the handshake; `None`: nothing.
         certificate: Option<Arc<Certificate>>,
-        gate: Arc<dyn Gate>,
+        gate: Arc<dyn Authoriser>,
     },
 }
 
 /// Whose request it is, once that is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Who {
+pub(super) enum Requester {
     Local,
-    Remote { source: SocketAddr, caller: Caller },
+    Remote { source: SocketAddr, caller: RemoteAdmin },
 }
 
 /// What a route is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Need {
+pub(super) enum RouteAccess {
     /// Shows what the cluster is like: for everybody who is let in.
     Look,
     /// Shows who may get in: for administrators.
@@ -72,7 +72,7 @@ const NO_CERTIFICATE: &str = "no certificate: this api wants one; `lvs-agent ide
                               then `lvs-agent --server HOST:PORT --cert NAME.pem …`";
 
 /// Finds out whose request it is, or answers it with 401 or 403. Outermost, so that it comes before every route and before any body is read.
-pub(super) async fn admit(State(peer): State<Peer>, mut request: Request, next: Next) -> Response {
+pub(super) async fn admit(State(peer): State<RequestOrigin>, mut request: Request, next: Next) -> Response {
     match who(&peer) {
         Ok(who) => {
             request.extensions_mut().insert(who);
@@ -83,74 +83,78 @@ pub(super) async fn admit(State(peer): State<Peer>, mut request: Request, next: 
     }
 }
 
-fn who(peer: &Peer) -> Result<Who, Failure> {
-    let Peer::Remote { source, certificate, gate } = peer else { return Ok(Who::Local) };
+fn who(peer: &RequestOrigin) -> Result<Requester, FailureResponse> {
+    let RequestOrigin::Remote { source, certificate, gate } = peer else { return Ok(Requester::Local) };
     let Some(certificate) = certificate else {
         tracing::debug!(%source, "remote request without a certificate refused");
-        return Err(Failure::new(StatusCode::UNAUTHORIZED, NO_CERTIFICATE));
+        return Err(FailureResponse::new(StatusCode::UNAUTHORIZED, NO_CERTIFICATE));
     };
     match gate.access(certificate) {
-        Ok(caller) => Ok(Who::Remote { source: *source, caller }),
+        Ok(caller) => Ok(Requester::Remote { source: *source, caller }),
         Err(why) => {
             tracing::warn!(%source, subject = ?certificate.subject, certificate = %certificate.fingerprint, why, "remote request refused");
-            Err(Failure::new(StatusCode::FORBIDDEN, why))
+            Err(FailureResponse::new(StatusCode::FORBIDDEN, why))
         }
     }
 }
 
 /// Lets a request through to its route if who asks may ask that, and logs what was done of changes.
-pub(super) async fn check(State(need): State<Need>, request: Request, next: Next) -> Response {
-    let Some(who) = request.extensions().get::<Who>().cloned() else {
+pub(super) async fn check(State(need): State<RouteAccess>, request: Request, next: Next) -> Response {
+    let Some(who) = request.extensions().get::<Requester>().cloned() else {
         // Only a mistake in this room leads here; it must not open the door.
-        return Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "nobody knows whose request this is").into_response();
+        return FailureResponse::new(StatusCode::INTERNAL_SERVER_ERROR, "nobody knows whose request this is").into_response();
     };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if let Err(why) = may(&who, need) {
         tracing::warn!(who = %who, %method, path, why, "administrator refused");
-        return Failure::new(StatusCode::FORBIDDEN, why).into_response();
+        return FailureResponse::new(StatusCode::FORBIDDEN, why).into_response();
     }
     let request = match whole(request, need).await {
         Ok(request) => request,
         Err(failure) => return failure.into_response(),
     };
     let answer = next.run(request).await;
-    if matches!(need, Need::Change | Need::Here) {
+    if matches!(need, RouteAccess::Change | RouteAccess::Here) {
         tracing::info!(who = %who, %method, path, code = answer.status().as_u16(), "change asked for by an administrator");
     }
     answer
 }
 
 /// A remote request with all of its body. Who has sent the head alone keeps no right that it loses meanwhile: it is asked for once more.
-async fn whole(request: Request, need: Need) -> Result<Request, Failure> {
-    let Some(peer @ Peer::Remote { .. }) = request.extensions().get::<Peer>().cloned() else { return Ok(request) };
+async fn whole(request: Request, need: RouteAccess) -> Result<Request, FailureResponse> {
+    let Some(peer @ RequestOrigin::Remote { .. }) = request.extensions().get::<RequestOrigin>().cloned() else {
+        return Ok(request);
+    };
     let (parts, body) = request.into_parts();
     let read = timeout(BODY_DEADLINE, to_bytes(body, MAX_REQUEST_BYTES)).await;
-    let read = read.map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long"))?;
+    let read = read.map_err(|_| FailureResponse::new(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long"))?;
     let body = read.map_err(|error| {
         let is_long = std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>());
         let code = if is_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
-        Failure::new(code, format!("the body of the request cannot be read: {error}"))
+        FailureResponse::new(code, format!("the body of the request cannot be read: {error}"))
     })?;
-    may(&who(&peer)?, need).map_err(|why| Failure::new(StatusCode::FORBIDDEN, why))?;
+    may(&who(&peer)?, need).map_err(|why| FailureResponse::new(StatusCode::FORBIDDEN, why))?;
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 
-fn may(who: &Who, need: Need) -> Result<(), String> {
-    let Who::Remote { caller: Caller { name, access }, .. } = who else { return Ok(()) };
+fn may(who: &Requester, need: RouteAccess) -> Result<(), String> {
+    let Requester::Remote { caller: RemoteAdmin { name, access }, .. } = who else { return Ok(()) };
     match (need, access) {
-        (Need::Here, _) => Err("this can only be asked on the node itself, not through the remote api".to_owned()),
-        (Need::Look, Access::ReadOnly | Access::Admin) | (Need::Secrets | Need::Change, Access::Admin) => Ok(()),
-        (Need::Secrets | Need::Change, Access::ReadOnly) => Err(format!(
+        (RouteAccess::Here, _) => Err("this can only be asked on the node itself, not through the remote api".to_owned()),
+        (RouteAccess::Look, Access::ReadOnly | Access::Admin) | (RouteAccess::Secrets | RouteAccess::Change, Access::Admin) => {
+            Ok(())
+        }
+        (RouteAccess::Secrets | RouteAccess::Change, Access::ReadOnly) => Err(format!(
             "{name} may only look (status, node list, plan, export, version): an administrator's certificate can do this"
         )),
     }
 }
 
-impl std::fmt::Display for Who {
+impl std::fmt::Display for Requester {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Who::Local => f.write_str("local"),
-            Who::Remote { source, caller } => write!(f, "{} at {source}", caller.name),
+            Requester::Local => f.write_str("local"),
+            Requester::Remote { source, caller } => write!(f, "{} at {source}", caller.name),
         }
     }
 }
@@ -161,10 +165,14 @@ mod tests {
 
     #[test]
     fn only_an_administrator_changes_and_nobody_changes_a_nodes_standing_from_afar() {
-        let remote =
-            |access| Who::Remote { source: "192.0.2.7:999".parse().unwrap(), caller: Caller { name: "ann".to_owned(), access } };
-        let allowed = |who: &Who| [Need::Look, Need::Secrets, Need::Change, Need::Here].map(|need| may(who, need).is_ok());
-        assert_eq!(allowed(&Who::Local), [true; 4]);
+        let remote = |access| Requester::Remote {
+            source: "192.0.2.7:999".parse().unwrap(),
+            caller: RemoteAdmin { name: "ann".to_owned(), access },
+        };
+        let allowed = |who: &Requester| {
+            [RouteAccess::Look, RouteAccess::Secrets, RouteAccess::Change, RouteAccess::Here].map(|need| may(who, need).is_ok())
+        };
+        assert_eq!(allowed(&Requester::Local), [true; 4]);
         assert_eq!(allowed(&remote(Access::Admin)), [true, true, true, false]);
         assert_eq!(allowed(&remote(Access::ReadOnly)), [true, false, false, false]);
     }

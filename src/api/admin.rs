@@ -3,7 +3,7 @@
 use super::{
     error::AdminError,
     message::{
-        Founded, IdentityMade, IdentityRequest, IdentityStatus, LeaveRequest, Membership, TokenMade, TokenRequest, TokenStatus,
+        IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer, LeaveRequest, TokenMade, TokenRequest, TokenStatus,
     },
     status::Status,
 };
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 /// What came of an `apply` that the cluster took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Applied {
+pub struct ApplyOutcome {
     /// The rules' revision now.
     pub revision: u64,
     /// The rules were not the same before.
@@ -41,15 +41,15 @@ pub trait Admin: Send + Sync + 'static {
     async fn warnings(&self, rules: &RuleSet) -> Result<Vec<Warning>, AdminError>;
 
     /// Replaces the cluster's rules; refused when `base` is given and is not the revision that they have by then.
-    async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError>;
+    async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<ApplyOutcome, AdminError>;
 
     /// Makes a cluster with this node as its first member.
-    async fn init(&self) -> Result<Founded, AdminError>;
+    async fn init(&self) -> Result<InitAnswer, AdminError>;
 
     /// Makes this node a member of the cluster that one of `seeds` is in; without seeds, of `agent.toml`'s seeds. `token`: see `link::token`; a node
     /// that is known to the cluster already, or has a certificate of its own PKI, needs none. A member with a token of its own cluster takes on
     /// the CA that the token names.
-    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<Membership, AdminError>;
+    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<JoinAnswer, AdminError>;
 
     /// Takes this node out of its cluster and puts back what the agent changed on it; by `force` without telling anybody.
     async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError>;

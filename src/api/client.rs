@@ -3,19 +3,19 @@
 mod connect;
 mod error;
 
-pub use connect::Server;
+pub use connect::RemoteAgent;
 pub use error::ClientError;
 
 use super::{
     CHANGE_DEADLINE, JOIN_DEADLINE, READ_DEADLINE,
     message::{
-        ApplyAnswer, ApplyRequest, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest,
-        LeaveRequest, Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+        ApplyAnswer, ApplyRequest, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, InitRequest, JoinAnswer, JoinOrder,
+        LeaveRequest, PlanAnswer, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
     },
     status::Status,
 };
 use crate::model::{IdentityName, NodeName, Roles, TokenId};
-use connect::Place;
+use connect::AgentEndpoint;
 use hyper::{Method, body::Bytes};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{path::PathBuf, time::Duration};
@@ -27,7 +27,7 @@ const SLACK: Duration = Duration::from_secs(5);
 /// The agent at one place.
 #[derive(Clone, Debug)]
 pub struct Client {
-    place: Place,
+    place: AgentEndpoint,
 }
 
 /// Every request answers with what the server makes of it, or a [`ClientError`].
@@ -35,12 +35,12 @@ pub struct Client {
 impl Client {
     /// A client of the agent that listens on `socket`.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { place: Place::Socket(socket.into()) }
+        Self { place: AgentEndpoint::Socket(socket.into()) }
     }
 
     /// A client of a remote agent.
-    pub fn remote(server: Server) -> Self {
-        Self { place: Place::Server(server) }
+    pub fn remote(server: RemoteAgent) -> Self {
+        Self { place: AgentEndpoint::Remote(server) }
     }
 
     /// What the agent knows.
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// What a cluster file would change.
-    pub async fn plan(&self, request: &PlanRequest) -> Result<Plan, ClientError> {
+    pub async fn plan(&self, request: &PlanRequest) -> Result<PlanAnswer, ClientError> {
         self.send(Method::POST, "/v1/plan", request, READ_DEADLINE).await
     }
 
@@ -70,12 +70,12 @@ impl Client {
     }
 
     /// Makes a new cluster.
-    pub async fn init(&self, request: &InitRequest) -> Result<Founded, ClientError> {
+    pub async fn init(&self, request: &InitRequest) -> Result<InitAnswer, ClientError> {
         self.send(Method::POST, "/v1/init", request, CHANGE_DEADLINE).await
     }
 
     /// Joins a cluster.
-    pub async fn join(&self, request: &JoinRequest) -> Result<Membership, ClientError> {
+    pub async fn join(&self, request: &JoinOrder) -> Result<JoinAnswer, ClientError> {
         self.send(Method::POST, "/v1/join", request, JOIN_DEADLINE).await
     }
 

@@ -11,18 +11,18 @@ use axum::{
 
 /// An answer that says why not.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct FailureResponse {
     pub(super) code: StatusCode,
     pub(super) body: ErrorBody,
 }
 
-impl Failure {
+impl FailureResponse {
     pub(super) fn new(code: StatusCode, error: impl Into<String>) -> Self {
         Self { code, body: ErrorBody { error: error.into(), details: Vec::new() } }
     }
 }
 
-impl From<Problems> for Failure {
+impl From<Problems> for FailureResponse {
     fn from(problems: Problems) -> Self {
         let count = problems.list.len();
         let error = format!("{} has {count} problem{}", problems.file, if count == 1 { "" } else { "s" });
@@ -30,7 +30,7 @@ impl From<Problems> for Failure {
     }
 }
 
-impl From<AdminError> for Failure {
+impl From<AdminError> for FailureResponse {
     fn from(error: AdminError) -> Self {
         let code = match &error {
             AdminError::NotInCluster | AdminError::InCluster(_) | AdminError::Refused(_) | AdminError::Warned(_) => {
@@ -53,7 +53,7 @@ impl From<AdminError> for Failure {
     }
 }
 
-impl From<JsonRejection> for Failure {
+impl From<JsonRejection> for FailureResponse {
     fn from(rejection: JsonRejection) -> Self {
         let code = match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
@@ -63,13 +63,13 @@ impl From<JsonRejection> for Failure {
     }
 }
 
-impl From<PathRejection> for Failure {
+impl From<PathRejection> for FailureResponse {
     fn from(rejection: PathRejection) -> Self {
         Self::new(StatusCode::BAD_REQUEST, rejection.body_text())
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for FailureResponse {
     fn into_response(self) -> Response {
         (self.code, Json(self.body)).into_response()
     }

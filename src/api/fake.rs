@@ -1,8 +1,8 @@
 //! An agent for tests: rules, members, tokens and identities in memory, with a real CA; no cluster behind it.
 
 use super::{
-    Admin, AdminError, Applied, Caller, Founded, Gate, IdentityMade, IdentityRequest, IdentityStatus, LeaveRequest, Membership,
-    Status, TokenMade, TokenRequest, TokenStatus, status::sample,
+    Admin, AdminError, ApplyOutcome, Authoriser, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer,
+    LeaveRequest, RemoteAdmin, Status, TokenMade, TokenRequest, TokenStatus, status::sample,
 };
 use crate::{
     clock::{BootClock, Clock},
@@ -83,17 +83,17 @@ impl Fake {
     }
 }
 
-impl Gate for Fake {
-    fn access(&self, certificate: &Certificate) -> Result<Caller, String> {
+impl Authoriser for Fake {
+    fn access(&self, certificate: &Certificate) -> Result<RemoteAdmin, String> {
         match &certificate.subject {
             Subject::Identity { name, access } => {
                 let known = self.identities.lock().unwrap().get(name).cloned();
                 known
                     .filter(|known| known.certificate == certificate.fingerprint)
-                    .map(|_| Caller { name: name.to_string(), access: *access })
+                    .map(|_| RemoteAdmin { name: name.to_string(), access: *access })
                     .ok_or_else(|| format!("the certificate of {name} was revoked"))
             }
-            Subject::Node { name, .. } => Ok(Caller { name: name.to_string(), access: Access::ReadOnly }),
+            Subject::Node { name, .. } => Ok(RemoteAdmin { name: name.to_string(), access: Access::ReadOnly }),
         }
     }
 }
@@ -113,7 +113,7 @@ impl Admin for Fake {
         if self.outside { Err(AdminError::NotInCluster) } else { Ok(self.warnings.lock().unwrap().clone()) }
     }
 
-    async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError> {
+    async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<ApplyOutcome, AdminError> {
         self.inside()?;
         let mut current = self.rules.lock().unwrap();
         if let Some(base) = base.filter(|base| *base != current.0) {
@@ -121,27 +121,27 @@ impl Admin for Fake {
         }
         let changed = current.1 != rules;
         *current = (current.0 + u64::from(changed), rules);
-        Ok(Applied { revision: current.0, changed })
+        Ok(ApplyOutcome { revision: current.0, changed })
     }
 
-    async fn init(&self) -> Result<Founded, AdminError> {
+    async fn init(&self) -> Result<InitAnswer, AdminError> {
         if !self.outside {
             return Err(AdminError::InCluster("c1".to_owned()));
         }
         let roles = Roles::new(Role::ALL).unwrap();
         let token = self.token(TokenRequest { ttl_s: 3600, uses: 100, roles });
-        let membership = Membership { cluster_id: "c1".to_owned(), node: "d9".parse().unwrap() };
-        Ok(Founded { membership, seed: "10.0.0.19:7400".parse().unwrap(), token: Some(token) })
+        let membership = JoinAnswer { cluster_id: "c1".to_owned(), node: "d9".parse().unwrap() };
+        Ok(InitAnswer { membership, seed: "10.0.0.19:7400".parse().unwrap(), token: Some(token) })
     }
 
-    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<Membership, AdminError> {
+    async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<JoinAnswer, AdminError> {
         *self.joined_with.lock().unwrap() = token;
         if seeds.is_empty() {
             return Err(AdminError::NoSeed(vec!["10.0.0.11:7400: connection refused".to_owned()]));
         }
         self.gate.notified().await;
         self.finished.fetch_add(1, Ordering::SeqCst);
-        Ok(Membership { cluster_id: "c1".to_owned(), node: "d9".parse().unwrap() })
+        Ok(JoinAnswer { cluster_id: "c1".to_owned(), node: "d9".parse().unwrap() })
     }
 
     async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError> {
@@ -264,9 +264,9 @@ impl Fake {
 }
 
 /// A directory of its own for one test's socket.
-pub(crate) struct Place(PathBuf);
+pub(crate) struct SocketDir(PathBuf);
 
-impl Place {
+impl SocketDir {
     pub(crate) fn new(test: &str) -> Self {
         let directory = std::env::temp_dir().join(format!("lvs-agent-{}-{test}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
@@ -278,7 +278,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for SocketDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }

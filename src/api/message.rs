@@ -23,7 +23,7 @@ pub struct PlanRequest {
 
 /// What a cluster file would change.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Plan {
+pub struct PlanAnswer {
     /// The rules' revision that the file was compared with; `apply` takes it as `base_revision`.
     pub revision: u64,
     /// Empty when the file says what the cluster has.
@@ -61,7 +61,7 @@ pub struct ApplyAnswer {
     pub changed: bool,
     /// What changed, compared with what this node had.
     pub changes: Vec<Difference>,
-    /// As in [`Plan`], from before the change.
+    /// As in [`PlanAnswer`], from before the change.
     #[serde(default)]
     pub warnings: Vec<Warning>,
 }
@@ -74,7 +74,7 @@ pub struct InitRequest {}
 /// Asks to join a cluster. Debug does not show the token.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct JoinRequest {
+pub struct JoinOrder {
     /// Members to ask; `agent.toml`'s where there are none.
     #[serde(default)]
     pub seeds: Vec<SocketAddr>,
@@ -97,10 +97,10 @@ pub struct LeaveRequest {
 
 /// A cluster was made.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Founded {
+pub struct InitAnswer {
     /// The cluster, and this node in it.
     #[serde(flatten)]
-    pub membership: Membership,
+    pub membership: JoinAnswer,
     /// Where the others find this node.
     pub seed: SocketAddr,
     /// A token for the others, of any role; `None` where certificates come from elsewhere.
@@ -189,7 +189,7 @@ pub struct IdentityStatus {
 
 /// The cluster that this node is a member of now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Membership {
+pub struct JoinAnswer {
     /// The cluster's identity.
     pub cluster_id: String,
     /// This node.
@@ -220,7 +220,7 @@ pub struct ErrorBody {
     pub details: Vec<String>,
 }
 
-impl fmt::Debug for JoinRequest {
+impl fmt::Debug for JoinOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "join {:?} {} a token", self.seeds, if self.token.is_some() { "with" } else { "without" })
     }
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn secrets_are_in_the_json_and_not_in_the_log() {
-        let request = JoinRequest { seeds: Vec::new(), token: Some(Zeroizing::new("lvs1_secret".to_owned())) };
+        let request = JoinOrder { seeds: Vec::new(), token: Some(Zeroizing::new("lvs1_secret".to_owned())) };
         let status = TokenStatus {
             id: TokenId([1; 8]),
             roles: Roles::new([Role::Witness]).unwrap(),

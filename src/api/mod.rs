@@ -5,7 +5,7 @@
 //! | `GET /v1/status` | | [`Status`] | all |
 //! | `GET /v1/version` | | [`Version`] | all |
 //! | `GET /v1/export` | | the cluster file, as text | all |
-//! | `POST /v1/plan` | [`PlanRequest`] | [`Plan`] | all |
+//! | `POST /v1/plan` | [`PlanRequest`] | [`PlanAnswer`] | all |
 //! | `POST /v1/apply` | [`ApplyRequest`] | [`ApplyAnswer`] | admin |
 //! | `GET /v1/tokens` | | list of [`TokenStatus`] | admin |
 //! | `POST /v1/tokens` | [`TokenRequest`] | [`TokenMade`] | admin |
@@ -18,8 +18,8 @@
 //! | `GET /v1/identities` | | list of [`IdentityStatus`] | admin |
 //! | `POST /v1/identities` | [`IdentityRequest`] | [`IdentityMade`] | admin |
 //! | `DELETE /v1/identities/NAME` | | `{}` | admin |
-//! | `POST /v1/init` | [`InitRequest`] | [`Founded`] | nobody |
-//! | `POST /v1/join` | [`JoinRequest`] | [`Membership`] | nobody |
+//! | `POST /v1/init` | [`InitRequest`] | [`InitAnswer`] | nobody |
+//! | `POST /v1/join` | [`JoinOrder`] | [`JoinAnswer`] | nobody |
 //! | `POST /v1/leave` | [`LeaveRequest`] or `null` | `{}` | nobody |
 //!
 //! Errors are an [`ErrorBody`]: 400 not understood, 401 no certificate, 403 not with this certificate, 404/405 no such request, 409 refused by the
@@ -29,25 +29,25 @@
 mod access;
 mod admin;
 mod client;
+mod connection_limit;
 mod error;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
 mod message;
-mod places;
 mod remote;
 mod routes;
 mod server;
 mod socket;
 pub mod status;
 
-pub use access::{Caller, Gate};
-pub use admin::{Admin, Applied};
-pub use client::{Client, ClientError, Server};
+pub use access::{Authoriser, RemoteAdmin};
+pub use admin::{Admin, ApplyOutcome};
+pub use client::{Client, ClientError, RemoteAgent};
 pub use error::AdminError;
 pub use message::{
-    ApplyAnswer, ApplyRequest, ErrorBody, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest,
-    LeaveRequest, Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+    ApplyAnswer, ApplyRequest, ErrorBody, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, InitRequest, JoinAnswer,
+    JoinOrder, LeaveRequest, PlanAnswer, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
 };
 pub use remote::serve_remote;
 pub use server::serve;

@@ -1,12 +1,12 @@
-//! Serves the admin protocol over mutual TLS on TCP, to whomever the [`Gate`] lets in.
+//! Serves the admin protocol over mutual TLS on TCP, to whomever the [`Authoriser`] lets in.
 //!
 //! What a stranger costs is bounded: so many connections, so many of one address, so long for a handshake, so long and so many bytes for a
 //! request's head; its body is not looked at.
 
 use super::{
-    Admin, CHANGE_DEADLINE, Gate, READ_DEADLINE,
-    access::Peer,
-    places::Places,
+    Admin, Authoriser, CHANGE_DEADLINE, READ_DEADLINE,
+    access::RequestOrigin,
+    connection_limit::ConnectionLimit,
     routes::{Api, for_peer},
     server::{BREATHER, drain},
 };
@@ -50,14 +50,14 @@ pub async fn serve_remote(
     listener: TcpListener,
     credentials: Credentials,
     admin: Arc<dyn Admin>,
-    gate: Arc<dyn Gate>,
+    gate: Arc<dyn Authoriser>,
     shutdown: CancellationToken,
 ) {
     let routes = Api::new(admin).routes();
-    let places = Places::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
+    let connection_limit = ConnectionLimit::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
     let mut connections = JoinSet::new();
     loop {
-        let next = async { (places.wait().await, listener.accept().await) };
+        let next = async { (connection_limit.wait().await, listener.accept().await) };
         // Cancel-safe: a place given back and an accept that took no connection lose nothing.
         let (seat, accepted) = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -66,7 +66,7 @@ pub async fn serve_remote(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, source)) => {
-                let Some(place) = places.take(seat, source.ip()) else {
+                let Some(place) = connection_limit.take(seat, source.ip()) else {
                     tracing::debug!(%source, "remote connection refused: too many of this address");
                     continue;
                 };
@@ -93,7 +93,7 @@ async fn serve_connection(
     source: SocketAddr,
     routes: Router,
     credentials: &Credentials,
-    gate: Arc<dyn Gate>,
+    gate: Arc<dyn Authoriser>,
 ) -> io::Result<()> {
     // A second handle on the socket: closing it over unread bytes would take back what was said last, the alert that says why a
     // certificate is refused, or the answer to a request whose body is too long (RFC 9112 §9.6).
@@ -115,11 +115,11 @@ async fn shake_and_serve(
     source: SocketAddr,
     routes: Router,
     credentials: &Credentials,
-    gate: Arc<dyn Gate>,
+    gate: Arc<dyn Authoriser>,
 ) -> io::Result<()> {
     let shaken = timeout(HANDSHAKE_DEADLINE, handshake::accept(stream, credentials)).await;
     let (stream, certificate) = shaken.map_err(|_| too_slow("handshake"))??;
-    let routes = for_peer(routes, Peer::Remote { source, certificate: certificate.map(Arc::new), gate });
+    let routes = for_peer(routes, RequestOrigin::Remote { source, certificate: certificate.map(Arc::new), gate });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(READ_DEADLINE)

@@ -1,13 +1,13 @@
 //! What can be asked: decodes requests, checks what they bring, asks the [`Admin`], encodes answers.
 
 use super::{
-    Admin, AdminError, Applied, CHANGE_DEADLINE, IDENTITY_TTL_S, JOIN_DEADLINE, MAX_REQUEST_BYTES, READ_DEADLINE, TOKEN_TTL_S,
-    TOKEN_USES,
-    access::{Need, Peer, admit, check},
-    failure::Failure,
+    Admin, AdminError, ApplyOutcome, CHANGE_DEADLINE, IDENTITY_TTL_S, JOIN_DEADLINE, MAX_REQUEST_BYTES, READ_DEADLINE,
+    TOKEN_TTL_S, TOKEN_USES,
+    access::{RequestOrigin, RouteAccess, admit, check},
+    failure::FailureResponse,
     message::{
-        ApplyAnswer, ApplyRequest, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest,
-        LeaveRequest, Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+        ApplyAnswer, ApplyRequest, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, InitRequest, JoinAnswer, JoinOrder,
+        LeaveRequest, PlanAnswer, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
     },
     status::Status,
 };
@@ -50,11 +50,11 @@ impl Api {
             .route("/v1/version", get(version))
             .route("/v1/export", get(export_rules))
             .route("/v1/plan", post(plan))
-            .route_layer(from_fn_with_state(Need::Look, check));
+            .route_layer(from_fn_with_state(RouteAccess::Look, check));
         let secrets = Router::new()
             .route("/v1/tokens", get(tokens))
             .route("/v1/identities", get(identities))
-            .route_layer(from_fn_with_state(Need::Secrets, check));
+            .route_layer(from_fn_with_state(RouteAccess::Secrets, check));
         let change = Router::new()
             .route("/v1/apply", post(apply))
             .route("/v1/tokens", post(make_token))
@@ -66,17 +66,17 @@ impl Api {
             .route("/v1/ca/rotate", post(rotate_authority))
             .route("/v1/identities", post(make_identity))
             .route("/v1/identities/{name}", delete(revoke_identity))
-            .route_layer(from_fn_with_state(Need::Change, check));
+            .route_layer(from_fn_with_state(RouteAccess::Change, check));
         let here = Router::new()
             .route("/v1/init", post(init))
             .route("/v1/join", post(join))
             .route("/v1/leave", post(leave))
-            .route_layer(from_fn_with_state(Need::Here, check));
+            .route_layer(from_fn_with_state(RouteAccess::Here, check));
         look.merge(secrets)
             .merge(change)
             .merge(here)
-            .fallback(async || Failure::new(StatusCode::NOT_FOUND, "no such request"))
-            .method_not_allowed_fallback(async || Failure::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
+            .fallback(async || FailureResponse::new(StatusCode::NOT_FOUND, "no such request"))
+            .method_not_allowed_fallback(async || FailureResponse::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
             .with_state(self.clone())
     }
@@ -86,9 +86,12 @@ impl Api {
         &self,
         deadline: Duration,
         work: impl Future<Output = Result<T, AdminError>> + Send + 'static,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, FailureResponse> {
         let Ok(turn) = timeout(READ_DEADLINE.min(deadline), self.change.clone().acquire_owned()).await else {
-            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "another change is under way: try again when it is done"));
+            return Err(FailureResponse::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "another change is under way: try again when it is done",
+            ));
         };
         let task = tokio::spawn(async move {
             let done = timeout(deadline * 2, work).await;
@@ -107,45 +110,45 @@ impl Api {
         &self,
         deadline: Duration,
         work: impl FnOnce(Arc<dyn Admin>) -> F,
-    ) -> Done {
+    ) -> EmptyAnswer {
         self.change(deadline, work(self.admin.clone())).await.map(|()| Json(serde_json::json!({})))
     }
 }
 
 /// The routes as one peer finds them.
-pub(super) fn for_peer(routes: Router, peer: Peer) -> Router {
+pub(super) fn for_peer(routes: Router, peer: RequestOrigin) -> Router {
     routes.layer(from_fn_with_state(peer, admit))
 }
 
-type Body<T> = Result<Json<T>, JsonRejection>;
-type Named<T> = Result<Path<T>, PathRejection>;
+type JsonBody<T> = Result<Json<T>, JsonRejection>;
+type PathName<T> = Result<Path<T>, PathRejection>;
 /// `{}`.
-type Done = Result<Json<serde_json::Value>, Failure>;
+type EmptyAnswer = Result<Json<serde_json::Value>, FailureResponse>;
 
 async fn version() -> Json<Version> {
     Json(Version::this())
 }
 
-async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
+async fn status(State(api): State<Api>) -> Result<Json<Status>, FailureResponse> {
     read(async { Ok(api.admin.status().await) }).await.map(Json)
 }
 
-async fn export_rules(State(api): State<Api>) -> Result<String, Failure> {
+async fn export_rules(State(api): State<Api>) -> Result<String, FailureResponse> {
     let (revision, rules) = read(api.admin.rules()).await?;
     let nothing =
         if rules == RuleSet::default() { "# no rules: `lvs-agent apply` takes this file with --prune only\n" } else { "" };
     Ok(format!("# lvs-agent cluster file, exported at revision {revision}\n{nothing}\n{}", export::to_toml(&rules)))
 }
 
-async fn plan(State(api): State<Api>, body: Body<PlanRequest>) -> Result<Json<Plan>, Failure> {
+async fn plan(State(api): State<Api>, body: JsonBody<PlanRequest>) -> Result<Json<PlanAnswer>, FailureResponse> {
     let Json(request) = body?;
     let wanted = parse(request.file_name, request.text, request.prune).await?;
     let (revision, rules) = read(api.admin.rules()).await?;
     let warnings = read(api.admin.warnings(&wanted)).await?;
-    Ok(Json(Plan { revision, changes: diff(&rules, &wanted), warnings }))
+    Ok(Json(PlanAnswer { revision, changes: diff(&rules, &wanted), warnings }))
 }
 
-async fn apply(State(api): State<Api>, body: Body<ApplyRequest>) -> Result<Json<ApplyAnswer>, Failure> {
+async fn apply(State(api): State<Api>, body: JsonBody<ApplyRequest>) -> Result<Json<ApplyAnswer>, FailureResponse> {
     let Json(request) = body?;
     let wanted = parse(request.file_name, request.text, request.prune).await?;
     let (_, before) = read(api.admin.rules()).await?;
@@ -159,32 +162,32 @@ async fn apply(State(api): State<Api>, body: Body<ApplyRequest>) -> Result<Json<
         }
         admin.apply(wanted, request.base_revision).await.map(|applied| (applied, warnings))
     };
-    let (Applied { revision, changed }, warnings) = api.change(CHANGE_DEADLINE, work).await?;
+    let (ApplyOutcome { revision, changed }, warnings) = api.change(CHANGE_DEADLINE, work).await?;
     Ok(Json(ApplyAnswer { revision, changed, changes, warnings }))
 }
 
-async fn init(State(api): State<Api>, body: Body<InitRequest>) -> Result<Json<Founded>, Failure> {
+async fn init(State(api): State<Api>, body: JsonBody<InitRequest>) -> Result<Json<InitAnswer>, FailureResponse> {
     let Json(InitRequest {}) = body?;
     let admin = api.admin.clone();
     api.change(CHANGE_DEADLINE, async move { admin.init().await }).await.map(Json)
 }
 
-async fn join(State(api): State<Api>, body: Body<JoinRequest>) -> Result<Json<Membership>, Failure> {
+async fn join(State(api): State<Api>, body: JsonBody<JoinOrder>) -> Result<Json<JoinAnswer>, FailureResponse> {
     let Json(request) = body?;
     let admin = api.admin.clone();
     api.change(JOIN_DEADLINE, async move { admin.join(request.seeds, request.token).await }).await.map(Json)
 }
 
-async fn leave(State(api): State<Api>, body: Body<Option<LeaveRequest>>) -> Done {
+async fn leave(State(api): State<Api>, body: JsonBody<Option<LeaveRequest>>) -> EmptyAnswer {
     let how = body?.0.unwrap_or_default();
     api.order(JOIN_DEADLINE, move |admin| async move { admin.leave(how).await }).await
 }
 
-async fn tokens(State(api): State<Api>) -> Result<Json<Vec<TokenStatus>>, Failure> {
+async fn tokens(State(api): State<Api>) -> Result<Json<Vec<TokenStatus>>, FailureResponse> {
     read(api.admin.tokens()).await.map(Json)
 }
 
-async fn make_token(State(api): State<Api>, body: Body<TokenRequest>) -> Result<Json<TokenMade>, Failure> {
+async fn make_token(State(api): State<Api>, body: JsonBody<TokenRequest>) -> Result<Json<TokenMade>, FailureResponse> {
     let Json(request) = body?;
     within("ttl_s", request.ttl_s, &TOKEN_TTL_S)?;
     within("uses", request.uses, &TOKEN_USES)?;
@@ -193,53 +196,53 @@ async fn make_token(State(api): State<Api>, body: Body<TokenRequest>) -> Result<
     api.change(CHANGE_DEADLINE, async move { admin.make_token(request).await }).await.map(Json)
 }
 
-async fn revoke_token(State(api): State<Api>, id: Named<TokenId>) -> Done {
+async fn revoke_token(State(api): State<Api>, id: PathName<TokenId>) -> EmptyAnswer {
     let Path(id) = id?;
     api.order(CHANGE_DEADLINE, |admin| async move { admin.revoke_token(id).await }).await
 }
 
-async fn remove_node(State(api): State<Api>, name: Named<NodeName>) -> Done {
+async fn remove_node(State(api): State<Api>, name: PathName<NodeName>) -> EmptyAnswer {
     let Path(name) = name?;
     api.order(CHANGE_DEADLINE, |admin| async move { admin.remove_node(name).await }).await
 }
 
-async fn allow_node(State(api): State<Api>, name: Named<NodeName>) -> Done {
+async fn allow_node(State(api): State<Api>, name: PathName<NodeName>) -> EmptyAnswer {
     let Path(name) = name?;
     api.order(CHANGE_DEADLINE, |admin| async move { admin.allow_node(name).await }).await
 }
 
-async fn set_roles(State(api): State<Api>, name: Named<NodeName>, body: Body<RolesRequest>) -> Done {
+async fn set_roles(State(api): State<Api>, name: PathName<NodeName>, body: JsonBody<RolesRequest>) -> EmptyAnswer {
     let Path(name) = name?;
     let Json(RolesRequest { roles }) = body?;
     some(&roles)?;
     api.order(CHANGE_DEADLINE, |admin| async move { admin.set_roles(name, roles).await }).await
 }
 
-async fn rotate_keys(State(api): State<Api>) -> Done {
+async fn rotate_keys(State(api): State<Api>) -> EmptyAnswer {
     api.order(CHANGE_DEADLINE, |admin| async move { admin.rotate_keys().await }).await
 }
 
-async fn rotate_authority(State(api): State<Api>) -> Done {
+async fn rotate_authority(State(api): State<Api>) -> EmptyAnswer {
     api.order(CHANGE_DEADLINE, |admin| async move { admin.rotate_authority().await }).await
 }
 
-async fn identities(State(api): State<Api>) -> Result<Json<Vec<IdentityStatus>>, Failure> {
+async fn identities(State(api): State<Api>) -> Result<Json<Vec<IdentityStatus>>, FailureResponse> {
     read(api.admin.identities()).await.map(Json)
 }
 
-async fn make_identity(State(api): State<Api>, body: Body<IdentityRequest>) -> Result<Json<IdentityMade>, Failure> {
+async fn make_identity(State(api): State<Api>, body: JsonBody<IdentityRequest>) -> Result<Json<IdentityMade>, FailureResponse> {
     let Json(request) = body?;
     within("ttl_s", request.ttl_s, &IDENTITY_TTL_S)?;
     let admin = api.admin.clone();
     api.change(CHANGE_DEADLINE, async move { admin.make_identity(request).await }).await.map(Json)
 }
 
-async fn revoke_identity(State(api): State<Api>, name: Named<IdentityName>) -> Done {
+async fn revoke_identity(State(api): State<Api>, name: PathName<IdentityName>) -> EmptyAnswer {
     let Path(name) = name?;
     api.order(CHANGE_DEADLINE, |admin| async move { admin.revoke_identity(name).await }).await
 }
 
-fn some(roles: &Roles) -> Result<(), Failure> {
+fn some(roles: &Roles) -> Result<(), FailureResponse> {
     match roles.iter().next() {
         Some(_) => Ok(()),
         None => {
@@ -248,29 +251,29 @@ fn some(roles: &Roles) -> Result<(), Failure> {
     }
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(what: &str, value: T, range: &RangeInclusive<T>) -> Result<(), Failure> {
+fn within<T: PartialOrd + std::fmt::Display>(what: &str, value: T, range: &RangeInclusive<T>) -> Result<(), FailureResponse> {
     if range.contains(&value) {
         return Ok(());
     }
     Err(AdminError::Invalid(format!("{what} {value} is out of range: use {} to {}", range.start(), range.end())).into())
 }
 
-async fn read<T>(work: impl Future<Output = Result<T, AdminError>>) -> Result<T, Failure> {
+async fn read<T>(work: impl Future<Output = Result<T, AdminError>>) -> Result<T, FailureResponse> {
     match timeout(READ_DEADLINE, work).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(no_answer(READ_DEADLINE)),
     }
 }
 
-fn no_answer(deadline: Duration) -> Failure {
+fn no_answer(deadline: Duration) -> FailureResponse {
     let message = format!("no result within {} s; look at `lvs-agent status` before you try again", deadline.as_secs());
     AdminError::Timeout(message).into()
 }
 
 /// Checks a cluster file away from the tasks that wait: a large one takes a while.
-async fn parse(file: String, text: String, prune: bool) -> Result<RuleSet, Failure> {
+async fn parse(file: String, text: String, prune: bool) -> Result<RuleSet, FailureResponse> {
     tokio::task::spawn_blocking(move || cluster::parse_to_apply(&file, &text, prune))
         .await
-        .map_err(|panicked| Failure::from(AdminError::Internal(panicked.to_string())))?
-        .map_err(Failure::from)
+        .map_err(|panicked| FailureResponse::from(AdminError::Internal(panicked.to_string())))?
+        .map_err(FailureResponse::from)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Admin, AdminListener, JOIN_DEADLINE, READ_DEADLINE,
-    access::Peer,
+    access::RequestOrigin,
     routes::{Api, for_peer},
 };
 use axum::Router;
@@ -30,12 +30,12 @@ pub(super) const BREATHER: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown`, then lets running requests finish for half a second and removes the socket. Changes under way go on in their own tasks.
 pub async fn serve(listener: AdminListener, admin: Arc<dyn Admin>, shutdown: CancellationToken) {
-    let routes = for_peer(Api::new(admin).routes(), Peer::Local);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let routes = for_peer(Api::new(admin).routes(), RequestOrigin::Local);
+    let connection_limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let next = async {
-            let place = places.clone().acquire_owned().await.expect("nobody closes this semaphore");
+            let place = connection_limit.clone().acquire_owned().await.expect("nobody closes this semaphore");
             (place, listener.accept().await)
         };
         // Cancel-safe: a place given back and an accept that took no connection lose nothing.

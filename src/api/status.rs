@@ -199,7 +199,7 @@ pub enum Pool {
 /// What the cluster says of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Judgement {
+pub enum VerdictStatus {
     /// Committed: up.
     Up,
     /// Committed: down.
@@ -213,7 +213,7 @@ pub enum Judgement {
 /// What one observer says of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Seen {
+pub enum ObservationStatus {
     /// It answers.
     Up,
     /// It answered, but its last probe failed.
@@ -238,7 +238,7 @@ pub struct ServerStatus {
     /// Whether it gets new connections.
     pub state: Pool,
     /// What the cluster says.
-    pub verdict: Judgement,
+    pub verdict: VerdictStatus,
     /// Why `state` and `verdict` are what they are, in one line.
     pub why: String,
     /// Its agent says that it has the VIP on `lo`.
@@ -255,7 +255,7 @@ pub struct ServerStatus {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LocalView {
     /// What it sees.
-    pub state: Seen,
+    pub state: ObservationStatus,
     /// Its last probe's result.
     pub reason: String,
 }
@@ -266,7 +266,7 @@ pub struct VoteStatus {
     /// Who.
     pub observer: NodeName,
     /// Its word.
-    pub state: Seen,
+    pub state: ObservationStatus,
     /// Its last probe's result.
     pub reason: String,
     /// For how long it has said so; `None` before its first word.

@@ -36,21 +36,21 @@ impl From<Exit> for ExitCode {
 
 /// A command that did not do what it was asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failure {
+pub struct CommandFailure {
     /// How to exit.
     pub exit: Exit,
     /// What to say, first line first.
     pub lines: Vec<String>,
 }
 
-impl Failure {
+impl CommandFailure {
     /// A failure that one line explains.
     pub fn new(exit: Exit, line: impl Into<String>) -> Self {
         Self { exit, lines: vec![line.into()] }
     }
 }
 
-impl From<ClientError> for Failure {
+impl From<ClientError> for CommandFailure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::NotReachable { .. } | ClientError::NotAllowed(_) | ClientError::ServerNotReachable { .. } => {
@@ -75,7 +75,7 @@ impl From<ClientError> for Failure {
     }
 }
 
-impl From<Problems> for Failure {
+impl From<Problems> for CommandFailure {
     fn from(problems: Problems) -> Self {
         let count = problems.list.len();
         let mut lines = vec![format!("{} has {count} problem{}", problems.file, if count == 1 { "" } else { "s" })];
@@ -84,7 +84,7 @@ impl From<Problems> for Failure {
     }
 }
 
-impl From<LoadError> for Failure {
+impl From<LoadError> for CommandFailure {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Invalid(problems) => problems.into(),
@@ -126,9 +126,9 @@ mod tests {
         ];
         for (error, code) in ends {
             let said = error.to_string();
-            assert_eq!(Failure::from(error).exit as u8, code, "{said}");
+            assert_eq!(CommandFailure::from(error).exit as u8, code, "{said}");
         }
-        assert_eq!(Failure::from(refused(422)).lines, ["no", "why"]);
+        assert_eq!(CommandFailure::from(refused(422)).lines, ["no", "why"]);
         assert_eq!([Exit::Ok as u8, Exit::Changes as u8], [0, 10]);
     }
 }

@@ -7,12 +7,12 @@ pub mod log;
 mod render;
 mod terminal;
 
-pub use args::{Args, Command};
+pub use args::{Args, CliCommand};
 pub use commands::run;
-pub use exit::{Exit, Failure};
+pub use exit::{CommandFailure, Exit};
 
 /// Says on stderr why the program fails, and how it exits.
-pub fn fail(failure: &Failure) -> std::process::ExitCode {
+pub fn fail(failure: &CommandFailure) -> std::process::ExitCode {
     terminal::complain(failure);
     failure.exit.into()
 }

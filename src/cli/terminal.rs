@@ -1,6 +1,6 @@
 //! What commands write to: stdout for results, stderr for progress and failures.
 
-use super::{Exit, Failure};
+use super::{CommandFailure, Exit};
 use std::io::{self, BufRead, IsTerminal, Read, Write, stderr, stdin, stdout};
 use tokio::time::Instant;
 
@@ -10,11 +10,11 @@ pub(super) fn colours(stream: &impl IsTerminal) -> bool {
 }
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no failure.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), CommandFailure> {
     let mut out = stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Failed, format!("cannot write the result: {error}")))
+            Err(CommandFailure::new(Exit::Failed, format!("cannot write the result: {error}")))
         }
         Ok(()) | Err(_) => Ok(()),
     }
@@ -27,7 +27,7 @@ pub(super) fn warn(lines: &str) {
 }
 
 /// Says on stderr why a command failed.
-pub(super) fn complain(failure: &Failure) {
+pub(super) fn complain(failure: &CommandFailure) {
     let mut err = stderr().lock();
     for (number, line) in failure.lines.iter().enumerate() {
         // Nobody is left to tell if stderr is gone.
@@ -36,9 +36,9 @@ pub(super) fn complain(failure: &Failure) {
 }
 
 /// Asks a person; nobody there to answer is a failure that names `otherwise`.
-pub(super) fn confirm(question: &str, otherwise: &str) -> Result<bool, Failure> {
+pub(super) fn confirm(question: &str, otherwise: &str) -> Result<bool, CommandFailure> {
     if !stdin().is_terminal() {
-        return Err(Failure::new(Exit::Invalid, format!("nobody is there to ask: {otherwise}")));
+        return Err(CommandFailure::new(Exit::Invalid, format!("nobody is there to ask: {otherwise}")));
     }
     let mut err = stderr();
     let asked = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
@@ -46,7 +46,7 @@ pub(super) fn confirm(question: &str, otherwise: &str) -> Result<bool, Failure> 
     // A line is a word here; nobody types more.
     asked
         .and_then(|()| stdin().lock().take(80).read_line(&mut answer))
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot ask: {error}")))?;
+        .map_err(|error| CommandFailure::new(Exit::Failed, format!("cannot ask: {error}")))?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     document::{self, At, Decoded, Table, clip, integer, parsed, text},
-    problem::{Findings, Problems},
+    problem::{ProblemCollector, Problems},
     value,
 };
 use crate::model::{NodeName, Role, Roles, TimingProfile, ZoneName};
@@ -110,7 +110,7 @@ impl AgentConfig {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(file: &str, text: &str, hostname: &str) -> Result<Self, Problems> {
-        let mut findings = Findings::new(file, text);
+        let mut findings = ProblemCollector::new(file, text);
         let config = document::parse(text, &mut findings)
             .and_then(|document| read(Table::root(&document, "agent.toml"), hostname, &mut findings));
         match (findings.into_problems(), config) {
@@ -120,7 +120,7 @@ impl AgentConfig {
     }
 }
 
-fn read(mut table: Table<'_>, hostname: &str, findings: &mut Findings<'_>) -> Option<AgentConfig> {
+fn read(mut table: Table<'_>, hostname: &str, findings: &mut ProblemCollector<'_>) -> Option<AgentConfig> {
     let node = node_name(&mut table, hostname, findings);
     let roles = roles(&mut table, findings);
     let address = table.required("address", text(value::node_address), findings);
@@ -158,7 +158,7 @@ fn inner<T>(at: At<T>) -> T {
     at.value
 }
 
-fn node_name(table: &mut Table<'_>, hostname: &str, findings: &mut Findings<'_>) -> Option<NodeName> {
+fn node_name(table: &mut Table<'_>, hostname: &str, findings: &mut ProblemCollector<'_>) -> Option<NodeName> {
     let before = findings.count();
     if let Some(named) = table.optional("node", parsed::<NodeName>, findings) {
         return Some(named.value);
@@ -176,7 +176,7 @@ fn node_name(table: &mut Table<'_>, hostname: &str, findings: &mut Findings<'_>)
     }
 }
 
-fn roles(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Roles> {
+fn roles(table: &mut Table<'_>, findings: &mut ProblemCollector<'_>) -> Option<Roles> {
     let listed = table.required_list("roles", parsed::<Role>, findings)?;
     let roles = Roles::new(listed.items.iter().map(|role| role.value));
     if listed.is_empty {
@@ -185,7 +185,7 @@ fn roles(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Roles> {
     roles
 }
 
-fn seeds(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Vec<SocketAddr> {
+fn seeds(table: &mut Table<'_>, findings: &mut ProblemCollector<'_>) -> Vec<SocketAddr> {
     let Some(seeds) = table.list("seeds", text(value::node_address), findings) else { return Vec::new() };
     if seeds.items.len() > MAX_SEEDS {
         findings.add(seeds.at, format!("`seeds`: at most {MAX_SEEDS}; one that answers is enough"));
@@ -193,7 +193,7 @@ fn seeds(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Vec<SocketAddr> 
     seeds.items.into_iter().map(inner).collect()
 }
 
-fn tls(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<TlsConfig> {
+fn tls(table: &mut Table<'_>, findings: &mut ProblemCollector<'_>) -> Option<TlsConfig> {
     let mut table = table.table("tls", "[tls]", findings)?;
     let certificate = table.required("certificate", text(absolute_path), findings);
     let key = table.required("key", text(absolute_path), findings);
@@ -202,7 +202,7 @@ fn tls(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<TlsConfig> 
     Some(TlsConfig { certificate: certificate?.value, key: key?.value, ca: ca?.value })
 }
 
-fn scripts(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<ScriptsConfig> {
+fn scripts(table: &mut Table<'_>, findings: &mut ProblemCollector<'_>) -> Option<ScriptsConfig> {
     let mut table = table.table("scripts", "[scripts]", findings)?;
     let user = table.required("user", script_user, findings);
     let directory = table.with_default("directory", text(absolute_path), DEFAULT_SCRIPTS.into(), findings);
@@ -231,14 +231,14 @@ fn script_user(value: &DeValue<'_>) -> Decoded<ScriptUser> {
     })(value)
 }
 
-fn api_listen(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<SocketAddr> {
+fn api_listen(table: &mut Table<'_>, findings: &mut ProblemCollector<'_>) -> Option<SocketAddr> {
     let mut table = table.table("api", "[api]", findings)?;
     let listen = table.required("listen", text(value::socket_address), findings);
     table.finish(findings);
     listen.map(inner)
 }
 
-fn interfaces(table: &mut Table<'_>, findings: &mut Findings<'_>) -> BTreeMap<String, String> {
+fn interfaces(table: &mut Table<'_>, findings: &mut ProblemCollector<'_>) -> BTreeMap<String, String> {
     let table = table.table("interfaces", "[interfaces]", findings);
     table.map(|table| table.each(value::interface, text(value::interface), findings)).unwrap_or_default()
 }

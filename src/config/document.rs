@@ -2,7 +2,7 @@
 //!
 //! serde's derive would stop at the first wrong type or unknown key; an operator wants all of them in one go.
 
-use super::problem::Findings;
+use super::problem::ProblemCollector;
 use std::{collections::BTreeMap, ops::RangeInclusive};
 use toml::{
     Spanned,
@@ -29,7 +29,7 @@ pub(super) struct List<T> {
 pub(super) type Decoded<T> = Result<T, String>;
 
 /// Parses `text`; every syntax error becomes a finding, and then there is no document.
-pub(super) fn parse<'s>(text: &'s str, findings: &mut Findings<'_>) -> Option<Spanned<DeTable<'s>>> {
+pub(super) fn parse<'s>(text: &'s str, findings: &mut ProblemCollector<'_>) -> Option<Spanned<DeTable<'s>>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         findings.add(error.span().map_or(0, |span| span.start), error.message());
@@ -62,7 +62,7 @@ impl<'t> Table<'t> {
         &mut self,
         key: &'static str,
         decode: impl Fn(&DeValue<'_>) -> Decoded<T>,
-        findings: &mut Findings<'_>,
+        findings: &mut ProblemCollector<'_>,
     ) -> Option<At<T>> {
         self.value(key).and_then(|value| decode_at(key, value, &decode, findings))
     }
@@ -72,7 +72,7 @@ impl<'t> Table<'t> {
         &mut self,
         key: &'static str,
         decode: impl Fn(&DeValue<'_>) -> Decoded<T>,
-        findings: &mut Findings<'_>,
+        findings: &mut ProblemCollector<'_>,
     ) -> Option<At<T>> {
         self.require(key, findings);
         self.optional(key, decode, findings)
@@ -84,7 +84,7 @@ impl<'t> Table<'t> {
         key: &'static str,
         decode: impl Fn(&DeValue<'_>) -> Decoded<T>,
         default: T,
-        findings: &mut Findings<'_>,
+        findings: &mut ProblemCollector<'_>,
     ) -> Option<T> {
         if self.has(key) {
             return self.optional(key, decode, findings).map(|found| found.value);
@@ -98,7 +98,7 @@ impl<'t> Table<'t> {
         &mut self,
         key: &'static str,
         decode: impl Fn(&DeValue<'_>) -> Decoded<T>,
-        findings: &mut Findings<'_>,
+        findings: &mut ProblemCollector<'_>,
     ) -> Option<List<T>> {
         let value = self.value(key)?;
         let at = value.span().start;
@@ -115,14 +115,19 @@ impl<'t> Table<'t> {
         &mut self,
         key: &'static str,
         decode: impl Fn(&DeValue<'_>) -> Decoded<T>,
-        findings: &mut Findings<'_>,
+        findings: &mut ProblemCollector<'_>,
     ) -> Option<List<T>> {
         self.require(key, findings);
         self.list(key, decode, findings)
     }
 
     /// The table `[… key]`, if it is there.
-    pub(super) fn table(&mut self, key: &'static str, title: &'static str, findings: &mut Findings<'_>) -> Option<Table<'t>> {
+    pub(super) fn table(
+        &mut self,
+        key: &'static str,
+        title: &'static str,
+        findings: &mut ProblemCollector<'_>,
+    ) -> Option<Table<'t>> {
         let value = self.value(key)?;
         if is_tables(value.get_ref()) {
             findings.add(value.span().start, format!("write {title} with single brackets: there is only one"));
@@ -136,7 +141,7 @@ impl<'t> Table<'t> {
         self,
         read_key: impl Fn(&str) -> Decoded<K>,
         decode: impl Fn(&DeValue<'_>) -> Decoded<T>,
-        findings: &mut Findings<'_>,
+        findings: &mut ProblemCollector<'_>,
     ) -> BTreeMap<K, T> {
         let mut read = BTreeMap::new();
         for (key, value) in self.entries.iter() {
@@ -150,7 +155,12 @@ impl<'t> Table<'t> {
     }
 
     /// The tables `[[… key]]`, none if there are none.
-    pub(super) fn tables(&mut self, key: &'static str, title: &'static str, findings: &mut Findings<'_>) -> Vec<Table<'t>> {
+    pub(super) fn tables(
+        &mut self,
+        key: &'static str,
+        title: &'static str,
+        findings: &mut ProblemCollector<'_>,
+    ) -> Vec<Table<'t>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         match value.get_ref() {
             DeValue::Array(items) => items.iter().filter_map(|item| as_table(item, title, findings)).collect(),
@@ -173,12 +183,12 @@ impl<'t> Table<'t> {
     }
 
     /// Every key that nobody asked for becomes a finding.
-    pub(super) fn finish(self, findings: &mut Findings<'_>) {
+    pub(super) fn finish(self, findings: &mut ProblemCollector<'_>) {
         self.finish_knowing(&[], findings);
     }
 
     /// As [`Table::finish`]. `homes`: tables that belong elsewhere, and what to say to whoever writes them here.
-    pub(super) fn finish_knowing(self, homes: &[(&str, &str)], findings: &mut Findings<'_>) {
+    pub(super) fn finish_knowing(self, homes: &[(&str, &str)], findings: &mut ProblemCollector<'_>) {
         for (key, value) in self.entries.iter() {
             let name: &str = key.get_ref();
             if !self.known.contains(&name) {
@@ -194,7 +204,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    fn require(&self, key: &'static str, findings: &mut Findings<'_>) {
+    fn require(&self, key: &'static str, findings: &mut ProblemCollector<'_>) {
         if !self.has(key) {
             findings.add(self.at, format!("{} needs `{key}`", self.title));
         }
@@ -205,7 +215,7 @@ fn decode_at<T>(
     key: &str,
     value: &Spanned<DeValue<'_>>,
     decode: &impl Fn(&DeValue<'_>) -> Decoded<T>,
-    findings: &mut Findings<'_>,
+    findings: &mut ProblemCollector<'_>,
 ) -> Option<At<T>> {
     let at = value.span().start;
     match decode(value.get_ref()) {
@@ -217,7 +227,7 @@ fn decode_at<T>(
     }
 }
 
-fn as_table<'t>(value: &'t Spanned<DeValue<'t>>, title: &'static str, findings: &mut Findings<'_>) -> Option<Table<'t>> {
+fn as_table<'t>(value: &'t Spanned<DeValue<'t>>, title: &'static str, findings: &mut ProblemCollector<'_>) -> Option<Table<'t>> {
     match value.get_ref() {
         DeValue::Table(entries) => Some(Table { entries, at: value.span().start, title, known: Vec::new() }),
         other => {

@@ -46,14 +46,14 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// Collects problems by byte offset while a file is read.
-pub(super) struct Findings<'s> {
+pub(super) struct ProblemCollector<'s> {
     file: &'s str,
     text: &'s str,
     line_starts: Vec<usize>,
     found: Vec<(usize, String)>,
 }
 
-impl<'s> Findings<'s> {
+impl<'s> ProblemCollector<'s> {
     pub(super) fn new(file: &'s str, text: &'s str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { file, text, line_starts, found: Vec::new() }

@@ -4,12 +4,12 @@ use super::{Outcome, Target, coded, encoded, sample};
 use crate::{
     link::node_key::Signature,
     members::{
-        AuthorityKeyOf, CertifyRequest, Identity,
+        AuthorityKeyOf, CertifyRequest, NodeIdentity,
         request::{JoinAccepted, JoinRefusal, JoinRequest, MAX_REQUEST_BYTES, SignedJoin},
     },
     model::{Fingerprint, NodeId, TimingProfile, TokenId},
     peers::{
-        Ask, BootstrapPeer, HelloRefusal, ParcelBody, Question, Reply,
+        AnswerFrame, Ask, BootstrapPeer, HelloRefusal, ParcelBody, QuestionFrame,
         hello::{Hello, MAX_HELLO_BYTES, PROTOCOL_VERSION, Welcome},
         question::MAX_FRAME_BYTES,
     },
@@ -17,7 +17,7 @@ use crate::{
         io::state_machine,
         message::{MAX_ENTRY_BYTES, MAX_SNAPSHOT_BYTES, Propose, Proposed, RaftAnswer, RaftRequest, Voters, WhoVotes},
         record,
-        types::{Applied, Entry, Node, TypeConfig, Vote},
+        types::{AppliedEntry, Entry, RaftMember, TypeConfig, Vote},
     },
     rules::{ClusterState, Joining, Refusal, RuleChange},
 };
@@ -37,8 +37,10 @@ pub fn targets() -> Vec<Target> {
     vec![
         Target::new("peer-hello", hellos(), MAX_HELLO_BYTES, |bytes| coded::<Hello>(bytes, MAX_HELLO_BYTES)),
         Target::new("peer-welcome", welcomes(), MAX_HELLO_BYTES, |bytes| coded::<Welcome>(bytes, MAX_HELLO_BYTES)),
-        Target::new("peer-question", questions(&entries), MAX_FRAME_BYTES, |bytes| coded::<Question>(bytes, MAX_FRAME_BYTES)),
-        Target::new("peer-reply", replies(), MAX_FRAME_BYTES, |bytes| coded::<Reply>(bytes, MAX_FRAME_BYTES)),
+        Target::new("peer-question", questions(&entries), MAX_FRAME_BYTES, |bytes| {
+            coded::<QuestionFrame>(bytes, MAX_FRAME_BYTES)
+        }),
+        Target::new("peer-reply", replies(), MAX_FRAME_BYTES, |bytes| coded::<AnswerFrame>(bytes, MAX_FRAME_BYTES)),
         Target::new("raft-request", raft_requests(&entries).iter().map(encoded).collect(), MAX_FRAME_BYTES, |bytes| {
             coded::<RaftRequest>(bytes, MAX_FRAME_BYTES)
         }),
@@ -68,7 +70,7 @@ pub fn targets() -> Vec<Target> {
             coded::<ClusterState>(bytes, MAX_SNAPSHOT_BYTES)
         }),
         Target::new("member-identity-file", vec![identity_file()], 4096, |bytes| {
-            serde_json::from_slice::<Identity>(bytes).into()
+            serde_json::from_slice::<NodeIdentity>(bytes).into()
         }),
     ]
 }
@@ -95,8 +97,8 @@ fn welcomes() -> Vec<Vec<u8>> {
 
 fn entries() -> Vec<Entry> {
     let entry = |index, payload| Entry { payload, ..blank_ent::<TypeConfig>(2, 1, index) };
-    let nodes: BTreeMap<u64, Node> =
-        (1..4).map(|n| (n, Node { name: sample::name(&format!("d{n}")), addr: sample::addr(n as u8) })).collect();
+    let nodes: BTreeMap<u64, RaftMember> =
+        (1..4).map(|n| (n, RaftMember { name: sample::name(&format!("d{n}")), addr: sample::addr(n as u8) })).collect();
     let voters = vec![[1, 2, 3].into(), [1, 2].into()];
     let membership = Membership::new(voters, nodes).expect("every voter is a node");
     let mut entries = vec![blank_ent::<TypeConfig>(2, 1, 6), entry(7, EntryPayload::Membership(membership))];
@@ -124,7 +126,7 @@ fn proposals() -> Vec<Propose> {
 }
 
 fn question(asked: &impl Ask) -> Vec<u8> {
-    encoded(&Question::of(asked).expect("the sample is short"))
+    encoded(&QuestionFrame::of(asked).expect("the sample is short"))
 }
 
 fn questions(entries: &[Entry]) -> Vec<Vec<u8>> {
@@ -160,8 +162,8 @@ fn join() -> SignedJoin {
     SignedJoin { request: encoded(&join_request()), by_node: signature(), by_token }
 }
 
-fn applied(result: Result<Option<NodeId>, Refusal>) -> Applied {
-    Applied { index: 6, revision: 2, changed: false, result }
+fn applied(result: Result<Option<NodeId>, Refusal>) -> AppliedEntry {
+    AppliedEntry { index: 6, revision: 2, changed: false, result }
 }
 
 fn raft_answers() -> Vec<Vec<u8>> {
@@ -199,21 +201,21 @@ fn joined() -> Vec<Vec<u8>> {
 fn replies() -> Vec<Vec<u8>> {
     let voters = Voters { voters: [NodeId(1), NodeId(2)].into(), directors: [(NodeId(1), sample::addr(11))].into() };
     let replies = [
-        Reply::to::<WhoVotes>(&voters),
-        Reply::to::<ParcelBody>(&()),
-        Reply::Refused(HelloRefusal::SomebodyElse { theirs: NodeId(9) }),
-        Reply::Failed("it went wrong".to_owned()),
+        AnswerFrame::to::<WhoVotes>(&voters),
+        AnswerFrame::to::<ParcelBody>(&()),
+        AnswerFrame::Refused(HelloRefusal::SomebodyElse { theirs: NodeId(9) }),
+        AnswerFrame::Failed("it went wrong".to_owned()),
     ];
     replies.iter().map(encoded).collect()
 }
 
 fn identity_file() -> Vec<u8> {
-    let identity = Identity {
+    let identity = NodeIdentity {
         cluster_id: "0123456789abcdef".to_owned(),
         node_id: NodeId(3),
         name: sample::name("d1"),
         timing: TimingProfile::Lan,
-        met: vec![BootstrapPeer { id: NodeId(1), name: sample::name("d1"), addr: sample::addr(11) }],
+        bootstrap_peers: vec![BootstrapPeer { id: NodeId(1), name: sample::name("d1"), addr: sample::addr(11) }],
     };
     serde_json::to_vec_pretty(&identity).expect("an identity is plain data")
 }

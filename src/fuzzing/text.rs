@@ -103,7 +103,7 @@ fn bodies() -> Vec<Target> {
     let (file_name, text) = ("cluster.toml".to_owned(), sample::CLUSTER_FILE.to_owned());
     let plan = api::PlanRequest { file_name: file_name.clone(), text: text.clone(), prune: false };
     let apply = api::ApplyRequest { file_name, text, base_revision: Some(7), prune: true, strict: true };
-    let join = api::JoinRequest { seeds: vec![sample::addr(11)], token: Some("lvs1_ABC".to_owned().into()) };
+    let join = api::JoinOrder { seeds: vec![sample::addr(11)], token: Some("lvs1_ABC".to_owned().into()) };
     let token = api::TokenRequest { ttl_s: 3600, uses: 1, roles: sample::roles() };
     let identity = api::IdentityRequest { name: sample::name("alice"), access: Access::ReadOnly, ttl_s: 86_400 };
     let status = Status::outside(sample::name("d1"));
@@ -111,7 +111,7 @@ fn bodies() -> Vec<Target> {
         body("api-plan", &[plan]),
         body("api-apply", &[apply]),
         body("api-init", &[api::InitRequest {}]),
-        body("api-join", &[join, api::JoinRequest::default()]),
+        body("api-join", &[join, api::JoinOrder::default()]),
         body("api-token", &[token]),
         body("api-roles", &[api::RolesRequest { roles: sample::roles() }]),
         body("api-identity", &[identity]),

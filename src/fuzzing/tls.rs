@@ -41,7 +41,7 @@ pub fn targets() -> Vec<Target> {
         Target::new("link-certificates-file", vec![chain], MAX_FILE_BYTES, |bytes| taken(pem::certificates(bytes).is_some())),
         Target::new("link-key-file", vec![key_file.clone()], MAX_FILE_BYTES, |bytes| taken(pem::decode_secret(bytes).is_some())),
         Target::new("link-external-key-file", vec![key_file], MAX_FILE_BYTES, |bytes| {
-            taken(matches!(pem::private_key(bytes), pem::Found::Key(_)))
+            taken(matches!(pem::private_key(bytes), pem::ParsedKey::Key(_)))
         }),
         Target::new("link-signature", vec![signature], 1 << 10, move |bytes| {
             taken(verify(&key.public(), Purpose::Word, b"word", &Signature(bytes.to_vec())))

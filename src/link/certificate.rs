@@ -96,11 +96,11 @@ impl Certificate {
     /// Whatever is not a certificate of the form above.
     pub fn parse(der: &[u8]) -> Result<Self, BadCertificate> {
         let x509 = read(der)?;
-        let marks = Marks::of(&x509)?;
+        let marks = OwnSans::of(&x509)?;
         Ok(Self {
             fingerprint: fingerprint(der),
             subject: subject(&x509, marks)?,
-            cluster_id: if marks == Marks::default() { None } else { Some(cluster_id(&x509)?) },
+            cluster_id: if marks == OwnSans::default() { None } else { Some(cluster_id(&x509)?) },
             key: key(&x509),
             not_before_unix_s: u64::try_from(x509.validity().not_before.timestamp()).unwrap_or(0),
             not_after_unix_s: u64::try_from(x509.validity().not_after.timestamp()).unwrap_or(0),
@@ -147,12 +147,12 @@ pub(super) fn key(x509: &X509Certificate<'_>) -> Option<PublicKey> {
 
 /// Which SANs of the own CA a certificate has.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-struct Marks {
+struct OwnSans {
     node: bool,
     identity: bool,
 }
 
-impl Marks {
+impl OwnSans {
     fn of(x509: &X509Certificate<'_>) -> Result<Self, BadCertificate> {
         let names =
             x509.subject_alternative_name().map_err(|_| BadCertificate::Unreadable("its names make no sense".to_owned()))?;
@@ -162,7 +162,7 @@ impl Marks {
     }
 }
 
-fn subject(x509: &X509Certificate<'_>, marks: Marks) -> Result<Subject, BadCertificate> {
+fn subject(x509: &X509Certificate<'_>, marks: OwnSans) -> Result<Subject, BadCertificate> {
     let (roles, accesses) = words(x509)?;
     let subject = match (Roles::new(roles), accesses.as_slice()) {
         (Some(roles), []) => {

@@ -9,7 +9,7 @@ mod error;
 mod verify;
 
 pub use error::TlsError;
-pub(super) use verify::{NotPinned, Seen};
+pub(super) use verify::{NotPinned, PeerLeaf};
 
 use super::{
     certificate::{self, Certificate},
@@ -61,7 +61,7 @@ pub struct Credentials {
 /// What a handshake is made with.
 struct Material {
     provider: Arc<CryptoProvider>,
-    identity: Identity,
+    identity: FixedCertificate,
     anchors: Anchors,
 }
 
@@ -95,7 +95,7 @@ impl Credentials {
     }
 
     /// [`Credentials::server`] for one handshake, which leaves in `seen` what the client has shown.
-    pub(super) fn server_noting(&self, seen: &Arc<Seen>) -> Arc<ServerConfig> {
+    pub(super) fn server_noting(&self, seen: &Arc<PeerLeaf>) -> Arc<ServerConfig> {
         let material = self.material();
         let mut config = ServerConfig::builder_with_provider(material.provider.clone())
             .with_protocol_versions(&[&TLS13])
@@ -108,7 +108,7 @@ impl Credentials {
     }
 
     /// [`Credentials::client`] for one handshake, which leaves in `seen` what the server has shown.
-    pub(super) fn client_noting(&self, seen: &Arc<Seen>) -> Arc<ClientConfig> {
+    pub(super) fn client_noting(&self, seen: &Arc<PeerLeaf>) -> Arc<ClientConfig> {
         let material = self.material();
         let mut config = ClientConfig::builder_with_provider(material.provider.clone())
             .with_protocol_versions(&[&TLS13])
@@ -140,7 +140,7 @@ impl fmt::Debug for Credentials {
 impl Material {
     fn new(presented: Option<Presented>, trust: Trust) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let identity = Identity(presented.map(|own| certified(&own.chain, &own.key)).transpose()?.map(Arc::new));
+        let identity = FixedCertificate(presented.map(|own| certified(&own.chain, &own.key)).transpose()?.map(Arc::new));
         let anchors = match trust {
             Trust::Authorities(authorities) => Anchors::roots(roots(&authorities)?, &provider)?,
             Trust::Pinned(pin) => Anchors::Pinned(pin),
@@ -148,7 +148,7 @@ impl Material {
         Ok(Self { provider, identity, anchors })
     }
 
-    fn verifier(&self, seen: &Arc<Seen>) -> Arc<Verifier> {
+    fn verifier(&self, seen: &Arc<PeerLeaf>) -> Arc<Verifier> {
         let algorithms = self.provider.signature_verification_algorithms;
         Arc::new(Verifier { anchors: self.anchors.clone(), algorithms, seen: seen.clone() })
     }
@@ -156,15 +156,15 @@ impl Material {
 
 /// What is presented, to whomever.
 #[derive(Clone, Debug)]
-struct Identity(Option<Arc<CertifiedKey>>);
+struct FixedCertificate(Option<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for Identity {
+impl ResolvesServerCert for FixedCertificate {
     fn resolve(&self, _client: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.clone()
     }
 }
 
-impl ResolvesClientCert for Identity {
+impl ResolvesClientCert for FixedCertificate {
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.0.clone()
     }

@@ -12,7 +12,7 @@ use crate::{
 const SIGNED_WITHIN_S: u64 = 3600;
 
 /// What the leader knows when it decides.
-pub struct Asked<'a> {
+pub struct AdmissionInput<'a> {
     /// The state, no older than the last commit.
     pub state: &'a ClusterState,
     /// The request.
@@ -40,7 +40,7 @@ pub enum Admission {
 ///
 /// # Errors
 /// Why not.
-pub fn decide(asked: &Asked<'_>) -> Result<Admission, JoinRefusal> {
+pub fn decide(asked: &AdmissionInput<'_>) -> Result<Admission, JoinRefusal> {
     let request = asked.join.request();
     check_form(asked, request)?;
     if asked.state.security.is_foreign() {
@@ -84,8 +84,8 @@ fn is_as_it_says(record: &NodeRecord, request: &JoinRequest, roles: &Roles) -> b
 }
 
 /// What is wrong with the request whoever asks.
-fn check_form(asked: &Asked<'_>, request: &JoinRequest) -> Result<(), JoinRefusal> {
-    let Asked { state, now_unix_s, .. } = asked;
+fn check_form(asked: &AdmissionInput<'_>, request: &JoinRequest) -> Result<(), JoinRefusal> {
+    let AdmissionInput { state, now_unix_s, .. } = asked;
     if !is_plausible(request.addr) {
         return Err(JoinRefusal::Address(request.addr));
     }
@@ -119,7 +119,7 @@ fn returning<'a>(namesake: Option<&'a NodeRecord>, request: &JoinRequest, id: No
 
 /// What lets the node in: that it is a member, its certificate where certificates come from elsewhere, or its token. And the roles that it gets.
 fn entitled(
-    asked: &Asked<'_>,
+    asked: &AdmissionInput<'_>,
     request: &JoinRequest,
     namesake: Option<&NodeRecord>,
 ) -> Result<(Roles, Option<TokenUse>), JoinRefusal> {
@@ -145,7 +145,7 @@ fn check_roles(record: &NodeRecord, request: &JoinRequest) -> Result<(), JoinRef
     Err(JoinRefusal::Roles { name: record.name.clone(), has, asked })
 }
 
-fn check_token(asked: &Asked<'_>, request: &JoinRequest) -> Result<TokenUse, JoinRefusal> {
+fn check_token(asked: &AdmissionInput<'_>, request: &JoinRequest) -> Result<TokenUse, JoinRefusal> {
     let refused = |refusal: SecurityRefusal| JoinRefusal::Refused(Refusal::Security(refusal));
     let no_token = || JoinRefusal::NoToken { roles: comma_separated(&request.roles) };
     let id = asked.join.token().ok_or_else(no_token)?;

@@ -1,8 +1,8 @@
 //! Letting nodes in: any member takes the request, the leader decides and commits, one at a time.
 
 use super::{
-    admission::{Admission, Asked, decide},
-    arrivals::Arrivals,
+    admission::{Admission, AdmissionInput, decide},
+    recent_admissions::RecentAdmissions,
     request::{JoinAccepted, JoinRefusal, SignedJoin, VerifiedJoin},
     task::ClusterMember,
 };
@@ -97,17 +97,17 @@ impl ClusterMember {
     async fn admit_here(&self, join: &VerifiedJoin, certificate: Option<&Certificate>) -> Result<JoinAccepted, NotAdmitted> {
         let request = join.request();
         // One at a time: of two with one name, the second sees that the first is in.
-        let mut arrivals = self.arrivals().lock().await;
+        let mut recent_admissions = self.recent_admissions().lock().await;
         self.raft().leads_and_knows().await?;
-        let id = match self.decide(join, certificate, &arrivals)? {
+        let id = match self.decide(join, certificate, &recent_admissions)? {
             Admission::Is(id) => id,
             Admission::Commit(change) => {
                 let id = self.commit_join(change).await?;
-                arrivals.note(&request.name, BootClock.now());
+                recent_admissions.note(&request.name, BootClock.now());
                 id
             }
         };
-        drop(arrivals);
+        drop(recent_admissions);
         tracing::info!(node = %request.name, %id, addr = %request.addr, version = ?request.version, "node joined");
         Ok(accepted(&self.raft().published().borrow().state.clone(), id))
     }
@@ -116,14 +116,14 @@ impl ClusterMember {
         &self,
         join: &VerifiedJoin,
         certificate: Option<&Certificate>,
-        arrivals: &Arrivals,
+        recent_admissions: &RecentAdmissions,
     ) -> Result<Admission, JoinRefusal> {
         let state = self.raft().published().borrow().state.clone();
         let (live, liveness, now) = (self.raft().live(), self.raft().liveness(), BootClock.now());
         let is_heard = |node: &NodeRecord| live.borrow().contains(&node.name);
-        let is_awaited = |node: &NodeRecord| arrivals.has(&node.name, &liveness, now);
+        let is_awaited = |node: &NodeRecord| recent_admissions.has(&node.name, &liveness, now);
         let now_unix_s = BootClock.unix_now().as_secs();
-        decide(&Asked { state: &state, join, certificate, is_heard: &is_heard, is_awaited: &is_awaited, now_unix_s })
+        decide(&AdmissionInput { state: &state, join, certificate, is_heard: &is_heard, is_awaited: &is_awaited, now_unix_s })
     }
 
     async fn commit_join(&self, change: RuleChange) -> Result<NodeId, NotAdmitted> {

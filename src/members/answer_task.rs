@@ -8,17 +8,17 @@ use super::{
 use crate::{
     link::certificate::Certificate,
     model::NodeId,
-    peers::{Answers, Asker, Caller, PeerStatus, Question, Reply, Topic, Voter, take_parcel},
+    peers::{AnswerFrame, Answers, Asker, Caller, PeerStatus, QuestionFrame, Topic, VotingPeer, take_parcel},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use std::time::Duration;
 
 impl Answers for ClusterMember {
-    fn voters(&self) -> Vec<Voter> {
+    fn voters(&self) -> Vec<VotingPeer> {
         self.raft().voters()
     }
 
-    fn answer<'a>(&'a self, caller: &'a Caller, question: Question) -> BoxFuture<'a, Reply> {
+    fn answer<'a>(&'a self, caller: &'a Caller, question: QuestionFrame) -> BoxFuture<'a, AnswerFrame> {
         async move {
             let answered = match &caller.asker {
                 Asker::Stranger { certificate } => self.answer_stranger(caller, certificate.as_ref(), &question).await,
@@ -35,24 +35,29 @@ impl ClusterMember {
         &self,
         caller: &Caller,
         certificate: Option<&Certificate>,
-        question: &Question,
-    ) -> Result<Reply, Reply> {
+        question: &QuestionFrame,
+    ) -> Result<AnswerFrame, AnswerFrame> {
         match question.topic {
             Topic::Join => {
                 let signed = question.read()?;
-                Ok(Reply::to::<SignedJoin>(&admit(self, caller, certificate, signed).await))
+                Ok(AnswerFrame::to::<SignedJoin>(&admit(self, caller, certificate, signed).await))
             }
             Topic::Certify => {
                 let CertifyRequest { csr } = question.read()?;
-                Ok(Reply::to::<CertifyRequest>(&certify(self, caller, &csr).await))
+                Ok(AnswerFrame::to::<CertifyRequest>(&certify(self, caller, &csr).await))
             }
             Topic::Raft | Topic::Propose | Topic::Voters | Topic::AuthorityKey | Topic::Parcel => {
-                Err(Reply::Failed("only members may ask that".to_owned()))
+                Err(AnswerFrame::Failed("only members may ask that".to_owned()))
             }
         }
     }
 
-    async fn answer_member(&self, id: NodeId, certificate: &Certificate, question: &Question) -> Result<Reply, Reply> {
+    async fn answer_member(
+        &self,
+        id: NodeId,
+        certificate: &Certificate,
+        question: &QuestionFrame,
+    ) -> Result<AnswerFrame, AnswerFrame> {
         let status = self.raft().directory().status(certificate, id);
         if let Some(reply) = self.raft().answer((id, certificate), status.clone(), question).await {
             return Ok(reply);
@@ -62,19 +67,19 @@ impl ClusterMember {
             // Passed on by a member: its own answer to a stranger is this one, and goes no further.
             Topic::Join => {
                 let signed: SignedJoin = question.read()?;
-                Ok(Reply::to::<SignedJoin>(&self.admit_passed_on(signed).await))
+                Ok(AnswerFrame::to::<SignedJoin>(&self.admit_passed_on(signed).await))
             }
             Topic::Certify => {
                 let CertifyRequest { csr } = question.read()?;
-                Ok(Reply::to::<CertifyRequest>(&self.certify(&csr).await))
+                Ok(AnswerFrame::to::<CertifyRequest>(&self.certify(&csr).await))
             }
             Topic::AuthorityKey => {
                 let asked: AuthorityKeyOf = question.read()?;
-                Ok(Reply::of::<AuthorityKeyOf>(self.hand_over_key(&status, &asked)))
+                Ok(AnswerFrame::of::<AuthorityKeyOf>(self.hand_over_key(&status, &asked)))
             }
             Topic::Parcel => take_parcel(self.parcels(), id, question),
             Topic::Raft | Topic::Propose | Topic::Voters => {
-                Err(Reply::Failed("this node's raft does not answer that".to_owned()))
+                Err(AnswerFrame::Failed("this node's raft does not answer that".to_owned()))
             }
         }
     }

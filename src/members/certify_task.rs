@@ -54,7 +54,7 @@ pub enum CertifyError {
 }
 
 /// A certificate with what is shown after it (DER, leaf first), and what the leaf says.
-pub(super) type Signed = (Vec<Vec<u8>>, Certificate);
+pub(super) type SignedChain = (Vec<Vec<u8>>, Certificate);
 
 /// A director and where it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -125,7 +125,7 @@ impl ClusterMember {
     fn other_directors(&self, state: &ClusterState) -> Vec<DirectorAt> {
         let me = self.raft().id();
         if state.nodes.is_empty() {
-            return self.identity().met.iter().map(DirectorAt::from).collect();
+            return self.identity().bootstrap_peers.iter().map(DirectorAt::from).collect();
         }
         state.nodes.values().filter(|node| node.roles.has(Role::Director) && node.id != me).map(DirectorAt::from).collect()
     }
@@ -188,7 +188,11 @@ impl ClusterMember {
 
 /// Has a request signed by the first director that does it well: the chain, and what its leaf says. One of the `trusted` CAs must have signed it,
 /// and it must be valid by this machine's clock.
-pub(super) async fn ask_directors(directors: &[DirectorAt], trusted: Vec<Vec<u8>>, csr: Vec<u8>) -> Result<Signed, CertifyError> {
+pub(super) async fn ask_directors(
+    directors: &[DirectorAt],
+    trusted: Vec<Vec<u8>>,
+    csr: Vec<u8>,
+) -> Result<SignedChain, CertifyError> {
     if directors.is_empty() {
         return Err(CertifyError::NoDirector);
     }

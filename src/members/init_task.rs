@@ -1,6 +1,6 @@
 //! Founding a cluster: its CA and first gossip key, and a log with one voter in it, this node.
 
-use super::io::identity::{Identity, IdentityError};
+use super::io::identity::{IdentityError, NodeIdentity};
 use crate::{
     clock::{BootClock, Clock},
     link::{
@@ -53,9 +53,9 @@ pub struct InitSettings {
 
 /// A cluster that was made.
 #[derive(Debug)]
-pub struct Founded {
+pub struct FoundedCluster {
     /// The first node in it.
-    pub identity: Identity,
+    pub identity: NodeIdentity,
     /// What lets the others in, and what the cluster keeps of it.
     pub token: Option<(JoinToken, Token)>,
 }
@@ -119,9 +119,9 @@ fn quoted(roles: &Roles) -> String {
 ///
 /// # Errors
 /// Data that is there already; a node that is no director; what the disk says. Nothing is left behind then.
-pub async fn init(settings: InitSettings) -> Result<Founded, InitError> {
+pub async fn init(settings: InitSettings) -> Result<FoundedCluster, InitError> {
     let data_dir = settings.data_dir.clone();
-    if let Some(Identity { cluster_id, node_id, .. }) = Identity::load(&data_dir)? {
+    if let Some(NodeIdentity { cluster_id, node_id, .. }) = NodeIdentity::load(&data_dir)? {
         return Err(InitError::Member { data_dir, cluster_id, id: node_id });
     }
     if !settings.roles.has(Role::Director) {
@@ -131,14 +131,14 @@ pub async fn init(settings: InitSettings) -> Result<Founded, InitError> {
     let cluster_id = format!("{:016x}", rand::random::<u64>());
     create_log(&data_dir, &cluster_id, FIRST)?;
     let InitSettings { name, timing, .. } = &settings;
-    let identity = Identity { cluster_id, node_id: FIRST, name: name.clone(), timing: *timing, met: Vec::new() };
+    let identity = NodeIdentity { cluster_id, node_id: FIRST, name: name.clone(), timing: *timing, bootstrap_peers: Vec::new() };
     let founded = found(&settings, &identity).await;
     if founded.is_err() {
         // Made a moment ago, and nobody has seen it.
         let _ = discard_log(&data_dir);
         let _ = files::forget(&data_dir);
     }
-    Ok(Founded { identity, token: founded? })
+    Ok(FoundedCluster { identity, token: founded? })
 }
 
 /// Makes the data directory; nobody else looks into it.
@@ -146,13 +146,13 @@ pub(super) fn create_data_dir(data_dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)
 }
 
-async fn found(settings: &InitSettings, identity: &Identity) -> Result<Option<(JoinToken, Token)>, InitError> {
+async fn found(settings: &InitSettings, identity: &NodeIdentity) -> Result<Option<(JoinToken, Token)>, InitError> {
     let data_dir = &settings.data_dir;
     let key = files::node_key(data_dir)?;
     let authority = (!settings.external).then(|| make_authority(settings, identity, &key)).transpose()?;
     let token = authority.as_ref().map(|authority| first_token(settings, authority));
     let entries = first_entries(settings, identity, &key, authority.as_ref(), token.as_ref());
-    let Identity { cluster_id, name, timing, .. } = identity;
+    let NodeIdentity { cluster_id, name, timing, .. } = identity;
     let founder = Founder { data_dir, cluster_id, me: FIRST, name, addr: settings.addr, timing: *timing };
     found_log(&founder, entries).await?;
     identity.save(data_dir)?;
@@ -160,7 +160,7 @@ async fn found(settings: &InitSettings, identity: &Identity) -> Result<Option<(J
 }
 
 /// The cluster's CA, on the disk, with this node's certificate from it.
-fn make_authority(settings: &InitSettings, identity: &Identity, key: &NodeKey) -> Result<Authority, InitError> {
+fn make_authority(settings: &InitSettings, identity: &NodeIdentity, key: &NodeKey) -> Result<Authority, InitError> {
     let now = BootClock.unix_now();
     let authority = Authority::make(&identity.cluster_id, now);
     let InitSettings { data_dir, name, roles, .. } = settings;
@@ -188,7 +188,7 @@ fn first_token(settings: &InitSettings, authority: &Authority) -> (JoinToken, To
 
 fn first_entries(
     settings: &InitSettings,
-    identity: &Identity,
+    identity: &NodeIdentity,
     key: &NodeKey,
     authority: Option<&Authority>,
     token: Option<&(JoinToken, Token)>,

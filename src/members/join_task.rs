@@ -1,9 +1,9 @@
 //! Becoming a member: asks any member to let this node in, a director for a certificate, and keeps what they answer.
 
 use super::{
-    certify_task::{CertifyError, DirectorAt, Signed, ask_directors},
+    certify_task::{CertifyError, DirectorAt, SignedChain, ask_directors},
     init_task::create_data_dir,
-    io::identity::{Identity, IdentityError},
+    io::identity::{IdentityError, NodeIdentity},
     request::{JoinAccepted, JoinRefusal, JoinRequest, SignedJoin},
 };
 use crate::{
@@ -62,7 +62,7 @@ pub enum JoinError {
     )]
     NoToken,
     /// No seed answered.
-    #[error("no seed answered: {}; {UNREACHABLE_HINT}", Tried(tried))]
+    #[error("no seed answered: {}; {UNREACHABLE_HINT}", TriedSeeds(tried))]
     Unreachable {
         /// Each seed and what came of it.
         tried: Vec<(SocketAddr, String)>,
@@ -70,14 +70,14 @@ pub enum JoinError {
     /// Some did, but could not let anybody in now.
     #[error(
         "no seed could let this node in now: {}; try again when the cluster has a leader (`lvs-agent status` on a member)",
-        Tried(tried)
+        TriedSeeds(tried)
     )]
     NotNow {
         /// Each seed and what came of it.
         tried: Vec<(SocketAddr, String)>,
     },
     /// The seeds are of another cluster than the token, or have replaced the CA that this node trusts.
-    #[error("no seed proves to be of the cluster that {}: {}; {}", if *with_token { "the token is for" } else { "this node was in" }, Tried(tried), untrusted_hint(*with_token))]
+    #[error("no seed proves to be of the cluster that {}: {}; {}", if *with_token { "the token is for" } else { "this node was in" }, TriedSeeds(tried), untrusted_hint(*with_token))]
     Untrusted {
         /// The node trusts by a token.
         with_token: bool,
@@ -157,9 +157,9 @@ fn certificate_hint(why: &CertifyError) -> &'static str {
     }
 }
 
-struct Tried<'a>(&'a [(SocketAddr, String)]);
+struct TriedSeeds<'a>(&'a [(SocketAddr, String)]);
 
-impl fmt::Display for Tried<'_> {
+impl fmt::Display for TriedSeeds<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, (seed, why)) in self.0.iter().enumerate() {
             write!(f, "{}{seed}: {why}", if n == 0 { "" } else { "; " })?;
@@ -185,23 +185,23 @@ fn untrusted_hint(with_token: bool) -> &'static str {
 ///
 /// # Errors
 /// Nobody answers, or somebody says why not.
-pub async fn join(seeds: &[SocketAddr], settings: JoinSettings) -> Result<Identity, JoinError> {
+pub async fn join(seeds: &[SocketAddr], settings: JoinSettings) -> Result<NodeIdentity, JoinError> {
     if seeds.is_empty() {
         return Err(JoinError::NoSeed);
     }
     let data_dir = settings.data_dir.as_path();
-    let before = Identity::load(data_dir)?;
+    let before = NodeIdentity::load(data_dir)?;
     create_data_dir(data_dir).map_err(|source| JoinError::DataDir { data_dir: data_dir.to_owned(), source })?;
     let key = files::node_key(data_dir)?;
-    let asking = Asking { settings: &settings, before: before.as_ref(), key: &key, trusted: files::trusted(data_dir)? };
+    let asking = JoinAttempt { settings: &settings, before: before.as_ref(), key: &key, trusted: files::trusted(data_dir)? };
     let (seed, accepted) = asking.ask_seeds(seeds).await?;
     if settings.external.is_none() && before.is_none() {
         asking.take_certificate(seed, &accepted).await?;
     }
     let met = accepted.nodes.iter().filter(|node| node.id != accepted.id);
-    let met = met.map(|node| BootstrapPeer { id: node.id, name: node.name.clone(), addr: node.addr }).collect();
+    let bootstrap_peers = met.map(|node| BootstrapPeer { id: node.id, name: node.name.clone(), addr: node.addr }).collect();
     let JoinAccepted { cluster_id, id, timing, .. } = accepted;
-    let identity = Identity { cluster_id, node_id: id, name: settings.name.clone(), timing, met };
+    let identity = NodeIdentity { cluster_id, node_id: id, name: settings.name.clone(), timing, bootstrap_peers };
     if before.as_ref().is_none_or(|before| before.node_id != id) {
         if before.is_none() {
             // Nobody's, without an identity: of a join that did not come to its end.
@@ -214,14 +214,14 @@ pub async fn join(seeds: &[SocketAddr], settings: JoinSettings) -> Result<Identi
 }
 
 /// One node's request.
-struct Asking<'a> {
+struct JoinAttempt<'a> {
     settings: &'a JoinSettings,
-    before: Option<&'a Identity>,
+    before: Option<&'a NodeIdentity>,
     key: &'a NodeKey,
     trusted: Vec<Vec<u8>>,
 }
 
-impl Asking<'_> {
+impl JoinAttempt<'_> {
     /// The first certificate, from a CA that this node had reason to trust before it heard of this cluster's.
     async fn take_certificate(&self, seed: SocketAddr, accepted: &JoinAccepted) -> Result<(), JoinError> {
         let data_dir = &self.settings.data_dir;
@@ -250,7 +250,7 @@ impl Asking<'_> {
     }
 
     /// A director that comes back with a CA's key needs nobody: it may be the only one.
-    fn sign_here(&self, accepted: &JoinAccepted, trusted: &[Vec<u8>]) -> Result<Option<Signed>, JoinError> {
+    fn sign_here(&self, accepted: &JoinAccepted, trusted: &[Vec<u8>]) -> Result<Option<SignedChain>, JoinError> {
         let record = accepted.directors().find(|node| node.id == accepted.id);
         let Some(record) = record.filter(|record| record.key == self.key.public()) else { return Ok(None) };
         for certificate in trusted {

@@ -8,7 +8,7 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// What the members that are heard say they have. One that has said nothing yet has nothing.
-pub fn held(state: &ClusterState, view: &ClusterView) -> BTreeMap<NodeName, Held> {
+pub fn key_inventory(state: &ClusterState, view: &ClusterView) -> BTreeMap<NodeName, Held> {
     let live = view.nodes.iter().filter(|(name, node)| node.live && state.nodes.contains_key(*name));
     live.map(|(name, node)| {
         let holds = node.facts.as_ref().map(|facts| facts.holds.clone()).unwrap_or_default();

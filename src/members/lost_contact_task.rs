@@ -4,7 +4,7 @@
 use super::task::ClusterMember;
 use crate::{
     model::NodeId,
-    peers::{CallError, Greeting},
+    peers::{CallError, GreetingPurpose},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +29,7 @@ pub async fn run(member: ClusterMember, shutdown: CancellationToken) {
     let (mut turn, mut leaderless) = (0, 0);
     let mut seen = node.view();
     let mut voters = BTreeSet::new();
-    let (mut trust, mut looks) = (Trust::default(), 0_u32);
+    let (mut trust, mut looks) = (TrustReports::default(), 0_u32);
     loop {
         tokio::select! {
             // Cancel-safe: nothing is lost but a look.
@@ -45,7 +45,7 @@ pub async fn run(member: ClusterMember, shutdown: CancellationToken) {
         }
         leaderless = if view.quorum { 0 } else { leaderless + 1 };
         if view.quorum {
-            trust = Trust::default();
+            trust = TrustReports::default();
             node.peers().set_untrusted(None);
         }
         let is_lost = leaderless > PATIENCE;
@@ -74,19 +74,19 @@ pub async fn run(member: ClusterMember, shutdown: CancellationToken) {
 }
 
 /// Voters keep connections to each other. All others leave at once: in an outage everybody greets everybody.
-fn greeting(voters: &BTreeSet<NodeId>, me: NodeId, other: NodeId, is_lost: bool) -> Greeting {
+fn greeting(voters: &BTreeSet<NodeId>, me: NodeId, other: NodeId, is_lost: bool) -> GreetingPurpose {
     match (voters.contains(&me) && voters.contains(&other), is_lost) {
-        (true, false) => Greeting::AtHand,
-        (true, true) => Greeting::Anew,
-        (false, _) => Greeting::Short,
+        (true, false) => GreetingPurpose::AtHand,
+        (true, true) => GreetingPurpose::Anew,
+        (false, _) => GreetingPurpose::Short,
     }
 }
 
 /// What members said of each other's certificates when they were last greeted; those that were not reached have said nothing.
 #[derive(Default)]
-struct Trust(BTreeMap<NodeId, Option<String>>);
+struct TrustReports(BTreeMap<NodeId, Option<String>>);
 
-impl Trust {
+impl TrustReports {
     fn note(&mut self, id: NodeId, greeted: &Result<(), CallError>) {
         match greeted {
             Ok(()) | Err(CallError::Refused { .. } | CallError::SomebodyElse { .. }) => drop(self.0.insert(id, None)),
@@ -120,7 +120,7 @@ fn some_of(members: Vec<(NodeId, SocketAddr)>, turn: usize) -> Vec<(NodeId, Sock
 fn others(member: &ClusterMember) -> Vec<(NodeId, SocketAddr)> {
     let node = member.raft();
     let state = node.published().borrow().state.clone();
-    let met = member.identity().met.iter().map(|met| (met.id, met.addr));
+    let met = member.identity().bootstrap_peers.iter().map(|met| (met.id, met.addr));
     let members: Vec<_> = if state.nodes.is_empty() {
         met.collect()
     } else {
@@ -138,10 +138,10 @@ mod tests {
     fn only_voters_keep_connections_to_each_other_and_greet_anew_in_an_outage() {
         let voters: BTreeSet<NodeId> = [1, 2].map(NodeId).into();
         let ask = |me, other, is_lost| greeting(&voters, NodeId(me), NodeId(other), is_lost);
-        assert_eq!(ask(1, 2, false), Greeting::AtHand);
-        assert_eq!(ask(1, 2, true), Greeting::Anew);
-        assert_eq!(ask(1, 300, true), Greeting::Short);
-        assert_eq!(ask(300, 1, true), Greeting::Short);
+        assert_eq!(ask(1, 2, false), GreetingPurpose::AtHand);
+        assert_eq!(ask(1, 2, true), GreetingPurpose::Anew);
+        assert_eq!(ask(1, 300, true), GreetingPurpose::Short);
+        assert_eq!(ask(300, 1, true), GreetingPurpose::Short);
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         let members: Vec<_> = (1..=3).map(|id| (NodeId(id), addr)).collect();
         let distrust = || Err(CallError::Tls { addr, source: io::Error::other("another ca") });
         let silence = || Err(CallError::Connect { addr, source: io::Error::other("refused") });
-        let mut trust = Trust::default();
+        let mut trust = TrustReports::default();
         assert_eq!(trust.nobody(&members), None, "nobody has said anything");
         trust.note(NodeId(1), &distrust());
         trust.note(NodeId(2), &silence());
@@ -159,6 +159,6 @@ mod tests {
         assert!(trust.nobody(&members).unwrap().contains("another ca"));
         trust.note(NodeId(2), &Ok(()));
         assert_eq!(trust.nobody(&members), None);
-        assert_eq!(Trust::default().nobody(&[]), None, "alone");
+        assert_eq!(TrustReports::default().nobody(&[]), None, "alone");
     }
 }

@@ -65,7 +65,7 @@ pub enum RejoinError {
 }
 
 /// What came of one question.
-enum Answer {
+enum RejoinAnswer {
     Chain(Vec<Vec<u8>>),
     Others(Vec<NodeName>),
     Wait(Duration),
@@ -88,25 +88,25 @@ impl ClusterMember {
         let (mut tried, mut is_no_member, mut waits) = (Vec::new(), false, 0);
         while let Some(addr) = queue.pop_front() {
             let why = match ask(&peers, addr, &csr).await {
-                Answer::Chain(chain) => return self.check(chain, key.public(), token),
-                Answer::Wait(pause) if waits < WAITS => {
+                RejoinAnswer::Chain(chain) => return self.check(chain, key.public(), token),
+                RejoinAnswer::Wait(pause) if waits < WAITS => {
                     waits += 1;
                     sleep(pause).await;
                     queue.push_front(addr);
                     continue;
                 }
-                Answer::Wait(pause) => format!("it wants {} s of silence first", pause.as_secs()),
-                Answer::Others(names) => {
+                RejoinAnswer::Wait(pause) => format!("it wants {} s of silence first", pause.as_secs()),
+                RejoinAnswer::Others(names) => {
                     asked.insert(addr);
                     queue.extend(self.addresses_of(&names).into_iter().filter(|at| asked.insert(*at)));
                     "it is no director that can sign".to_owned()
                 }
-                Answer::NoMember => {
+                RejoinAnswer::NoMember => {
                     // A director that is behind may say so, too.
                     is_no_member = true;
                     "it knows no such member".to_owned()
                 }
-                Answer::Failed(why) => why,
+                RejoinAnswer::Failed(why) => why,
             };
             tried.push(format!("{addr}: {why}"));
         }
@@ -136,7 +136,7 @@ impl ClusterMember {
     /// Where these directors are, or were; all of them, if none is named.
     fn addresses_of(&self, names: &[NodeName]) -> Vec<SocketAddr> {
         let state = self.raft().published().borrow().state.clone();
-        let met = self.identity().met.iter().map(|met| (met.id, &met.name, met.addr));
+        let met = self.identity().bootstrap_peers.iter().map(|met| (met.id, &met.name, met.addr));
         let directors = state.nodes.values().filter(|node| node.roles.has(Role::Director) || names.contains(&node.name));
         let known = directors.map(|node| (node.id, &node.name, node.addr)).chain(met);
         let wanted = |(id, name, _): &(NodeId, &NodeName, SocketAddr)| {
@@ -146,21 +146,21 @@ impl ClusterMember {
     }
 }
 
-async fn ask(peers: &Peers, addr: SocketAddr, csr: &[u8]) -> Answer {
+async fn ask(peers: &Peers, addr: SocketAddr, csr: &[u8]) -> RejoinAnswer {
     match peers.call(None, addr, &CertifyRequest { csr: csr.to_vec() }, ANSWER).await {
-        Ok(Ok(chain)) => Answer::Chain(chain),
-        Ok(Err(CertifyRefusal::NotHere { directors })) => Answer::Others(directors),
-        Ok(Err(CertifyRefusal::NoMember)) => Answer::NoMember,
-        Ok(Err(CertifyRefusal::TooOften { wait_s })) => Answer::Wait(Duration::from_secs(wait_s)),
-        Ok(Err(refusal)) => Answer::Failed(refusal.to_string()),
-        Err(CallError::Failed { why, .. }) => Answer::Failed(why),
+        Ok(Ok(chain)) => RejoinAnswer::Chain(chain),
+        Ok(Err(CertifyRefusal::NotHere { directors })) => RejoinAnswer::Others(directors),
+        Ok(Err(CertifyRefusal::NoMember)) => RejoinAnswer::NoMember,
+        Ok(Err(CertifyRefusal::TooOften { wait_s })) => RejoinAnswer::Wait(Duration::from_secs(wait_s)),
+        Ok(Err(refusal)) => RejoinAnswer::Failed(refusal.to_string()),
+        Err(CallError::Failed { why, .. }) => RejoinAnswer::Failed(why),
         // Cut off before TLS: it has been knocked at too often.
         Err(CallError::Tls { source, .. }) if matches!(source.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
-            Answer::Wait(SHUT)
+            RejoinAnswer::Wait(SHUT)
         }
         Err(error @ CallError::Tls { .. }) => {
-            Answer::Failed(format!("{}, so the token is not of its cluster, or older than its ca", error.why()))
+            RejoinAnswer::Failed(format!("{}, so the token is not of its cluster, or older than its ca", error.why()))
         }
-        Err(error) => Answer::Failed(error.why()),
+        Err(error) => RejoinAnswer::Failed(error.why()),
     }
 }

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 /// This node's certificate as it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Own {
+pub struct OwnCertificate {
     /// What it says.
     pub leaf: Certificate,
     /// The CA that signed it.
@@ -19,7 +19,7 @@ pub struct Own {
 
 /// Why a node asks for another certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Need {
+pub enum RenewalReason {
     /// It has none.
     #[error("there is none yet")]
     Missing,
@@ -40,27 +40,27 @@ pub enum Need {
 /// Whether this node should ask for a certificate now. `unix_s`: the time. `ahead`: CAs that this node took on because its copy of the state is
 /// behind; what such a copy says of CAs and members counts for nothing.
 pub fn needed(
-    own: Option<&Own>,
+    own: Option<&OwnCertificate>,
     record: &NodeRecord,
     authorities: &Authorities,
     ahead: &BTreeSet<Fingerprint>,
     unix_s: u64,
-) -> Option<Need> {
+) -> Option<RenewalReason> {
     let issuing = authorities.issuing?;
-    let Some(Own { leaf, issuer }) = own else { return Some(Need::Missing) };
+    let Some(OwnCertificate { leaf, issuer }) = own else { return Some(RenewalReason::Missing) };
     let said = Subject::Node { name: record.name.clone(), roles: record.roles.clone(), id: Some(record.id) };
     if !ahead.contains(issuer) {
         if *issuer != issuing {
-            return Some(Need::Issuer);
+            return Some(RenewalReason::Issuer);
         }
         if leaf.subject != said || leaf.key != Some(record.key) {
-            return Some(Need::Subject);
+            return Some(RenewalReason::Subject);
         }
     }
     if unix_s < leaf.not_before_unix_s {
-        return Some(Need::NotYet);
+        return Some(RenewalReason::NotYet);
     }
-    (unix_s >= renewed_at(leaf)).then_some(Need::Ends)
+    (unix_s >= renewed_at(leaf)).then_some(RenewalReason::Ends)
 }
 
 /// When a certificate is renewed: two thirds through its life. Unix seconds.
@@ -85,7 +85,12 @@ pub fn still_ahead(
 const NOBODY: Fingerprint = Fingerprint([0; 32]);
 
 /// What a member of a cluster with its own CA says that it has. `trusted`: CAs that TLS is spoken with; `signs`: CA keys on its disk.
-pub fn holds(own: Option<&Own>, keys: BTreeSet<KeyId>, trusted: BTreeSet<Fingerprint>, signs: BTreeSet<Fingerprint>) -> Holds {
+pub fn holds(
+    own: Option<&OwnCertificate>,
+    keys: BTreeSet<KeyId>,
+    trusted: BTreeSet<Fingerprint>,
+    signs: BTreeSet<Fingerprint>,
+) -> Holds {
     let issuer = Some(own.map_or(NOBODY, |own| own.issuer));
     let certificate_expires_unix_s = own.map(|own| own.leaf.not_after_unix_s);
     Holds { keys, authorities: trusted, issuer, certificate_expires_unix_s, signs }
@@ -129,9 +134,9 @@ pub fn differs(before: &ClusterState, after: &ClusterState) -> bool {
 
 /// How long to wait after a failure: twice as long each time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pause(Duration);
+pub struct RetryPause(Duration);
 
-impl Pause {
+impl RetryPause {
     const FIRST: Duration = Duration::from_secs(2);
     const LONGEST: Duration = Duration::from_secs(60);
 
@@ -143,7 +148,7 @@ impl Pause {
     }
 }
 
-impl Default for Pause {
+impl Default for RetryPause {
     fn default() -> Self {
         Self(Self::FIRST)
     }
@@ -179,7 +184,7 @@ mod tests {
         }
     }
 
-    fn own(role: Role, issuer: Fingerprint) -> Own {
+    fn own(role: Role, issuer: Fingerprint) -> OwnCertificate {
         let NodeRecord { name, roles, id, key, .. } = record(role);
         let leaf = Certificate {
             fingerprint: Fingerprint([9; 32]),
@@ -190,14 +195,14 @@ mod tests {
             not_after_unix_s: 1300,
             der: Vec::new(),
         };
-        Own { leaf, issuer }
+        OwnCertificate { leaf, issuer }
     }
 
     fn authorities(issuing: Option<Fingerprint>) -> Authorities {
         Authorities { issuing, ..Authorities::default() }
     }
 
-    fn ask(own: Option<&Own>, role: Role, authorities: &Authorities, unix_s: u64) -> Option<Need> {
+    fn ask(own: Option<&OwnCertificate>, role: Role, authorities: &Authorities, unix_s: u64) -> Option<RenewalReason> {
         needed(own, &record(role), authorities, &BTreeSet::new(), unix_s)
     }
 
@@ -205,22 +210,22 @@ mod tests {
     fn a_certificate_is_renewed_after_two_thirds_of_its_life() {
         let (own, ca) = (own(Role::Director, OLD), authorities(Some(OLD)));
         assert_eq!(ask(Some(&own), Role::Director, &ca, 1199), None);
-        assert_eq!(ask(Some(&own), Role::Director, &ca, 1200), Some(Need::Ends));
-        assert_eq!(ask(None, Role::Director, &ca, 0), Some(Need::Missing));
+        assert_eq!(ask(Some(&own), Role::Director, &ca, 1200), Some(RenewalReason::Ends));
+        assert_eq!(ask(None, Role::Director, &ca, 0), Some(RenewalReason::Missing));
     }
 
     #[test]
     fn a_certificate_of_the_future_is_replaced() {
         let (own, ca) = (own(Role::Director, OLD), authorities(Some(OLD)));
-        assert_eq!(ask(Some(&own), Role::Director, &ca, 999), Some(Need::NotYet));
+        assert_eq!(ask(Some(&own), Role::Director, &ca, 999), Some(RenewalReason::NotYet));
         assert_eq!(ask(Some(&own), Role::Director, &ca, 1000), None);
     }
 
     #[test]
     fn another_ca_or_other_roles_ask_for_another_certificate() {
         let own = own(Role::Director, OLD);
-        assert_eq!(ask(Some(&own), Role::Director, &authorities(Some(NEW)), 1000), Some(Need::Issuer));
-        assert_eq!(ask(Some(&own), Role::RealServer, &authorities(Some(OLD)), 1000), Some(Need::Subject));
+        assert_eq!(ask(Some(&own), Role::Director, &authorities(Some(NEW)), 1000), Some(RenewalReason::Issuer));
+        assert_eq!(ask(Some(&own), Role::RealServer, &authorities(Some(OLD)), 1000), Some(RenewalReason::Subject));
     }
 
     #[test]
@@ -238,12 +243,12 @@ mod tests {
         taken = still_ahead(&taken, Some(NEW), &state);
         assert_eq!(taken, [NEW].into());
         assert_eq!(need(&state, &taken, Role::RealServer, 1000), None, "what a state says that is behind does not count");
-        assert_eq!(need(&state, &taken, Role::Director, 1200), Some(Need::Ends));
+        assert_eq!(need(&state, &taken, Role::Director, 1200), Some(RenewalReason::Ends));
         state.trusted.insert(NEW, vec![2]);
         assert_eq!(still_ahead(&taken, Some(NEW), &state), BTreeSet::new(), "it has caught up");
         state.trusted.remove(&NEW);
         assert_eq!(still_ahead(&taken, Some(OLD), &state), BTreeSet::new(), "this node has gone on to a ca that is known");
-        assert_eq!(need(&state, &BTreeSet::new(), Role::Director, 1000), Some(Need::Issuer));
+        assert_eq!(need(&state, &BTreeSet::new(), Role::Director, 1000), Some(RenewalReason::Issuer));
     }
 
     #[test]
@@ -276,7 +281,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_minute() {
-        let mut pause = Pause::default();
+        let mut pause = RetryPause::default();
         let seconds: Vec<u64> = (0..7).map(|_| pause.next().as_secs()).collect();
         assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60]);
     }

@@ -3,7 +3,7 @@
 //! What fails keeps nothing else from being done, and nothing from being said: a rotation waits for what members say that they have.
 
 use super::{
-    renewal::{self, Own, Pause},
+    renewal::{self, OwnCertificate, RetryPause},
     task::ClusterMember,
 };
 use crate::{
@@ -102,7 +102,7 @@ impl Renewal {
 
     async fn keep(&mut self) {
         let mut state = self.member.raft().state();
-        let (mut pause, mut before, mut failing) = (Pause::default(), Vec::new(), Repeats::default());
+        let (mut pause, mut before, mut failing) = (RetryPause::default(), Vec::new(), Repeats::default());
         loop {
             let known = state.borrow().clone();
             let troubles = self.look().await;
@@ -117,13 +117,13 @@ impl Renewal {
             before = troubles;
             // All are cancel-safe.
             tokio::select! {
-                () = sleep(again) => if before.is_empty() { pause = Pause::default() },
-                () = self.look_now.notified() => pause = Pause::default(),
+                () = sleep(again) => if before.is_empty() { pause = RetryPause::default() },
+                () = self.look_now.notified() => pause = RetryPause::default(),
                 changed = state.wait_for(|now| renewal::differs(&known, now)) => {
                     if changed.is_err() {
                         return;
                     }
-                    pause = Pause::default();
+                    pause = RetryPause::default();
                 }
             }
         }
@@ -224,7 +224,7 @@ impl Renewal {
         Ok(())
     }
 
-    async fn certificate(&self, state: &ClusterState, record: &NodeRecord, ahead: &[Vec<u8>]) -> Result<Own, String> {
+    async fn certificate(&self, state: &ClusterState, record: &NodeRecord, ahead: &[Vec<u8>]) -> Result<OwnCertificate, String> {
         let own = self.own()?;
         let unix_s = BootClock.unix_now().as_secs();
         let need = renewal::needed(own.as_ref(), record, &state.security.authorities, &fingerprints(ahead), unix_s);
@@ -238,7 +238,7 @@ impl Renewal {
         }
     }
 
-    async fn renew(&self, need: renewal::Need, ahead: &[Vec<u8>]) -> Result<Own, String> {
+    async fn renew(&self, need: renewal::RenewalReason, ahead: &[Vec<u8>]) -> Result<OwnCertificate, String> {
         let dir = &self.config.data_dir;
         let key = files::node_key(dir).map_err(|error| with_sources(&error))?;
         let asked = self.member.request_certificate(authority::request(&key), ahead).await;
@@ -250,7 +250,7 @@ impl Renewal {
         Ok(own)
     }
 
-    fn own(&self) -> Result<Option<Own>, String> {
+    fn own(&self) -> Result<Option<OwnCertificate>, String> {
         let chain = files::certificate(&self.config.data_dir).map_err(|error| with_sources(&error))?;
         chain.map(|chain| read(&chain)).transpose()
     }
@@ -260,7 +260,7 @@ impl Renewal {
         self.credentials.replace(presented, trust).map_err(|error| error.to_string())
     }
 
-    fn holds_of(&self, state: &ClusterState, own: Option<&Own>) -> Holds {
+    fn holds_of(&self, state: &ClusterState, own: Option<&OwnCertificate>) -> Holds {
         let dir = &self.config.data_dir;
         let has_key = |certificate: &Vec<u8>| matches!(files::authority(dir, certificate), Ok(Some(_)));
         let authorities = state.security.authorities.trusted.iter();
@@ -291,9 +291,9 @@ fn leaf(chain: &[Vec<u8>]) -> Result<Certificate, String> {
     Certificate::parse(leaf).map_err(|error| error.to_string())
 }
 
-fn read(chain: &[Vec<u8>]) -> Result<Own, String> {
+fn read(chain: &[Vec<u8>]) -> Result<OwnCertificate, String> {
     let issuer = chain.get(1).ok_or("a certificate came without its ca's")?;
-    Ok(Own { leaf: leaf(chain)?, issuer: crate::link::fingerprint::fingerprint(issuer) })
+    Ok(OwnCertificate { leaf: leaf(chain)?, issuer: crate::link::fingerprint::fingerprint(issuer) })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The leader's duty to carry the rotation of keys and CAs on, and to begin one when somebody has left who knows the gossip key.
 
-use super::key_inventory::held;
+use super::key_inventory::key_inventory;
 use crate::{
     clock::{BootClock, BootInstant, Clock},
     gossip::ClusterView,
@@ -93,7 +93,7 @@ fn wanted(
     ages: &Ages,
     now: BootInstant,
 ) -> Option<Wanted> {
-    let live = held(state, view);
+    let live = key_inventory(state, view);
     let followers = || standing.voters.iter().chain(&standing.learners);
     rotation::next(&rotation::Input {
         security: &state.security,

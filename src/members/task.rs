@@ -1,7 +1,7 @@
 //! This node as a member of its cluster: its Raft, served at its address, and what members do for each other.
 
-use super::{arrivals::Arrivals, io::identity::Identity};
-use crate::{link::parcel::Slot, raft::RaftNode};
+use super::{io::identity::NodeIdentity, recent_admissions::RecentAdmissions};
+use crate::{link::parcel::ParcelInbox, raft::RaftNode};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 mod start;
 
-pub use start::{MemberSettings, StartError};
+pub use start::{MemberSettings, MemberStartError};
 
 /// This node as a member. Clones are handles to the same.
 #[derive(Clone)]
@@ -21,9 +21,9 @@ pub struct ClusterMember {
 struct Inner {
     raft: RaftNode,
     data_dir: PathBuf,
-    identity: Identity,
-    arrivals: Mutex<Arrivals>,
-    parcels: Slot,
+    identity: NodeIdentity,
+    recent_admissions: Mutex<RecentAdmissions>,
+    parcels: ParcelInbox,
 }
 
 impl ClusterMember {
@@ -33,11 +33,11 @@ impl ClusterMember {
     }
 
     /// Where parcels of other members come in.
-    pub fn parcels(&self) -> &Slot {
+    pub fn parcels(&self) -> &ParcelInbox {
         &self.inner.parcels
     }
 
-    pub(super) fn identity(&self) -> &Identity {
+    pub(super) fn identity(&self) -> &NodeIdentity {
         &self.inner.identity
     }
 
@@ -45,8 +45,8 @@ impl ClusterMember {
         &self.inner.data_dir
     }
 
-    pub(super) fn arrivals(&self) -> &Mutex<Arrivals> {
-        &self.inner.arrivals
+    pub(super) fn recent_admissions(&self) -> &Mutex<RecentAdmissions> {
+        &self.inner.recent_admissions
     }
 }
 

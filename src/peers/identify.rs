@@ -22,13 +22,13 @@ pub struct BootstrapPeer {
 
 /// What this node knows of who belongs to the cluster.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
+pub struct KnownMembers<'a> {
     /// The cluster.
     pub cluster_id: &'a str,
     /// The replicated state; its `cluster_id` is empty before there is any.
     pub state: &'a ClusterState,
     /// Who counts until then.
-    pub met: &'a [BootstrapPeer],
+    pub bootstrap_peers: &'a [BootstrapPeer],
 }
 
 /// Who is on the other side.
@@ -49,7 +49,7 @@ pub enum PeerStatus {
     Later,
 }
 
-impl Known<'_> {
+impl KnownMembers<'_> {
     /// Who shows `certificate` and says that it has the number `says`. TLS has found the certificate good.
     ///
     /// # Errors
@@ -99,19 +99,19 @@ impl Known<'_> {
     }
 
     fn status_before_state(&self, name: &NodeName, id: Option<NodeId>, says: NodeId) -> Result<PeerStatus, HelloRefusal> {
-        if self.met.iter().any(|met| met.id == says && met.name == *name) {
+        if self.bootstrap_peers.iter().any(|met| met.id == says && met.name == *name) {
             return Ok(PeerStatus::Bootstrap);
         }
-        let last = self.met.iter().map(|met| met.id).max().unwrap_or_default();
+        let last = self.bootstrap_peers.iter().map(|met| met.id).max().unwrap_or_default();
         if says > last {
-            return self.later(id.is_some() || self.met.iter().any(|met| met.name == *name), name);
+            return self.later(id.is_some() || self.bootstrap_peers.iter().any(|met| met.name == *name), name);
         }
         Err(HelloRefusal::Removed { id: says, barred: None })
     }
 
     /// What the member with this number is called.
     pub fn name_of(&self, id: NodeId) -> Option<NodeName> {
-        let met = || self.met.iter().find(|met| met.id == id).map(|met| met.name.clone());
+        let met = || self.bootstrap_peers.iter().find(|met| met.id == id).map(|met| met.name.clone());
         self.state.node_by_id(id).map(|record| record.name.clone()).or_else(met)
     }
 }

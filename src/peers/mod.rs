@@ -21,7 +21,7 @@ pub use io::{
     call_error::CallError,
     directory::{Directory, Published},
     parcels::{ParcelBody, send_parcel, take_parcel},
-    pool::{Greeting, Peers},
-    server::{Answers, Asker, Caller, Port, Voter, serve},
+    pool::{GreetingPurpose, Peers},
+    server::{Answers, Asker, Caller, Port, VotingPeer, serve},
 };
-pub use question::{Ask, Question, Reply, Topic};
+pub use question::{AnswerFrame, Ask, QuestionFrame, Topic};

@@ -58,14 +58,14 @@ pub trait Ask: Serialize + DeserializeOwned + Sync {
 
 /// The frame of a question.
 #[derive(Serialize, Deserialize)]
-pub struct Question {
+pub struct QuestionFrame {
     /// What it is about.
     pub topic: Topic,
     /// The [`Ask`] of that topic, encoded.
     pub body: Vec<u8>,
 }
 
-impl Question {
+impl QuestionFrame {
     /// The frame of `asked`.
     ///
     /// # Errors
@@ -78,16 +78,16 @@ impl Question {
     ///
     /// # Errors
     /// The reply to bytes that are no such question.
-    pub fn read<Q: Ask>(&self) -> Result<Q, Reply> {
+    pub fn read<Q: Ask>(&self) -> Result<Q, AnswerFrame> {
         debug_assert_eq!(self.topic, Q::TOPIC);
         codec::decode(&self.body, MAX_QUESTION_BYTES)
-            .map_err(|error| Reply::Failed(format!("the question is not understood: {error}")))
+            .map_err(|error| AnswerFrame::Failed(format!("the question is not understood: {error}")))
     }
 }
 
 /// The frame of an answer.
 #[derive(Serialize, Deserialize)]
-pub enum Reply {
+pub enum AnswerFrame {
     /// The [`Ask::Answer`], encoded. It may hold a private key.
     Answer(Zeroizing<Vec<u8>>),
     /// This connection is of no use any more. It is closed.
@@ -96,18 +96,18 @@ pub enum Reply {
     Failed(String),
 }
 
-impl Reply {
+impl AnswerFrame {
     /// The answer to a question of the type `Q`.
     pub fn to<Q: Ask>(answer: &Q::Answer) -> Self {
         match codec::encode(answer, Q::TOPIC.answer_limit()) {
-            Ok(bytes) => Reply::Answer(Zeroizing::new(bytes)),
-            Err(error) => Reply::Failed(format!("the answer cannot be sent: {error}")),
+            Ok(bytes) => AnswerFrame::Answer(Zeroizing::new(bytes)),
+            Err(error) => AnswerFrame::Failed(format!("the answer cannot be sent: {error}")),
         }
     }
 
     /// What `answered` gives, or why it could not be done.
     pub fn of<Q: Ask>(answered: Result<Q::Answer, String>) -> Self {
-        answered.map_or_else(Reply::Failed, |answer| Self::to::<Q>(&answer))
+        answered.map_or_else(AnswerFrame::Failed, |answer| Self::to::<Q>(&answer))
     }
 }
 
@@ -125,16 +125,18 @@ mod tests {
 
     #[test]
     fn a_question_is_read_as_it_was_asked_and_rubbish_is_answered() {
-        let question = Question::of(&Double(7)).unwrap();
+        let question = QuestionFrame::of(&Double(7)).unwrap();
         assert_eq!(question.read::<Double>().ok(), Some(Double(7)));
-        let rubbish = Question { topic: Topic::Voters, body: vec![255; 9] };
-        assert!(matches!(rubbish.read::<Double>(), Err(Reply::Failed(why)) if why.starts_with("the question is not understood")));
+        let rubbish = QuestionFrame { topic: Topic::Voters, body: vec![255; 9] };
+        assert!(
+            matches!(rubbish.read::<Double>(), Err(AnswerFrame::Failed(why)) if why.starts_with("the question is not understood"))
+        );
     }
 
     #[test]
     fn an_answer_that_is_too_long_is_a_failure() {
-        assert!(matches!(Reply::to::<Double>(&vec![1; 9]), Reply::Answer(_)));
-        assert!(matches!(Reply::to::<Double>(&vec![1; MAX_ANSWER_BYTES + 1]), Reply::Failed(_)));
+        assert!(matches!(AnswerFrame::to::<Double>(&vec![1; 9]), AnswerFrame::Answer(_)));
+        assert!(matches!(AnswerFrame::to::<Double>(&vec![1; MAX_ANSWER_BYTES + 1]), AnswerFrame::Failed(_)));
         assert!(Topic::Join.answer_limit() > Topic::Certify.answer_limit());
     }
 }

@@ -6,13 +6,13 @@ use super::{
     permissions::may_propose,
     task::RaftNode,
     types::Vote,
-    vouching::{Sender, directs},
+    vouching::{RaftSender, directs},
 };
 use crate::{
     clock::{BootClock, Clock},
     link::certificate::{Certificate, Subject},
     model::{NodeId, NodeRecord, Role},
-    peers::{HelloRefusal, PeerStatus, Question, Reply, Topic, Voter},
+    peers::{AnswerFrame, HelloRefusal, PeerStatus, QuestionFrame, Topic, VotingPeer},
     rules::RuleChange,
 };
 use openraft::{async_runtime::WatchReceiver, raft::AppendEntriesResponse, storage::Snapshot};
@@ -28,8 +28,8 @@ impl RaftNode {
         &self,
         (id, certificate): (NodeId, &Certificate),
         status: Result<PeerStatus, HelloRefusal>,
-        question: &Question,
-    ) -> Option<Reply> {
+        question: &QuestionFrame,
+    ) -> Option<AnswerFrame> {
         let read = match question.topic {
             Topic::Raft => self.answer_raft((id, certificate), &status, question).await,
             Topic::Propose | Topic::Voters => match status {
@@ -41,45 +41,46 @@ impl RaftNode {
         Some(read.unwrap_or_else(|reply| reply))
     }
 
-    async fn answer_member(&self, status: &PeerStatus, question: &Question) -> Result<Reply, Reply> {
+    async fn answer_member(&self, status: &PeerStatus, question: &QuestionFrame) -> Result<AnswerFrame, AnswerFrame> {
         if question.topic == Topic::Voters {
             let WhoVotes = question.read()?;
-            return Ok(Reply::to::<WhoVotes>(&voters(self)));
+            return Ok(AnswerFrame::to::<WhoVotes>(&voters(self)));
         }
         let Propose(change) = question.read()?;
-        Ok(Reply::to::<Propose>(&propose(self, status, change).await))
+        Ok(AnswerFrame::to::<Propose>(&propose(self, status, change).await))
     }
 
     async fn answer_raft(
         &self,
         (id, certificate): (NodeId, &Certificate),
         status: &Result<PeerStatus, HelloRefusal>,
-        question: &Question,
-    ) -> Result<Reply, Reply> {
+        question: &QuestionFrame,
+    ) -> Result<AnswerFrame, AnswerFrame> {
         let request: RaftRequest = question.read()?;
         match raft_refusal(self, (id, certificate), status, &request) {
-            None => Ok(Reply::of::<RaftRequest>(answer_raft(self, request).await)),
+            None => Ok(AnswerFrame::of::<RaftRequest>(answer_raft(self, request).await)),
             Some(reply) => Err(reply),
         }
     }
 
     /// The reply to a member that is not heard. One that hears that it was removed stops and wipes itself, so it is not told as long as its vote may
     /// be needed.
-    pub fn refused(&self, id: NodeId, refusal: HelloRefusal) -> Reply {
+    pub fn refused(&self, id: NodeId, refusal: HelloRefusal) -> AnswerFrame {
         match refusal {
-            HelloRefusal::Removed { .. } if self.still_votes(id) => {
-                Reply::Failed(format!("{id} was removed; it votes until a majority of the others has committed its removal"))
-            }
-            refusal => Reply::Refused(refusal),
+            HelloRefusal::Removed { .. } if self.still_votes(id) => AnswerFrame::Failed(format!(
+                "{id} was removed; it votes until a majority of the others has committed its removal"
+            )),
+            refusal => AnswerFrame::Refused(refusal),
         }
     }
 
     /// Who votes, by the newest membership in this node's log, committed or not.
-    pub fn voters(&self) -> Vec<Voter> {
+    pub fn voters(&self) -> Vec<VotingPeer> {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
-        let voter = |id| membership.get_node(&id).map(|node| Voter { id: NodeId(id), name: node.name.clone(), addr: node.addr });
+        let voter =
+            |id| membership.get_node(&id).map(|node| VotingPeer { id: NodeId(id), name: node.name.clone(), addr: node.addr });
         membership.voter_ids().filter_map(voter).collect()
     }
 
@@ -100,18 +101,18 @@ fn raft_refusal(
     (id, certificate): (NodeId, &Certificate),
     status: &Result<PeerStatus, HelloRefusal>,
     request: &RaftRequest,
-) -> Option<Reply> {
+) -> Option<AnswerFrame> {
     let speaks_for = request.speaks_for();
     if speaks_for != id {
         tracing::warn!(from = %id, %speaks_for, "raft message for another node refused");
-        return Some(Reply::Failed(format!("{id} speaks for {speaks_for}")));
+        return Some(AnswerFrame::Failed(format!("{id} speaks for {speaks_for}")));
     }
     let status = match status {
         Ok(status) => status,
         Err(HelloRefusal::Removed { .. }) if node.still_votes(id) && leads_on(node, id, request) => return None,
         Err(refusal) => return Some(node.refused(id, refusal.clone())),
     };
-    let sender = Sender {
+    let sender = RaftSender {
         votes: node.votes(id, certificate),
         leads_on: leads_on(node, id, request),
         directs: directs(status, certificate),
@@ -126,12 +127,12 @@ fn raft_refusal(
         // Others may know better: until they have said so, the sender tries again.
         node.doubts().notify_one();
     }
-    Some(Reply::Failed(format!("{id} does not vote, as far as {} knows", node.id())))
+    Some(AnswerFrame::Failed(format!("{id} does not vote, as far as {} knows", node.id())))
 }
 
 /// Whether this node needs somebody who leads it. A leader with a majority has no other to hear.
 fn is_leaderless(node: &RaftNode) -> bool {
-    !node.is_leader_with_quorum() && node.heard().age().is_none_or(|age| age > node.timing().election_max)
+    !node.is_leader_with_quorum() && node.leader_contact().age().is_none_or(|age| age > node.timing().election_max)
 }
 
 /// A leader that is removed, or gives its vote away, leads on until those who vote have agreed to that, or nobody could lead them in order; that is
@@ -183,7 +184,7 @@ async fn answer_raft(node: &RaftNode, request: RaftRequest) -> Result<RaftAnswer
         RaftRequest::Append(request) => {
             let response = raft.append_entries(request).await.map_err(|e| failed(&e))?;
             if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-                node.heard().now();
+                node.leader_contact().now();
             }
             Ok(RaftAnswer::Append(response))
         }
@@ -193,7 +194,7 @@ async fn answer_raft(node: &RaftNode, request: RaftRequest) -> Result<RaftAnswer
             if !is_readable(&data) {
                 return Err("the snapshot is not understood: is another version of lvs-agent installed here?".to_owned());
             }
-            node.heard().now();
+            node.leader_contact().now();
             let snapshot = Snapshot { meta, snapshot: data };
             raft.install_full_snapshot(vote, snapshot).await.map(RaftAnswer::Snapshot).map_err(|e| failed(&e))
         }

@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc};
 
 /// Why a node's Raft does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum RaftStartError {
     /// The log cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -22,7 +22,7 @@ pub enum StartError {
 
 /// Why a node's Raft has stopped by itself. The agent logs it and exits; the guard starts it again.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Fault {
+pub enum RaftFault {
     /// The log stores nothing more.
     #[error(transparent)]
     Store(Arc<StoreError>),

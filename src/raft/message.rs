@@ -1,6 +1,6 @@
 //! What Raft asks of other nodes over TCP: its own messages, proposals to the leader, and who votes.
 
-use super::types::{Applied, SnapshotMeta, TypeConfig, Vote};
+use super::types::{AppliedEntry, SnapshotMeta, TypeConfig, Vote};
 use crate::{
     model::NodeId,
     peers::{Ask, Topic, question::MAX_QUESTION_BYTES},
@@ -110,7 +110,7 @@ pub struct Voters {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Proposed {
     /// Committed, applied.
-    Done(Applied),
+    Done(AppliedEntry),
     /// Not here. Nothing was written.
     NotLeader {
         /// Who leads, as far as known.

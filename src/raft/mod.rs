@@ -5,18 +5,18 @@
 //! node's way out. `propose_task` gets changes committed, `view_task` publishes what Raft says of itself, `answer_task` answers other members with
 //! what `permissions` allows. `voters/` decides who votes. `vouching` says whose Raft is heard, `vouch_task` asks others for that, `later_votes` what
 //! a leader believes of later terms. `types` names openraft's types, `message` what Raft asks over the network, `record` how bytes lie on disk;
-//! `effective` knows which membership counts, `timing` how fast all of it is. `io` holds the log, the state machine and openraft's client.
+//! `effective_membership` knows which membership counts, `timing` how fast all of it is. `io` holds the log, the state machine and openraft's client.
 
 mod answer_task;
-mod effective;
+mod effective_membership;
 mod fault;
 pub mod io;
 mod later_votes;
+mod membership_observer;
 pub(crate) mod message;
 mod permissions;
 mod propose_task;
 pub(crate) mod record;
-mod sink;
 mod task;
 mod timing;
 pub(crate) mod types;
@@ -25,17 +25,17 @@ mod voters;
 mod vouch_task;
 mod vouching;
 
-pub use fault::{Fault, StartError};
+pub use fault::{RaftFault, RaftStartError};
 #[cfg(test)]
 pub(crate) use io::scratch::Scratch;
 pub use io::store_error::StoreError;
-pub(crate) use io::{disk::sync_parent, store_error::Rejoin};
+pub(crate) use io::{disk::sync_parent, store_error::RejoinHint};
+pub use membership_observer::{MembershipObserver, MembershipObserverError};
 pub(crate) use message::Proposed;
 pub use propose_task::{Committed, NotLeading, ProposeError};
-pub use sink::{MembershipSink, SinkError};
 pub(crate) use task::{FoundError, Founder, create_log, discard_log, found};
 pub use task::{RaftNode, RaftSettings};
-pub use types::{Applied, Node};
+pub use types::{AppliedEntry, RaftMember};
 pub(crate) use voters::Liveness;
 
 use crate::model::NodeId;

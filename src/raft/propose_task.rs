@@ -1,10 +1,10 @@
 //! Getting a change committed: here when this node leads, else at the leader, again when the leader is lost on the way.
 
 use super::{
-    fault::Fault,
+    fault::RaftFault,
     message::{MAX_CHANGE_BYTES, Propose, Proposed},
     task::RaftNode,
-    types::Applied,
+    types::AppliedEntry,
 };
 use crate::{
     clock::{BootClock, Clock},
@@ -57,7 +57,7 @@ pub enum ProposeError {
     NotSeen,
     /// This node's own Raft has stopped.
     #[error(transparent)]
-    Stopped(Fault),
+    Stopped(RaftFault),
 }
 
 /// How long a leader may take to know that it leads, and that it has applied what was committed.
@@ -84,7 +84,7 @@ pub struct Committed {
 
 /// What became of one attempt.
 enum Attempt {
-    Done(Applied),
+    Done(AppliedEntry),
     /// It was certainly not written.
     NotTaken(String),
     /// It may have been.
@@ -106,8 +106,8 @@ fn is_made(change: &SecurityChange, refusal: &SecurityRefusal) -> bool {
     )
 }
 
-fn committed(applied: Applied) -> Result<Committed, ProposeError> {
-    let Applied { index, revision, changed, result } = applied;
+fn committed(applied: AppliedEntry) -> Result<Committed, ProposeError> {
+    let AppliedEntry { index, revision, changed, result } = applied;
     result?;
     Ok(Committed { index, revision, changed })
 }
@@ -208,7 +208,7 @@ impl RaftNode {
     }
 
     /// What a second attempt's answer means when the first one may have been committed.
-    async fn settle(&self, change: &RuleChange, applied: Applied, before: u64, until: Instant) -> Applied {
+    async fn settle(&self, change: &RuleChange, applied: AppliedEntry, before: u64, until: Instant) -> AppliedEntry {
         let made = match (change, &applied.result) {
             (RuleChange::Apply { .. }, Ok(_)) => true,
             (RuleChange::Apply { rules, .. }, Err(Refusal::Stale { current, .. })) => {
@@ -220,7 +220,7 @@ impl RaftNode {
             (RuleChange::Security(change), Err(Refusal::Security(refusal))) => is_made(change, refusal),
             _ => false,
         };
-        if made { Applied { changed: applied.revision != before, result: Ok(None), ..applied } } else { applied }
+        if made { AppliedEntry { changed: applied.revision != before, result: Ok(None), ..applied } } else { applied }
     }
 
     /// Where the member with this number hears Raft, by the newest membership.

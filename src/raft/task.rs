@@ -2,7 +2,7 @@
 
 use super::{
     RaftView,
-    fault::Fault,
+    fault::RaftFault,
     io::{log_store::LogStore, state_machine::StateMachine},
     timing::RaftTiming,
     types::TypeConfig,
@@ -27,10 +27,10 @@ use std::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use heard::Heard;
+pub(super) use leader_contact::LeaderContact;
 
 mod found;
-mod heard;
+mod leader_contact;
 pub(super) mod leadership;
 mod leave;
 mod start;
@@ -58,7 +58,7 @@ struct Inner {
     raft: OurRaft,
     log: LogStore,
     peers: Peers,
-    heard: Heard,
+    leader_contact: LeaderContact,
     vouched: Mutex<Vouched>,
     doubts: Notify,
     leaving: AtomicBool,
@@ -67,7 +67,7 @@ struct Inner {
     state: watch::Receiver<Arc<ClusterState>>,
     view: watch::Receiver<RaftView>,
     liveness: watch::Receiver<Arc<Liveness>>,
-    fault: watch::Receiver<Option<Fault>>,
+    fault: watch::Receiver<Option<RaftFault>>,
     /// The agent wants it to stop: no new duties.
     shutdown: CancellationToken,
     /// It has handed over: nobody is answered any more.
@@ -100,11 +100,11 @@ impl RaftNode {
     /// Whether this node leads and a majority has acknowledged that within the last election timeout: it may commit verdicts.
     pub fn is_leader_with_quorum(&self) -> bool {
         let metrics = self.raft().metrics().borrow_watched().clone();
-        metrics.state == ServerState::Leader && leadership::has_quorum(&metrics, self.heard(), self.timing())
+        metrics.state == ServerState::Leader && leadership::has_quorum(&metrics, self.leader_contact(), self.timing())
     }
 
     /// Returns when Raft, or a task of it, has stopped by itself: a full disk, a guard that does not answer, a bug. Never returns otherwise.
-    pub async fn failed(&self) -> Fault {
+    pub async fn failed(&self) -> RaftFault {
         let mut fault = self.inner.fault.clone();
         loop {
             if let Some(fault) = fault.borrow_and_update().clone() {
@@ -132,7 +132,7 @@ impl RaftNode {
         &self.inner.tasks
     }
 
-    pub(super) fn fault(&self) -> Option<Fault> {
+    pub(super) fn fault(&self) -> Option<RaftFault> {
         self.inner.fault.borrow().clone()
     }
 
@@ -200,8 +200,8 @@ impl RaftNode {
         &self.inner.doubts
     }
 
-    pub(super) fn heard(&self) -> &Heard {
-        &self.inner.heard
+    pub(super) fn leader_contact(&self) -> &LeaderContact {
+        &self.inner.leader_contact
     }
 
     pub(crate) fn live(&self) -> watch::Receiver<BTreeSet<NodeName>> {

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 /// What applying an entry of the log gave, and where that stands.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Applied {
+pub struct AppliedEntry {
     /// The entry's place in the log: a node that has applied so far shows what it changed.
     pub index: u64,
     /// The rules' revision after it.
@@ -24,14 +24,14 @@ pub struct Applied {
 
 /// A member as the Raft membership knows it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Node {
+pub struct RaftMember {
     /// Its name; for people.
     pub name: NodeName,
     /// Where it hears Raft (TCP).
     pub addr: SocketAddr,
 }
 
-impl Node {
+impl RaftMember {
     /// Where its guard hears lease messages.
     pub fn guard_addr(&self) -> SocketAddr {
         guard_addr(self.addr)
@@ -40,7 +40,7 @@ impl Node {
 
 /// openraft's storage suite makes nodes of nothing.
 #[cfg(test)]
-impl Default for Node {
+impl Default for RaftMember {
     fn default() -> Self {
         Self { name: "unknown".parse().unwrap(), addr: SocketAddr::from(([0, 0, 0, 0], 0)) }
     }
@@ -48,7 +48,7 @@ impl Default for Node {
 
 openraft::declare_raft_types!(
     /// The types that openraft is used with.
-    pub TypeConfig: D = RuleChange, R = Applied, NodeId = u64, Node = Node
+    pub TypeConfig: D = RuleChange, R = AppliedEntry, NodeId = u64, Node = RaftMember
 );
 
 /// An entry of the log.

@@ -2,7 +2,7 @@
 
 use super::{
     RaftView,
-    fault::Fault,
+    fault::RaftFault,
     task::leadership::{has_quorum, longest_silence, quorum_age},
     task::{OurRaft, RaftNode},
     types::StoredMembership,
@@ -60,10 +60,10 @@ fn next_look(node: &RaftNode) -> Duration {
     let metrics = node.raft().metrics().borrow_watched().clone();
     let heard = match metrics.state {
         ServerState::Leader => quorum_age(&metrics),
-        ServerState::Follower | ServerState::Learner => node.heard().age(),
+        ServerState::Follower | ServerState::Learner => node.leader_contact().age(),
         ServerState::Candidate | ServerState::Shutdown => None,
     };
-    if !has_quorum(&metrics, node.heard(), node.timing()) {
+    if !has_quorum(&metrics, node.leader_contact(), node.timing()) {
         return node.timing().pause;
     }
     // A sole voter waits for nobody.
@@ -99,7 +99,7 @@ fn view_of(node: &RaftNode, state: &ClusterState, applied: u64) -> RaftView {
         term: metrics.current_term,
         voters: membership.voter_ids().map(NodeId).collect(),
         learners: membership.learner_ids().map(NodeId).collect(),
-        quorum: has_quorum(&metrics, node.heard(), node.timing()),
+        quorum: has_quorum(&metrics, node.leader_contact(), node.timing()),
         applied,
         // openraft starts with everything applied that was known as committed; a node that has just joined knows of nothing yet.
         loaded: state.cluster_id == node.cluster_id(),
@@ -121,17 +121,17 @@ fn refused(node: &RaftNode, state: &ClusterState) -> Option<String> {
 }
 
 /// Waits for the log's, openraft's or a task's end and says why it came, until `shutdown`.
-pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<Fault>>, shutdown: CancellationToken) {
+pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<RaftFault>>, shutdown: CancellationToken) {
     let mut failure = node.log().failure();
     let found = tokio::select! {
         // Cancel-safe, all.
         () = shutdown.cancelled() => return,
-        Ok(failure) = failure.wait_for(Option::is_some) => failure.clone().map(Fault::Store),
-        why = core_ends(node.raft()) => Some(Fault::Raft(why)),
-        ended = node.tasks().failed() => Some(Fault::Task(ended)),
+        Ok(failure) = failure.wait_for(Option::is_some) => failure.clone().map(RaftFault::Store),
+        why = core_ends(node.raft()) => Some(RaftFault::Raft(why)),
+        ended = node.tasks().failed() => Some(RaftFault::Task(ended)),
     };
     // openraft may be the first to say what the log knows better.
-    let found = failure.borrow().clone().map(Fault::Store).or(found);
+    let found = failure.borrow().clone().map(RaftFault::Store).or(found);
     if let Some(found) = &found {
         tracing::error!(error = %with_sources(found), "raft stopped by itself");
     }

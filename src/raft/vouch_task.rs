@@ -90,7 +90,7 @@ fn whom(node: &RaftNode) -> Vec<(NodeId, SocketAddr)> {
     let voters = node.view().borrow().voters.clone().into_iter().filter_map(|id| Some((id, node.address_of(id)?)));
     let (directors, others): (Vec<_>, Vec<_>) = state.nodes.values().partition(|record| record.roles.has(Role::Director));
     let members = directors.into_iter().chain(others).map(|record| (record.id, record.addr));
-    let met = node.directory().met().iter().map(|met| (met.id, met.addr));
+    let met = node.directory().bootstrap_peers().iter().map(|met| (met.id, met.addr));
     let mut seen = BTreeSet::from([node.id()]);
     voters.chain(members).chain(met).filter(|(id, _)| seen.insert(*id)).take(ASKED).collect()
 }

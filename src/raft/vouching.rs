@@ -18,7 +18,7 @@ const MOST: usize = 16;
 
 /// The sender of a Raft message, as this node knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Sender {
+pub struct RaftSender {
     /// It is in one of the voter sets of the newest membership in this node's log.
     pub votes: bool,
     /// It leads this node in the very term that the message is of: one that gives its own vote away leads on until that is committed.
@@ -29,7 +29,7 @@ pub struct Sender {
     pub is_vouched_for: bool,
 }
 
-impl Sender {
+impl RaftSender {
     /// Whether its message is given to Raft. `leaderless`: this node has heard no leader for an election, and leads no majority itself.
     ///
     /// Raft's safety needs nothing of this, but it believes whatever it hears: one message of a later term makes its sender the leader. So those are
@@ -84,13 +84,13 @@ mod tests {
 
     #[test]
     fn voters_and_who_leads_on_are_heard_always_others_without_a_leader_and_not_by_their_own_word() {
-        let nobody = Sender::default();
+        let nobody = RaftSender::default();
         let cases = [
             (nobody, false, false),
-            (Sender { votes: true, ..nobody }, true, true),
-            (Sender { leads_on: true, ..nobody }, true, true),
-            (Sender { directs: true, ..nobody }, false, true),
-            (Sender { is_vouched_for: true, ..nobody }, false, true),
+            (RaftSender { votes: true, ..nobody }, true, true),
+            (RaftSender { leads_on: true, ..nobody }, true, true),
+            (RaftSender { directs: true, ..nobody }, false, true),
+            (RaftSender { is_vouched_for: true, ..nobody }, false, true),
         ];
         for (sender, with_leader, without) in cases {
             assert_eq!(sender.is_heard(false), with_leader, "{sender:?} where a leader is heard");

@@ -5,11 +5,11 @@ pub mod warnings;
 
 use crate::{
     api::status::{
-        ClusterStatus, Judgement, LocalView, MissingVip, NodeStatus, Pool, SecurityStatus, Seen, ServerStatus, ServiceStatus,
-        Status, VipMode, VipStatus, VoteStatus,
+        ClusterStatus, LocalView, MissingVip, NodeStatus, ObservationStatus, Pool, SecurityStatus, ServerStatus, ServiceStatus,
+        Status, VerdictStatus, VipMode, VipStatus, VoteStatus,
     },
     gossip::{ClusterView, NodeView},
-    members::{departure::RemovalCheck, key_inventory::held},
+    members::{key_inventory::key_inventory, removal_check::RemovalCheck},
     model::{Fingerprint, Holding, NodeId, NodeName, RealServer, Role, Roles, Service, VipGroup},
     raft::RaftView,
     reconcile::{Decision, Report},
@@ -25,7 +25,7 @@ const ENDS_SOON: Duration = Duration::from_secs(5 * 86_400);
 const AWAITED_SHOWN: usize = 8;
 
 /// What a status is made of.
-pub struct Sources<'a> {
+pub struct StatusInput<'a> {
     /// The node that says it.
     pub me: &'a NodeName,
     /// The replicated state.
@@ -51,7 +51,7 @@ pub struct Sources<'a> {
 }
 
 /// The status of a member.
-pub fn status(sources: &Sources<'_>) -> Status {
+pub fn status(sources: &StatusInput<'_>) -> Status {
     let state = sources.state;
     let heard = sources.view.testimonies();
     let mut status = Status {
@@ -70,8 +70,8 @@ fn name_of(state: &ClusterState, id: NodeId) -> Option<NodeName> {
     state.node_by_id(id).map(|node| node.name.clone())
 }
 
-fn cluster(sources: &Sources<'_>) -> ClusterStatus {
-    let Sources { state, raft, .. } = sources;
+fn cluster(sources: &StatusInput<'_>) -> ClusterStatus {
+    let StatusInput { state, raft, .. } = sources;
     let mut voters: Vec<NodeName> = raft.voters.iter().filter_map(|id| name_of(state, *id)).collect();
     voters.sort();
     ClusterStatus {
@@ -86,9 +86,9 @@ fn cluster(sources: &Sources<'_>) -> ClusterStatus {
 }
 
 /// How far a rotation is, and who holds it up.
-fn rotating(sources: &Sources<'_>) -> Option<String> {
+fn rotating(sources: &StatusInput<'_>) -> Option<String> {
     let stage = Stage::of(&sources.state.security)?;
-    let live = held(sources.state, sources.view);
+    let live = key_inventory(sources.state, sources.view);
     let awaited: Vec<&NodeName> = stage.held_up_by(&live).collect();
     let shown: Vec<String> = awaited.iter().take(AWAITED_SHOWN).map(ToString::to_string).collect();
     Some(match awaited.len() - shown.len() {
@@ -98,7 +98,7 @@ fn rotating(sources: &Sources<'_>) -> Option<String> {
     })
 }
 
-fn security(sources: &Sources<'_>) -> SecurityStatus {
+fn security(sources: &StatusInput<'_>) -> SecurityStatus {
     let Security { authorities, keyring, barred, .. } = &sources.state.security;
     SecurityStatus {
         authority: authorities.issuing,
@@ -110,7 +110,7 @@ fn security(sources: &Sources<'_>) -> SecurityStatus {
     }
 }
 
-fn node_status(sources: &Sources<'_>, name: &NodeName, id: NodeId) -> NodeStatus {
+fn node_status(sources: &StatusInput<'_>, name: &NodeName, id: NodeId) -> NodeStatus {
     let record = &sources.state.nodes[name];
     let heard = sources.view.nodes.get(name);
     let facts = heard.and_then(|node| node.facts.as_ref());
@@ -129,7 +129,7 @@ fn node_status(sources: &Sources<'_>, name: &NodeName, id: NodeId) -> NodeStatus
     }
 }
 
-fn vip_status(sources: &Sources<'_>, group: &VipGroup) -> VipStatus {
+fn vip_status(sources: &StatusInput<'_>, group: &VipGroup) -> VipStatus {
     let live = sources.view.nodes.iter().filter(|(name, node)| node.live && sources.state.nodes.contains_key(*name));
     let mut claims: Vec<(u64, u64, &NodeName)> = live
         .filter_map(|(name, node)| match node.holding.get(&group.name) {
@@ -157,8 +157,8 @@ fn vip_status(sources: &Sources<'_>, group: &VipGroup) -> VipStatus {
 }
 
 /// The real servers of the group's services that have the VIP in place, and those that should have.
-fn placement(sources: &Sources<'_>, group: &VipGroup) -> (Vec<NodeName>, Vec<MissingVip>) {
-    let Sources { state, view, .. } = sources;
+fn placement(sources: &StatusInput<'_>, group: &VipGroup) -> (Vec<NodeName>, Vec<MissingVip>) {
+    let StatusInput { state, view, .. } = sources;
     let services = state.rules.services.values().filter(|service| service.vip == group.name);
     let servers = services.flat_map(|service| service.servers.values()).filter(|server| !server.agentless);
     let expected: std::collections::BTreeSet<&NodeName> =
@@ -176,7 +176,7 @@ fn placement(sources: &Sources<'_>, group: &VipGroup) -> (Vec<NodeName>, Vec<Mis
     (in_place, missing)
 }
 
-fn service_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Service) -> ServiceStatus {
+fn service_status(sources: &StatusInput<'_>, heard: &Testimonies<'_>, service: &Service) -> ServiceStatus {
     ServiceStatus {
         name: service.name.clone(),
         vip: service.vip.clone(),
@@ -189,14 +189,14 @@ fn service_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Serv
     }
 }
 
-fn server_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Service, server: &RealServer) -> ServerStatus {
+fn server_status(sources: &StatusInput<'_>, heard: &Testimonies<'_>, service: &Service, server: &RealServer) -> ServerStatus {
     let target = Target { service: service.name.clone(), server: server.name.clone() };
     let committed = sources.state.verdicts.get(&target);
     let verdict = match (&service.check, committed) {
-        (None, _) => Judgement::Unchecked,
-        (Some(_), None) => Judgement::Undecided,
-        (Some(_), Some((Verdict::Up, _))) => Judgement::Up,
-        (Some(_), Some((Verdict::Down, _))) => Judgement::Down,
+        (None, _) => VerdictStatus::Unchecked,
+        (Some(_), None) => VerdictStatus::Undecided,
+        (Some(_), Some((Verdict::Up, _))) => VerdictStatus::Up,
+        (Some(_), Some((Verdict::Down, _))) => VerdictStatus::Down,
     };
     let decision = sources.report.decisions.iter().find(|decision| decision.target == target);
     let place =
@@ -205,7 +205,7 @@ fn server_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Servi
     let ready = in_place || server.agentless;
     let is_in = match decision {
         Some(Decision { presence, .. }) => presence.weight().is_some(),
-        None => ready && matches!(verdict, Judgement::Up | Judgement::Unchecked),
+        None => ready && matches!(verdict, VerdictStatus::Up | VerdictStatus::Unchecked),
     };
     ServerStatus {
         name: server.name.clone(),
@@ -224,12 +224,12 @@ fn server_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Servi
     }
 }
 
-fn seen(seen: verdict::Seen) -> Seen {
+fn seen(seen: verdict::Seen) -> ObservationStatus {
     match seen {
-        verdict::Seen::Up => Seen::Up,
-        verdict::Seen::Suspect => Seen::Suspect,
-        verdict::Seen::Down => Seen::Down,
-        verdict::Seen::Unable => Seen::Unable,
+        verdict::Seen::Up => ObservationStatus::Up,
+        verdict::Seen::Suspect => ObservationStatus::Suspect,
+        verdict::Seen::Down => ObservationStatus::Down,
+        verdict::Seen::Unable => ObservationStatus::Unable,
     }
 }
 
@@ -237,7 +237,7 @@ fn vote(ballot: &Ballot, unix_now: Duration) -> VoteStatus {
     let word = ballot.observation.as_ref();
     VoteStatus {
         observer: ballot.observer.clone(),
-        state: word.map_or(Seen::Unknown, |word| seen(word.seen)),
+        state: word.map_or(ObservationStatus::Unknown, |word| seen(word.seen)),
         reason: word.map_or_else(|| "no probe finished yet".to_owned(), |word| word.reason.clone()),
         age_ms: word.map(|word| unix_ms(unix_now).saturating_sub(word.since_unix_ms)),
         fresh: ballot.fresh,
@@ -248,7 +248,7 @@ fn unix_ms(unix: Duration) -> u64 {
     u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn problems(sources: &Sources<'_>, status: &Status) -> Vec<String> {
+fn problems(sources: &StatusInput<'_>, status: &Status) -> Vec<String> {
     let mut problems = Vec::new();
     if !sources.raft.quorum {
         problems
@@ -304,7 +304,7 @@ fn ending_certificates(status: &Status, unix_now: Duration) -> Vec<String> {
 }
 
 /// The CA was replaced while this node was away, or the cluster was founded anew: nobody can tell it otherwise.
-fn untrusted(sources: &Sources<'_>) -> Option<String> {
+fn untrusted(sources: &StatusInput<'_>) -> Option<String> {
     let words = sources.raft.untrusted.as_ref().filter(|_| sources.raft.refused.is_none())?;
     let todo = if sources.state.security.authorities.issuing.is_none() && !sources.state.cluster_id.is_empty() {
         "have its certificate, or theirs, made anew, see [tls] in agent.toml".to_owned()
@@ -318,8 +318,8 @@ fn untrusted(sources: &Sources<'_>) -> Option<String> {
 }
 
 /// Certificates that cannot be renewed, and a rotation that cannot end, long before somebody misses them.
-fn lost_keys(sources: &Sources<'_>) -> Vec<String> {
-    let Sources { state, view, raft, .. } = sources;
+fn lost_keys(sources: &StatusInput<'_>) -> Vec<String> {
+    let StatusInput { state, view, raft, .. } = sources;
     let check = RemovalCheck { state, view, voters: &raft.voters };
     let authorities = &state.security.authorities;
     let says_something = |node: &NodeView| node.live && node.facts.as_ref().is_some_and(|facts| !facts.holds.keys.is_empty());
@@ -343,7 +343,7 @@ fn lost_keys(sources: &Sources<'_>) -> Vec<String> {
 }
 
 /// agent.toml asks, the cluster grants.
-fn other_roles(sources: &Sources<'_>) -> Option<String> {
+fn other_roles(sources: &StatusInput<'_>) -> Option<String> {
     let granted = &sources.state.nodes.get(sources.me)?.roles;
     (granted != sources.configured).then(|| {
         if sources.state.security.is_foreign() {

@@ -88,7 +88,7 @@ impl World {
         let director = Roles::new([Role::Director]).expect("one role");
         let configured = state.nodes.get(me).map_or(&director, |node| &node.roles);
         let unix_now = Duration::from_millis(NOW_MS);
-        status(&Sources {
+        status(&StatusInput {
             me,
             state,
             view,
@@ -258,18 +258,18 @@ fn every_elector_is_told_with_its_word_and_its_age() {
     assert_eq!(
         world.server("r1").votes,
         [
-            vote("d1", Seen::Up, "d1 says so", Some(2_500), true),
+            vote("d1", ObservationStatus::Up, "d1 says so", Some(2_500), true),
             // Its clock is ahead of ours.
-            vote("d2", Seen::Down, "d2 says so", Some(0), false),
-            vote("r2", Seen::Unknown, "no probe finished yet", None, true),
+            vote("d2", ObservationStatus::Down, "d2 says so", Some(0), false),
+            vote("r2", ObservationStatus::Unknown, "no probe finished yet", None, true),
         ]
     );
     world.says("d1", Sight::Suspect, 9_999);
     let suspicion = world.server("r1").votes.remove(0);
-    assert_eq!((suspicion.state, suspicion.age_ms), (Seen::Suspect, Some(1)));
+    assert_eq!((suspicion.state, suspicion.age_ms), (ObservationStatus::Suspect, Some(1)));
     // A word about what was asked formerly is no word on what is asked now.
     service(&mut world.state.rules).check.as_mut().unwrap().kind = fixture::http("/");
-    assert_eq!(world.server("r1").votes[0].state, Seen::Unknown);
+    assert_eq!(world.server("r1").votes[0].state, ObservationStatus::Unknown);
 }
 
 #[test]
@@ -277,13 +277,13 @@ fn a_verdict_is_the_committed_one_with_its_votes() {
     let mut world = World::well();
     world.judges("r1", Verdict::Down);
     let r1 = world.server("r1");
-    assert_eq!((r1.verdict, r1.state, r1.why.as_str()), (Judgement::Down, Pool::Out, "2 of 3"));
+    assert_eq!((r1.verdict, r1.state, r1.why.as_str()), (VerdictStatus::Down, Pool::Out, "2 of 3"));
     world.state.verdicts.clear();
     let r1 = world.server("r1");
-    assert_eq!((r1.verdict, r1.state, r1.why.as_str()), (Judgement::Undecided, Pool::Out, ""));
+    assert_eq!((r1.verdict, r1.state, r1.why.as_str()), (VerdictStatus::Undecided, Pool::Out, ""));
     service(&mut world.state.rules).check = None;
     let r1 = world.server("r1");
-    assert_eq!((r1.verdict, r1.state, r1.votes), (Judgement::Unchecked, Pool::In, Vec::new()));
+    assert_eq!((r1.verdict, r1.state, r1.votes), (VerdictStatus::Unchecked, Pool::In, Vec::new()));
 }
 
 #[test]
@@ -301,13 +301,13 @@ fn what_this_director_does_counts_more_than_what_it_should() {
     world.decides("r1", Presence::Out(OutReason::NotHolder));
     world.decides("r2", Presence::In { weight: Weight(1) });
     world.judges("r2", Verdict::Down);
-    for (server, verdict, state) in [("r1", Judgement::Up, Pool::Out), ("r2", Judgement::Down, Pool::In)] {
+    for (server, verdict, state) in [("r1", VerdictStatus::Up, Pool::Out), ("r2", VerdictStatus::Down, Pool::In)] {
         let status = world.server(server);
         assert_eq!((status.verdict, status.state, status.why.as_str()), (verdict, state, "as decided"));
     }
     let word = Observation { seen: Sight::Down, reason: "refused".to_owned(), since_unix_ms: 0, question: 0 };
     world.own.insert(target("http", "r1"), word);
-    assert_eq!(world.server("r1").local, Some(LocalView { state: Seen::Down, reason: "refused".to_owned() }));
+    assert_eq!(world.server("r1").local, Some(LocalView { state: ObservationStatus::Down, reason: "refused".to_owned() }));
     assert_eq!(world.server("r2").local, None);
 }
 

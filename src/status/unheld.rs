@@ -1,6 +1,6 @@
 //! Why nobody holds a VIP group, and which director could not take one over: from what directors say of themselves. Pure.
 
-use super::{Sources, warnings::warnings};
+use super::{StatusInput, warnings::warnings};
 use crate::{
     api::status::VipStatus,
     model::{Holding, NodeName, Role, VipGroup, VipName},
@@ -11,8 +11,8 @@ use crate::{
 const NAMED: usize = 8;
 
 /// Why nobody holds it, in one line, every director by name.
-pub(super) fn why(sources: &Sources<'_>, group: &VipGroup) -> String {
-    let Sources { state, raft, .. } = sources;
+pub(super) fn why(sources: &StatusInput<'_>, group: &VipGroup) -> String {
+    let StatusInput { state, raft, .. } = sources;
     let directors: Vec<&NodeName> =
         state.nodes.values().filter(|node| node.roles.has(Role::Director)).map(|node| &node.name).collect();
     if directors.is_empty() {
@@ -27,11 +27,11 @@ pub(super) fn why(sources: &Sources<'_>, group: &VipGroup) -> String {
     voters.into_iter().chain([cut(&each, "; ")]).collect::<Vec<_>>().join("; ")
 }
 
-fn is_heard(sources: &Sources<'_>, name: &NodeName) -> bool {
+fn is_heard(sources: &StatusInput<'_>, name: &NodeName) -> bool {
     sources.view.nodes.get(name).is_some_and(|node| node.live)
 }
 
-fn of_director(sources: &Sources<'_>, director: &NodeName, group: &VipGroup) -> String {
+fn of_director(sources: &StatusInput<'_>, director: &NodeName, group: &VipGroup) -> String {
     let Some(node) = sources.view.nodes.get(director).filter(|node| node.live) else { return "not heard".to_owned() };
     match (node.holding.get(&group.name), node.obstacles.get(&group.name)) {
         (_, Some(why)) => why.clone(),
@@ -48,7 +48,7 @@ fn cut(words: &[String], between: &str) -> String {
 }
 
 /// What is wrong with the groups in force although somebody holds them, one line each.
-pub(super) fn risks(sources: &Sources<'_>, vips: &[VipStatus]) -> Vec<String> {
+pub(super) fn risks(sources: &StatusInput<'_>, vips: &[VipStatus]) -> Vec<String> {
     let state: &ClusterState = sources.state;
     let held = |name: &VipName| vips.iter().any(|vip| vip.name == *name && vip.holder.is_some());
     let found = warnings(&state.rules, state, sources.view).into_iter();

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 /// Everything that an operator should look at before `rules` are applied: VIP groups first.
 pub fn warnings(rules: &RuleSet, state: &ClusterState, view: &ClusterView) -> Vec<Warning> {
-    let known = Known { state, view, one_interface: is_on_one_interface(rules) };
+    let known = WarningInput { state, view, one_interface: is_on_one_interface(rules) };
     let mut found = Vec::new();
     for group in rules.vips.values() {
         found.extend(known.interfaces(group));
@@ -46,13 +46,13 @@ pub fn is_on_one_interface(rules: &RuleSet) -> bool {
     rules.vips.values().map(|group| &group.interface).collect::<BTreeSet<_>>().len() == 1
 }
 
-struct Known<'a> {
+struct WarningInput<'a> {
     state: &'a ClusterState,
     view: &'a ClusterView,
     one_interface: bool,
 }
 
-impl<'a> Known<'a> {
+impl<'a> WarningInput<'a> {
     fn heard(&self, name: &NodeName) -> Option<&'a NodeView> {
         self.view.nodes.get(name).filter(|node| node.live)
     }

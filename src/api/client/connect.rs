@@ -26,7 +26,7 @@ const MAX_ADDRESSES: usize = 4;
 
 /// A remote agent, and what proves us to it and it to us.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub struct RemoteAgent {
     /// `HOST:PORT`, the host an address or a name.
     pub name: String,
     /// Our certificate, and the CAs that the agent's must be of.
@@ -35,12 +35,12 @@ pub struct Server {
 
 /// Where the agent is.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum AgentEndpoint {
     Socket(PathBuf),
-    Server(Server),
+    Remote(RemoteAgent),
 }
 
-impl Place {
+impl AgentEndpoint {
     /// The answer's body, if it is 200.
     pub(super) async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let request = Request::builder()
@@ -51,14 +51,14 @@ impl Place {
             .body(Full::new(body))
             .map_err(|error| ClientError::Protocol(error.to_string()))?;
         match self {
-            Place::Socket(socket) => {
+            AgentEndpoint::Socket(socket) => {
                 let stream = UnixStream::connect(socket).await.map_err(|source| match source.kind() {
                     io::ErrorKind::PermissionDenied => ClientError::NotAllowed(socket.clone()),
                     _ => ClientError::NotReachable { socket: socket.clone(), source },
                 })?;
                 over(stream, request).await.map_err(|error| ClientError::Protocol(error.to_string()))?
             }
-            Place::Server(server) => {
+            AgentEndpoint::Remote(server) => {
                 let stream = server.connect().await?;
                 over(stream, request).await.map_err(|error| server.broken(&error))?
             }
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-impl Server {
+impl RemoteAgent {
     async fn connect(&self) -> Result<TlsStream, ClientError> {
         let unreachable = |source| ClientError::ServerNotReachable { server: self.name.clone(), source };
         // Statically linked, this program knows no more names than the C library's files tell.

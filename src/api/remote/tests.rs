@@ -3,8 +3,8 @@
 use super::*;
 use crate::{
     api::{
-        ApplyRequest, Client, ClientError, IdentityRequest, JoinRequest, LeaveRequest, MAX_REQUEST_BYTES, Server, TokenRequest,
-        Version, fake::Fake,
+        ApplyRequest, Client, ClientError, IdentityRequest, JoinOrder, LeaveRequest, MAX_REQUEST_BYTES, RemoteAgent,
+        TokenRequest, Version, fake::Fake,
     },
     clock::{BootClock, Clock},
     link::tls::{Presented, Trust},
@@ -23,7 +23,7 @@ async fn start(fake: &Arc<Fake>) -> SocketAddr {
 
 fn client(address: SocketAddr, presented: Option<Presented>, trusts: &Fake) -> Client {
     let credentials = Credentials::new(presented, Trust::Authorities(vec![trusts.authority.certificate().to_vec()])).unwrap();
-    Client::remote(Server { name: address.to_string(), credentials })
+    Client::remote(RemoteAgent { name: address.to_string(), credentials })
 }
 
 /// A certificate of this cluster's CA that ends after an hour, or ended `ago`.
@@ -102,7 +102,7 @@ async fn an_administrator_changes_the_cluster_but_no_nodes_standing() {
     assert_eq!(refusal(admin.revoke_token(token.status.id).await).0, 409);
     admin.remove_node(&"r3".parse().unwrap()).await.unwrap();
     admin.allow_node(&"r3".parse().unwrap()).await.unwrap();
-    let request = JoinRequest { seeds: vec!["10.0.0.11:7400".parse().unwrap()], token: None };
+    let request = JoinOrder { seeds: vec!["10.0.0.11:7400".parse().unwrap()], token: None };
     assert_eq!(refusal(admin.join(&request).await).0, 403);
     assert_eq!(refusal(admin.leave(&LeaveRequest::default()).await).0, 403);
     let names: Vec<String> = admin.identities().await.unwrap().iter().map(|known| known.name.to_string()).collect();

@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     api::{
         AdminError, ApplyAnswer, ApplyRequest, BindError, CHANGE_DEADLINE, Client, ClientError, ErrorBody, IdentityRequest,
-        InitRequest, JoinRequest, LeaveRequest, MAX_REQUEST_BYTES, PlanRequest, TokenRequest, Version,
-        fake::{Fake, Place},
+        InitRequest, JoinOrder, LeaveRequest, MAX_REQUEST_BYTES, PlanRequest, TokenRequest, Version,
+        fake::{Fake, SocketDir},
     },
     model::{Access, IdentityName, Role, Roles},
     rules::{RuleSet, Warning},
@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const WEB: &str = "[[vip]]\nname = \"web\"\naddresses = [\"10.0.0.100\"]\ninterface = \"eth0\"\n";
 
-fn start(place: &Place, fake: &Arc<Fake>) -> (Client, CancellationToken, tokio::task::JoinHandle<()>) {
+fn start(place: &SocketDir, fake: &Arc<Fake>) -> (Client, CancellationToken, tokio::task::JoinHandle<()>) {
     let listener = AdminListener::bind(&place.socket()).unwrap();
     let shutdown = CancellationToken::new();
     let server = tokio::spawn(serve(listener, fake.clone(), shutdown.clone()));
@@ -53,7 +53,7 @@ async fn raw(socket: &Path, request: &str) -> String {
 
 #[tokio::test]
 async fn a_plan_an_apply_and_an_export_fit_together() {
-    let (place, fake) = (Place::new("apply"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("apply"), Arc::new(Fake::default()));
     let (client, _shutdown, _server) = start(&place, &fake);
     let plan = client.plan(&plan_request(WEB)).await.unwrap();
     assert_eq!((plan.revision, plan.changes.len()), (0, 1));
@@ -67,7 +67,7 @@ async fn a_plan_an_apply_and_an_export_fit_together() {
 
 #[tokio::test]
 async fn a_strict_apply_is_refused_with_every_warning_before_anything_is_changed() {
-    let (place, fake) = (Place::new("strict"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("strict"), Arc::new(Fake::default()));
     let (client, _shutdown, _server) = start(&place, &fake);
     let warning = Warning::ServerIsNoMember {
         service: "http".parse().unwrap(),
@@ -90,7 +90,7 @@ async fn a_strict_apply_is_refused_with_every_warning_before_anything_is_changed
 
 #[tokio::test]
 async fn a_wrong_file_is_refused_whole_with_every_problem() {
-    let (place, fake) = (Place::new("wrong"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("wrong"), Arc::new(Fake::default()));
     let (client, _shutdown, _server) = start(&place, &fake);
     let (code, body) = refusal(client.apply(&apply_request(&format!("{WEB}colour = 1\nport = 2\n"), None)).await);
     assert_eq!((code, body.error.as_str(), body.details.len()), (422, "c.toml has 2 problems", 2));
@@ -100,10 +100,10 @@ async fn a_wrong_file_is_refused_whole_with_every_problem() {
 
 #[tokio::test]
 async fn each_reason_has_its_http_status() {
-    let (place, fake) = (Place::new("codes"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("codes"), Arc::new(Fake::default()));
     let (client, _shutdown, _server) = start(&place, &fake);
     assert_eq!(refusal(client.init(&InitRequest::default()).await).0, 409);
-    let (code, body) = refusal(client.join(&JoinRequest::default()).await);
+    let (code, body) = refusal(client.join(&JoinOrder::default()).await);
     assert_eq!((code, body.details), (502, vec!["10.0.0.11:7400: connection refused".to_owned()]));
     assert_eq!(refusal(client.leave(&LeaveRequest::default()).await).0, 503);
     let (code, body) = refusal(client.apply(&apply_request(WEB, Some(9))).await);
@@ -124,7 +124,7 @@ async fn each_reason_has_its_http_status() {
 
 #[tokio::test]
 async fn tokens_nodes_keys_and_identities_have_their_requests() {
-    let (place, fake) = (Place::new("security"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("security"), Arc::new(Fake::default()));
     let (client, _shutdown, _server) = start(&place, &fake);
     let roles = Roles::new([Role::Director, Role::RealServer]).unwrap();
     let token = client.make_token(&TokenRequest { ttl_s: 60, uses: 2, roles: roles.clone() }).await.unwrap();
@@ -153,7 +153,7 @@ async fn tokens_nodes_keys_and_identities_have_their_requests() {
 
 #[tokio::test]
 async fn values_out_of_their_bounds_are_refused() {
-    let (place, fake) = (Place::new("bounds"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("bounds"), Arc::new(Fake::default()));
     let (client, _shutdown, _server) = start(&place, &fake);
     let roles = Roles::new([Role::Witness]).unwrap();
     for (ttl_s, uses) in [(59, 1), (30 * 86_400 + 1, 1), (60, 0), (60, 1001), (u64::MAX, u32::MAX)] {
@@ -188,7 +188,7 @@ async fn values_out_of_their_bounds_are_refused() {
 
 #[tokio::test]
 async fn outside_a_cluster_the_status_says_what_to_do() {
-    let (place, fake) = (Place::new("outside"), Arc::new(Fake { outside: true, ..Fake::default() }));
+    let (place, fake) = (SocketDir::new("outside"), Arc::new(Fake { outside: true, ..Fake::default() }));
     let (client, _shutdown, _server) = start(&place, &fake);
     let status = client.status().await.unwrap();
     assert_eq!((status.cluster, status.problems), (None, vec![AdminError::NotInCluster.to_string()]));
@@ -225,7 +225,7 @@ async fn a_change_without_a_result_in_time_says_so_and_does_not_block_the_next_f
 
 #[tokio::test]
 async fn only_a_dead_agents_socket_is_taken_over() {
-    let (place, fake) = (Place::new("stale"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("stale"), Arc::new(Fake::default()));
     let (_client, shutdown, server) = start(&place, &fake);
     assert!(matches!(AdminListener::bind(&place.socket()), Err(BindError::InUse(_))));
     shutdown.cancel();
@@ -244,7 +244,7 @@ async fn only_a_dead_agents_socket_is_taken_over() {
 
 #[tokio::test]
 async fn serving_ends_while_a_client_dawdles() {
-    let (place, fake) = (Place::new("dawdle"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("dawdle"), Arc::new(Fake::default()));
     let (_client, shutdown, server) = start(&place, &fake);
     let mut slow = UnixStream::connect(place.socket()).await.unwrap();
     slow.write_all(b"GET /v1/sta").await.unwrap();

@@ -28,7 +28,7 @@ fn node(text: &str, last: u8, role: crate::model::Role, reachable: bool) -> Node
     }
 }
 
-fn vote(observer: &str, state: Seen, reason: &str, fresh: bool) -> VoteStatus {
+fn vote(observer: &str, state: ObservationStatus, reason: &str, fresh: bool) -> VoteStatus {
     VoteStatus { observer: name(observer), state, reason: reason.to_owned(), age_ms: Some(12_400), fresh }
 }
 
@@ -38,17 +38,17 @@ fn server(text: &str, last: u8, votes: Vec<VoteStatus>) -> ServerStatus {
         address: (Ipv4Addr::new(10, 0, 0, last), 80).into(),
         weight: 1,
         state: Pool::In,
-        verdict: Judgement::Up,
+        verdict: VerdictStatus::Up,
         why: "3 of 3 observers say up".to_owned(),
         in_place: true,
         agentless: false,
-        local: Some(LocalView { state: Seen::Up, reason: "200 in 1 ms".to_owned() }),
+        local: Some(LocalView { state: ObservationStatus::Up, reason: "200 in 1 ms".to_owned() }),
         votes,
     }
 }
 
 fn up(observer: &str) -> VoteStatus {
-    vote(observer, Seen::Up, "200 in 1 ms", true)
+    vote(observer, ObservationStatus::Up, "200 in 1 ms", true)
 }
 
 /// Three real servers behind two directors: one server is down, one has no VIP in place, one node is away.
@@ -56,22 +56,30 @@ pub(crate) fn status() -> Status {
     use crate::model::Role::{Director, RealServer};
     let refused = "connection refused";
     let r1 = ServerStatus {
-        local: Some(LocalView { state: Seen::Down, reason: "no answer in 500ms".to_owned() }),
-        ..server("r1", 21, vec![vote("d1", Seen::Down, "no answer in 500ms", true), up("d2"), up("r2")])
+        local: Some(LocalView { state: ObservationStatus::Down, reason: "no answer in 500ms".to_owned() }),
+        ..server("r1", 21, vec![vote("d1", ObservationStatus::Down, "no answer in 500ms", true), up("d2"), up("r2")])
     };
     let r2 = ServerStatus {
         state: Pool::Out,
-        verdict: Judgement::Down,
+        verdict: VerdictStatus::Down,
         why: "2 of 3 observers say down: connection refused".to_owned(),
-        local: Some(LocalView { state: Seen::Down, reason: refused.to_owned() }),
-        ..server("r2", 22, vec![vote("d1", Seen::Down, refused, true), vote("d2", Seen::Suspect, refused, true), up("r1")])
+        local: Some(LocalView { state: ObservationStatus::Down, reason: refused.to_owned() }),
+        ..server(
+            "r2",
+            22,
+            vec![
+                vote("d1", ObservationStatus::Down, refused, true),
+                vote("d2", ObservationStatus::Suspect, refused, true),
+                up("r1"),
+            ],
+        )
     };
     let r3 = ServerStatus {
         state: Pool::Out,
-        verdict: Judgement::Undecided,
+        verdict: VerdictStatus::Undecided,
         why: "waits for r3 to say that its VIP is in place".to_owned(),
         in_place: false,
-        votes: vec![up("d1"), up("d2"), VoteStatus { age_ms: None, ..vote("r1", Seen::Unknown, "", false) }],
+        votes: vec![up("d1"), up("d2"), VoteStatus { age_ms: None, ..vote("r1", ObservationStatus::Unknown, "", false) }],
         ..server("r3", 23, Vec::new())
     };
     Status {

@@ -4,7 +4,7 @@ use super::{palette, print_json, print_table};
 use crate::{
     api::{Client, IdentityMade, IdentityRequest},
     cli::{
-        Exit, Failure,
+        CommandFailure, Exit,
         args::{IdentityCommand, IdentityCreateArgs},
         render, terminal,
     },
@@ -17,7 +17,7 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-pub(super) async fn run(client: &Client, command: &IdentityCommand) -> Result<Exit, Failure> {
+pub(super) async fn run(client: &Client, command: &IdentityCommand) -> Result<Exit, CommandFailure> {
     match command {
         IdentityCommand::Create(args) => create(client, args).await?,
         IdentityCommand::List(args) => {
@@ -44,10 +44,10 @@ pub(super) async fn run(client: &Client, command: &IdentityCommand) -> Result<Ex
     Ok(Exit::Ok)
 }
 
-async fn create(client: &Client, args: &IdentityCreateArgs) -> Result<(), Failure> {
+async fn create(client: &Client, args: &IdentityCreateArgs) -> Result<(), CommandFailure> {
     if args.json && args.output.as_deref() == Some(Path::new("-")) {
         let line = "--json and --output - both want stdout: name a file for the certificate with --output FILE";
-        return Err(Failure::new(Exit::Invalid, line.to_owned()));
+        return Err(CommandFailure::new(Exit::Invalid, line.to_owned()));
     }
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.pem", args.name)));
     // First the file: a certificate that cannot be written down is lost.
@@ -75,19 +75,19 @@ struct Unfinished<'a> {
 }
 
 impl<'a> Unfinished<'a> {
-    fn create(path: &'a Path) -> Result<Self, Failure> {
+    fn create(path: &'a Path) -> Result<Self, CommandFailure> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 let line = format!("{} is there already: move it away, or name another file with --output", path.display());
-                Failure::new(Exit::Invalid, line)
+                CommandFailure::new(Exit::Invalid, line)
             }
             _ => unwritable(path, &error),
         })?;
         Ok(Self { path, file: Some(file) })
     }
 
-    fn finish(mut self, text: &str) -> Result<(), Failure> {
+    fn finish(mut self, text: &str) -> Result<(), CommandFailure> {
         let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
         written.map_err(|error| unwritable(self.path, &error))?;
         self.file = None;
@@ -104,6 +104,6 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display()))
+fn unwritable(path: &Path, error: &io::Error) -> CommandFailure {
+    CommandFailure::new(Exit::Failed, format!("cannot write {}: {error}", path.display()))
 }

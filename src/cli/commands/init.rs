@@ -3,10 +3,10 @@
 use super::print_json;
 use crate::{
     api::{Client, InitRequest},
-    cli::{Exit, Failure, args::InitArgs, render, terminal},
+    cli::{CommandFailure, Exit, args::InitArgs, render, terminal},
 };
 
-pub(super) async fn run(client: &Client, args: &InitArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(client: &Client, args: &InitArgs) -> Result<Exit, CommandFailure> {
     let made = client.init(&InitRequest::default()).await?;
     if args.json {
         print_json(&made)?;

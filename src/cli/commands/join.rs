@@ -2,9 +2,9 @@
 
 use super::print_json;
 use crate::{
-    api::{Client, ClientError, JoinRequest, Membership, Status},
+    api::{Client, ClientError, JoinAnswer, JoinOrder, Status},
     cli::{
-        Exit, Failure,
+        CommandFailure, Exit,
         args::JoinArgs,
         terminal::{self, Progress},
     },
@@ -21,8 +21,8 @@ const POLL: Duration = Duration::from_millis(250);
 /// Longest token file. A token has about 70 letters.
 const MAX_TOKEN_FILE_BYTES: u64 = 4096;
 
-pub(super) async fn run(client: &Client, args: &JoinArgs) -> Result<Exit, Failure> {
-    let request = JoinRequest { seeds: args.seeds.clone(), token: token(args)? };
+pub(super) async fn run(client: &Client, args: &JoinArgs) -> Result<Exit, CommandFailure> {
+    let request = JoinOrder { seeds: args.seeds.clone(), token: token(args)? };
     let mut progress = Progress::begin();
     let seeds: Vec<String> = args.seeds.iter().map(ToString::to_string).collect();
     let whom = if seeds.is_empty() { "the seeds of agent.toml".to_owned() } else { seeds.join(", ") };
@@ -30,7 +30,7 @@ pub(super) async fn run(client: &Client, args: &JoinArgs) -> Result<Exit, Failur
     let joined = ask(client, &request, &mut progress).await?;
     progress.step(&format!("taken into cluster {} as {}", joined.cluster_id, joined.node));
     let revision = wait_for_rules(client, Duration::from_secs(args.timeout.into()), &mut progress).await?;
-    let Membership { cluster_id, node } = joined;
+    let JoinAnswer { cluster_id, node } = joined;
     if args.json {
         print_json(&serde_json::json!({ "cluster_id": cluster_id, "node": node, "revision": revision }))?;
     } else {
@@ -40,8 +40,8 @@ pub(super) async fn run(client: &Client, args: &JoinArgs) -> Result<Exit, Failur
 }
 
 /// The join token, if one was given; a text that is none is refused here, without asking anybody.
-fn token(args: &JoinArgs) -> Result<Option<Zeroizing<String>>, Failure> {
-    let invalid = |line: String| Failure::new(Exit::Invalid, line);
+fn token(args: &JoinArgs) -> Result<Option<Zeroizing<String>>, CommandFailure> {
+    let invalid = |line: String| CommandFailure::new(Exit::Invalid, line);
     let text = match (&args.token_file, &args.token) {
         (None, None) => return Ok(None),
         (None, Some(token)) => Zeroizing::new(token.0.clone()),
@@ -58,7 +58,7 @@ fn token(args: &JoinArgs) -> Result<Option<Zeroizing<String>>, Failure> {
     Ok(Some(token.text()))
 }
 
-async fn ask(client: &Client, request: &JoinRequest, progress: &mut Progress) -> Result<Membership, ClientError> {
+async fn ask(client: &Client, request: &JoinOrder, progress: &mut Progress) -> Result<JoinAnswer, ClientError> {
     let answer = client.join(request);
     tokio::pin!(answer);
     let mut reminder = interval(Duration::from_secs(5));
@@ -72,12 +72,12 @@ async fn ask(client: &Client, request: &JoinRequest, progress: &mut Progress) ->
     }
 }
 
-async fn wait_for_rules(client: &Client, patience: Duration, progress: &mut Progress) -> Result<u64, Failure> {
+async fn wait_for_rules(client: &Client, patience: Duration, progress: &mut Progress) -> Result<u64, CommandFailure> {
     let deadline = Instant::now() + patience;
     loop {
-        let stage = Stage::of(&client.status().await?);
+        let stage = JoinProgress::of(&client.status().await?);
         match &stage {
-            Stage::Done { revision } => return Ok(*revision),
+            JoinProgress::Done { revision } => return Ok(*revision),
             waiting => progress.step(&waiting.to_string()),
         }
         if Instant::now() >= deadline {
@@ -85,7 +85,7 @@ async fn wait_for_rules(client: &Client, patience: Duration, progress: &mut Prog
                 "the node is taken in, but after {} s: {stage}; it goes on by itself, see `lvs-agent status`",
                 patience.as_secs()
             );
-            return Err(Failure::new(Exit::NoQuorum, line));
+            return Err(CommandFailure::new(Exit::NoQuorum, line));
         }
         sleep(POLL).await;
     }
@@ -93,7 +93,7 @@ async fn wait_for_rules(client: &Client, patience: Duration, progress: &mut Prog
 
 /// How far a joining node is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Stage {
+enum JoinProgress {
     /// Its own log does not have the cluster yet.
     WaitingForLog,
     /// It has the cluster, but does not know itself as a member.
@@ -104,26 +104,26 @@ enum Stage {
     Done { revision: u64 },
 }
 
-impl Stage {
+impl JoinProgress {
     fn of(status: &Status) -> Self {
-        let Some(cluster) = &status.cluster else { return Stage::WaitingForLog };
+        let Some(cluster) = &status.cluster else { return JoinProgress::WaitingForLog };
         match status.nodes.iter().find(|node| node.name == status.this) {
-            None => Stage::WaitingForOwnEntry,
+            None => JoinProgress::WaitingForOwnEntry,
             Some(node) if node.revision < cluster.revision => {
-                Stage::WaitingForRules { have: node.revision, want: cluster.revision }
+                JoinProgress::WaitingForRules { have: node.revision, want: cluster.revision }
             }
-            Some(_) => Stage::Done { revision: cluster.revision },
+            Some(_) => JoinProgress::Done { revision: cluster.revision },
         }
     }
 }
 
-impl std::fmt::Display for Stage {
+impl std::fmt::Display for JoinProgress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Stage::WaitingForLog => f.write_str("waiting for the cluster's log"),
-            Stage::WaitingForOwnEntry => f.write_str("waiting for the cluster's list of members"),
-            Stage::WaitingForRules { have, want } => write!(f, "putting the rules in place (revision {have} of {want})"),
-            Stage::Done { revision } => write!(f, "done at revision {revision}"),
+            JoinProgress::WaitingForLog => f.write_str("waiting for the cluster's log"),
+            JoinProgress::WaitingForOwnEntry => f.write_str("waiting for the cluster's list of members"),
+            JoinProgress::WaitingForRules { have, want } => write!(f, "putting the rules in place (revision {have} of {want})"),
+            JoinProgress::Done { revision } => write!(f, "done at revision {revision}"),
         }
     }
 }
@@ -136,12 +136,12 @@ mod tests {
     #[test]
     fn a_join_is_done_when_the_node_knows_itself_and_has_the_rules() {
         let mut status = sample::status();
-        assert_eq!(Stage::of(&status), Stage::Done { revision: 7 });
+        assert_eq!(JoinProgress::of(&status), JoinProgress::Done { revision: 7 });
         status.nodes[0].revision = 5;
-        assert_eq!(Stage::of(&status), Stage::WaitingForRules { have: 5, want: 7 });
+        assert_eq!(JoinProgress::of(&status), JoinProgress::WaitingForRules { have: 5, want: 7 });
         status.nodes.remove(0);
-        assert_eq!(Stage::of(&status), Stage::WaitingForOwnEntry);
+        assert_eq!(JoinProgress::of(&status), JoinProgress::WaitingForOwnEntry);
         status.cluster = None;
-        assert_eq!(Stage::of(&status), Stage::WaitingForLog);
+        assert_eq!(JoinProgress::of(&status), JoinProgress::WaitingForLog);
     }
 }

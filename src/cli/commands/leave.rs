@@ -4,13 +4,13 @@ use super::{inside, print_json};
 use crate::{
     api::{Client, ClientError, LeaveRequest, UNCONFIRMED},
     cli::{
-        Exit, Failure,
+        CommandFailure, Exit,
         args::LeaveArgs,
         terminal::{self, Progress},
     },
 };
 
-pub(super) async fn run(client: &Client, args: &LeaveArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(client: &Client, args: &LeaveArgs) -> Result<Exit, CommandFailure> {
     let LeaveArgs { force, yes, json } = *args;
     let before = inside(client).await?;
     let (node, id) = (&before.this, before.cluster.map(|cluster| cluster.id));
@@ -26,7 +26,7 @@ pub(super) async fn run(client: &Client, args: &LeaveArgs) -> Result<Exit, Failu
             let lost = body.error;
             let otherwise = format!("{lost}; say --yes if {node} shall leave all the same");
             if !terminal::confirm(&format!("{lost}. Leave all the same?"), &otherwise)? {
-                return Err(Failure::new(Exit::Failed, format!("{node} stays in its cluster")));
+                return Err(CommandFailure::new(Exit::Failed, format!("{node} stays in its cluster")));
             }
             client.leave(&LeaveRequest { force, confirmed: true }).await?;
         }

@@ -15,7 +15,7 @@ mod token;
 mod version;
 
 use super::{
-    Args, Command, Exit, Failure,
+    Args, CliCommand, CommandFailure, Exit,
     args::{CaCommand, KeysCommand},
     fail,
     render::Palette,
@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> ExitCode {
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))
+        .map_err(|error| CommandFailure::new(Exit::Failed, format!("cannot start: {error}")))
         .and_then(|runtime| runtime.block_on(dispatch(args)));
     match ended {
         Ok(exit) => exit.into(),
@@ -46,30 +46,30 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-async fn dispatch(args: &Args) -> Result<Exit, Failure> {
+async fn dispatch(args: &Args) -> Result<Exit, CommandFailure> {
     match &args.command {
-        Command::Run(_) | Command::Worker(_) | Command::ScriptRunner(_) => {
-            Err(Failure::new(Exit::Failed, "this is not a command for a running agent"))
+        CliCommand::Run(_) | CliCommand::Worker(_) | CliCommand::ScriptRunner(_) => {
+            Err(CommandFailure::new(Exit::Failed, "this is not a command for a running agent"))
         }
-        Command::Plan(plan) if plan.offline => plan::offline(plan),
-        Command::Init(init) => init::run(&here(args, "init")?, init).await,
-        Command::Join(join) => join::run(&here(args, "join")?, join).await,
-        Command::Leave(leave) => leave::run(&here(args, "leave")?, leave).await,
-        Command::Status(status) => status::run(&client(args)?, status).await,
-        Command::Plan(plan) => plan::run(&client(args)?, plan).await,
-        Command::Apply(apply) => apply::run(&client(args)?, apply).await,
-        Command::Export(export) => export::run(&client(args)?, export).await,
-        Command::Node(command) => node::run(&client(args)?, command).await,
-        Command::Token(command) => token::run(&client(args)?, command).await,
-        Command::Identity(command) => identity::run(&client(args)?, command).await,
-        Command::Keys(KeysCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::What::Key, how).await,
-        Command::Ca(CaCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::What::Authority, how).await,
-        Command::Version(version) => version::run(&client(args)?, version).await,
+        CliCommand::Plan(plan) if plan.offline => plan::offline(plan),
+        CliCommand::Init(init) => init::run(&here(args, "init")?, init).await,
+        CliCommand::Join(join) => join::run(&here(args, "join")?, join).await,
+        CliCommand::Leave(leave) => leave::run(&here(args, "leave")?, leave).await,
+        CliCommand::Status(status) => status::run(&client(args)?, status).await,
+        CliCommand::Plan(plan) => plan::run(&client(args)?, plan).await,
+        CliCommand::Apply(apply) => apply::run(&client(args)?, apply).await,
+        CliCommand::Export(export) => export::run(&client(args)?, export).await,
+        CliCommand::Node(command) => node::run(&client(args)?, command).await,
+        CliCommand::Token(command) => token::run(&client(args)?, command).await,
+        CliCommand::Identity(command) => identity::run(&client(args)?, command).await,
+        CliCommand::Keys(KeysCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::RotationSubject::Key, how).await,
+        CliCommand::Ca(CaCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::RotationSubject::Authority, how).await,
+        CliCommand::Version(version) => version::run(&client(args)?, version).await,
     }
 }
 
 /// The agent that is asked: this node's, or the one at `--server`.
-fn client(args: &Args) -> Result<Client, Failure> {
+fn client(args: &Args) -> Result<Client, CommandFailure> {
     match &args.remote.server {
         Some(server) => Ok(Client::remote(remote::server(server, &args.remote)?)),
         None => Ok(Client::new(socket(args)?)),
@@ -77,16 +77,16 @@ fn client(args: &Args) -> Result<Client, Failure> {
 }
 
 /// This node's agent, for commands that are about the node itself.
-fn here(args: &Args, command: &str) -> Result<Client, Failure> {
+fn here(args: &Args, command: &str) -> Result<Client, CommandFailure> {
     if args.remote.server.is_some() {
         let line = format!("`{command}` works only on the node itself: run it there, without --server and LVS_AGENT_SERVER");
-        return Err(Failure::new(Exit::Invalid, line));
+        return Err(CommandFailure::new(Exit::Invalid, line));
     }
     Ok(Client::new(socket(args)?))
 }
 
 /// The agent's socket: as given, else as configured, else the default where there is no configuration to be seen.
-fn socket(args: &Args) -> Result<PathBuf, Failure> {
+fn socket(args: &Args) -> Result<PathBuf, CommandFailure> {
     if let Some(socket) = &args.socket {
         return Ok(socket.clone());
     }
@@ -98,17 +98,17 @@ fn socket(args: &Args) -> Result<PathBuf, Failure> {
 }
 
 /// What the agent of a member knows; the others have nothing to show or to change.
-async fn inside(client: &Client) -> Result<Status, Failure> {
+async fn inside(client: &Client) -> Result<Status, CommandFailure> {
     let status = client.status().await?;
     match (&status.cluster, &status.not_started) {
         (Some(_), _) => Ok(status),
-        (None, Some(why)) => Err(Failure::new(Exit::NotStarted, AdminError::NotStarted(why.clone()).to_string())),
-        (None, None) => Err(Failure::new(Exit::Refused, AdminError::NotInCluster.to_string())),
+        (None, Some(why)) => Err(CommandFailure::new(Exit::NotStarted, AdminError::NotStarted(why.clone()).to_string())),
+        (None, None) => Err(CommandFailure::new(Exit::Refused, AdminError::NotInCluster.to_string())),
     }
 }
 
 /// A cluster file's name in messages, and its text. `-` is stdin.
-fn cluster_file(path: &Path) -> Result<(String, String), Failure> {
+fn cluster_file(path: &Path) -> Result<(String, String), CommandFailure> {
     let limit = MAX_FILE_BYTES as u64;
     let (name, read) = if path == Path::new("-") {
         ("<stdin>".to_owned(), read_text(io::stdin().lock(), limit))
@@ -117,18 +117,18 @@ fn cluster_file(path: &Path) -> Result<(String, String), Failure> {
     };
     match read {
         Ok(text) => Ok((name, text)),
-        Err(error) => Err(Failure::new(Exit::Invalid, format!("cannot read {name}: {}", with_sources(&error)))),
+        Err(error) => Err(CommandFailure::new(Exit::Invalid, format!("cannot read {name}: {}", with_sources(&error)))),
     }
 }
 
 /// A result as one JSON object on one line.
-fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string(value).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+fn print_json(value: &impl serde::Serialize) -> Result<(), CommandFailure> {
+    let text = serde_json::to_string(value).map_err(|error| CommandFailure::new(Exit::Failed, error.to_string()))?;
     terminal::print(&format!("{text}\n"))
 }
 
 /// A table, if there is anything to show.
-fn print_table(text: &str, nothing: &str) -> Result<(), Failure> {
+fn print_table(text: &str, nothing: &str) -> Result<(), CommandFailure> {
     if text.is_empty() { terminal::print(&format!("{nothing}\n")) } else { terminal::print(text) }
 }
 

@@ -3,10 +3,10 @@
 use super::{inside, palette, print_json, print_table};
 use crate::{
     api::Client,
-    cli::{Exit, Failure, args::NodeCommand, render, terminal},
+    cli::{CommandFailure, Exit, args::NodeCommand, render, terminal},
 };
 
-pub(super) async fn run(client: &Client, command: &NodeCommand) -> Result<Exit, Failure> {
+pub(super) async fn run(client: &Client, command: &NodeCommand) -> Result<Exit, CommandFailure> {
     match command {
         NodeCommand::List(args) => {
             let status = inside(client).await?;
@@ -24,12 +24,15 @@ pub(super) async fn run(client: &Client, command: &NodeCommand) -> Result<Exit, 
             let is_member = status.nodes.iter().any(|node| node.name == *name);
             // Whoever mistypes a name is told before being asked to confirm it.
             if !is_member && !foreign {
-                return Err(Failure::new(Exit::Refused, format!("no node is called {name}: `lvs-agent node list` shows them")));
+                return Err(CommandFailure::new(
+                    Exit::Refused,
+                    format!("no node is called {name}: `lvs-agent node list` shows them"),
+                ));
             }
             let back = if foreign { format!("`lvs-agent node allow {name}`") } else { "a join token".to_owned() };
             let question = format!("take {name} out of the cluster for good? It needs {back} to come back.");
             if !args.yes && !terminal::confirm(&question, "say --yes if the node shall go")? {
-                return Err(Failure::new(Exit::Failed, format!("{name} stays")));
+                return Err(CommandFailure::new(Exit::Failed, format!("{name} stays")));
             }
             client.remove_node(name).await?;
             if args.json {

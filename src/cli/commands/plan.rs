@@ -3,11 +3,11 @@
 use super::{cluster_file, palette, print_json};
 use crate::{
     api::{Client, PlanRequest},
-    cli::{Exit, Failure, args::PlanArgs, render, terminal},
+    cli::{CommandFailure, Exit, args::PlanArgs, render, terminal},
     config::cluster,
 };
 
-pub(super) async fn run(client: &Client, args: &PlanArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(client: &Client, args: &PlanArgs) -> Result<Exit, CommandFailure> {
     let (file_name, text) = cluster_file(&args.file)?;
     let plan = client.plan(&PlanRequest { file_name, text, prune: args.prune }).await?;
     if args.json {
@@ -19,13 +19,13 @@ pub(super) async fn run(client: &Client, args: &PlanArgs) -> Result<Exit, Failur
     if args.strict && !plan.warnings.is_empty() {
         let count = plan.warnings.len();
         let line = format!("refused because of --strict: {count} warning{}", if count == 1 { "" } else { "s" });
-        return Err(Failure::new(Exit::Refused, line));
+        return Err(CommandFailure::new(Exit::Refused, line));
     }
     Ok(if args.exit_code && !plan.changes.is_empty() { Exit::Changes } else { Exit::Ok })
 }
 
 /// Checks the file without an agent.
-pub(super) fn offline(args: &PlanArgs) -> Result<Exit, Failure> {
+pub(super) fn offline(args: &PlanArgs) -> Result<Exit, CommandFailure> {
     let (file_name, text) = cluster_file(&args.file)?;
     let rules = cluster::parse_to_apply(&file_name, &text, args.prune)?;
     let parts = [

@@ -1,8 +1,8 @@
 //! What `--server` needs: our certificate and key, and whom to trust, from files.
 
 use crate::{
-    api::Server,
-    cli::{Exit, Failure, args::RemoteArgs},
+    api::RemoteAgent,
+    cli::{CommandFailure, Exit, args::RemoteArgs},
     errors::with_sources,
     link::{
         io::files,
@@ -11,8 +11,8 @@ use crate::{
 };
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-pub(super) fn server(name: &str, args: &RemoteArgs) -> Result<Server, Failure> {
-    let invalid = |line: String| Failure::new(Exit::Invalid, line);
+pub(super) fn server(name: &str, args: &RemoteArgs) -> Result<RemoteAgent, CommandFailure> {
+    let invalid = |line: String| CommandFailure::new(Exit::Invalid, line);
     let Some(cert) = &args.cert else {
         let line = "--server needs a certificate: --cert FILE, as `lvs-agent identity create NAME` on a director writes it";
         return Err(invalid(line.to_owned()));
@@ -33,7 +33,7 @@ pub(super) fn server(name: &str, args: &RemoteArgs) -> Result<Server, Failure> {
     let presented = Presented { chain, key };
     let credentials = Credentials::new(Some(presented), Trust::Authorities(trusted));
     let credentials = credentials.map_err(|error| invalid(format!("{}: {error}", cert.display())))?;
-    Ok(Server { name: name.to_owned(), credentials })
+    Ok(RemoteAgent { name: name.to_owned(), credentials })
 }
 
 /// A CA that nobody stands above.

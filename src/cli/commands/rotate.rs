@@ -4,7 +4,7 @@ use super::{inside, print_json};
 use crate::{
     api::{Client, ClientError, IdentityStatus, status::SecurityStatus},
     cli::{
-        Exit, Failure,
+        CommandFailure, Exit,
         args::RotateArgs,
         terminal::{self, Progress},
     },
@@ -17,19 +17,19 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// What is replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum What {
+pub(super) enum RotationSubject {
     /// The gossip key.
     Key,
     /// The CA.
     Authority,
 }
 
-pub(super) async fn run(client: &Client, what: What, args: &RotateArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(client: &Client, what: RotationSubject, args: &RotateArgs) -> Result<Exit, CommandFailure> {
     let before = security(client).await?;
-    let ending = if what == What::Authority { client.identities().await.unwrap_or_default() } else { Vec::new() };
+    let ending = if what == RotationSubject::Authority { client.identities().await.unwrap_or_default() } else { Vec::new() };
     match what {
-        What::Key => client.rotate_keys().await?,
-        What::Authority => client.rotate_authority().await?,
+        RotationSubject::Key => client.rotate_keys().await?,
+        RotationSubject::Authority => client.rotate_authority().await?,
     }
     let after = if args.no_wait { None } else { Some(watch(client, what, &before, args).await?) };
     if args.json {
@@ -45,13 +45,13 @@ pub(super) async fn run(client: &Client, what: What, args: &RotateArgs) -> Resul
     Ok(Exit::Ok)
 }
 
-async fn security(client: &Client) -> Result<SecurityStatus, Failure> {
+async fn security(client: &Client) -> Result<SecurityStatus, CommandFailure> {
     let cluster = inside(client).await?.cluster;
     Ok(cluster.map(|cluster| cluster.security).expect("inside of a cluster there is one"))
 }
 
 /// Remote identities are of the former CA.
-fn remind(ending: &[IdentityStatus]) -> Result<(), Failure> {
+fn remind(ending: &[IdentityStatus]) -> Result<(), CommandFailure> {
     let names: Vec<String> = ending.iter().map(|known| known.name.to_string()).collect();
     match names.is_empty() {
         true => Ok(()),
@@ -62,7 +62,12 @@ fn remind(ending: &[IdentityStatus]) -> Result<(), Failure> {
     }
 }
 
-async fn watch(client: &Client, what: What, before: &SecurityStatus, args: &RotateArgs) -> Result<SecurityStatus, Failure> {
+async fn watch(
+    client: &Client,
+    what: RotationSubject,
+    before: &SecurityStatus,
+    args: &RotateArgs,
+) -> Result<SecurityStatus, CommandFailure> {
     let deadline = Instant::now() + Duration::from_secs(args.timeout.into());
     let mut progress = Progress::begin();
     loop {
@@ -79,7 +84,7 @@ async fn watch(client: &Client, what: What, before: &SecurityStatus, args: &Rota
                 error @ (ClientError::NotReachable { .. } | ClientError::ServerNotReachable { .. } | ClientError::NoAnswer(_)),
             ) => error.to_string(),
             // A remote administrator's own certificate, and the CA that it knows, are what is being replaced.
-            Err(error) => return Err(goes_on(what, &Failure::from(error).lines.join("; "))),
+            Err(error) => return Err(goes_on(what, &CommandFailure::from(error).lines.join("; "))),
         };
         progress.step(&last);
         if Instant::now() >= deadline {
@@ -89,24 +94,24 @@ async fn watch(client: &Client, what: What, before: &SecurityStatus, args: &Rota
     }
 }
 
-fn goes_on(what: What, why: &str) -> Failure {
+fn goes_on(what: RotationSubject, why: &str) -> CommandFailure {
     let line = format!("replacing the {} goes on by itself, see `lvs-agent status`; but {why}", what.name());
-    Failure::new(Exit::NoQuorum, line)
+    CommandFailure::new(Exit::NoQuorum, line)
 }
 
-impl What {
+impl RotationSubject {
     fn name(self) -> &'static str {
         match self {
-            What::Key => "gossip key",
-            What::Authority => "ca",
+            RotationSubject::Key => "gossip key",
+            RotationSubject::Authority => "ca",
         }
     }
 
     /// The one in use.
     fn current(self, security: &SecurityStatus) -> String {
         let current = match self {
-            What::Key => security.key.map(|key| key.to_string()),
-            What::Authority => security.authority.map(|ca| ca.to_string()),
+            RotationSubject::Key => security.key.map(|key| key.to_string()),
+            RotationSubject::Authority => security.authority.map(|ca| ca.to_string()),
         };
         current.unwrap_or_else(|| "none".to_owned())
     }
@@ -114,8 +119,8 @@ impl What {
     /// Those that still, or already, count beside it.
     fn others(self, security: &SecurityStatus) -> Vec<String> {
         match self {
-            What::Key => security.other_keys.iter().map(ToString::to_string).collect(),
-            What::Authority => security.other_authorities.iter().map(ToString::to_string).collect(),
+            RotationSubject::Key => security.other_keys.iter().map(ToString::to_string).collect(),
+            RotationSubject::Authority => security.other_authorities.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -145,7 +150,7 @@ mod tests {
             ..SecurityStatus::default()
         };
         let before = ring(1, &[]);
-        let stage = |now| What::Key.stage(&before, &now);
+        let stage = |now| RotationSubject::Key.stage(&before, &now);
         assert_eq!(stage(ring(1, &[])).unwrap(), "the new gossip key is on its way to this node");
         assert_eq!(stage(ring(1, &[2])).unwrap(), "k2 goes to all nodes");
         assert_eq!(stage(ring(2, &[1])).unwrap(), "k2 is in use, k1 still counts");

@@ -3,7 +3,7 @@
 use super::{palette, print_json};
 use crate::{
     api::Client,
-    cli::{Exit, Failure, args::StatusArgs, render, terminal},
+    cli::{CommandFailure, Exit, args::StatusArgs, render, terminal},
 };
 use std::{
     io::{IsTerminal, stdout},
@@ -16,7 +16,7 @@ const HOME: &str = "\x1b[H";
 const ERASE_LINE: &str = "\x1b[K";
 const ERASE_BELOW: &str = "\x1b[J";
 
-pub(super) async fn run(client: &Client, args: &StatusArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(client: &Client, args: &StatusArgs) -> Result<Exit, CommandFailure> {
     match args.watch {
         None => once(client, args.json).await,
         Some(every) if args.json => follow_json(client, every).await,
@@ -24,7 +24,7 @@ pub(super) async fn run(client: &Client, args: &StatusArgs) -> Result<Exit, Fail
     }
 }
 
-async fn once(client: &Client, json: bool) -> Result<Exit, Failure> {
+async fn once(client: &Client, json: bool) -> Result<Exit, CommandFailure> {
     let status = client.status().await?;
     if json {
         print_json(&status)?;
@@ -34,7 +34,7 @@ async fn once(client: &Client, json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-async fn follow_json(client: &Client, every: Duration) -> Result<Exit, Failure> {
+async fn follow_json(client: &Client, every: Duration) -> Result<Exit, CommandFailure> {
     loop {
         print_json(&client.status().await?)?;
         sleep(every).await;
@@ -42,7 +42,7 @@ async fn follow_json(client: &Client, every: Duration) -> Result<Exit, Failure> 
 }
 
 /// Goes on when the agent is away for a while: one watches a restart.
-async fn follow(client: &Client, every: Duration) -> Result<Exit, Failure> {
+async fn follow(client: &Client, every: Duration) -> Result<Exit, CommandFailure> {
     let in_place = stdout().is_terminal();
     if in_place {
         terminal::print("\x1b[2J")?;
@@ -50,7 +50,7 @@ async fn follow(client: &Client, every: Duration) -> Result<Exit, Failure> {
     loop {
         let text = match client.status().await {
             Ok(status) => render::status(&status, palette()),
-            Err(error) => format!("{}\n", Failure::from(error).lines.join("\n")),
+            Err(error) => format!("{}\n", CommandFailure::from(error).lines.join("\n")),
         };
         if in_place {
             let lines = text.replace('\n', &format!("{ERASE_LINE}\n"));

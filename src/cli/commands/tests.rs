@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     api::{
         self, Admin, AdminListener, TokenRequest,
-        fake::{Fake, Place},
+        fake::{Fake, SocketDir},
     },
     link::io::files,
     model::{Role, Roles},
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 const WEB: &str = "[[vip]]\nname = \"web\"\naddresses = [\"10.0.0.100\"]\ninterface = \"eth0\"\n";
 
 /// Runs a command line (without the program's name) against the agent at `place`.
-async fn exit(place: &Place, line: &str) -> Exit {
+async fn exit(place: &SocketDir, line: &str) -> Exit {
     let words = ["lvs-agent", "--socket"].map(str::to_owned).into_iter().chain([place.socket().display().to_string()]);
     let args = Args::try_parse_from(words.chain(line.split(' ').map(str::to_owned))).unwrap();
     dispatch(&args).await.unwrap_or_else(|failure| failure.exit)
@@ -26,7 +26,7 @@ async fn exit(place: &Place, line: &str) -> Exit {
 
 #[tokio::test]
 async fn commands_end_as_documented() {
-    let (place, fake) = (Place::new("commands"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("commands"), Arc::new(Fake::default()));
     assert_eq!(exit(&place, "status").await, Exit::NotReachable);
     assert_eq!(exit(&place, "version --json").await, Exit::Ok, "which program this is can be said without an agent");
     let listener = AdminListener::bind(&place.socket()).unwrap();
@@ -65,7 +65,7 @@ async fn commands_end_as_documented() {
 
 #[tokio::test]
 async fn warnings_refuse_where_that_is_asked_for_and_only_there() {
-    let (place, fake) = (Place::new("warnings"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("warnings"), Arc::new(Fake::default()));
     serve(&place, &fake);
     let file = place.socket().with_file_name("web.toml");
     std::fs::write(&file, WEB).unwrap();
@@ -88,14 +88,14 @@ async fn warnings_refuse_where_that_is_asked_for_and_only_there() {
     assert_eq!(fake.rules.lock().unwrap().0, 1);
 }
 
-fn serve(place: &Place, fake: &Arc<Fake>) {
+fn serve(place: &SocketDir, fake: &Arc<Fake>) {
     let listener = AdminListener::bind(&place.socket()).unwrap();
     tokio::spawn(api::serve(listener, fake.clone(), CancellationToken::new()));
 }
 
 #[tokio::test]
 async fn a_token_reaches_the_agent_whichever_way_it_is_given() {
-    let (place, fake) = (Place::new("token"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("token"), Arc::new(Fake::default()));
     serve(&place, &fake);
     let request = TokenRequest { ttl_s: 60, uses: 1, roles: Roles::new([Role::RealServer]).unwrap() };
     let secret = fake.make_token(request).await.unwrap().token;
@@ -117,7 +117,7 @@ async fn a_token_reaches_the_agent_whichever_way_it_is_given() {
 
 #[tokio::test]
 async fn commands_about_who_may_get_in_end_as_documented() {
-    let (place, fake) = (Place::new("security"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("security"), Arc::new(Fake::default()));
     serve(&place, &fake);
     assert_eq!(exit(&place, "token create --uses 3 --ttl 2d --roles director,real-server").await, Exit::Ok);
     assert_eq!(exit(&place, "token list").await, Exit::Ok);
@@ -135,13 +135,13 @@ async fn commands_about_who_may_get_in_end_as_documented() {
     assert_eq!(exit(&place, "ca rotate --no-wait").await, Exit::Ok);
     assert_eq!(exit(&place, "ca rotate").await, Exit::Refused, "one is under way");
     assert_eq!(exit(&place, "init").await, Exit::Refused);
-    let (place, fake) = (Place::new("founder"), Arc::new(Fake { outside: true, ..Fake::default() }));
+    let (place, fake) = (SocketDir::new("founder"), Arc::new(Fake { outside: true, ..Fake::default() }));
     serve(&place, &fake);
     assert_eq!(exit(&place, "init --json").await, Exit::Ok);
 }
 
 /// What a command fails with.
-async fn failure(place: &Place, line: &str) -> Failure {
+async fn failure(place: &SocketDir, line: &str) -> CommandFailure {
     let words = ["lvs-agent", "--socket"].map(str::to_owned).into_iter().chain([place.socket().display().to_string()]);
     let args = Args::try_parse_from(words.chain(line.split(' ').map(str::to_owned))).unwrap();
     dispatch(&args).await.unwrap_err()
@@ -160,7 +160,7 @@ fn every_command(file: &str, output: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn outside_of_a_cluster_every_command_that_is_about_one_says_the_same() {
-    let (place, fake) = (Place::new("outside"), Arc::new(Fake { outside: true, ..Fake::default() }));
+    let (place, fake) = (SocketDir::new("outside"), Arc::new(Fake { outside: true, ..Fake::default() }));
     serve(&place, &fake);
     let file = place.socket().with_file_name("web.toml");
     std::fs::write(&file, WEB).unwrap();
@@ -185,7 +185,7 @@ async fn outside_of_a_cluster_every_command_that_is_about_one_says_the_same() {
 
 #[tokio::test]
 async fn an_empty_file_deletes_nothing_unless_that_is_said() {
-    let (place, fake) = (Place::new("empty"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("empty"), Arc::new(Fake::default()));
     serve(&place, &fake);
     let file = |name: &str, text: &str| {
         let path = place.socket().with_file_name(name);
@@ -217,7 +217,7 @@ async fn an_empty_file_deletes_nothing_unless_that_is_said() {
 
 #[tokio::test]
 async fn the_only_node_leaves_when_that_is_said() {
-    let (place, fake) = (Place::new("only"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("only"), Arc::new(Fake::default()));
     fake.status.lock().unwrap().nodes.truncate(1);
     serve(&place, &fake);
     for line in ["leave", "leave --json"] {
@@ -236,14 +236,14 @@ async fn the_only_node_leaves_when_that_is_said() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rotation_that_takes_too_long_goes_on_without_its_watcher() {
-    let (place, fake) = (Place::new("rotation"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("rotation"), Arc::new(Fake::default()));
     serve(&place, &fake);
     assert_eq!(exit(&place, "ca rotate --timeout 30").await, Exit::NoQuorum);
 }
 
 #[tokio::test]
 async fn an_identity_is_all_that_a_remote_administrator_needs() {
-    let (place, fake) = (Place::new("remote"), Arc::new(Fake::default()));
+    let (place, fake) = (SocketDir::new("remote"), Arc::new(Fake::default()));
     serve(&place, &fake);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap();
@@ -274,7 +274,7 @@ async fn an_identity_is_all_that_a_remote_administrator_needs() {
 
 #[tokio::test]
 async fn an_identity_that_is_not_made_leaves_no_file() {
-    let place = Place::new("unmade");
+    let place = SocketDir::new("unmade");
     let file = place.socket().parent().unwrap().with_file_name("nobody.pem");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     assert_eq!(exit(&place, &format!("identity create nobody --output {}", file.display())).await, Exit::NotReachable);

@@ -4,7 +4,7 @@ use super::{palette, print_json, print_table};
 use crate::{
     api::{Client, Status, TokenRequest},
     cli::{
-        Exit, Failure,
+        CommandFailure, Exit,
         args::{TokenCommand, TokenCreateArgs},
         render, terminal,
     },
@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 /// How many members the printed line names: one that answers is enough.
 const SEEDS: usize = 3;
 
-pub(super) async fn run(client: &Client, command: &TokenCommand) -> Result<Exit, Failure> {
+pub(super) async fn run(client: &Client, command: &TokenCommand) -> Result<Exit, CommandFailure> {
     match command {
         TokenCommand::Create(args) => create(client, args).await?,
         TokenCommand::List(args) => {
@@ -38,7 +38,7 @@ pub(super) async fn run(client: &Client, command: &TokenCommand) -> Result<Exit,
     Ok(Exit::Ok)
 }
 
-async fn create(client: &Client, args: &TokenCreateArgs) -> Result<(), Failure> {
+async fn create(client: &Client, args: &TokenCreateArgs) -> Result<(), CommandFailure> {
     let TokenCreateArgs { ttl, uses, roles, json } = args;
     let made = client.make_token(&TokenRequest { ttl_s: ttl.as_secs(), uses: *uses, roles: roles.clone() }).await?;
     if *json {

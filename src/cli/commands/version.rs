@@ -3,11 +3,11 @@
 use super::print_json;
 use crate::{
     api::{Client, Version},
-    cli::{Exit, Failure, args::VersionArgs, terminal},
+    cli::{CommandFailure, Exit, args::VersionArgs, terminal},
 };
 
 /// Never fails for want of an agent: which program this is can be said without one.
-pub(super) async fn run(client: &Client, args: &VersionArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(client: &Client, args: &VersionArgs) -> Result<Exit, CommandFailure> {
     let this = Version::this().version;
     let agent = client.version().await;
     if args.json {

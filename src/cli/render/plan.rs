@@ -2,12 +2,12 @@
 
 use super::text::{Palette, Tone, clean};
 use crate::{
-    api::{ApplyAnswer, Plan},
+    api::{ApplyAnswer, PlanAnswer},
     rules::{Difference, Warning},
 };
 
 /// A plan, one line a change.
-pub(in crate::cli) fn plan(plan: &Plan, palette: Palette) -> String {
+pub(in crate::cli) fn plan(plan: &PlanAnswer, palette: Palette) -> String {
     if plan.changes.is_empty() {
         return format!("no changes: the cluster is at revision {}\n", plan.revision);
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     api::{
-        Founded, IdentityStatus, Status, TokenMade, TokenStatus,
+        IdentityStatus, InitAnswer, Status, TokenMade, TokenStatus,
         status::{ClusterStatus, NodeStatus},
     },
     config::value::DEFAULT_PORT,
@@ -16,8 +16,8 @@ use crate::{
 use std::net::SocketAddr;
 
 /// What a new cluster's founder does next.
-pub(in crate::cli) fn founded(made: &Founded) -> String {
-    let Founded { membership, seed, token } = made;
+pub(in crate::cli) fn founded(made: &InitAnswer) -> String {
+    let InitAnswer { membership, seed, token } = made;
     let head = format!("cluster {} is made; {} is its first member\n", membership.cluster_id, membership.node);
     match token {
         Some(made) => format!("{head}\nNext, on every other node:\n{}", invitation(made, &[*seed])),

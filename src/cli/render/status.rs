@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     api::status::{
-        ClusterStatus, Judgement, NodeStatus, Pool, SecurityStatus, Seen, ServerStatus, ServiceStatus, Status, VipStatus,
-        VoteStatus,
+        ClusterStatus, NodeStatus, ObservationStatus, Pool, SecurityStatus, ServerStatus, ServiceStatus, Status, VerdictStatus,
+        VipStatus, VoteStatus,
     },
     model::NodeName,
 };
@@ -201,10 +201,10 @@ fn server_cells(server: &ServerStatus, beside: bool) -> Vec<Cell> {
         Pool::Out => Cell::new(Tone::Bad, "out"),
     };
     let verdict = match server.verdict {
-        Judgement::Up => Cell::new(Tone::Good, "up"),
-        Judgement::Down => Cell::new(Tone::Bad, "down"),
-        Judgement::Undecided => Cell::new(Tone::Warn, "undecided"),
-        Judgement::Unchecked => "unchecked".into(),
+        VerdictStatus::Up => Cell::new(Tone::Good, "up"),
+        VerdictStatus::Down => Cell::new(Tone::Bad, "down"),
+        VerdictStatus::Undecided => Cell::new(Tone::Warn, "undecided"),
+        VerdictStatus::Unchecked => "unchecked".into(),
     };
     let vip = match (server.agentless, server.in_place) {
         (true, _) => Cell::new(Tone::Faint, "agentless"),
@@ -230,13 +230,13 @@ fn votes(server: &ServerStatus) -> String {
     server.votes.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
-fn seen(seen: Seen) -> &'static str {
+fn seen(seen: ObservationStatus) -> &'static str {
     match seen {
-        Seen::Up => "up",
-        Seen::Suspect => "suspect",
-        Seen::Down => "down",
-        Seen::Unknown => "unknown",
-        Seen::Unable => "unable",
+        ObservationStatus::Up => "up",
+        ObservationStatus::Suspect => "suspect",
+        ObservationStatus::Down => "down",
+        ObservationStatus::Unknown => "unknown",
+        ObservationStatus::Unable => "unable",
     }
 }
 
@@ -246,13 +246,14 @@ fn server_notes(server: &ServerStatus, beside: bool, status: &Status) -> Vec<Cel
     if !beside && !server.votes.is_empty() {
         notes.push(format!("votes: {}", votes(server)).into());
     }
-    if server.state == Pool::Out || server.verdict == Judgement::Down {
+    if server.state == Pool::Out || server.verdict == VerdictStatus::Down {
         notes.push(Cell::new(
             Tone::Warn,
             format!("{}: {}", if server.state == Pool::Out { "out" } else { "in" }, clean(&server.why)),
         ));
     }
-    let differing = server.local.as_ref().filter(|local| local.state == Seen::Down && server.verdict != Judgement::Down);
+    let differing =
+        server.local.as_ref().filter(|local| local.state == ObservationStatus::Down && server.verdict != VerdictStatus::Down);
     if let Some(local) = differing {
         notes.push(Cell::new(Tone::Warn, format!("{} itself does not reach it: {}", status.this, clean(&local.reason))));
     }
@@ -265,11 +266,14 @@ fn dissent(server: &ServerStatus, said: Option<&NodeName>) -> Vec<Cell> {
     let against: Vec<&VoteStatus> = server
         .votes
         .iter()
-        .filter(|vote| matches!(vote.state, Seen::Down | Seen::Suspect | Seen::Unable) && Some(&vote.observer) != said)
+        .filter(|vote| {
+            matches!(vote.state, ObservationStatus::Down | ObservationStatus::Suspect | ObservationStatus::Unable)
+                && Some(&vote.observer) != said
+        })
         .collect();
     let spell = |vote: &&VoteStatus| {
         let since = vote.age_ms.map_or_else(String::new, |ms| format!(" for {}", age(ms)));
-        let says = if vote.state == Seen::Unable { "cannot ask" } else { &format!("says {}", seen(vote.state)) };
+        let says = if vote.state == ObservationStatus::Unable { "cannot ask" } else { &format!("says {}", seen(vote.state)) };
         Cell::new(Tone::Faint, format!("{} {says}{since}: {}", vote.observer, clean(&vote.reason)))
     };
     let mut notes: Vec<Cell> = against.iter().take(SPELT_OUT).map(spell).collect();

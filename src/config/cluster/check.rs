@@ -4,7 +4,7 @@ use super::places::{HOMES, PORTS};
 use crate::{
     config::{
         document::{At, Decoded, List, Table, clip, integer, parsed, text},
-        problem::Findings,
+        problem::ProblemCollector,
         value,
     },
     model::{
@@ -36,24 +36,24 @@ pub(in crate::config) fn default_timeout(interval: Duration) -> Duration {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CheckType {
     Tcp,
     Http,
     Script,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for CheckType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Tcp => "tcp",
-            Kind::Http => "http",
-            Kind::Script => "script",
+            CheckType::Tcp => "tcp",
+            CheckType::Http => "http",
+            CheckType::Script => "script",
         })
     }
 }
 
 /// Reads the table; `None` where something in it is wrong.
-pub(super) fn read(mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<Check> {
+pub(super) fn read(mut table: Table<'_>, findings: &mut ProblemCollector<'_>) -> Option<Check> {
     let kind = table.required("type", text(kind), findings);
     let path = table.optional("path", text(path), findings);
     let host = table.optional("host", text(host), findings);
@@ -66,11 +66,11 @@ pub(super) fn read(mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<
     let fall = table.with_default("fall", integer(COUNTS), DEFAULT_COUNT, findings);
     let rise = table.with_default("rise", integer(COUNTS), DEFAULT_COUNT, findings);
     let special = [
-        ("path", Kind::Http, path.as_ref().map(place)),
-        ("host", Kind::Http, host.as_ref().map(place)),
-        ("status", Kind::Http, status.as_ref().map(|list| list.at)),
-        ("script", Kind::Script, script.as_ref().map(place)),
-        ("args", Kind::Script, args.as_ref().map(|list| list.at)),
+        ("path", CheckType::Http, path.as_ref().map(place)),
+        ("host", CheckType::Http, host.as_ref().map(place)),
+        ("status", CheckType::Http, status.as_ref().map(|list| list.at)),
+        ("script", CheckType::Script, script.as_ref().map(place)),
+        ("args", CheckType::Script, args.as_ref().map(|list| list.at)),
     ];
     if let Some(kind) = kind {
         for (key, of, at) in special.into_iter().filter(|(_, of, _)| *of != kind.value) {
@@ -78,7 +78,7 @@ pub(super) fn read(mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<
                 findings.add(at, format!("`{key}` is for checks of type \"{of}\"; this one is \"{kind}\"", kind = kind.value))
             });
         }
-        if kind.value == Kind::Script && !table.has("script") {
+        if kind.value == CheckType::Script && !table.has("script") {
             findings.add(table.at, "[service.check] of type \"script\" needs `script`");
         }
     }
@@ -87,13 +87,13 @@ pub(super) fn read(mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<
     let (status, args) = (accepted(status, findings), args_of(args, findings));
     let (interval, timeout) = (interval?, within(interval?, timeout, findings));
     let kind = match kind?.value {
-        Kind::Tcp => CheckKind::Tcp,
-        Kind::Http => CheckKind::Http {
+        CheckType::Tcp => CheckKind::Tcp,
+        CheckType::Http => CheckKind::Http {
             path: path.map_or_else(|| "/".to_owned(), |path| path.value),
             host: host.map(|host| host.value),
             status,
         },
-        Kind::Script => CheckKind::Script { script: script?.value, args },
+        CheckType::Script => CheckKind::Script { script: script?.value, args },
     };
     Some(Check { kind, port: port.map(|port| port.value), interval, timeout, fall: fall?, rise: rise? })
 }
@@ -103,7 +103,7 @@ fn place<T>(value: &At<T>) -> usize {
 }
 
 /// Probes of one observer must not overlap.
-fn within(interval: Duration, timeout: Option<At<Duration>>, findings: &mut Findings<'_>) -> Duration {
+fn within(interval: Duration, timeout: Option<At<Duration>>, findings: &mut ProblemCollector<'_>) -> Duration {
     let Some(timeout) = timeout else { return default_timeout(interval) };
     if timeout.value > interval {
         let (timeout_text, interval) = (DurationText(timeout.value), DurationText(interval));
@@ -112,7 +112,7 @@ fn within(interval: Duration, timeout: Option<At<Duration>>, findings: &mut Find
     timeout.value
 }
 
-fn accepted(listed: Option<List<StatusRange>>, findings: &mut Findings<'_>) -> Vec<StatusRange> {
+fn accepted(listed: Option<List<StatusRange>>, findings: &mut ProblemCollector<'_>) -> Vec<StatusRange> {
     let Some(listed) = listed else { return DEFAULT_STATUS.to_vec() };
     if listed.is_empty {
         findings.add(listed.at, "`status`: an empty list accepts no answer at all");
@@ -123,7 +123,7 @@ fn accepted(listed: Option<List<StatusRange>>, findings: &mut Findings<'_>) -> V
     listed.items.into_iter().map(|range| range.value).collect()
 }
 
-fn args_of(listed: Option<List<String>>, findings: &mut Findings<'_>) -> Vec<String> {
+fn args_of(listed: Option<List<String>>, findings: &mut ProblemCollector<'_>) -> Vec<String> {
     let Some(listed) = listed else { return Vec::new() };
     if listed.items.len() > MAX_ARGS {
         findings.add(listed.at, format!("`args`: at most {MAX_ARGS}"));
@@ -141,11 +141,11 @@ fn arg(text: &str) -> Decoded<String> {
     ))
 }
 
-fn kind(text: &str) -> Decoded<Kind> {
+fn kind(text: &str) -> Decoded<CheckType> {
     match text {
-        "tcp" => Ok(Kind::Tcp),
-        "http" => Ok(Kind::Http),
-        "script" => Ok(Kind::Script),
+        "tcp" => Ok(CheckType::Tcp),
+        "http" => Ok(CheckType::Http),
+        "script" => Ok(CheckType::Script),
         other => Err(format!("`{}` is not a type of check: use tcp, http or script", clip(other))),
     }
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     config::{
         document::{At, closest},
-        problem::Findings,
+        problem::ProblemCollector,
     },
     model::{ForwardMethod, Protocol, VipName},
 };
@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Adds a finding for everything that does not fit together.
-pub(super) fn check(draft: &Draft, findings: &mut Findings<'_>) {
+pub(super) fn check(draft: &Draft, findings: &mut ProblemCollector<'_>) {
     limits(draft, findings);
     names(draft, findings);
     vip_addresses(draft, findings);
@@ -31,7 +31,7 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings<'_>) {
     }
 }
 
-fn limits(draft: &Draft, findings: &mut Findings<'_>) {
+fn limits(draft: &Draft, findings: &mut ProblemCollector<'_>) {
     let mut limit = |places: Vec<usize>, max: usize, what: &str| {
         if let Some(at) = places.get(max) {
             findings.add(*at, format!("there are {} {what}: {max} at most", places.len()));
@@ -46,7 +46,7 @@ fn limits(draft: &Draft, findings: &mut Findings<'_>) {
     }
 }
 
-fn names(draft: &Draft, findings: &mut Findings<'_>) {
+fn names(draft: &Draft, findings: &mut ProblemCollector<'_>) {
     unique("VIP group", draft.vips.iter().filter_map(|vip| vip.name.as_ref()), findings);
     unique("service", draft.services.iter().filter_map(|service| service.name.as_ref()), findings);
     for service in &draft.services {
@@ -54,7 +54,7 @@ fn names(draft: &Draft, findings: &mut Findings<'_>) {
     }
 }
 
-fn unique<'d, T: Ord + Display + 'd>(what: &str, names: impl Iterator<Item = &'d At<T>>, findings: &mut Findings<'_>) {
+fn unique<'d, T: Ord + Display + 'd>(what: &str, names: impl Iterator<Item = &'d At<T>>, findings: &mut ProblemCollector<'_>) {
     let mut seen = BTreeMap::new();
     for name in names {
         if let Some(first) = first_use(&mut seen, &name.value, name.at) {
@@ -70,7 +70,7 @@ fn first_use<K: Ord>(seen: &mut BTreeMap<K, usize>, key: K, at: usize) -> Option
     (first != at).then_some(first)
 }
 
-fn vip_addresses(draft: &Draft, findings: &mut Findings<'_>) {
+fn vip_addresses(draft: &Draft, findings: &mut ProblemCollector<'_>) {
     let mut seen = BTreeMap::new();
     for address in draft.vips.iter().flat_map(|vip| &vip.addresses) {
         if let Some(first) = first_use(&mut seen, address.value, address.at) {
@@ -80,7 +80,7 @@ fn vip_addresses(draft: &Draft, findings: &mut Findings<'_>) {
     }
 }
 
-fn vip_references(draft: &Draft, findings: &mut Findings<'_>) {
+fn vip_references(draft: &Draft, findings: &mut ProblemCollector<'_>) {
     // With a nameless group in the file, a reference may well mean that one.
     if draft.vips.iter().any(|vip| vip.name.is_none()) {
         return;
@@ -98,7 +98,7 @@ fn vip_references(draft: &Draft, findings: &mut Findings<'_>) {
     }
 }
 
-fn listeners(draft: &Draft, findings: &mut Findings<'_>) {
+fn listeners(draft: &Draft, findings: &mut ProblemCollector<'_>) {
     let mut seen: BTreeMap<(&VipName, Protocol, u16), usize> = BTreeMap::new();
     for service in &draft.services {
         let (Some(vip), Some(protocol), Some(port)) = (&service.vip, service.protocol, &service.port) else { continue };
@@ -111,7 +111,7 @@ fn listeners(draft: &Draft, findings: &mut Findings<'_>) {
     }
 }
 
-fn server_addresses(service: &DraftService, vips: &BTreeSet<Ipv4Addr>, findings: &mut Findings<'_>) {
+fn server_addresses(service: &DraftService, vips: &BTreeSet<Ipv4Addr>, findings: &mut ProblemCollector<'_>) {
     let mut seen = BTreeMap::new();
     for server in &service.servers {
         let Some(address) = &server.address else { continue };
@@ -125,7 +125,7 @@ fn server_addresses(service: &DraftService, vips: &BTreeSet<Ipv4Addr>, findings:
     }
 }
 
-fn server_ports(service: &DraftService, findings: &mut Findings<'_>) {
+fn server_ports(service: &DraftService, findings: &mut ProblemCollector<'_>) {
     let (Some(ForwardMethod::Dr), Some(listens)) = (service.forward, &service.port) else { return };
     for port in service.servers.iter().filter_map(|server| server.port.as_ref()) {
         if port.value != listens.value {

@@ -8,7 +8,7 @@ mod read;
 
 use super::{
     document::{self, Table},
-    problem::{Findings, Problems},
+    problem::{ProblemCollector, Problems},
 };
 use crate::rules::RuleSet;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub const MAX_SERVERS: usize = 16384;
 /// # Errors
 /// Everything that is wrong with it, in the file's order.
 pub fn parse(file: &str, text: &str) -> Result<RuleSet, Problems> {
-    let mut findings = Findings::new(file, text);
+    let mut findings = ProblemCollector::new(file, text);
     let rules = if text.len() > MAX_FILE_BYTES {
         findings.add(0, format!("the file has {} bytes: {MAX_FILE_BYTES} at most", text.len()));
         None
@@ -45,7 +45,7 @@ pub fn parse(file: &str, text: &str) -> Result<RuleSet, Problems> {
     } else {
         if let Some(at) = json_begins(file, text) {
             // What is wrong with it as TOML is of no use to anybody.
-            findings = Findings::new(file, text);
+            findings = ProblemCollector::new(file, text);
             findings.add(at, IS_JSON);
         }
         None
@@ -66,7 +66,7 @@ pub fn parse_to_apply(file: &str, text: &str, prune: bool) -> Result<RuleSet, Pr
     if prune || rules != RuleSet::default() {
         return Ok(rules);
     }
-    let mut findings = Findings::new(file, text);
+    let mut findings = ProblemCollector::new(file, text);
     findings.add(0, IS_EMPTY);
     Err(findings.into_problems().expect("a finding was added"))
 }

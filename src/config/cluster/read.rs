@@ -8,20 +8,20 @@ use super::{
 use crate::{
     config::{
         document::{Decoded, Table, boolean, clip, integer, parsed, text},
-        problem::Findings,
+        problem::ProblemCollector,
         value,
     },
     model::{ForwardMethod, Protocol, Scheduler, Weight},
 };
 
-pub(super) fn cluster(mut root: Table<'_>, findings: &mut Findings<'_>) -> Draft {
+pub(super) fn cluster(mut root: Table<'_>, findings: &mut ProblemCollector<'_>) -> Draft {
     let vips = root.tables("vip", "[[vip]]", findings).into_iter().map(|table| vip(table, findings)).collect();
     let services = root.tables("service", "[[service]]", findings).into_iter().map(|table| service(table, findings)).collect();
     root.finish_knowing(&HOMES, findings);
     Draft { vips, services }
 }
 
-fn vip(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftVip {
+fn vip(mut table: Table<'_>, findings: &mut ProblemCollector<'_>) -> DraftVip {
     let name = table.required("name", parsed, findings);
     let addresses = table.required_list("addresses", text(value::host_address), findings);
     let interface = table.required("interface", text(value::interface), findings);
@@ -40,7 +40,7 @@ fn vip(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftVip {
     }
 }
 
-fn service(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftService {
+fn service(mut table: Table<'_>, findings: &mut ProblemCollector<'_>) -> DraftService {
     let name = table.required("name", parsed, findings);
     let vip = table.required("vip", parsed, findings);
     let protocol = table.with_default("protocol", text(protocol), Protocol::Tcp, findings);
@@ -64,7 +64,7 @@ fn service(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftService {
     }
 }
 
-fn server(mut table: Table<'_>, findings: &mut Findings<'_>) -> DraftServer {
+fn server(mut table: Table<'_>, findings: &mut ProblemCollector<'_>) -> DraftServer {
     let name = table.required("name", parsed, findings);
     let address = table.required("address", text(value::host_address), findings);
     let port = table.optional("port", integer(PORTS), findings);

@@ -2,7 +2,7 @@
 
 use crate::link::{
     certificate::Certificate,
-    tls::{Credentials, NotPinned, Seen},
+    tls::{Credentials, NotPinned, PeerLeaf},
 };
 use rustls::{AlertDescription, CertificateError, Error, pki_types::ServerName};
 use std::{io, sync::Arc};
@@ -19,7 +19,7 @@ pub type TlsStream = tokio_rustls::TlsStream<TcpStream>;
 /// # Errors
 /// The handshake's, in words that name the cause: an unknown CA, an expired certificate, this machine's clock.
 pub async fn connect(stream: TcpStream, credentials: &Credentials) -> io::Result<(TlsStream, Certificate)> {
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(PeerLeaf::default());
     let name = ServerName::try_from("node.lvs-agent").expect("this is a DNS name");
     let connector = TlsConnector::from(credentials.client_noting(&seen));
     let stream = connector.connect(name, stream).await.map_err(|error| explained(error, &seen))?;
@@ -34,7 +34,7 @@ pub async fn connect(stream: TcpStream, credentials: &Credentials) -> io::Result
 /// # Errors
 /// As [`connect`].
 pub async fn accept(stream: TcpStream, credentials: &Credentials) -> io::Result<(TlsStream, Option<Certificate>)> {
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(PeerLeaf::default());
     let acceptor = TlsAcceptor::from(credentials.server_noting(&seen));
     let stream = acceptor.accept(stream).await.map_err(|error| explained(error, &seen))?;
     let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
@@ -44,14 +44,14 @@ pub async fn accept(stream: TcpStream, credentials: &Credentials) -> io::Result<
 
 /// The same error in words that name the cause, if it is TLS's; any other error stays as it is. For reads and writes after [`connect`].
 pub fn explain(error: io::Error) -> io::Error {
-    explained(error, &Seen::default())
+    explained(error, &PeerLeaf::default())
 }
 
 fn unusable(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the other side cannot be told who it is: {why}"))
 }
 
-fn explained(error: io::Error, seen: &Seen) -> io::Error {
+fn explained(error: io::Error, seen: &PeerLeaf) -> io::Error {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match tls {
         Some(tls) => io::Error::new(error.kind(), words(tls, seen)),
@@ -67,7 +67,7 @@ fn explained(error: io::Error, seen: &Seen) -> io::Error {
     }
 }
 
-fn words(error: &Error, seen: &Seen) -> String {
+fn words(error: &Error, seen: &PeerLeaf) -> String {
     match error {
         Error::InvalidCertificate(why) => refusal(why, seen),
         Error::AlertReceived(alert) => refused(*alert),
@@ -79,7 +79,7 @@ fn words(error: &Error, seen: &Seen) -> String {
 }
 
 /// Why we do not believe the other side.
-fn refusal(why: &CertificateError, seen: &Seen) -> String {
+fn refusal(why: &CertificateError, seen: &PeerLeaf) -> String {
     let shown = seen.describe();
     match why {
         CertificateError::UnknownIssuer => {

@@ -36,7 +36,7 @@ pub struct Mailbox {
 
 impl Mailbox {
     /// A mailbox, what comes out of it, and the slot that fills it.
-    pub fn new(slot: &Slot) -> (Self, mpsc::Receiver<Parcel>) {
+    pub fn new(slot: &ParcelInbox) -> (Self, mpsc::Receiver<Parcel>) {
         let (out, sent) = mpsc::channel(WAITING);
         let (letters, inbox) = mpsc::channel(WAITING);
         // A second mailbox at the same slot would get nothing.
@@ -50,12 +50,12 @@ impl Mailbox {
 pub struct Delivery {
     /// It.
     pub parcel: Parcel,
-    _turn: Turn,
+    _turn: InboxTurn,
 }
 
 /// Where parcels come in. Clones are the same slot.
 #[derive(Clone, Debug, Default)]
-pub struct Slot {
+pub struct ParcelInbox {
     inner: Arc<Inner>,
 }
 
@@ -79,7 +79,7 @@ pub enum NotTaken {
     Nobody,
 }
 
-impl Slot {
+impl ParcelInbox {
     /// Takes a parcel in, now or not at all.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Slot {
             return Err(NotTaken::TooLong(parcel.body.len()));
         }
         let letters = self.inner.letters.get().ok_or(NotTaken::Nobody)?;
-        let turn = Turn::take(&self.inner, parcel.member).ok_or(NotTaken::Busy)?;
+        let turn = InboxTurn::take(&self.inner, parcel.member).ok_or(NotTaken::Busy)?;
         letters.try_send(Delivery { parcel, _turn: turn }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotTaken::Busy,
             mpsc::error::TrySendError::Closed(_) => NotTaken::Nobody,
@@ -98,19 +98,19 @@ impl Slot {
 }
 
 #[derive(Debug)]
-struct Turn {
+struct InboxTurn {
     slot: Arc<Inner>,
     member: NodeId,
 }
 
-impl Turn {
+impl InboxTurn {
     fn take(slot: &Arc<Inner>, member: NodeId) -> Option<Self> {
         let mut waiting = slot.waiting.lock().expect("no holder of this lock panics");
         waiting.insert(member).then(|| Self { slot: slot.clone(), member })
     }
 }
 
-impl Drop for Turn {
+impl Drop for InboxTurn {
     fn drop(&mut self) {
         self.slot.waiting.lock().expect("no holder of this lock panics").remove(&self.member);
     }
@@ -126,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_member_has_one_parcel_waiting_and_all_together_have_as_many_as_there_is_room_for() {
-        let slot = Slot::default();
+        let slot = ParcelInbox::default();
         assert_eq!(slot.take(from(1)), Err(NotTaken::Nobody));
         let (mut mailbox, _sent) = Mailbox::new(&slot);
         assert_eq!(slot.take(from(1)), Ok(()));

@@ -59,9 +59,9 @@ pub(in crate::link) struct NotPinned;
 
 /// The leaf that the other side of one handshake has shown, believed or not.
 #[derive(Debug, Default)]
-pub(in crate::link) struct Seen(OnceLock<Result<Certificate, BadCertificate>>);
+pub(in crate::link) struct PeerLeaf(OnceLock<Result<Certificate, BadCertificate>>);
 
-impl Seen {
+impl PeerLeaf {
     fn note(&self, leaf: &[u8]) {
         self.0.get_or_init(|| Certificate::parse(leaf));
     }
@@ -88,7 +88,7 @@ impl Seen {
 pub(super) struct Verifier {
     pub(super) anchors: Anchors,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
-    pub(super) seen: Arc<Seen>,
+    pub(super) seen: Arc<PeerLeaf>,
 }
 
 impl ServerCertVerifier for Verifier {

@@ -66,7 +66,7 @@ impl Case {
         let is_heard = |node: &NodeRecord| self.living.contains(&node.name);
         let is_awaited = |node: &NodeRecord| self.awaited.contains(&node.name);
         let join = signed.clone().verify()?;
-        decide(&Asked {
+        decide(&AdmissionInput {
             state: &self.state,
             join: &join,
             certificate,
@@ -124,7 +124,7 @@ fn a_captured_request_lets_nobody_else_in() {
     let late = NOW + SIGNED_WITHIN_S + 1;
     let nobody = |_: &NodeRecord| false;
     let (state, join) = (&case.state, &signed.verify().unwrap());
-    let asked = Asked { state, join, certificate: None, is_heard: &nobody, is_awaited: &nobody, now_unix_s: late };
+    let asked = AdmissionInput { state, join, certificate: None, is_heard: &nobody, is_awaited: &nobody, now_unix_s: late };
     assert_eq!(decide(&asked), Err(JoinRefusal::Clock { s: 3601 }));
 }
 

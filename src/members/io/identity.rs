@@ -4,7 +4,7 @@ use crate::{
     link::io::files::{self, FileError},
     model::{NodeId, NodeName, TimingProfile},
     peers::BootstrapPeer,
-    raft::{Rejoin, sync_parent},
+    raft::{RejoinHint, sync_parent},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -19,7 +19,7 @@ const MAX_BYTES: u64 = 256 << 10;
 
 /// A node's place in its cluster. Written last when it becomes a member: where this file is, everything else is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Identity {
+pub struct NodeIdentity {
     /// The cluster.
     pub cluster_id: String,
     /// The node's number in it.
@@ -29,8 +29,8 @@ pub struct Identity {
     /// The cluster's rhythm, which never changes.
     pub timing: TimingProfile,
     /// The members when it joined: whom it hears before it has the cluster's state.
-    #[serde(default)]
-    pub met: Vec<BootstrapPeer>,
+    #[serde(default, rename = "met")]
+    pub bootstrap_peers: Vec<BootstrapPeer>,
 }
 
 /// Why the identity cannot be read or written.
@@ -51,7 +51,7 @@ pub enum IdentityError {
     #[error(
         "{} does not say who this node is; {}",
         path.display(),
-        Rejoin(path)
+        RejoinHint(path)
     )]
     Damaged {
         /// The file.
@@ -65,7 +65,7 @@ pub enum IdentityError {
     Keys(#[from] FileError),
 }
 
-impl Identity {
+impl NodeIdentity {
     /// The identity in `data_dir`, if there is one.
     ///
     /// # Errors
@@ -126,26 +126,30 @@ mod tests {
     #[test]
     fn what_is_saved_is_loaded_and_rubbish_is_named() {
         let dir = crate::raft::Scratch::new();
-        assert_eq!(Identity::load(dir.path()).unwrap(), None);
-        let identity = Identity {
+        assert_eq!(NodeIdentity::load(dir.path()).unwrap(), None);
+        let identity = NodeIdentity {
             cluster_id: "0123456789abcdef".to_owned(),
             node_id: NodeId(3),
             name: "d1".parse().unwrap(),
             timing: TimingProfile::Lan,
-            met: vec![BootstrapPeer { id: NodeId(1), name: "d0".parse().unwrap(), addr: "192.0.2.1:7946".parse().unwrap() }],
+            bootstrap_peers: vec![BootstrapPeer {
+                id: NodeId(1),
+                name: "d0".parse().unwrap(),
+                addr: "192.0.2.1:7946".parse().unwrap(),
+            }],
         };
         identity.save(dir.path()).unwrap();
-        assert_eq!(Identity::load(dir.path()).unwrap(), Some(identity.clone()));
+        assert_eq!(NodeIdentity::load(dir.path()).unwrap(), Some(identity.clone()));
         let thousand = (1..=1000).map(|id| BootstrapPeer {
             id: NodeId(id),
             name: format!("n{id:0>62}").parse().unwrap(),
-            ..identity.met[0].clone()
+            ..identity.bootstrap_peers[0].clone()
         });
-        let identity = Identity { met: thousand.collect(), ..identity };
+        let identity = NodeIdentity { bootstrap_peers: thousand.collect(), ..identity };
         identity.save(dir.path()).unwrap();
-        assert_eq!(Identity::load(dir.path()).unwrap(), Some(identity), "a large cluster fits");
+        assert_eq!(NodeIdentity::load(dir.path()).unwrap(), Some(identity), "a large cluster fits");
         fs::write(dir.path().join(FILE), b"{\"cluster_id\": \"01").unwrap();
-        let error = Identity::load(dir.path()).unwrap_err();
+        let error = NodeIdentity::load(dir.path()).unwrap_err();
         assert!(matches!(error, IdentityError::Damaged { .. }));
         assert!(error.to_string().contains("identity.json does not say who this node is"), "{error}");
     }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    members::{Identity, InitSettings, MemberSettings, init},
+    members::{InitSettings, MemberSettings, NodeIdentity, init},
     model::{Fingerprint, Role, TimingProfile},
-    raft::{MembershipSink, Scratch, SinkError},
+    raft::{MembershipObserver, MembershipObserverError, Scratch},
     rules::{RuleChange, SecurityChange},
     vip::Membership,
 };
@@ -17,8 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct NoGuard;
 
 #[async_trait::async_trait]
-impl MembershipSink for NoGuard {
-    async fn effective(&self, _: Membership) -> Result<(), SinkError> {
+impl MembershipObserver for NoGuard {
+    async fn effective(&self, _: Membership) -> Result<(), MembershipObserverError> {
         Ok(())
     }
 }
@@ -51,7 +51,7 @@ impl Director {
         init(settings).await.unwrap();
         before(dir.path());
         let credentials = load(&config).unwrap();
-        let identity = Identity::load(dir.path()).unwrap().unwrap();
+        let identity = NodeIdentity::load(dir.path()).unwrap().unwrap();
         let settings = MemberSettings { data_dir: dir.path().to_owned(), identity, addr: free, credentials: credentials.clone() };
         let live = watch::channel(BTreeSet::new()).1;
         let member = ClusterMember::start(settings, Arc::new(NoGuard), live, CancellationToken::new()).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_ca_that_was_taken_on_stays_trusted_until_the_state_knows_it() {
     let mut director = Director::start(|dir| {
         let (key, mut trusted) = (files::node_key(dir).unwrap(), files::trusted(dir).unwrap());
         let (name, roles) = ("d1".parse().unwrap(), Roles::new([Role::Director]).unwrap());
-        let cluster_id = Identity::load(dir).unwrap().unwrap().cluster_id;
+        let cluster_id = NodeIdentity::load(dir).unwrap().unwrap().cluster_id;
         let subject = authority::NodeSubject { cluster_id: &cluster_id, name: &name, id: crate::model::NodeId(1), roles: &roles };
         let leaf = new.sign_node(&authority::request(&key), &subject, BootClock.unix_now()).unwrap();
         files::save_ahead(dir, &[new.certificate().to_vec()]).unwrap();

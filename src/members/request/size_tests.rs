@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::peers::{
-    HelloRefusal, Question, Reply, Topic,
+    AnswerFrame, HelloRefusal, QuestionFrame, Topic,
     hello::{Hello, MAX_HELLO_BYTES, Welcome},
     question::MAX_STRANGERS_QUESTION_BYTES,
 };
@@ -54,10 +54,10 @@ fn accepted(nodes: u64) -> JoinAccepted {
 
 #[test]
 fn the_longest_request_and_the_answer_of_a_large_cluster_fit() {
-    let request = codec::encode(&Question::of(&signed()).unwrap(), MAX_STRANGERS_QUESTION_BYTES).unwrap();
-    let question = codec::decode::<Question>(&request, MAX_STRANGERS_QUESTION_BYTES).unwrap();
+    let request = codec::encode(&QuestionFrame::of(&signed()).unwrap(), MAX_STRANGERS_QUESTION_BYTES).unwrap();
+    let question = codec::decode::<QuestionFrame>(&request, MAX_STRANGERS_QUESTION_BYTES).unwrap();
     assert!(question.read::<SignedJoin>().is_ok_and(|read| read.verify().is_ok()));
-    let Reply::Answer(bytes) = Reply::to::<SignedJoin>(&Ok(accepted(1000))) else { panic!("the answer is too long") };
+    let AnswerFrame::Answer(bytes) = AnswerFrame::to::<SignedJoin>(&Ok(accepted(1000))) else { panic!("the answer is too long") };
     let read: Result<JoinAccepted, JoinRefusal> = codec::decode(&bytes, Topic::Join.answer_limit()).unwrap();
     assert_eq!(read.unwrap(), accepted(1000));
     let refusal = Welcome::No(HelloRefusal::NotYou { says: NodeId(u64::MAX), certificate: "x".repeat(100) });
@@ -75,8 +75,8 @@ proptest! {
     fn no_bytes_are_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let _ = codec::decode::<Hello>(&bytes, MAX_HELLO_BYTES);
         let _ = codec::decode::<Welcome>(&bytes, MAX_HELLO_BYTES);
-        let _ = codec::decode::<Question>(&bytes, MAX_STRANGERS_QUESTION_BYTES);
-        let _ = codec::decode::<Reply>(&bytes, MAX_HELLO_BYTES);
+        let _ = codec::decode::<QuestionFrame>(&bytes, MAX_STRANGERS_QUESTION_BYTES);
+        let _ = codec::decode::<AnswerFrame>(&bytes, MAX_HELLO_BYTES);
         let _ = codec::decode::<JoinRequest>(&bytes, MAX_REQUEST_BYTES);
         let unsigned = SignedJoin { request: bytes, by_node: Signature(Vec::new()), by_token: None };
         prop_assert!(unsigned.verify().is_err());

@@ -3,9 +3,9 @@
 use super::{ClusterMember, Inner};
 use crate::{
     link::tls::Credentials,
-    members::{io::identity::Identity, lost_contact_task},
+    members::{io::identity::NodeIdentity, lost_contact_task},
     model::NodeName,
-    raft::{MembershipSink, RaftNode, RaftSettings, StartError as RaftStartError},
+    raft::{MembershipObserver, RaftNode, RaftSettings, RaftStartError},
 };
 use std::{collections::BTreeSet, io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{net::TcpListener, sync::watch};
@@ -17,7 +17,7 @@ pub struct MemberSettings {
     /// Where its files are.
     pub data_dir: PathBuf,
     /// Who this node is.
-    pub identity: Identity,
+    pub identity: NodeIdentity,
     /// Where it listens (TCP; gossip has the same port for UDP).
     pub addr: SocketAddr,
     /// What it presents and trusts. Whoever renews them replaces what is in them.
@@ -26,7 +26,7 @@ pub struct MemberSettings {
 
 /// Why a member does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum MemberStartError {
     /// The address cannot be used.
     #[error("cannot listen on {addr} (TCP): is it this machine's, and is no other agent running?")]
     Listen {
@@ -52,25 +52,26 @@ impl ClusterMember {
     /// A log that cannot be used, an address that is taken.
     pub async fn start(
         settings: MemberSettings,
-        sink: Arc<dyn MembershipSink>,
+        membership_observer: Arc<dyn MembershipObserver>,
         live: watch::Receiver<BTreeSet<NodeName>>,
         shutdown: CancellationToken,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, MemberStartError> {
         let MemberSettings { data_dir, identity, addr, credentials } = settings;
         // Before the log, so that a start that is tried again and again reads nothing.
-        let listener = TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })?;
-        let Identity { cluster_id, node_id, name, timing, met } = identity.clone();
+        let listener = TcpListener::bind(addr).await.map_err(|source| MemberStartError::Listen { addr, source })?;
+        let NodeIdentity { cluster_id, node_id, name, timing, bootstrap_peers } = identity.clone();
         let raft = RaftSettings {
             data_dir: data_dir.clone(),
             cluster_id,
             me: node_id,
             name,
             timing,
-            met,
+            bootstrap_peers,
             credentials: credentials.clone(),
         };
-        let raft = RaftNode::start(raft, sink, live, shutdown.clone()).await?;
-        let inner = Inner { raft: raft.clone(), data_dir, identity, arrivals: Default::default(), parcels: Default::default() };
+        let raft = RaftNode::start(raft, membership_observer, live, shutdown.clone()).await?;
+        let inner =
+            Inner { raft: raft.clone(), data_dir, identity, recent_admissions: Default::default(), parcels: Default::default() };
         let member = Self { inner: Arc::new(inner) };
         raft.serve(listener, credentials, Arc::new(member.clone()));
         raft.tasks().spawn("lost contact", &shutdown, lost_contact_task::run(member.clone(), shutdown.clone()));

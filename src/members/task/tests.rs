@@ -11,7 +11,7 @@ mod trust;
 mod voters;
 
 use super::*;
-use crate::{link::tls::Credentials, model::NodeName, raft::MembershipSink};
+use crate::{link::tls::Credentials, model::NodeName, raft::MembershipObserver};
 use crate::{
     link::{
         io::files::{self, RAFT_LOG as FILE},
@@ -21,7 +21,7 @@ use crate::{
     members::{InitSettings, JoinError, JoinRefusal, JoinSettings, init, join},
     model::{NodeId, Role, Roles, TimingProfile},
     peers::{Peers, Published},
-    raft::{Fault, ProposeError, Scratch, SinkError, StartError as RaftStartError, StoreError, types::TypeConfig},
+    raft::{MembershipObserverError, ProposeError, RaftFault, RaftStartError, Scratch, StoreError, types::TypeConfig},
     rules::{Refusal, RuleChange, RuleSet},
     vip::Membership,
 };
@@ -55,8 +55,8 @@ fn address() -> SocketAddr {
 struct Notes(std::sync::Mutex<Vec<(tokio::time::Instant, Membership)>>);
 
 #[async_trait::async_trait]
-impl MembershipSink for Notes {
-    async fn effective(&self, membership: Membership) -> Result<(), SinkError> {
+impl MembershipObserver for Notes {
+    async fn effective(&self, membership: Membership) -> Result<(), MembershipObserverError> {
         self.0.lock().unwrap().push((tokio::time::Instant::now(), membership));
         Ok(())
     }
@@ -117,8 +117,8 @@ impl Member {
         Credentials::new(presented, Trust::Authorities(files::trusted(dir).unwrap())).unwrap()
     }
 
-    async fn try_start(&mut self, live: &watch::Sender<BTreeSet<NodeName>>) -> Result<(), StartError> {
-        let identity = Identity::load(self.dir.path()).unwrap().unwrap();
+    async fn try_start(&mut self, live: &watch::Sender<BTreeSet<NodeName>>) -> Result<(), MemberStartError> {
+        let identity = NodeIdentity::load(self.dir.path()).unwrap().unwrap();
         let credentials = self.credentials();
         self.speaks = Some(credentials.clone());
         let settings = MemberSettings { data_dir: self.dir.path().to_owned(), identity, addr: self.addr, credentials };
@@ -172,11 +172,11 @@ impl Cluster {
     }
 
     /// Every running member is a seed.
-    async fn join(&self, member: &Member) -> Result<Identity, JoinError> {
+    async fn join(&self, member: &Member) -> Result<NodeIdentity, JoinError> {
         self.join_with(member.settings(Some(&self.token))).await
     }
 
-    async fn join_with(&self, settings: JoinSettings) -> Result<Identity, JoinError> {
+    async fn join_with(&self, settings: JoinSettings) -> Result<NodeIdentity, JoinError> {
         join(&self.seeds(), settings).await
     }
 
@@ -214,7 +214,7 @@ impl Cluster {
             live.remove(name);
         });
         for member in self.running() {
-            *member.member().arrivals().lock().await = Arrivals::default();
+            *member.member().recent_admissions().lock().await = RecentAdmissions::default();
         }
     }
 

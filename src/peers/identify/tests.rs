@@ -33,7 +33,7 @@ fn certificate(node: &str, id: u64, roles_: &[Role]) -> Certificate {
 
 fn status(state: &ClusterState, certificate: &Certificate, says: u64) -> Result<PeerStatus, HelloRefusal> {
     let met = [BootstrapPeer { id: NodeId(1), name: name("d1"), addr: "192.0.2.11:7420".parse().unwrap() }];
-    Known { cluster_id: "test", state, met: &met }.status(certificate, NodeId(says))
+    KnownMembers { cluster_id: "test", state, bootstrap_peers: &met }.status(certificate, NodeId(says))
 }
 
 #[test]

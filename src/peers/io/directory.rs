@@ -5,7 +5,7 @@ use crate::{
     model::{NodeId, NodeName},
     peers::{
         hello::HelloRefusal,
-        identify::{BootstrapPeer, Known, PeerStatus},
+        identify::{BootstrapPeer, KnownMembers, PeerStatus},
     },
     rules::ClusterState,
 };
@@ -32,13 +32,13 @@ pub struct Published {
 pub struct Directory {
     cluster_id: Arc<str>,
     published: watch::Receiver<Published>,
-    met: Arc<[BootstrapPeer]>,
+    bootstrap_peers: Arc<[BootstrapPeer]>,
 }
 
 impl Directory {
     /// Of this cluster.
-    pub fn new(cluster_id: &str, published: watch::Receiver<Published>, met: &[BootstrapPeer]) -> Self {
-        Self { cluster_id: cluster_id.into(), published, met: met.into() }
+    pub fn new(cluster_id: &str, published: watch::Receiver<Published>, bootstrap_peers: &[BootstrapPeer]) -> Self {
+        Self { cluster_id: cluster_id.into(), published, bootstrap_peers: bootstrap_peers.into() }
     }
 
     /// The cluster.
@@ -47,8 +47,8 @@ impl Directory {
     }
 
     /// The members when this node joined.
-    pub fn met(&self) -> &[BootstrapPeer] {
-        &self.met
+    pub fn bootstrap_peers(&self) -> &[BootstrapPeer] {
+        &self.bootstrap_peers
     }
 
     /// What the holder of `certificate` is here, if it is the node that it `says`.
@@ -78,17 +78,19 @@ impl Directory {
     pub fn others(&self, me: NodeId) -> usize {
         self.look(|known| {
             let members = known.state.nodes.values().filter(|record| record.id != me).count();
-            members.max(known.met.iter().filter(|met| met.id != me).count())
+            members.max(known.bootstrap_peers.iter().filter(|met| met.id != me).count())
         })
     }
 
     /// Whether a member has this address.
     pub fn is_members(&self, address: IpAddr) -> bool {
-        self.look(|known| known.state.node_at(address).is_some() || known.met.iter().any(|met| met.addr.ip() == address))
+        self.look(|known| {
+            known.state.node_at(address).is_some() || known.bootstrap_peers.iter().any(|met| met.addr.ip() == address)
+        })
     }
 
-    fn look<T>(&self, how: impl FnOnce(&Known<'_>) -> T) -> T {
+    fn look<T>(&self, how: impl FnOnce(&KnownMembers<'_>) -> T) -> T {
         let state = self.published.borrow().state.clone();
-        how(&Known { cluster_id: &self.cluster_id, state: &state, met: &self.met })
+        how(&KnownMembers { cluster_id: &self.cluster_id, state: &state, bootstrap_peers: &self.bootstrap_peers })
     }
 }

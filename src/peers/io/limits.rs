@@ -1,4 +1,4 @@
-//! Who may stand at the failures: bounds on connections that have not proved anything yet, and how often one source may fail.
+//! Limits on connections: bounds on connections that have not proved anything yet, and how often one source may fail.
 
 use crate::{
     clock::{BootClock, BootInstant, Clock},
@@ -27,7 +27,7 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Whose an address, or a connection that has said hello, is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Whose {
+pub enum AddressClass {
     /// One of those who vote.
     Voters,
     /// Another member's.
@@ -38,7 +38,7 @@ pub enum Whose {
 
 /// Where connections come from, as they are counted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Source {
+enum ConnectionSource {
     /// An address that a member has.
     Member(IpAddr),
     /// Another machine.
@@ -57,7 +57,7 @@ struct Inner {
     voting: Arc<Semaphore>,
     known: Arc<Semaphore>,
     unknown: Arc<Semaphore>,
-    by_source: Mutex<BTreeMap<Source, usize>>,
+    by_source: Mutex<BTreeMap<ConnectionSource, usize>>,
     failures: Mutex<RateLimit>,
     said: Mutex<Option<BootInstant>>,
 }
@@ -65,7 +65,7 @@ struct Inner {
 /// A connection's slot.
 pub struct ConnectionSlot {
     limits: ConnectionLimits,
-    source: Source,
+    source: ConnectionSource,
     unproven: Option<OwnedSemaphorePermit>,
     member: Option<OwnedSemaphorePermit>,
 }
@@ -89,12 +89,12 @@ impl Default for ConnectionLimits {
 
 impl ConnectionLimits {
     /// A slot for a connection from `source`, an address of this kind; `None`: it is to be closed.
-    pub fn enter(&self, source: IpAddr, whose: Whose) -> Option<ConnectionSlot> {
+    pub fn enter(&self, source: IpAddr, whose: AddressClass) -> Option<ConnectionSlot> {
         // Members are not counted with whoever else is in their network.
         let (source, slots) = match whose {
-            Whose::Voters => (Source::Member(source.to_canonical()), &self.inner.voting),
-            Whose::Members => (Source::Member(source.to_canonical()), &self.inner.known),
-            Whose::Strangers => (Source::Stranger(host(source)), &self.inner.unknown),
+            AddressClass::Voters => (ConnectionSource::Member(source.to_canonical()), &self.inner.voting),
+            AddressClass::Members => (ConnectionSource::Member(source.to_canonical()), &self.inner.known),
+            AddressClass::Strangers => (ConnectionSource::Stranger(host(source)), &self.inner.unknown),
         };
         let unproven = slots.clone().try_acquire_owned().ok();
         let mut by_source = lock(&self.inner.by_source);
@@ -121,12 +121,12 @@ impl ConnectionLimits {
         lock(&self.inner.failures).failed(source, BootClock.now())
     }
 
-    fn say_full(&self, source: Source) {
+    fn say_full(&self, source: ConnectionSource) {
         let now = BootClock.now();
         let mut said = lock(&self.inner.said);
         if said.is_none_or(|said| now.saturating_since(said) >= SAID_EVERY) {
             *said = Some(now);
-            let (Source::Member(from) | Source::Stranger(from)) = source;
+            let (ConnectionSource::Member(from) | ConnectionSource::Stranger(from)) = source;
             tracing::warn!(%from, "raft connection closed: too many are open");
         }
     }
@@ -183,7 +183,7 @@ mod tests {
     fn one_source_takes_its_share_and_gives_it_back() {
         let limits = ConnectionLimits::default();
         let (greedy, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let enter = |from| limits.enter(from, Whose::Strangers);
+        let enter = |from| limits.enter(from, AddressClass::Strangers);
         let mut slots: Vec<ConnectionSlot> = (0..UNPROVEN_PER_SOURCE).map(|_| enter(greedy).unwrap()).collect();
         assert!(enter(greedy).is_none());
         assert!(enter(other).is_some());
@@ -199,12 +199,12 @@ mod tests {
     fn all_strangers_together_have_a_limit_that_is_not_the_members() {
         let limits = ConnectionLimits::default();
         let sources = (0..UNPROVEN as u8).map(|n| IpAddr::from([192, 0, 2, n]));
-        let slots: Vec<ConnectionSlot> = sources.map(|source| limits.enter(source, Whose::Strangers).unwrap()).collect();
+        let slots: Vec<ConnectionSlot> = sources.map(|source| limits.enter(source, AddressClass::Strangers).unwrap()).collect();
         let late = IpAddr::from([198, 51, 100, 1]);
-        assert!(limits.enter(late, Whose::Strangers).is_none());
-        assert!(limits.enter(late, Whose::Members).is_some(), "a member's address has other slots");
+        assert!(limits.enter(late, AddressClass::Strangers).is_none());
+        assert!(limits.enter(late, AddressClass::Members).is_some(), "a member's address has other slots");
         drop(slots);
-        assert!(limits.enter(late, Whose::Strangers).is_some());
+        assert!(limits.enter(late, AddressClass::Strangers).is_some());
     }
 
     #[test]
@@ -213,23 +213,23 @@ mod tests {
         let arrive = |n: u16, whose| limits.enter(member(n), whose);
         let proven: Vec<ConnectionSlot> = (0..300)
             .filter_map(|n| {
-                let mut slot = arrive(n, Whose::Members)?;
+                let mut slot = arrive(n, AddressClass::Members)?;
                 slot.prove(false).then_some(slot)
             })
             .collect();
         assert_eq!(proven.len(), MEMBERS);
         // As many again have connected and say nothing.
-        let silent: Vec<ConnectionSlot> = (0..300).filter_map(|n| arrive(n, Whose::Members)).collect();
+        let silent: Vec<ConnectionSlot> = (0..300).filter_map(|n| arrive(n, AddressClass::Members)).collect();
         assert_eq!(silent.len(), UNPROVEN);
         let from_voters: Vec<ConnectionSlot> = (0..5 * 4)
             .map(|n| {
-                let mut slot = arrive(1000 + n % 5, Whose::Voters).expect("a voter's address has slots of its own");
+                let mut slot = arrive(1000 + n % 5, AddressClass::Voters).expect("a voter's address has slots of its own");
                 assert!(slot.prove(true), "voter {} is shut out", n % 5);
                 slot
             })
             .collect();
         assert_eq!(from_voters.len(), 20);
-        let mut learner = arrive(1000, Whose::Voters).unwrap();
+        let mut learner = arrive(1000, AddressClass::Voters).unwrap();
         assert!(!learner.prove(false), "who comes from a voter's address and does not vote takes no voter's slot");
     }
 }

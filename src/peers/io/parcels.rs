@@ -2,9 +2,9 @@
 
 use super::{call_error::CallError, directory::Directory, pool::Peers};
 use crate::{
-    link::parcel::{Parcel, Slot},
+    link::parcel::{Parcel, ParcelInbox},
     model::NodeId,
-    peers::question::{Ask, Question, Reply, Topic},
+    peers::question::{AnswerFrame, Ask, QuestionFrame, Topic},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -51,8 +51,8 @@ pub async fn send_parcel(peers: &Peers, directory: &Directory, parcel: Parcel) -
 ///
 /// # Errors
 /// The reply to bytes that are no parcel.
-pub fn take_parcel(slot: &Slot, member: NodeId, question: &Question) -> Result<Reply, Reply> {
+pub fn take_parcel(slot: &ParcelInbox, member: NodeId, question: &QuestionFrame) -> Result<AnswerFrame, AnswerFrame> {
     let ParcelBody { session, body } = question.read()?;
     let taken = slot.take(Parcel { member, session, body });
-    Ok(Reply::of::<ParcelBody>(taken.map_err(|why| why.to_string())))
+    Ok(AnswerFrame::of::<ParcelBody>(taken.map_err(|why| why.to_string())))
 }

@@ -3,7 +3,7 @@
 use super::{
     call_error::CallError,
     directory::Directory,
-    stream::{Connected, Stream},
+    stream::{OpenConnection, Stream},
 };
 use crate::{
     clock::{BootClock, Clock},
@@ -16,7 +16,7 @@ use crate::{
     model::{Fingerprint, NodeId},
     peers::{
         hello::HelloRefusal,
-        question::{Ask, MAX_FRAME_BYTES, Question, Reply},
+        question::{AnswerFrame, Ask, MAX_FRAME_BYTES, QuestionFrame},
         removal_report::RemovalReports,
     },
 };
@@ -35,7 +35,7 @@ use tokio::{
 mod connect;
 mod greet;
 
-pub use greet::Greeting;
+pub use greet::GreetingPurpose;
 
 /// Kept connections to one peer: entries, heartbeat, a snapshot, a proposal at the same time. And as many being made.
 const PER_PEER: usize = 4;
@@ -46,14 +46,14 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 const OLD: Duration = Duration::from_secs(10 * 60);
 
 /// Whom a connection is to, and where.
-type Place = (Option<NodeId>, SocketAddr);
+type PoolKey = (Option<NodeId>, SocketAddr);
 
-struct Kept {
+struct PooledConnection {
     stream: Stream,
     since: Instant,
 }
 
-impl Kept {
+impl PooledConnection {
     /// It is young, and the other side has not closed it. Nothing is said on a connection that waits for a question, so whatever can be read is its end.
     fn is_good(&self) -> bool {
         let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
@@ -62,7 +62,7 @@ impl Kept {
 }
 
 /// As whom this node speaks.
-enum Who {
+enum LocalSide {
     /// One that only asks to join, or for its certificate.
     Stranger,
     /// A member.
@@ -76,11 +76,11 @@ pub struct Peers {
 }
 
 struct Inner {
-    who: Who,
+    who: LocalSide,
     /// `None`: nobody can be asked.
     credentials: Option<Credentials>,
-    idle: Mutex<BTreeMap<Place, Vec<Kept>>>,
-    connecting: Mutex<BTreeMap<Place, usize>>,
+    idle: Mutex<BTreeMap<PoolKey, Vec<PooledConnection>>>,
+    connecting: Mutex<BTreeMap<PoolKey, usize>>,
     refusals: Mutex<BTreeMap<SocketAddr, String>>,
     removed: watch::Sender<Option<HelloRefusal>>,
     removal_reports: Mutex<RemovalReports>,
@@ -90,20 +90,20 @@ struct Inner {
 impl Peers {
     /// For a member.
     pub fn of_member(me: NodeId, directory: Directory, credentials: Credentials) -> Self {
-        Self::new(Who::Member { me, directory }, Some(credentials))
+        Self::new(LocalSide::Member { me, directory }, Some(credentials))
     }
 
     /// For one that asks to join or for its certificate.
     pub fn of_stranger(credentials: Credentials) -> Self {
-        Self::new(Who::Stranger, Some(credentials))
+        Self::new(LocalSide::Stranger, Some(credentials))
     }
 
     /// For a founder, which is alone.
     pub fn nobody() -> Self {
-        Self::new(Who::Stranger, None)
+        Self::new(LocalSide::Stranger, None)
     }
 
-    fn new(who: Who, credentials: Option<Credentials>) -> Self {
+    fn new(who: LocalSide, credentials: Option<Credentials>) -> Self {
         let (idle, connecting, refusals, removal_reports) = Default::default();
         let (removed, untrusted) = (watch::channel(None).0, watch::channel(None).0);
         let inner = Inner { who, credentials, idle, connecting, refusals, removed, removal_reports, untrusted };
@@ -128,8 +128,8 @@ impl Peers {
     /// Where the member with this number is by now, if this node knows.
     pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
         match &self.inner.who {
-            Who::Stranger => None,
-            Who::Member { directory, .. } => directory.address_of(id),
+            LocalSide::Stranger => None,
+            LocalSide::Member { directory, .. } => directory.address_of(id),
         }
     }
 
@@ -146,7 +146,7 @@ impl Peers {
         asked: &Q,
         within: Duration,
     ) -> Result<Q::Answer, CallError> {
-        let question = Question::of(asked).map_err(|source| CallError::TooLong { addr, source })?;
+        let question = QuestionFrame::of(asked).map_err(|source| CallError::TooLong { addr, source })?;
         let reply = timeout(within, self.ask((to, addr), &question)).await.unwrap_or_else(|_| {
             // What else is kept leads to the same silence.
             self.idle().remove(&(to, addr));
@@ -167,47 +167,48 @@ impl Peers {
     ) -> Result<Q::Answer, CallError> {
         let exchanged = async {
             let mut connected = self.connect((None, addr)).await?;
-            let question = Question::of(&asked(&connected.authorities)).map_err(|source| CallError::TooLong { addr, source })?;
+            let question =
+                QuestionFrame::of(&asked(&connected.authorities)).map_err(|source| CallError::TooLong { addr, source })?;
             self.check_reply(addr, exchange(&mut connected.stream, addr, &question).await?)
         };
         let reply = timeout(within, exchanged).await.unwrap_or(Err(CallError::Late { addr, within }));
         answer_of::<Q>(addr, reply?)
     }
 
-    async fn ask(&self, place: Place, question: &Question) -> Result<Reply, CallError> {
+    async fn ask(&self, place: PoolKey, question: &QuestionFrame) -> Result<AnswerFrame, CallError> {
         if let Some(mut kept) = self.take(place) {
             match exchange(&mut kept.stream, place.1, question).await {
-                Ok(Reply::Refused(HelloRefusal::Stale)) | Err(_) => drop(self.idle().remove(&place)),
+                Ok(AnswerFrame::Refused(HelloRefusal::Stale)) | Err(_) => drop(self.idle().remove(&place)),
                 Ok(reply) => return self.answered(place, kept, reply),
             }
         }
-        let Connected { stream, .. } = self.connect_apart(place).await?;
-        let mut kept = Kept { stream, since: Instant::now() };
+        let OpenConnection { stream, .. } = self.connect_apart(place).await?;
+        let mut kept = PooledConnection { stream, since: Instant::now() };
         let reply = exchange(&mut kept.stream, place.1, question).await?;
         self.answered(place, kept, reply)
     }
 
-    fn answered(&self, place: Place, kept: Kept, reply: Reply) -> Result<Reply, CallError> {
+    fn answered(&self, place: PoolKey, kept: PooledConnection, reply: AnswerFrame) -> Result<AnswerFrame, CallError> {
         let reply = self.check_reply(place.1, reply)?;
         self.keep(place, kept);
         Ok(reply)
     }
 
-    fn check_reply(&self, addr: SocketAddr, reply: Reply) -> Result<Reply, CallError> {
+    fn check_reply(&self, addr: SocketAddr, reply: AnswerFrame) -> Result<AnswerFrame, CallError> {
         match reply {
-            Reply::Refused(refusal) => Err(self.refused(addr, refusal)),
+            AnswerFrame::Refused(refusal) => Err(self.refused(addr, refusal)),
             reply => Ok(reply),
         }
     }
 
-    fn take(&self, place: Place) -> Option<Kept> {
+    fn take(&self, place: PoolKey) -> Option<PooledConnection> {
         let mut idle = self.idle();
         let kept = idle.get_mut(&place)?;
-        kept.retain(Kept::is_good);
+        kept.retain(PooledConnection::is_good);
         kept.pop()
     }
 
-    fn keep(&self, place: Place, kept: Kept) {
+    fn keep(&self, place: PoolKey, kept: PooledConnection) {
         let mut idle = self.idle();
         let places = idle.entry(place).or_default();
         if places.len() < PER_PEER {
@@ -216,18 +217,18 @@ impl Peers {
     }
 
     /// Connects in a task of its own. When nobody waits for it any more, the connection is kept for the next question.
-    async fn connect_apart(&self, place: Place) -> Result<Connected, CallError> {
+    async fn connect_apart(&self, place: PoolKey) -> Result<OpenConnection, CallError> {
         let addr = place.1;
         self.check_silence(addr)?;
-        let Some(turn) = Turn::take(self, place) else { return Err(CallError::Connecting { addr }) };
+        let Some(turn) = ConnectPermit::take(self, place) else { return Err(CallError::Connecting { addr }) };
         let (done, connected) = oneshot::channel();
         let peers = self.clone();
         tokio::spawn(async move {
             let connected = timeout(CONNECT_DEADLINE, peers.connect(place)).await;
             drop(turn);
             let connected = connected.unwrap_or(Err(CallError::Late { addr, within: CONNECT_DEADLINE }));
-            if let Err(Ok(Connected { stream, .. })) = done.send(connected) {
-                peers.keep(place, Kept { stream, since: Instant::now() });
+            if let Err(Ok(OpenConnection { stream, .. })) = done.send(connected) {
+                peers.keep(place, PooledConnection { stream, since: Instant::now() });
             }
         });
         connected.await.unwrap_or(Err(CallError::Closed { addr }))
@@ -236,7 +237,7 @@ impl Peers {
     fn refused(&self, addr: SocketAddr, refusal: HelloRefusal) -> CallError {
         self.idle().retain(|(_, kept), _| *kept != addr);
         self.note_refusal(addr, &refusal.to_string());
-        if let (HelloRefusal::Removed { .. }, Who::Member { me, directory }) = (&refusal, &self.inner.who)
+        if let (HelloRefusal::Removed { .. }, LocalSide::Member { me, directory }) = (&refusal, &self.inner.who)
             && self.removal_reports().said_by(addr, refusal.clone(), directory.others(*me), BootClock.now())
         {
             self.inner.removed.send_if_modified(|removed| removed.replace(refusal.clone()).is_none());
@@ -254,7 +255,7 @@ impl Peers {
 
     /// A peer is asked many times a second; that it refuses is said once.
     fn note_refusal(&self, addr: SocketAddr, why: &str) {
-        if matches!(self.inner.who, Who::Stranger) {
+        if matches!(self.inner.who, LocalSide::Stranger) {
             // Whoever asks says it.
             return;
         }
@@ -264,7 +265,7 @@ impl Peers {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, BTreeMap<Place, Vec<Kept>>> {
+    fn idle(&self) -> MutexGuard<'_, BTreeMap<PoolKey, Vec<PooledConnection>>> {
         self.inner.idle.lock().expect("no holder of this lock panics")
     }
 
@@ -278,13 +279,13 @@ impl Peers {
 }
 
 /// One of the few connections that are being made to one place.
-struct Turn {
+struct ConnectPermit {
     peers: Peers,
-    place: Place,
+    place: PoolKey,
 }
 
-impl Turn {
-    fn take(peers: &Peers, place: Place) -> Option<Self> {
+impl ConnectPermit {
+    fn take(peers: &Peers, place: PoolKey) -> Option<Self> {
         let mut connecting = peers.inner.connecting.lock().expect("no holder of this lock panics");
         let count = connecting.entry(place).or_default();
         if *count >= PER_PEER {
@@ -295,7 +296,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ConnectPermit {
     fn drop(&mut self) {
         let mut connecting = self.peers.inner.connecting.lock().expect("no holder of this lock panics");
         if let Some(count) = connecting.get_mut(&self.place) {
@@ -307,7 +308,7 @@ impl Drop for Turn {
     }
 }
 
-async fn exchange(stream: &mut Stream, addr: SocketAddr, question: &Question) -> Result<Reply, CallError> {
+async fn exchange(stream: &mut Stream, addr: SocketAddr, question: &QuestionFrame) -> Result<AnswerFrame, CallError> {
     // A reply's own few bytes stand around the answer.
     let limit = question.topic.answer_limit() + 64;
     write_frame(stream, question, MAX_FRAME_BYTES).await.map_err(|error| broken(addr, error))?;
@@ -315,13 +316,13 @@ async fn exchange(stream: &mut Stream, addr: SocketAddr, question: &Question) ->
     reply.ok_or(CallError::Closed { addr })
 }
 
-fn answer_of<Q: Ask>(addr: SocketAddr, reply: Reply) -> Result<Q::Answer, CallError> {
+fn answer_of<Q: Ask>(addr: SocketAddr, reply: AnswerFrame) -> Result<Q::Answer, CallError> {
     match reply {
-        Reply::Answer(bytes) => {
+        AnswerFrame::Answer(bytes) => {
             codec::decode(&bytes, Q::TOPIC.answer_limit()).map_err(|source| CallError::Answer { addr, source })
         }
-        Reply::Refused(refusal) => Err(CallError::Refused { addr, refusal }),
-        Reply::Failed(why) => Err(CallError::Failed { addr, why }),
+        AnswerFrame::Refused(refusal) => Err(CallError::Refused { addr, refusal }),
+        AnswerFrame::Failed(why) => Err(CallError::Failed { addr, why }),
     }
 }
 

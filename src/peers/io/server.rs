@@ -2,7 +2,7 @@
 
 use super::{
     directory::Directory,
-    limits::{ConnectionLimits, ConnectionSlot, Whose},
+    limits::{AddressClass, ConnectionLimits, ConnectionSlot},
     stream::{self, Stream},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     model::{NodeId, NodeName},
     peers::{
         hello::{Hello, HelloRefusal, MAX_HELLO_BYTES, PROTOCOL_VERSION, Welcome},
-        question::{MAX_FRAME_BYTES, MAX_STRANGERS_QUESTION_BYTES, Question, Reply, Topic},
+        question::{AnswerFrame, MAX_FRAME_BYTES, MAX_STRANGERS_QUESTION_BYTES, QuestionFrame, Topic},
     },
 };
 use futures_util::future::BoxFuture;
@@ -73,7 +73,7 @@ pub struct Caller {
 
 /// One that votes, by the newest membership in this node's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Voter {
+pub struct VotingPeer {
     /// Its number.
     pub id: NodeId,
     /// Its name.
@@ -85,10 +85,10 @@ pub struct Voter {
 /// What the connections need of the rooms that know the cluster: who votes, and an answer to every question.
 pub trait Answers: Send + Sync + 'static {
     /// Who votes, by the newest membership in this node's log, committed or not.
-    fn voters(&self) -> Vec<Voter>;
+    fn voters(&self) -> Vec<VotingPeer>;
 
     /// Answers one question. Each answer has a deadline of its own.
-    fn answer<'a>(&'a self, caller: &'a Caller, question: Question) -> BoxFuture<'a, Reply>;
+    fn answer<'a>(&'a self, caller: &'a Caller, question: QuestionFrame) -> BoxFuture<'a, AnswerFrame>;
 }
 
 /// What one node's port serves. Clones serve the same.
@@ -123,7 +123,7 @@ pub async fn serve(listener: TcpListener, port: Port, shutdown: CancellationToke
         };
         // What a member's address sends is always looked at: else whoever can borrow it for a moment could shut that member out.
         let whose = whose(&port, from.ip());
-        if limits.wait(from.ip()).is_some() && whose == Whose::Strangers {
+        if limits.wait(from.ip()).is_some() && whose == AddressClass::Strangers {
             continue;
         }
         let Some(slot) = limits.enter(from.ip(), whose) else { continue };
@@ -138,26 +138,27 @@ pub async fn serve(listener: TcpListener, port: Port, shutdown: CancellationToke
     }
 }
 
-fn whose(port: &Port, address: IpAddr) -> Whose {
+fn whose(port: &Port, address: IpAddr) -> AddressClass {
     let here = |at: SocketAddr| at.ip().to_canonical() == address.to_canonical();
     // A voter may have moved since the membership was written.
-    let is_there = |voter: &Voter| here(port.directory.address_of(voter.id).unwrap_or(voter.addr));
+    let is_there = |voter: &VotingPeer| here(port.directory.address_of(voter.id).unwrap_or(voter.addr));
     if port.answers.voters().iter().any(is_there) {
-        Whose::Voters
+        AddressClass::Voters
     } else if port.directory.is_members(address) {
-        Whose::Members
+        AddressClass::Members
     } else {
-        Whose::Strangers
+        AddressClass::Strangers
     }
 }
 
 async fn receive(stream: TcpStream, from: SocketAddr, port: &Port, limits: ConnectionLimits, mut slot: ConnectionSlot) {
     let since = Instant::now();
-    let met = timeout(HELLO_DEADLINE, meet(stream, port)).await.unwrap_or(Err(Unmet::Reason("no hello in time".to_owned())));
+    let met =
+        timeout(HELLO_DEADLINE, meet(stream, port)).await.unwrap_or(Err(NoConversation::Reason("no hello in time".to_owned())));
     let (mut stream, asker) = match met {
         Ok(met) => met,
-        Err(Unmet::Harmless) => return,
-        Err(Unmet::Reason(why)) => {
+        Err(NoConversation::Harmless) => return,
+        Err(NoConversation::Reason(why)) => {
             if limits.failed(from.ip()) {
                 tracing::warn!(%from, why, "raft connection refused");
             }
@@ -188,17 +189,17 @@ async fn receive(stream: TcpStream, from: SocketAddr, port: &Port, limits: Conne
 /// Answers until the other side ends, or is silent or slow for too long. Gives how many questions there were.
 async fn converse(stream: &mut Stream, caller: &Caller, port: &Port, since: Instant, (limit, idle): (usize, Duration)) -> u64 {
     let mut asked = 0;
-    while let Ok(Ok(Some(question))) = timeout(idle, read_frame::<Question>(stream, limit)).await {
+    while let Ok(Ok(Some(question))) = timeout(idle, read_frame::<QuestionFrame>(stream, limit)).await {
         asked += 1;
         let reply = if is_stale(since, caller) {
-            Reply::Refused(HelloRefusal::Stale)
+            AnswerFrame::Refused(HelloRefusal::Stale)
         } else if is_for_members(caller, question.topic) {
-            Reply::Refused(HelloRefusal::NoCertificate)
+            AnswerFrame::Refused(HelloRefusal::NoCertificate)
         } else {
             port.answers.answer(caller, question).await
         };
         let written = timeout(TRANSFER_DEADLINE, write_frame(stream, &reply, MAX_FRAME_BYTES)).await;
-        if !matches!(written, Ok(Ok(()))) || matches!(reply, Reply::Refused(_)) {
+        if !matches!(written, Ok(Ok(()))) || matches!(reply, AnswerFrame::Refused(_)) {
             break;
         }
     }
@@ -219,26 +220,26 @@ fn is_stale(since: Instant, caller: &Caller) -> bool {
 }
 
 /// Why a connection came to nothing.
-enum Unmet {
+enum NoConversation {
     /// Somebody did what it should not.
     Reason(String),
     /// It happens, for instance while a disk is replaced.
     Harmless,
 }
 
-async fn meet(stream: TcpStream, port: &Port) -> Result<(Stream, Asker), Unmet> {
-    let reason = |error: &dyn std::fmt::Display| Unmet::Reason(error.to_string());
+async fn meet(stream: TcpStream, port: &Port) -> Result<(Stream, Asker), NoConversation> {
+    let reason = |error: &dyn std::fmt::Display| NoConversation::Reason(error.to_string());
     let (mut stream, certificate) = stream::secure(stream, &port.credentials).await.map_err(|e| reason(&e))?;
     let hello = read_frame::<Hello>(&mut stream, MAX_HELLO_BYTES).await.map_err(|e| reason(&e))?;
     // Whoever only looks whether somebody is there does no harm.
-    let hello = hello.ok_or(Unmet::Harmless)?;
+    let hello = hello.ok_or(NoConversation::Harmless)?;
     let met = refuse(&hello, port.directory.cluster_id(), port.me).map_or_else(|| who(&hello, certificate, port), Err);
     let welcome = met.as_ref().map_or_else(|refusal| Welcome::No(refusal.clone()), |_| Welcome::Welcome);
-    write_frame(&mut stream, &welcome, MAX_HELLO_BYTES).await.map_err(|_| Unmet::Harmless)?;
+    write_frame(&mut stream, &welcome, MAX_HELLO_BYTES).await.map_err(|_| NoConversation::Harmless)?;
     match met {
         Ok(asker) => Ok((stream, asker)),
-        Err(HelloRefusal::SomebodyElse { .. }) => Err(Unmet::Harmless),
-        Err(refusal) => Err(Unmet::Reason(refusal.to_string())),
+        Err(HelloRefusal::SomebodyElse { .. }) => Err(NoConversation::Harmless),
+        Err(refusal) => Err(NoConversation::Reason(refusal.to_string())),
     }
 }
 

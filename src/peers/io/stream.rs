@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub type Stream = Box<TlsStream>;
 
 /// A connection that this node made.
-pub struct Connected {
+pub struct OpenConnection {
     /// The bytes.
     pub stream: Stream,
     /// Who is there.
@@ -37,12 +37,12 @@ pub enum NotConnected {
 ///
 /// # Errors
 /// What the operating system says, or TLS.
-pub async fn connect(addr: SocketAddr, credentials: &Credentials) -> Result<Connected, NotConnected> {
+pub async fn connect(addr: SocketAddr, credentials: &Credentials) -> Result<OpenConnection, NotConnected> {
     let stream = TcpStream::connect(addr).await.and_then(at_once).map_err(NotConnected::Tcp)?;
     let (stream, certificate) = handshake::connect(stream, credentials).await.map_err(NotConnected::Tls)?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let authorities = chain.iter().skip(1).map(|der| fingerprint(der)).collect();
-    Ok(Connected { stream: Box::new(stream), certificate, authorities })
+    Ok(OpenConnection { stream: Box::new(stream), certificate, authorities })
 }
 
 /// Waits for another node to connect. Nothing has been heard of it then. Cancel-safe.

@@ -37,7 +37,7 @@ const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
 
 /// Whose log it is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct LogOwner {
     /// Of what format.
     format: u32,
     /// The cluster.
@@ -46,7 +46,7 @@ pub struct Stamp {
     pub node_id: u64,
 }
 
-impl Stamp {
+impl LogOwner {
     /// A log of the present format.
     pub fn new(cluster_id: &str, node_id: u64) -> Self {
         Self { format: FORMAT, cluster_id: cluster_id.to_owned(), node_id }
@@ -120,7 +120,7 @@ impl Disk {
     ///
     /// # Errors
     /// [`StoreError::Exists`], or what the file system says.
-    pub fn create(path: &Path, stamp: &Stamp) -> Result<(), StoreError> {
+    pub fn create(path: &Path, stamp: &LogOwner) -> Result<(), StoreError> {
         let io = |doing| move |source| StoreError::Io { path: path.to_owned(), doing, source };
         if path.try_exists().map_err(io("create"))? {
             return Err(StoreError::Exists { path: path.to_owned() });
@@ -148,7 +148,7 @@ impl Disk {
         remove_if_there(path).and_then(|()| sync_parent(path)).map_err(io)
     }
 
-    fn initialise(&self, stamp: &Stamp) -> Result<(), redb::Error> {
+    fn initialise(&self, stamp: &LogOwner) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_two_phase_commit(true);
         transaction.open_table(LOG)?;
@@ -162,7 +162,7 @@ impl Disk {
     ///
     /// # Errors
     /// Whatever is wrong with it. Nothing is repaired by forgetting: that could break a promise to other nodes.
-    pub fn open(path: &Path, expected: &Stamp) -> Result<(Self, Contents), StoreError> {
+    pub fn open(path: &Path, expected: &LogOwner) -> Result<(Self, Contents), StoreError> {
         let length = match fs::metadata(path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing { path: path.to_owned() }),
@@ -184,11 +184,11 @@ impl Disk {
         Ok((disk, contents))
     }
 
-    fn read(&self, expected: &Stamp) -> Result<Contents, StoreError> {
+    fn read(&self, expected: &LogOwner) -> Result<Contents, StoreError> {
         let failed = |error: redb::Error| failure(&self.path, "read", error);
         let transaction = self.database.begin_read().map_err(|e| failed(e.into()))?;
         let small = transaction.open_table(SMALL).map_err(|e| failed(e.into()))?;
-        let stamp: Stamp = self.small(&small, "stamp")?.ok_or_else(|| damaged(&self.path, "it does not say whose it is"))?;
+        let stamp: LogOwner = self.small(&small, "stamp")?.ok_or_else(|| damaged(&self.path, "it does not say whose it is"))?;
         self.check_stamp(&stamp, expected)?;
         let mut contents = Contents {
             vote: self.small(&small, "vote")?,
@@ -207,7 +207,7 @@ impl Disk {
         Ok(contents)
     }
 
-    fn check_stamp(&self, found: &Stamp, expected: &Stamp) -> Result<(), StoreError> {
+    fn check_stamp(&self, found: &LogOwner, expected: &LogOwner) -> Result<(), StoreError> {
         if found.format != FORMAT {
             return Err(StoreError::Format { path: self.path.clone(), found: found.format, known: FORMAT });
         }

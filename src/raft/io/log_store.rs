@@ -1,16 +1,16 @@
 //! openraft's log: read from memory, written by the writer's thread.
 
 use super::{
-    disk::{Contents, Disk, Stamp, StoredSnapshot, seal_entry, seal_snapshot},
+    disk::{Contents, Disk, LogOwner, StoredSnapshot, seal_entry, seal_snapshot},
     store_error::StoreError,
-    writer::{Command, Done, QUEUE, Writer},
+    writer::{DurabilitySender, LogCommand, LogWriter, QUEUE},
 };
 use crate::{
     link::io::files::RAFT_LOG as FILE,
     raft::{
-        effective::Memberships,
+        effective_membership::StoredMemberships,
+        membership_observer::MembershipObserver,
         message::APPEND_BYTES,
-        sink::MembershipSink,
         types::{Entry, LogId, StoredMembership, TypeConfig, Vote},
     },
 };
@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 const SINK_DEADLINE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
-struct Memory {
+struct LogInMemory {
     vote: Option<Vote>,
     committed: Option<LogId>,
     purged: Option<LogId>,
@@ -45,25 +45,25 @@ struct Memory {
 /// The log. Clones share it.
 #[derive(Clone)]
 pub struct LogStore {
-    memory: Arc<Mutex<Memory>>,
-    commands: mpsc::Sender<Command>,
+    memory: Arc<Mutex<LogInMemory>>,
+    commands: mpsc::Sender<LogCommand>,
     failure: watch::Receiver<Option<Arc<StoreError>>>,
     path: Arc<PathBuf>,
 }
 
 impl LogStore {
-    /// Opens the log in `data_dir` and tells `sink` the effective membership in it. Gives the log and the snapshot in it.
+    /// Opens the log in `data_dir` and tells `membership_observer` the effective membership in it. Gives the log and the snapshot in it.
     ///
     /// # Errors
     /// Whatever is wrong with the file; the guard that could not be told.
     pub async fn open(
         data_dir: &Path,
-        stamp: &Stamp,
-        sink: Arc<dyn MembershipSink>,
+        stamp: &LogOwner,
+        membership_observer: Arc<dyn MembershipObserver>,
     ) -> Result<(Self, Option<StoredSnapshot>), StoreError> {
         let path = data_dir.join(FILE);
         let (disk, contents) = Disk::open(&path, stamp)?;
-        Self::start(disk, contents, path, sink, SINK_DEADLINE).await
+        Self::start(disk, contents, path, membership_observer, SINK_DEADLINE).await
     }
 
     /// Starts the writer over an open file.
@@ -71,16 +71,16 @@ impl LogStore {
         disk: Disk,
         contents: Contents,
         path: PathBuf,
-        sink: Arc<dyn MembershipSink>,
+        membership_observer: Arc<dyn MembershipObserver>,
         sink_deadline: Duration,
     ) -> Result<(Self, Option<StoredSnapshot>), StoreError> {
         let (commands, receiver) = mpsc::channel(QUEUE);
         let (failure_sender, failure) = watch::channel(None);
-        let writer = Writer {
+        let writer = LogWriter {
             disk,
             path: path.clone(),
             memberships: memberships(&contents),
-            sink,
+            membership_observer,
             sink_deadline,
             snapshot_end: contents.snapshot.as_ref().and_then(|snapshot| snapshot.meta.last_log_id),
             commands: receiver,
@@ -93,7 +93,7 @@ impl LogStore {
         let stopped = || StoreError::Stopped { path: path.clone() };
         was_told.await.map_err(|_| stopped())?.map_err(|error| Arc::try_unwrap(error).unwrap_or_else(|_| stopped()))?;
         let Contents { vote, committed, purged, snapshot, entries } = contents;
-        let memory = Arc::new(Mutex::new(Memory { vote, committed, purged, entries }));
+        let memory = Arc::new(Mutex::new(LogInMemory { vote, committed, purged, entries }));
         Ok((Self { memory, commands, failure, path: Arc::new(path) }, snapshot))
     }
 
@@ -114,7 +114,7 @@ impl LogStore {
     pub async fn save_snapshot(&self, snapshot: &StoredSnapshot) -> io::Result<()> {
         let sealed = seal_snapshot(snapshot).map_err(|error| self.too_long("a snapshot", &error))?;
         let (end, membership) = (snapshot.meta.last_log_id, snapshot.meta.last_membership.clone());
-        self.ask(|done| Command::Snapshot { end, membership, sealed, done }).await
+        self.ask(|done| LogCommand::Snapshot { end, membership, sealed, done }).await
     }
 
     /// Makes everything durable and closes the file. Whatever comes later fails.
@@ -122,10 +122,10 @@ impl LogStore {
     /// # Errors
     /// The log's failure.
     pub async fn close(&self) -> io::Result<()> {
-        self.ask(Command::Close).await
+        self.ask(LogCommand::Close).await
     }
 
-    async fn ask(&self, command: impl FnOnce(Done) -> Command) -> io::Result<()> {
+    async fn ask(&self, command: impl FnOnce(DurabilitySender) -> LogCommand) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
         self.commands.send(command(done)).await.map_err(|_| self.stopped())?;
         answer.await.map_err(|_| self.stopped())?.map_err(io::Error::other)
@@ -139,13 +139,13 @@ impl LogStore {
         io::Error::other(StoreError::TooLong { path: self.path.as_ref().clone(), what: format!("{what}: {error}") })
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    fn memory(&self) -> MutexGuard<'_, LogInMemory> {
         self.memory.lock().expect("no holder of this lock panics")
     }
 }
 
-fn memberships(contents: &Contents) -> Memberships {
-    let mut memberships = Memberships::default();
+fn memberships(contents: &Contents) -> StoredMemberships {
+    let mut memberships = StoredMemberships::default();
     if let Some(snapshot) = &contents.snapshot {
         memberships.snapshot(snapshot.meta.last_log_id, snapshot.meta.last_membership.clone());
     }
@@ -204,14 +204,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        self.ask(|done| Command::Vote(*vote, done)).await?;
+        self.ask(|done| LogCommand::Vote(*vote, done)).await?;
         self.memory().vote = Some(*vote);
         Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         self.memory().committed = committed;
-        self.commands.send(Command::Committed(committed)).await.map_err(|_| self.stopped())
+        self.commands.send(LogCommand::Committed(committed)).await.map_err(|_| self.stopped())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
@@ -234,13 +234,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             sealed.push((index, record));
         }
         self.memory().entries.extend(held);
-        self.commands.send(Command::Append { sealed, memberships, done }).await.map_err(|_| self.stopped())
+        self.commands.send(LogCommand::Append { sealed, memberships, done }).await.map_err(|_| self.stopped())
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
         let first = last.map_or(0, |id| id.index + 1);
         self.memory().entries.split_off(&first);
-        self.ask(|done| Command::TruncateFrom(first, done)).await
+        self.ask(|done| LogCommand::TruncateFrom(first, done)).await
     }
 
     async fn purge(&mut self, last: LogId) -> Result<(), io::Error> {
@@ -249,7 +249,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             memory.entries = memory.entries.split_off(&(last.index + 1));
             memory.purged = Some(last);
         }
-        self.ask(|done| Command::Purge(last, done)).await
+        self.ask(|done| LogCommand::Purge(last, done)).await
     }
 }
 

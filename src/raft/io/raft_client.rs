@@ -8,7 +8,7 @@ use crate::{
         later_votes::LaterVotes,
         message::{RaftAnswer, RaftRequest},
         timing::RaftTiming,
-        types::{Node, TypeConfig, Vote},
+        types::{RaftMember, TypeConfig, Vote},
     },
 };
 use openraft::{
@@ -32,7 +32,7 @@ type Failed = RPCError<TypeConfig>;
 
 /// Makes openraft's clients.
 #[derive(Clone)]
-pub struct Network {
+pub struct RaftNetwork {
     /// The connections.
     peers: Peers,
     /// Who votes; `None`: a founder, which is alone.
@@ -42,7 +42,7 @@ pub struct Network {
     later_votes: Arc<Mutex<LaterVotes>>,
 }
 
-impl Network {
+impl RaftNetwork {
     /// Over these connections.
     pub fn new(peers: Peers, directory: Option<Directory>, timing: RaftTiming) -> Self {
         Self { peers, directory, timing, later_votes: Arc::default() }
@@ -50,7 +50,7 @@ impl Network {
 }
 
 /// openraft's way to one peer.
-pub struct Client {
+pub struct RaftClient {
     peers: Peers,
     directory: Option<Directory>,
     to: NodeId,
@@ -59,11 +59,11 @@ pub struct Client {
     later_votes: Arc<Mutex<LaterVotes>>,
 }
 
-impl RaftNetworkFactory<TypeConfig> for Network {
-    type Network = Client;
+impl RaftNetworkFactory<TypeConfig> for RaftNetwork {
+    type Network = RaftClient;
 
-    async fn new_client(&mut self, target: u64, node: &Node) -> Client {
-        Client {
+    async fn new_client(&mut self, target: u64, node: &RaftMember) -> RaftClient {
+        RaftClient {
             peers: self.peers.clone(),
             directory: self.directory.clone(),
             to: NodeId(target),
@@ -74,7 +74,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     }
 }
 
-impl Client {
+impl RaftClient {
     async fn call(&self, request: RaftRequest, within: Duration) -> Result<RaftAnswer, Unreachable<TypeConfig>> {
         // openraft keeps this client when the node's address in the membership changes.
         let addr = self.peers.address_of(self.to).unwrap_or(self.addr);
@@ -108,7 +108,7 @@ impl Client {
     }
 }
 
-impl RaftNetworkV2<TypeConfig> for Client {
+impl RaftNetworkV2<TypeConfig> for RaftClient {
     type SnapshotData = Vec<u8>;
 
     async fn append_entries(

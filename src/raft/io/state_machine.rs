@@ -7,7 +7,7 @@ use crate::{
     peers::Published,
     raft::{
         message::MAX_SNAPSHOT_BYTES,
-        types::{Applied, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig},
+        types::{AppliedEntry, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig},
     },
     rules::ClusterState,
 };
@@ -90,7 +90,7 @@ impl StateMachine {
         (Self { applied: None, membership: StoredMembership::default(), state: Arc::default(), publish, snapshots }, published)
     }
 
-    fn apply_entry(&mut self, entry: Entry) -> Applied {
+    fn apply_entry(&mut self, entry: Entry) -> AppliedEntry {
         let id = entry.log_id();
         self.applied = Some(id);
         let before = self.state.revision;
@@ -107,7 +107,7 @@ impl StateMachine {
             }
         };
         let revision = self.state.revision;
-        Applied { index: id.index, revision, changed: revision != before, result }
+        AppliedEntry { index: id.index, revision, changed: revision != before, result }
     }
 
     fn publish(&self) {
@@ -119,7 +119,7 @@ impl StateMachine {
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotData = Vec<u8>;
-    type SnapshotBuilder = Builder;
+    type SnapshotBuilder = StateSnapshotBuilder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
         Ok((self.applied, self.membership.clone()))
@@ -143,9 +143,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
-    async fn get_snapshot_builder(&mut self) -> Builder {
+    async fn get_snapshot_builder(&mut self) -> StateSnapshotBuilder {
         let meta = SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() };
-        Builder { meta, state: self.state.clone(), snapshots: self.snapshots.clone() }
+        StateSnapshotBuilder { meta, state: self.state.clone(), snapshots: self.snapshots.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Vec<u8>) -> Result<(), io::Error> {
@@ -165,13 +165,13 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 }
 
 /// A state that becomes a snapshot.
-pub struct Builder {
+pub struct StateSnapshotBuilder {
     meta: SnapshotMeta,
     state: Arc<ClusterState>,
     snapshots: Snapshots,
 }
 
-impl RaftSnapshotBuilder<TypeConfig> for Builder {
+impl RaftSnapshotBuilder<TypeConfig> for StateSnapshotBuilder {
     type SnapshotData = Vec<u8>;
 
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, Vec<u8>>, io::Error> {

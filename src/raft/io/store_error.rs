@@ -10,13 +10,13 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The node has an identity, but no log.
-    #[error("the Raft log {} is missing, though this node is a member of a cluster; {}", path.display(), Rejoin(path))]
+    #[error("the Raft log {} is missing, though this node is a member of a cluster; {}", path.display(), RejoinHint(path))]
     Missing {
         /// The file.
         path: PathBuf,
     },
     /// The content is not what was written.
-    #[error("the Raft log {} is damaged: {what}; {}", path.display(), Rejoin(path))]
+    #[error("the Raft log {} is damaged: {what}; {}", path.display(), RejoinHint(path))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -24,7 +24,7 @@ pub enum StoreError {
         what: String,
     },
     /// The log of another node, or of another cluster.
-    #[error("the Raft log {} belongs to {found}, but this node is {expected}; {}", path.display(), Rejoin(path))]
+    #[error("the Raft log {} belongs to {found}, but this node is {expected}; {}", path.display(), RejoinHint(path))]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -91,9 +91,9 @@ pub enum StoreError {
 }
 
 /// The way back into the cluster for a node whose log is lost, or its word of who it is. Holds the path of either.
-pub(crate) struct Rejoin<'a>(pub(crate) &'a Path);
+pub(crate) struct RejoinHint<'a>(pub(crate) &'a Path);
 
-impl fmt::Display for Rejoin<'_> {
+impl fmt::Display for RejoinHint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [log, identity] = [files::RAFT_LOG, files::IDENTITY].map(|file| self.0.with_file_name(file));
         write!(

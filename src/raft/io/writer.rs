@@ -5,8 +5,8 @@ use super::{
     store_error::StoreError,
 };
 use crate::raft::{
-    effective::Memberships,
-    sink::MembershipSink,
+    effective_membership::StoredMemberships,
+    membership_observer::MembershipObserver,
     types::{LogId, StoredMembership, TypeConfig, Vote, lease_membership},
 };
 use openraft::storage::IOFlushed;
@@ -27,10 +27,10 @@ const BATCH_BYTES: usize = 8 << 20;
 const COMMITTED_DELAY: Duration = Duration::from_millis(100);
 
 /// Says that something is durable, or why it is not.
-pub type Done = oneshot::Sender<Result<(), Arc<StoreError>>>;
+pub type DurabilitySender = oneshot::Sender<Result<(), Arc<StoreError>>>;
 
 /// What the log is told to do.
-pub enum Command {
+pub enum LogCommand {
     /// Append entries.
     Append {
         /// Index and record of each.
@@ -41,13 +41,13 @@ pub enum Command {
         done: IOFlushed<TypeConfig>,
     },
     /// Remember a vote.
-    Vote(Vote, Done),
+    Vote(Vote, DurabilitySender),
     /// Remember, some time soon, what is known as committed.
     Committed(Option<LogId>),
     /// Remove entries from this index on.
-    TruncateFrom(u64, Done),
+    TruncateFrom(u64, DurabilitySender),
     /// Remove entries up to this one.
-    Purge(LogId, Done),
+    Purge(LogId, DurabilitySender),
     /// Put this snapshot in the place of the former one, unless that one is newer.
     Snapshot {
         /// Up to where.
@@ -57,62 +57,66 @@ pub enum Command {
         /// Its record.
         sealed: Vec<u8>,
         /// The answer.
-        done: Done,
+        done: DurabilitySender,
     },
     /// Write what is to be written, close the file, end.
-    Close(Done),
+    Close(DurabilitySender),
 }
 
-impl Command {
+impl LogCommand {
     fn bytes(&self) -> usize {
         match self {
-            Command::Append { sealed, .. } => sealed.iter().map(|(_, record)| record.len()).sum(),
-            Command::Snapshot { sealed, .. } => sealed.len(),
-            Command::Vote(..) | Command::Committed(_) | Command::TruncateFrom(..) | Command::Purge(..) | Command::Close(_) => 0,
+            LogCommand::Append { sealed, .. } => sealed.iter().map(|(_, record)| record.len()).sum(),
+            LogCommand::Snapshot { sealed, .. } => sealed.len(),
+            LogCommand::Vote(..)
+            | LogCommand::Committed(_)
+            | LogCommand::TruncateFrom(..)
+            | LogCommand::Purge(..)
+            | LogCommand::Close(_) => 0,
         }
     }
 
     /// A command that may change who votes ends its batch, so that the guard is told of each membership before it is reported as stored.
     fn ends_batch(&self) -> bool {
         match self {
-            Command::Append { memberships, .. } => !memberships.is_empty(),
-            Command::TruncateFrom(..) | Command::Snapshot { .. } | Command::Close(_) => true,
-            Command::Vote(..) | Command::Committed(_) | Command::Purge(..) => false,
+            LogCommand::Append { memberships, .. } => !memberships.is_empty(),
+            LogCommand::TruncateFrom(..) | LogCommand::Snapshot { .. } | LogCommand::Close(_) => true,
+            LogCommand::Vote(..) | LogCommand::Committed(_) | LogCommand::Purge(..) => false,
         }
     }
 }
 
-enum Reply {
+enum WriteReply {
     Flushed(IOFlushed<TypeConfig>),
-    Done(Done),
+    Stored(DurabilitySender),
 }
 
-impl Reply {
+impl WriteReply {
     fn send(self, result: &Result<(), Arc<StoreError>>) {
         match self {
-            Reply::Flushed(done) => done.io_completed(result.clone().map_err(std::io::Error::other)),
+            WriteReply::Flushed(done) => done.io_completed(result.clone().map_err(std::io::Error::other)),
             // Who asked may have been cancelled; the log is as it should be either way.
-            Reply::Done(done) => drop(done.send(result.clone())),
+            WriteReply::Stored(done) => drop(done.send(result.clone())),
         }
     }
 }
 
 /// The thread's state.
-pub struct Writer {
+pub struct LogWriter {
     /// The file.
     pub disk: Disk,
     /// Where it is, for errors that are not its own.
     pub path: PathBuf,
     /// Which memberships it holds.
-    pub memberships: Memberships,
+    pub memberships: StoredMemberships,
     /// Who is told of them.
-    pub sink: Arc<dyn MembershipSink>,
+    pub membership_observer: Arc<dyn MembershipObserver>,
     /// How long that may take.
     pub sink_deadline: Duration,
     /// End of the stored snapshot.
     pub snapshot_end: Option<LogId>,
     /// What to do.
-    pub commands: mpsc::Receiver<Command>,
+    pub commands: mpsc::Receiver<LogCommand>,
     /// First failure; nothing is written after it.
     pub failure: watch::Sender<Option<Arc<StoreError>>>,
     /// Last known as committed.
@@ -121,19 +125,19 @@ pub struct Writer {
     pub committed_due: Option<Instant>,
 }
 
-impl Writer {
+impl LogWriter {
     /// Starts the thread. `told` resolves when the sink knows the effective membership on disk; the thread ends at
-    /// [`Command::Close`], or when nobody can command it any more.
+    /// [`LogCommand::Close`], or when nobody can command it any more.
     ///
     /// # Errors
     /// No thread, no timers.
-    pub fn spawn(self, told: Done) -> std::io::Result<std::thread::JoinHandle<()>> {
+    pub fn spawn(self, told: DurabilitySender) -> std::io::Result<std::thread::JoinHandle<()>> {
         // A runtime of its own: commits block it, and nobody else.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || runtime.block_on(self.run(told)))
     }
 
-    async fn run(mut self, told: Done) {
+    async fn run(mut self, told: DurabilitySender) {
         let first = self.tell().await;
         let works = first.is_ok();
         // Nobody is there to answer when the start was cancelled: then nothing is commanded either.
@@ -155,7 +159,7 @@ impl Writer {
     }
 
     /// What has queued up; nothing, when only the committed id is due; `None` when nobody can queue anything any more.
-    async fn next_batch(&mut self) -> Option<Vec<Command>> {
+    async fn next_batch(&mut self) -> Option<Vec<LogCommand>> {
         let first = match self.committed_due {
             None => self.commands.recv().await?,
             Some(due) => match timeout_at(due, self.commands.recv()).await {
@@ -175,43 +179,43 @@ impl Writer {
         Some(batch)
     }
 
-    fn prepare(&mut self, batch: Vec<Command>) -> (Vec<DiskChange>, Vec<Reply>, Option<Done>) {
+    fn prepare(&mut self, batch: Vec<LogCommand>) -> (Vec<DiskChange>, Vec<WriteReply>, Option<DurabilitySender>) {
         let mut changes = Vec::new();
         let mut replies = Vec::new();
         let mut close = None;
         for command in batch {
             match command {
-                Command::Append { sealed, memberships, done } => {
+                LogCommand::Append { sealed, memberships, done } => {
                     memberships.into_iter().for_each(|(index, membership)| self.memberships.append(index, membership));
                     changes.extend(sealed.into_iter().map(|(index, sealed)| DiskChange::Append { index, sealed }));
-                    replies.push(Reply::Flushed(done));
+                    replies.push(WriteReply::Flushed(done));
                 }
-                Command::Vote(vote, done) => {
+                LogCommand::Vote(vote, done) => {
                     changes.push(DiskChange::Vote(vote));
-                    replies.push(Reply::Done(done));
+                    replies.push(WriteReply::Stored(done));
                 }
-                Command::Committed(id) => {
+                LogCommand::Committed(id) => {
                     self.committed = id;
                     self.committed_due.get_or_insert_with(|| Instant::now() + COMMITTED_DELAY);
                 }
-                Command::Close(done) => close = Some(done),
-                Command::TruncateFrom(first, done) => {
+                LogCommand::Close(done) => close = Some(done),
+                LogCommand::TruncateFrom(first, done) => {
                     self.memberships.truncate_from(first);
                     changes.push(DiskChange::TruncateFrom(first));
-                    replies.push(Reply::Done(done));
+                    replies.push(WriteReply::Stored(done));
                 }
-                Command::Purge(last, done) => {
+                LogCommand::Purge(last, done) => {
                     self.memberships.purge_to(last.index);
                     changes.push(DiskChange::Purge(last));
-                    replies.push(Reply::Done(done));
+                    replies.push(WriteReply::Stored(done));
                 }
-                Command::Snapshot { end, membership, sealed, done } => {
+                LogCommand::Snapshot { end, membership, sealed, done } => {
                     if end > self.snapshot_end {
                         self.memberships.snapshot(end, membership);
                         self.snapshot_end = end;
                         changes.push(DiskChange::Snapshot(sealed));
                     }
-                    replies.push(Reply::Done(done));
+                    replies.push(WriteReply::Stored(done));
                 }
             }
         }
@@ -248,7 +252,7 @@ impl Writer {
     async fn tell(&mut self) -> Result<(), StoreError> {
         let Some(membership) = self.memberships.untold() else { return Ok(()) };
         let deadline = self.sink_deadline;
-        let answer = timeout(deadline, self.sink.effective(lease_membership(&membership))).await;
+        let answer = timeout(deadline, self.membership_observer.effective(lease_membership(&membership))).await;
         let untold = |why| StoreError::Untold { path: self.path.clone(), why };
         match answer {
             Ok(Ok(())) => {

@@ -7,15 +7,15 @@ use crate::{
     peers::Peers,
     raft::{
         io::{
-            disk::{Disk, Stamp},
+            disk::{Disk, LogOwner},
             log_store::LogStore,
-            raft_client::Network,
+            raft_client::RaftNetwork,
             state_machine::StateMachine,
             store_error::StoreError,
         },
-        sink::NoGuard,
+        membership_observer::NoGuard,
         timing::RaftTiming,
-        types::Node,
+        types::RaftMember,
     },
     rules::RuleChange,
 };
@@ -71,13 +71,13 @@ pub async fn found(founder: &Founder<'_>, entries: Vec<RuleChange>) -> Result<()
 
 async fn write(founder: &Founder<'_>, entries: Vec<RuleChange>) -> Result<(), FoundError> {
     let Founder { data_dir, cluster_id, me, name, addr, timing } = *founder;
-    let stamp = Stamp::new(cluster_id, me.0);
+    let stamp = LogOwner::new(cluster_id, me.0);
     let (log, snapshot) = LogStore::open(data_dir, &stamp, Arc::new(NoGuard)).await?;
     let (machine, _published) = StateMachine::new(log.clone(), snapshot);
     let timing = RaftTiming::of(timing);
-    let network = Network::new(Peers::nobody(), None, timing);
+    let network = RaftNetwork::new(Peers::nobody(), None, timing);
     let raft = open_raft(cluster_id, me, timing, network, log.clone(), machine).await.map_err(FoundError::Raft)?;
-    let node = Node { name: name.clone(), addr };
+    let node = RaftMember { name: name.clone(), addr };
     raft.initialize(BTreeMap::from([(me.0, node)])).await.map_err(|error| failed(&error))?;
     raft.wait(Some(DEADLINE)).current_leader(me.0, "the only voter leads").await.map_err(|error| failed(&error))?;
     for change in entries {
@@ -96,7 +96,7 @@ async fn write(founder: &Founder<'_>, entries: Vec<RuleChange>) -> Result<(), Fo
 /// # Errors
 /// A log that is there already; what the file system says.
 pub fn create_log(data_dir: &Path, cluster_id: &str, me: NodeId) -> Result<(), StoreError> {
-    Disk::create(&data_dir.join(FILE), &Stamp::new(cluster_id, me.0))
+    Disk::create(&data_dir.join(FILE), &LogOwner::new(cluster_id, me.0))
 }
 
 /// Removes a log that belongs to no member: of a founding or a join that did not come to its end.

@@ -1,6 +1,6 @@
 //! Whether a leader that was heard, or is this node, has a majority behind it; and who should lead after it.
 
-use super::heard::Heard;
+use super::leader_contact::LeaderContact;
 use crate::{
     model::NodeId,
     raft::{timing::RaftTiming, types::TypeConfig},
@@ -29,7 +29,7 @@ pub fn successor(metrics: &Metrics, state: &ClusterState) -> Option<u64> {
 }
 
 /// openraft's state says `Leader` long after the majority is gone, so what was heard, and when, decides.
-pub fn has_quorum(metrics: &Metrics, heard: &Heard, timing: RaftTiming) -> bool {
+pub fn has_quorum(metrics: &Metrics, heard: &LeaderContact, timing: RaftTiming) -> bool {
     if metrics.running_state.is_err() {
         return false;
     }

@@ -7,9 +7,9 @@ use crate::{
     peers::{Answers, BootstrapPeer, Directory, Peers, Port, serve},
     raft::{
         RaftView,
-        fault::{Fault, StartError},
-        io::{disk::Stamp, log_store::LogStore, raft_client::Network, state_machine::StateMachine},
-        sink::MembershipSink,
+        fault::{RaftFault, RaftStartError},
+        io::{disk::LogOwner, log_store::LogStore, raft_client::RaftNetwork, state_machine::StateMachine},
+        membership_observer::MembershipObserver,
         timing::RaftTiming,
         view_task,
         voters::{Liveness, leader_task},
@@ -44,7 +44,7 @@ pub struct RaftSettings {
     /// The cluster's rhythm.
     pub timing: TimingProfile,
     /// The members when this node joined: whom it hears before it has the cluster's state.
-    pub met: Vec<BootstrapPeer>,
+    pub bootstrap_peers: Vec<BootstrapPeer>,
     /// What it presents and trusts. Whoever renews them replaces what is in them.
     pub credentials: Credentials,
 }
@@ -59,20 +59,20 @@ impl RaftNode {
     /// A log that cannot be used, an address that is taken.
     pub async fn start(
         settings: RaftSettings,
-        sink: Arc<dyn MembershipSink>,
+        membership_observer: Arc<dyn MembershipObserver>,
         live: watch::Receiver<BTreeSet<NodeName>>,
         shutdown: CancellationToken,
-    ) -> Result<Self, StartError> {
-        let RaftSettings { data_dir, cluster_id, me, name, timing, met, credentials } = settings;
-        let stamp = Stamp::new(&cluster_id, me.0);
-        let (log, snapshot) = LogStore::open(&data_dir, &stamp, sink).await?;
+    ) -> Result<Self, RaftStartError> {
+        let RaftSettings { data_dir, cluster_id, me, name, timing, bootstrap_peers, credentials } = settings;
+        let stamp = LogOwner::new(&cluster_id, me.0);
+        let (log, snapshot) = LogStore::open(&data_dir, &stamp, membership_observer).await?;
         let (timing, ttl) = (RaftTiming::of(timing), timing.ttl());
         let (machine, published) = StateMachine::new(log.clone(), snapshot);
-        let directory = Directory::new(&cluster_id, published.clone(), &met);
+        let directory = Directory::new(&cluster_id, published.clone(), &bootstrap_peers);
         let peers = Peers::of_member(me, directory.clone(), credentials);
-        let network = Network::new(peers.clone(), Some(directory.clone()), timing);
+        let network = RaftNetwork::new(peers.clone(), Some(directory.clone()), timing);
         let raft = open_raft(&cluster_id, me, timing, network, log.clone(), machine);
-        let raft = raft.await.map_err(|why| StartError::Raft { data_dir: data_dir.clone(), why })?;
+        let raft = raft.await.map_err(|why| RaftStartError::Raft { data_dir: data_dir.clone(), why })?;
         let (view_sender, view) = watch::channel(RaftView::default());
         let (state_sender, state) = watch::channel(published.borrow().state.clone());
         let (liveness_sender, liveness) = watch::channel(Arc::default());
@@ -87,7 +87,7 @@ impl RaftNode {
                 raft,
                 log,
                 peers,
-                heard: Default::default(),
+                leader_contact: Default::default(),
                 vouched: Default::default(),
                 doubts: Notify::new(),
                 leaving: AtomicBool::new(false),
@@ -112,7 +112,7 @@ impl RaftNode {
         view: watch::Sender<RaftView>,
         state: watch::Sender<Arc<ClusterState>>,
         liveness: watch::Sender<Arc<Liveness>>,
-        fault: watch::Sender<Option<Fault>>,
+        fault: watch::Sender<Option<RaftFault>>,
     ) {
         let Inner { tasks, shutdown, halt, .. } = self.inner.as_ref();
         // Those that serve until `halt` may end once the rest has been told to.
@@ -136,7 +136,7 @@ pub(super) async fn open_raft(
     cluster_id: &str,
     me: NodeId,
     timing: RaftTiming,
-    network: Network,
+    network: RaftNetwork,
     log: LogStore,
     machine: StateMachine,
 ) -> Result<OurRaft, String> {

@@ -1,8 +1,8 @@
 //! Why a node votes, or does not, in words. Pure.
 
 use super::{
-    best_set::{Move, most_voters},
-    next_change::{DEAD_AFTER, Input, record, wanted_move},
+    next_change::{DEAD_AFTER, MembershipInput, record, wanted_move},
+    selection::{Move, most_voters},
 };
 use crate::model::{NodeId, NodeName, NodeRecord, Role};
 use std::{
@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Why node `id` votes or does not, as `status` says it.
-pub fn why(input: &Input, id: NodeId) -> String {
+pub fn why(input: &MembershipInput, id: NodeId) -> String {
     let voters: BTreeSet<NodeId> = input.members.voters.iter().flatten().copied().collect();
     let Some(node) = record(input, id) else {
         let votes = voters.contains(&id);
@@ -21,7 +21,7 @@ pub fn why(input: &Input, id: NodeId) -> String {
     if voters.contains(&id) { votes(input, &voters, node, &plan) } else { does_not_vote(input, &voters, node, &plan) }
 }
 
-fn votes(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {
+fn votes(input: &MembershipInput, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {
     let Some(silent) = silent_for(input, node) else {
         return format!("votes: {}", why_it_votes(input, voters, node, plan));
     };
@@ -30,9 +30,9 @@ fn votes(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Mov
         (true, _) => {
             let left = words(DEAD_AFTER.saturating_sub(silent));
             match fate_when_dead(input, voters, node) {
-                Fate::Replaced => format!("{text}, will be replaced in {left}"),
-                Fate::Dropped => format!("{text}, will vote no more in {left}"),
-                Fate::Stays => text,
+                SilentVoter::Replaced => format!("{text}, will be replaced in {left}"),
+                SilentVoter::Dropped => format!("{text}, will vote no more in {left}"),
+                SilentVoter::Stays => text,
             }
         }
         (false, true) if plan.into.is_empty() => format!("{text}, stops voting now"),
@@ -42,25 +42,25 @@ fn votes(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Mov
 }
 
 /// What becomes of a silent voter.
-enum Fate {
+enum SilentVoter {
     Replaced,
     Dropped,
     Stays,
 }
 
 /// If it stays silent until it counts as dead, and nothing else happens.
-fn fate_when_dead(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord) -> Fate {
+fn fate_when_dead(input: &MembershipInput, voters: &BTreeSet<NodeId>, node: &NodeRecord) -> SilentVoter {
     let mut silent_for: BTreeMap<NodeName, Duration> = input.silent_for.clone();
     silent_for.insert(node.name.clone(), DEAD_AFTER);
-    let then = wanted_move(&Input { silent_for: &silent_for, ..*input }, voters, true);
+    let then = wanted_move(&MembershipInput { silent_for: &silent_for, ..*input }, voters, true);
     match then.filter(|plan| plan.out.contains(&node.id)) {
-        None => Fate::Stays,
-        Some(plan) if plan.into.is_empty() => Fate::Dropped,
-        Some(_) => Fate::Replaced,
+        None => SilentVoter::Stays,
+        Some(plan) if plan.into.is_empty() => SilentVoter::Dropped,
+        Some(_) => SilentVoter::Replaced,
     }
 }
 
-fn why_it_votes(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {
+fn why_it_votes(input: &MembershipInput, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {
     let role = role(node);
     if plan.out.contains(&node.id) {
         return match plan.into.first().and_then(|id| record(input, *id)) {
@@ -83,7 +83,7 @@ fn why_it_votes(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, pla
     }
 }
 
-fn does_not_vote(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {
+fn does_not_vote(input: &MembershipInput, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {
     let why = if let Some(silent) = silent_for(input, node) {
         format!("not heard for {}", words(silent))
     } else if !input.members.addresses.contains_key(&node.id) || !input.caught_up.contains(&node.id) {
@@ -96,7 +96,7 @@ fn does_not_vote(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, pl
     format!("does not vote: {why}")
 }
 
-fn enough_others(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord) -> String {
+fn enough_others(input: &MembershipInput, voters: &BTreeSet<NodeId>, node: &NodeRecord) -> String {
     let others = match voters.len() {
         1 => "one other does".to_owned(),
         2 => "two others do".to_owned(),
@@ -113,7 +113,7 @@ fn enough_others(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord) ->
     }
 }
 
-fn silent_for(input: &Input, node: &NodeRecord) -> Option<Duration> {
+fn silent_for(input: &MembershipInput, node: &NodeRecord) -> Option<Duration> {
     input.silent_for.get(&node.name).copied().filter(|_| node.id != input.me)
 }
 

@@ -3,14 +3,14 @@
 use super::{
     explain::why,
     liveness::Liveness,
-    next_change::{Change, Input, Members, next_change},
+    next_change::{MembershipChange, MembershipInput, RaftMembers, next_change},
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
     model::{NodeId, NodeName, NodeRecord},
     raft::{
         task::{RaftNode, leadership},
-        types::{LogId, Node, TypeConfig},
+        types::{LogId, RaftMember, TypeConfig},
     },
 };
 use openraft::{ChangeMembers, Precondition, RaftMetrics, ServerState, async_runtime::WatchReceiver};
@@ -122,7 +122,7 @@ async fn lead(node: &RaftNode, watch: &mut Watch, liveness: &watch::Sender<Arc<L
     hear(liveness, begins, state.nodes.keys(), &live, now);
     let Some(quiet_for) = watch.quiet_for(now) else { return };
     let heard = liveness.borrow().clone();
-    let change = next_change(&Input {
+    let change = next_change(&MembershipInput {
         me: node.id(),
         nodes: &state.nodes,
         live: &live,
@@ -140,7 +140,7 @@ async fn lead(node: &RaftNode, watch: &mut Watch, liveness: &watch::Sender<Arc<L
     });
     match change {
         None => {}
-        Some(Change::Demote(id)) if id == node.id() => hand_over(node, &metrics).await,
+        Some(MembershipChange::Demote(id)) if id == node.id() => hand_over(node, &metrics).await,
         Some(change) => carry_out(node, &metrics, change).await,
     }
 }
@@ -194,7 +194,7 @@ impl RaftNode {
             Some(_) => caught_up(&metrics),
             None => members.addresses.keys().copied().collect(),
         };
-        let input = Input {
+        let input = MembershipInput {
             me: self.id(),
             nodes: &state.nodes,
             live: &live,
@@ -223,9 +223,9 @@ fn own_term_committed(metrics: &RaftMetrics<TypeConfig>) -> bool {
     metrics.local_committed.is_some_and(|id| id.leader_id == metrics.vote.leader_id)
 }
 
-fn members(metrics: &RaftMetrics<TypeConfig>) -> Members {
+fn members(metrics: &RaftMetrics<TypeConfig>) -> RaftMembers {
     let membership = metrics.membership_config.membership();
-    Members {
+    RaftMembers {
         voters: membership.get_joint_config().iter().map(|set| set.iter().copied().map(NodeId).collect()).collect(),
         addresses: membership.nodes().map(|(id, node)| (NodeId(*id), node.addr)).collect(),
     }
@@ -253,7 +253,7 @@ fn told(metrics: &RaftMetrics<TypeConfig>) -> BTreeSet<NodeId> {
     replication.filter(|(_, matched)| knows(matched)).map(|(id, _)| NodeId(*id)).collect()
 }
 
-async fn carry_out(node: &RaftNode, seen: &RaftMetrics<TypeConfig>, change: Change) {
+async fn carry_out(node: &RaftNode, seen: &RaftMetrics<TypeConfig>, change: MembershipChange) {
     tracing::info!(?change, term = seen.current_term, "membership changes");
     // Only as the leader, and over the membership, that the decision was made for.
     let preconditions = [
@@ -267,16 +267,16 @@ async fn carry_out(node: &RaftNode, seen: &RaftMetrics<TypeConfig>, change: Chan
     }
 }
 
-fn to_openraft(change: &Change) -> ChangeMembers<u64, Node> {
+fn to_openraft(change: &MembershipChange) -> ChangeMembers<u64, RaftMember> {
     let one = |id: &NodeId| BTreeSet::from([id.0]);
-    let with = |record: &NodeRecord| BTreeMap::from([(record.id.0, Node { name: record.name.clone(), addr: record.addr })]);
+    let with = |record: &NodeRecord| BTreeMap::from([(record.id.0, RaftMember { name: record.name.clone(), addr: record.addr })]);
     match change {
         // Adds nobody to the newer set, which openraft takes as: go to the newer set.
-        Change::Complete => ChangeMembers::AddVoterIds(BTreeSet::new()),
-        Change::RemoveVoter(id) | Change::Demote(id) => ChangeMembers::RemoveVoters(one(id)),
-        Change::Promote(id) => ChangeMembers::AddVoterIds(one(id)),
-        Change::AddLearner(record) => ChangeMembers::AddNodes(with(record)),
-        Change::SetAddress(record) => ChangeMembers::SetNodes(with(record)),
-        Change::RemoveLearner(id) => ChangeMembers::RemoveNodes(one(id)),
+        MembershipChange::Complete => ChangeMembers::AddVoterIds(BTreeSet::new()),
+        MembershipChange::RemoveVoter(id) | MembershipChange::Demote(id) => ChangeMembers::RemoveVoters(one(id)),
+        MembershipChange::Promote(id) => ChangeMembers::AddVoterIds(one(id)),
+        MembershipChange::AddLearner(record) => ChangeMembers::AddNodes(with(record)),
+        MembershipChange::SetAddress(record) => ChangeMembers::SetNodes(with(record)),
+        MembershipChange::RemoveLearner(id) => ChangeMembers::RemoveNodes(one(id)),
     }
 }

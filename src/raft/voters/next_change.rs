@@ -1,7 +1,7 @@
 //! Which membership change comes next: up to five voters, an odd number of them, directors first, spread over zones, the living instead of the
 //! dead, one at a time. Pure.
 
-use super::best_set::{self, Elector, Step, Zone, best_addition, most_voters};
+use super::selection::{self, VoterCandidate, VoterChange, Zone, best_addition, most_voters};
 use crate::model::{NodeId, NodeName, NodeRecord, Role};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ const TELL: Duration = Duration::from_secs(5);
 
 /// One step. Each becomes one membership entry (two where voters change: a joint one, then at once the uniform one).
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Change {
+pub enum MembershipChange {
     /// Finish a joint membership that a former leader left behind: go to its new set.
     Complete,
     /// A voter that is no member of the cluster any more becomes a learner, which goes next. A node that leaves so hears that it may stop.
@@ -40,7 +40,7 @@ pub enum Change {
 
 /// Who is in the effective Raft membership.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Members {
+pub struct RaftMembers {
     /// One set of voters, or two while it is joint.
     pub voters: Vec<BTreeSet<NodeId>>,
     /// Everybody in it, with the address it is reached at.
@@ -49,7 +49,7 @@ pub struct Members {
 
 /// What the leader knows when it decides.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
+pub struct MembershipInput<'a> {
     /// The leader itself.
     pub me: NodeId,
     /// The cluster's members.
@@ -67,7 +67,7 @@ pub struct Input<'a> {
     /// Nodes that have the membership's own entry in their log: they know of it.
     pub told: &'a BTreeSet<NodeId>,
     /// The effective membership.
-    pub members: &'a Members,
+    pub members: &'a RaftMembers,
     /// Its entry is committed.
     pub settled: bool,
     /// An entry of the leader's own term is committed (docs/lease.md, "The ghost": nothing is built upon a membership of a former term).
@@ -81,14 +81,14 @@ pub struct Input<'a> {
 }
 
 /// The next step, if there is one to take now.
-pub fn next_change(input: &Input) -> Option<Change> {
+pub fn next_change(input: &MembershipInput) -> Option<MembershipChange> {
     if !input.settled || !input.own_term_committed {
         return None;
     }
     match input.members.voters.as_slice() {
         [] => None,
         // The joint membership's own change was spaced; completing it moves to a set that counts already.
-        [_, _, ..] => Some(Change::Complete),
+        [_, _, ..] => Some(MembershipChange::Complete),
         [voters] => {
             let voters_may_change = input.quiet_for >= input.spacing;
             voters_may_change.then(|| change_of_voters(input, voters)).flatten().or_else(|| change_of_learners(input, voters))
@@ -96,29 +96,29 @@ pub fn next_change(input: &Input) -> Option<Change> {
     }
 }
 
-fn change_of_voters(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
+fn change_of_voters(input: &MembershipInput, voters: &BTreeSet<NodeId>) -> Option<MembershipChange> {
     if voters.iter().any(|id| record(input, *id).is_none()) {
         return remove_gone(input, voters).or_else(|| stand_in_for_gone(input, voters));
     }
     let calm = input.quiet_for >= CALM.max(input.spacing);
     let wanted = wanted_move(input, voters, calm)?;
     wanted.first(voters.len()).map(|step| match step {
-        Step::Add(id) => Change::Promote(id),
-        Step::Remove(id) => Change::Demote(id),
+        VoterChange::Add(id) => MembershipChange::Promote(id),
+        VoterChange::Remove(id) => MembershipChange::Demote(id),
     })
 }
 
 /// Where the voters, all of them members, should go from here.
-pub(super) fn wanted_move(input: &Input, voters: &BTreeSet<NodeId>, calm: bool) -> Option<best_set::Move> {
+pub(super) fn wanted_move(input: &MembershipInput, voters: &BTreeSet<NodeId>, calm: bool) -> Option<selection::Move> {
     let (voting, others) = electorate(input, voters);
     let (voting, others): (Vec<_>, Vec<_>) = (voting.iter().collect(), others.iter().collect());
-    best_set::next_move(&voting, &others, calm)
+    selection::next_move(&voting, &others, calm)
 }
 
 /// A voter that left, or whose node came back with an empty disk and a new number, goes as soon as the rest can decide. Whether it still
 /// answers is not asked: if it is needed and does not, nothing can be decided anyhow. Others that left and wait for the same do decide.
 /// The dead go first and the leader last, so that as many as can decide for as long as they are needed.
-fn remove_gone(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
+fn remove_gone(input: &MembershipInput, voters: &BTreeSet<NodeId>) -> Option<MembershipChange> {
     let (staying, _) = electorate(input, voters);
     let able = staying.iter().filter(|voter| voter.able).count();
     let mut gone: Vec<NodeId> = voters.iter().copied().filter(|id| record(input, *id).is_none()).collect();
@@ -126,11 +126,11 @@ fn remove_gone(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
     let waiting = gone.iter().filter(|id| decides_still(input, **id)).count();
     let rest = voters.len() - 1;
     let can_go = |id: &NodeId| (able + waiting - usize::from(decides_still(input, *id))) * 2 > rest;
-    gone.into_iter().find(can_go).map(Change::RemoveVoter)
+    gone.into_iter().find(can_go).map(MembershipChange::RemoveVoter)
 }
 
 /// The rest cannot decide without those that left: another member votes before they go.
-fn stand_in_for_gone(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
+fn stand_in_for_gone(input: &MembershipInput, voters: &BTreeSet<NodeId>) -> Option<MembershipChange> {
     let (staying, others) = electorate(input, voters);
     let (staying, others): (Vec<_>, Vec<_>) = (staying.iter().collect(), others.iter().collect());
     // A leader that leaves still counts; nobody knows of others.
@@ -138,26 +138,26 @@ fn stand_in_for_gone(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change>
     let able = staying.iter().filter(|voter| voter.able).count() + me;
     let wanted = staying.len() < most_voters(input.nodes.len());
     let reachable = able * 2 > voters.len() && (able + 1) * 2 > voters.len() + 1;
-    (wanted && reachable).then(|| best_addition(&staying, &others)).flatten().map(Change::Promote)
+    (wanted && reachable).then(|| best_addition(&staying, &others)).flatten().map(MembershipChange::Promote)
 }
 
 /// Whether a voter that is no member any more still does its part.
-fn decides_still(input: &Input, id: NodeId) -> bool {
+fn decides_still(input: &MembershipInput, id: NodeId) -> bool {
     id == input.me || (input.caught_up.contains(&id) && input.acking.contains(&id))
 }
 
 /// Members that vote, and those that do not.
-fn electorate<'a>(input: &Input<'a>, voters: &BTreeSet<NodeId>) -> (Vec<Elector<'a>>, Vec<Elector<'a>>) {
+fn electorate<'a>(input: &MembershipInput<'a>, voters: &BTreeSet<NodeId>) -> (Vec<VoterCandidate<'a>>, Vec<VoterCandidate<'a>>) {
     // Members gossip no more with a leader that is none.
     let is_deaf = record(input, input.me).is_none();
     input.nodes.values().map(|record| elector(input, record, is_deaf)).partition(|elector| voters.contains(&elector.id))
 }
 
-fn elector<'a>(input: &Input<'a>, record: &'a NodeRecord, is_deaf: bool) -> Elector<'a> {
+fn elector<'a>(input: &MembershipInput<'a>, record: &'a NodeRecord, is_deaf: bool) -> VoterCandidate<'a> {
     let is_me = record.id == input.me;
     let follows = input.members.addresses.contains_key(&record.id) && input.caught_up.contains(&record.id);
     let is_heard = if is_deaf { input.acking.contains(&record.id) } else { input.live.contains(&record.name) };
-    Elector {
+    VoterCandidate {
         id: record.id,
         is_me,
         director: record.roles.has(Role::Director),
@@ -168,7 +168,7 @@ fn elector<'a>(input: &Input<'a>, record: &'a NodeRecord, is_deaf: bool) -> Elec
     }
 }
 
-fn change_of_learners(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change> {
+fn change_of_learners(input: &MembershipInput, voters: &BTreeSet<NodeId>) -> Option<MembershipChange> {
     let addresses = &input.members.addresses;
     let moved = input.nodes.values().find(|record| addresses.get(&record.id).is_some_and(|addr| *addr != record.addr));
     let missing = || input.nodes.values().filter(|record| !addresses.contains_key(&record.id)).min_by_key(|record| record.id);
@@ -178,12 +178,12 @@ fn change_of_learners(input: &Input, voters: &BTreeSet<NodeId>) -> Option<Change
         |id: &NodeId| input.settled_for >= if input.told.contains(id) { input.spacing } else { TELL.max(input.spacing) };
     let gone = || addresses.keys().find(|id| !voters.contains(id) && record(input, **id).is_none() && has_heard(id));
     moved
-        .map(|record| Change::SetAddress(record.clone()))
-        .or_else(|| missing().map(|record| Change::AddLearner(record.clone())))
-        .or_else(|| gone().map(|id| Change::RemoveLearner(*id)))
+        .map(|record| MembershipChange::SetAddress(record.clone()))
+        .or_else(|| missing().map(|record| MembershipChange::AddLearner(record.clone())))
+        .or_else(|| gone().map(|id| MembershipChange::RemoveLearner(*id)))
 }
 
-pub(super) fn record<'a>(input: &Input<'a>, id: NodeId) -> Option<&'a NodeRecord> {
+pub(super) fn record<'a>(input: &MembershipInput<'a>, id: NodeId) -> Option<&'a NodeRecord> {
     input.nodes.values().find(|record| record.id == id)
 }
 

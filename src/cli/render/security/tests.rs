@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    api::{Membership, status::sample},
+    api::{JoinAnswer, status::sample},
     cli::render::text::columns,
     model::{Fingerprint, TokenId},
 };
@@ -28,8 +28,8 @@ fn fits(text: &str) {
 
 #[test]
 fn a_founder_is_told_the_line_for_the_others() {
-    let membership = Membership { cluster_id: "7f3a9c51e2b04d18".to_owned(), node: "d1".parse().unwrap() };
-    let mut founded = Founded { membership, seed: "10.0.0.11:7400".parse().unwrap(), token: Some(made(100, &Role::ALL)) };
+    let membership = JoinAnswer { cluster_id: "7f3a9c51e2b04d18".to_owned(), node: "d1".parse().unwrap() };
+    let mut founded = InitAnswer { membership, seed: "10.0.0.11:7400".parse().unwrap(), token: Some(made(100, &Role::ALL)) };
     insta::assert_snapshot!(super::founded(&founded));
     founded.token = None;
     assert!(super::founded(&founded).ends_with("agent.toml:\n  lvs-agent join 10.0.0.11\n"));

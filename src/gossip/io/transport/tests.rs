@@ -11,7 +11,7 @@ use crate::{
     link::{
         datagram::{HEADER_BYTES, Kind},
         node_key::NodeKey,
-        parcel::Slot,
+        parcel::ParcelInbox,
     },
     model::{KeyId, NodeId, Secret},
     rules::security::{KeyRing, Speakers},
@@ -122,10 +122,10 @@ async fn a_longer_message_comes_in_parts_and_what_is_longer_still_by_the_mailbox
     for node in [&here, &there] {
         node.transport.hearsay().update(&speakers([&here, &there, &other]));
     }
-    let slot = Slot::default();
+    let slot = ParcelInbox::default();
     let (mailbox, _out) = Mailbox::new(&slot);
     let mut receiver = here.transport.clone().with_mailbox(1, mailbox).open(here.addr).await.unwrap();
-    let (mailbox, mut out) = Mailbox::new(&Slot::default());
+    let (mailbox, mut out) = Mailbox::new(&ParcelInbox::default());
     let mut sender = there.transport.clone().with_mailbox(1, mailbox).open(there.addr).await.unwrap();
     // They come to know each other's sessions.
     sender.send(here.addr, ChitchatMessage::BadCluster).await.unwrap();

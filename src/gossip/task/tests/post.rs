@@ -1,13 +1,13 @@
 //! Long words: parcels over the members' TLS connections, as far as gossip knows them, and messages of several datagrams.
 
 use super::*;
-use crate::link::parcel::{Parcel, Slot};
+use crate::link::parcel::{Parcel, ParcelInbox};
 
-static SLOTS: Mutex<BTreeMap<SocketAddr, Slot>> = Mutex::new(BTreeMap::new());
+static SLOTS: Mutex<BTreeMap<SocketAddr, ParcelInbox>> = Mutex::new(BTreeMap::new());
 
 /// The mailbox of the node that listens there, in a cluster of these.
 pub fn mailbox(GossipSettings { id, listen, .. }: &GossipSettings, speakers: &Speakers) -> Mailbox {
-    let slot = Slot::default();
+    let slot = ParcelInbox::default();
     let (mailbox, mut sent) = Mailbox::new(&slot);
     SLOTS.lock().unwrap().insert(*listen, slot);
     let (me, members) = (*id, speakers.members.clone());

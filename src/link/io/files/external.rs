@@ -65,11 +65,11 @@ fn private_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let unsuitable = |why: &str, hint: String| FileError::Unsuitable { path: path.to_owned(), why: why.to_owned(), hint };
     let convert = || format!("convert it with `openssl pkey -in {} -out KEY.pem` and name that file", path.display());
     match pem::private_key(&text) {
-        pem::Found::Key(der) => Ok(der),
-        pem::Found::Encrypted => {
+        pem::ParsedKey::Key(der) => Ok(der),
+        pem::ParsedKey::Encrypted => {
             Err(unsuitable("its private key is encrypted, and nobody is there to give a passphrase", convert()))
         }
-        pem::Found::Nothing => Err(unsuitable("there is no private key in PEM form in it", convert())),
+        pem::ParsedKey::Nothing => Err(unsuitable("there is no private key in PEM form in it", convert())),
     }
 }
 

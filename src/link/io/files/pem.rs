@@ -48,7 +48,7 @@ pub(crate) fn certificates(text: &[u8]) -> Option<Vec<Vec<u8>>> {
 }
 
 /// A private key as others make them.
-pub(crate) enum Found {
+pub(crate) enum ParsedKey {
     /// PKCS#8, PKCS#1 or SEC1.
     Key(Zeroizing<Vec<u8>>),
     /// It is encrypted.
@@ -68,10 +68,10 @@ impl PemObject for AnyKey {
 }
 
 /// The first private key of a text.
-pub(crate) fn private_key(text: &[u8]) -> Found {
+pub(crate) fn private_key(text: &[u8]) -> ParsedKey {
     let encrypted = [&b"-----BEGIN ENCRYPTED PRIVATE KEY-----"[..], b"Proc-Type: 4,ENCRYPTED"];
     if encrypted.iter().any(|mark| text.windows(mark.len()).any(|window| window == *mark)) {
-        return Found::Encrypted;
+        return ParsedKey::Encrypted;
     }
-    AnyKey::from_pem_slice(text).map_or(Found::Nothing, |key| Found::Key(key.0))
+    AnyKey::from_pem_slice(text).map_or(ParsedKey::Nothing, |key| ParsedKey::Key(key.0))
 }

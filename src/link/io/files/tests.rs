@@ -234,7 +234,7 @@ proptest! {
         for text in [&text, &changed] {
             let _ = pem::certificates(text);
             let _ = pem::decode_secret(text);
-            if let pem::Found::Key(key) = pem::private_key(text) {
+            if let pem::ParsedKey::Key(key) = pem::private_key(text) {
                 let _ = crate::link::tls::certified(&[], &key);
             }
         }

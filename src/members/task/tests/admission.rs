@@ -172,7 +172,7 @@ async fn of_two_that_claim_one_name_at_once_the_second_is_refused() {
 async fn who_comes_back_with_its_disk_needs_no_token_and_keeps_its_number() {
     let mut cluster = Cluster::of(3).await;
     cluster.votes(&[1, 2, 3]).await;
-    let before = Identity::load(cluster.members[2].dir.path()).unwrap().unwrap();
+    let before = NodeIdentity::load(cluster.members[2].dir.path()).unwrap().unwrap();
     cluster.members[2].crash().await;
     let name = cluster.members[2].name.clone();
 

@@ -13,12 +13,12 @@ async fn a_node_with_a_damaged_log_refuses_to_start_and_disturbs_nobody() {
     for damaged in [&bytes[..bytes.len() / 2], &[], b"rubbish"] {
         std::fs::write(&file, damaged).unwrap();
         let error = cluster.members[2].try_start(&live).await.unwrap_err();
-        assert!(matches!(error, StartError::Raft(RaftStartError::Store(StoreError::Damaged { .. }))), "{error}");
+        assert!(matches!(error, MemberStartError::Raft(RaftStartError::Store(StoreError::Damaged { .. }))), "{error}");
         assert!(error.to_string().contains("lvs-agent join SEED"), "{error}");
     }
     std::fs::remove_file(&file).unwrap();
     let error = cluster.members[2].try_start(&live).await.unwrap_err();
-    assert!(matches!(error, StartError::Raft(RaftStartError::Store(StoreError::Missing { .. }))), "{error}");
+    assert!(matches!(error, MemberStartError::Raft(RaftStartError::Store(StoreError::Missing { .. }))), "{error}");
     cluster.members[0].node().propose(apply(0, 1), PATIENCE).await.unwrap();
 
     // What it says to do works.
@@ -101,7 +101,7 @@ async fn a_task_that_ends_by_itself_is_a_fault_that_names_it_and_one_that_is_tol
     let [hit, told] = [0, 1].map(|member| cluster.members[member].node().clone());
     hit.tasks().spawn::<()>("raft duties", &CancellationToken::new(), async { panic!("no such member") });
     let fault = timeout(PATIENCE, hit.failed()).await.unwrap();
-    assert!(matches!(fault, Fault::Task(_)), "{fault:?}");
+    assert!(matches!(fault, RaftFault::Task(_)), "{fault:?}");
     assert_eq!(fault.to_string(), "the task `raft duties` ended by itself: it panicked: no such member");
     cluster.stop().await;
     assert_eq!(told.tasks().fault(), None);

@@ -128,7 +128,7 @@ async fn a_certificate_of_no_member_is_not_heard_whatever_number_it_says() {
     let stranger = pki.member("x1");
     // It has read somewhere which cluster that is.
     let far = NodeId(1_000_000_000);
-    let identity = Identity::load(cluster.members[0].dir.path()).unwrap().unwrap();
+    let identity = NodeIdentity::load(cluster.members[0].dir.path()).unwrap().unwrap();
     identity.save(stranger.dir.path()).unwrap();
     let refused = hello_refusal(ask(&stranger.peers_as(far), cluster.members[0].addr, &vote_for(far.0)).await);
     assert_eq!(refused, HelloRefusal::Unknown { name: stranger.name.clone() });

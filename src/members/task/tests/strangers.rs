@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     link::{authority, certificate::Certificate, node_key::NodeKey},
     members::{AuthorityKeyOf, CertifyRequest, SignedJoin, request::CertifyRefusal},
-    peers::{Ask, BootstrapPeer, CallError, Directory, Greeting, HelloRefusal},
+    peers::{Ask, BootstrapPeer, CallError, Directory, GreetingPurpose, HelloRefusal},
     raft::{
         Proposed,
         message::{Propose, RaftRequest, WhoVotes},
@@ -16,13 +16,13 @@ use openraft::raft::VoteRequest;
 impl Member {
     /// Connections that say they are `id`'s, with this member's certificate.
     pub(super) fn peers_as(&self, id: NodeId) -> Peers {
-        let identity = Identity::load(self.dir.path()).unwrap().unwrap();
+        let identity = NodeIdentity::load(self.dir.path()).unwrap().unwrap();
         let (_, published) = watch::channel(Published::default());
         Peers::of_member(id, Directory::new(&identity.cluster_id, published, &[] as &[BootstrapPeer]), self.credentials())
     }
 
     pub(super) fn id(&self) -> NodeId {
-        Identity::load(self.dir.path()).unwrap().unwrap().node_id
+        NodeIdentity::load(self.dir.path()).unwrap().unwrap().node_id
     }
 }
 
@@ -121,9 +121,9 @@ async fn a_member_speaks_for_itself_only_and_a_real_server_changes_nothing() {
 async fn who_only_says_hello_takes_no_place_for_long() {
     let (cluster, mut server) = with_real_server().await;
     let (addr, peers) = (cluster.members[0].addr, server.peers_as(server.id()));
-    peers.greet(NodeId(1), addr, Greeting::Short).await.unwrap();
+    peers.greet(NodeId(1), addr, GreetingPurpose::Short).await.unwrap();
     assert_eq!(peers.kept(NodeId(1), addr), 0);
-    peers.greet(NodeId(1), addr, Greeting::Anew).await.unwrap();
+    peers.greet(NodeId(1), addr, GreetingPurpose::Anew).await.unwrap();
     assert_eq!(peers.kept(NodeId(1), addr), 1);
     server.stop().await;
     cluster.stop().await;

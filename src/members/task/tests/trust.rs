@@ -11,7 +11,7 @@ use crate::{
     members::{CertifyRequest, JoinAccepted, RejoinError, SignedJoin, certify_task::believed},
     model::NodeRecord,
     peers::{
-        Question, Reply, Topic,
+        AnswerFrame, QuestionFrame, Topic,
         hello::{Hello, MAX_HELLO_BYTES, Welcome},
         question::MAX_FRAME_BYTES,
         stream,
@@ -92,7 +92,7 @@ async fn a_member_that_was_off_while_the_ca_was_replaced_comes_back_with_a_token
     assert_eq!(told.refused, None, "nobody can tell it anything: {told:?}");
 
     let dir = cluster.members[3].dir.path();
-    let before = Identity::load(dir).unwrap().unwrap();
+    let before = NodeIdentity::load(dir).unwrap().unwrap();
     let token = JoinToken::make(new.fingerprint());
     let seeds = [cluster.members[0].addr];
     let error = node.rejoin(&seeds, &JoinToken::make(crate::link::fingerprint::fingerprint(&old))).await.unwrap_err();
@@ -118,13 +118,13 @@ async fn a_member_that_was_off_while_the_ca_was_replaced_comes_back_with_a_token
     cluster.members[3].trusts(&[old, new.certificate().to_vec()]);
     cluster.has_revision(1).await;
     cluster.votes(&[1, 2, 3]).await;
-    assert_eq!(Identity::load(dir).unwrap().unwrap(), before);
+    assert_eq!(NodeIdentity::load(dir).unwrap().unwrap(), before);
     assert!(timeout(PATIENCE, view.wait_for(|view| view.untrusted.is_none())).await.is_ok());
     cluster.stop().await;
 }
 
 /// What a stranger's questions are answered with, on a port of its own, by whoever has these credentials.
-async fn seed(credentials: Credentials, answer: impl Fn(Question) -> Reply + Send + Sync + 'static) -> SocketAddr {
+async fn seed(credentials: Credentials, answer: impl Fn(QuestionFrame) -> AnswerFrame + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -132,7 +132,7 @@ async fn seed(credentials: Credentials, answer: impl Fn(Question) -> Reply + Sen
             let Ok((mut stream, _)) = stream::secure(stream, &credentials).await else { continue };
             let Ok(Some(_)) = read_frame::<Hello>(&mut stream, MAX_HELLO_BYTES).await else { continue };
             write_frame(&mut stream, &Welcome::Welcome, MAX_HELLO_BYTES).await.unwrap();
-            while let Ok(Some(question)) = read_frame::<Question>(&mut stream, MAX_FRAME_BYTES).await {
+            while let Ok(Some(question)) = read_frame::<QuestionFrame>(&mut stream, MAX_FRAME_BYTES).await {
                 write_frame(&mut stream, &answer(question), MAX_FRAME_BYTES).await.unwrap();
             }
         }
@@ -150,7 +150,7 @@ async fn a_member_that_lies_to_a_joining_node_about_cas_and_directors_is_not_bel
     let (ours, theirs) = (files::trusted(server.dir.path()).unwrap().remove(0), Authority::make("lies", BootClock.unix_now()));
     let addr = Arc::new(std::sync::OnceLock::new());
     let known = addr.clone();
-    let answer = move |question: Question| match question.topic {
+    let answer = move |question: QuestionFrame| match question.topic {
         Topic::Join => {
             let asked = question.read::<SignedJoin>().ok().unwrap().verify().unwrap().request().clone();
             let record = |name: NodeName, id, addr, key| NodeRecord { name, id, addr, key, roles: roles(), zone: None };
@@ -158,23 +158,23 @@ async fn a_member_that_lies_to_a_joining_node_about_cas_and_directors_is_not_bel
             let nodes = vec![liar, record(asked.name, NodeId(9), asked.addr, asked.key)];
             let authorities = vec![ours.clone(), theirs.certificate().to_vec()];
             let (cluster_id, timing) = ("lies".to_owned(), TimingProfile::Lan);
-            Reply::to::<SignedJoin>(&Ok(JoinAccepted { cluster_id, id: NodeId(9), timing, nodes, authorities }))
+            AnswerFrame::to::<SignedJoin>(&Ok(JoinAccepted { cluster_id, id: NodeId(9), timing, nodes, authorities }))
         }
         Topic::Certify => {
             let CertifyRequest { csr } = question.read().ok().unwrap();
             let (name, roles) = ("n9".parse().unwrap(), roles());
             let subject = NodeSubject { cluster_id: "lies", name: &name, id: NodeId(9), roles: &roles };
             let leaf = theirs.sign_node(&csr, &subject, BootClock.unix_now()).unwrap();
-            Reply::to::<CertifyRequest>(&Ok(vec![leaf.der, theirs.certificate().to_vec()]))
+            AnswerFrame::to::<CertifyRequest>(&Ok(vec![leaf.der, theirs.certificate().to_vec()]))
         }
-        _ => Reply::Failed("no".to_owned()),
+        _ => AnswerFrame::Failed("no".to_owned()),
     };
     addr.set(seed(server.credentials(), answer).await).unwrap();
     let newcomer = Member::new("n9");
     let error = join(&[*addr.get().unwrap()], newcomer.settings(Some(&cluster.token))).await.unwrap_err();
     assert!(matches!(error, JoinError::NoCertificate { .. }), "{error}");
     assert!(error.to_string().contains("make a new token"), "{error}");
-    assert_eq!(Identity::load(newcomer.dir.path()).unwrap(), None);
+    assert_eq!(NodeIdentity::load(newcomer.dir.path()).unwrap(), None);
     assert!(files::trusted(newcomer.dir.path()).unwrap().is_empty());
     cluster.stop().await;
 }

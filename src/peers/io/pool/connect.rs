@@ -1,6 +1,6 @@
 //! Making a connection: TCP, TLS, whether the one that answers is meant, and the hello.
 
-use super::{CallError, Peers, Place, Who, broken};
+use super::{CallError, LocalSide, Peers, PoolKey, broken};
 use crate::{
     link::{
         certificate::{Certificate, Subject},
@@ -9,14 +9,14 @@ use crate::{
     model::NodeId,
     peers::{
         hello::{Hello, MAX_HELLO_BYTES, PROTOCOL_VERSION, Welcome},
-        io::stream::{self, Connected, NotConnected, Stream},
+        io::stream::{self, NotConnected, OpenConnection, Stream},
     },
 };
 use std::net::SocketAddr;
 
 impl Peers {
     /// A connection over which something can be asked.
-    pub(super) async fn connect(&self, (to, addr): Place) -> Result<Connected, CallError> {
+    pub(super) async fn connect(&self, (to, addr): PoolKey) -> Result<OpenConnection, CallError> {
         let credentials = self.inner.credentials.as_ref().ok_or(CallError::Closed { addr })?;
         let connected = stream::connect(addr, credentials).await;
         let mut connected = connected.map_err(|error| match error {
@@ -40,8 +40,8 @@ impl Peers {
         };
         let Subject::Node { name, id, .. } = &certificate.subject else { return somebody_else("no node".to_owned()) };
         let (expected_name, cluster_id) = match &self.inner.who {
-            Who::Stranger => (None, None),
-            Who::Member { directory, .. } => (to.and_then(|to| directory.name_of(to)), Some(directory.cluster_id())),
+            LocalSide::Stranger => (None, None),
+            LocalSide::Member { directory, .. } => (to.and_then(|to| directory.name_of(to)), Some(directory.cluster_id())),
         };
         let is_meant = match (to, id) {
             (Some(to), Some(id)) => to == *id,
@@ -55,8 +55,8 @@ impl Peers {
 
     async fn say_hello(&self, to: Option<NodeId>, addr: SocketAddr, stream: &mut Stream) -> Result<(), CallError> {
         let (cluster_id, from) = match &self.inner.who {
-            Who::Stranger => (None, None),
-            Who::Member { me, directory } => (Some(directory.cluster_id().to_owned()), Some(*me)),
+            LocalSide::Stranger => (None, None),
+            LocalSide::Member { me, directory } => (Some(directory.cluster_id().to_owned()), Some(*me)),
         };
         let hello = Hello { version: PROTOCOL_VERSION, cluster_id, from, to };
         write_frame(stream, &hello, MAX_HELLO_BYTES).await.map_err(|error| broken(addr, error))?;

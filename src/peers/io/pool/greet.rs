@@ -1,17 +1,17 @@
 //! Connections that are made for their own sake: to say hello, or to see the certificate of the one that answers.
 
-use super::{CallError, Kept, Peers, answer_of, exchange};
+use super::{CallError, Peers, PooledConnection, answer_of, exchange};
 use crate::{
     link::certificate::Certificate,
     model::NodeId,
-    peers::question::{Ask, Question},
+    peers::question::{Ask, QuestionFrame},
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// What a greeting is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Greeting {
+pub enum GreetingPurpose {
     /// A connection at hand, so that a vote does not wait for a handshake. One that is good is enough.
     AtHand,
     /// The same, and saying hello anew, which is enough to hear that this node was removed.
@@ -25,18 +25,18 @@ impl Peers {
     ///
     /// # Errors
     /// As [`Peers::call`].
-    pub async fn greet(&self, to: NodeId, addr: SocketAddr, greeting: Greeting) -> Result<(), CallError> {
+    pub async fn greet(&self, to: NodeId, addr: SocketAddr, greeting: GreetingPurpose) -> Result<(), CallError> {
         let place = (Some(to), addr);
-        let has_good = |kept: &Vec<Kept>| kept.iter().any(Kept::is_good);
-        if greeting == Greeting::AtHand && self.idle().get(&place).is_some_and(has_good) {
+        let has_good = |kept: &Vec<PooledConnection>| kept.iter().any(PooledConnection::is_good);
+        if greeting == GreetingPurpose::AtHand && self.idle().get(&place).is_some_and(has_good) {
             return Ok(());
         }
         let connected = self.connect_apart(place).await?;
         // In the place of the former ones: members have few places for each other.
-        let kept = Kept { stream: connected.stream, since: Instant::now() };
+        let kept = PooledConnection { stream: connected.stream, since: Instant::now() };
         match greeting {
-            Greeting::AtHand | Greeting::Anew => drop(self.idle().insert(place, vec![kept])),
-            Greeting::Short => {}
+            GreetingPurpose::AtHand | GreetingPurpose::Anew => drop(self.idle().insert(place, vec![kept])),
+            GreetingPurpose::Short => {}
         }
         Ok(())
     }
@@ -58,7 +58,7 @@ impl Peers {
         asked: &Q,
         within: Duration,
     ) -> Result<(Q::Answer, Certificate), CallError> {
-        let question = Question::of(asked).map_err(|source| CallError::TooLong { addr, source })?;
+        let question = QuestionFrame::of(asked).map_err(|source| CallError::TooLong { addr, source })?;
         let exchanged = async {
             let mut connected = self.connect((Some(id), addr)).await?;
             let reply = self.check_reply(addr, exchange(&mut connected.stream, addr, &question).await?)?;

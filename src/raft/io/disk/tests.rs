@@ -21,8 +21,8 @@ fn id(index: u64) -> LogId {
     log_id::<TypeConfig>(1, 1, index)
 }
 
-fn stamp() -> Stamp {
-    Stamp::new("0123456789abcdef", 1)
+fn stamp() -> LogOwner {
+    LogOwner::new("0123456789abcdef", 1)
 }
 
 fn append(entry: Entry) -> DiskChange {
@@ -77,7 +77,7 @@ fn a_log_that_is_not_there_or_not_ours_is_named() {
 
     Disk::create(&path, &stamp()).unwrap();
     assert!(matches!(Disk::create(&path, &stamp()), Err(StoreError::Exists { .. })));
-    let foreign = Disk::open(&path, &Stamp::new("0123456789abcdef", 2)).unwrap_err();
+    let foreign = Disk::open(&path, &LogOwner::new("0123456789abcdef", 2)).unwrap_err();
     assert!(foreign.to_string().contains("belongs to node n1 of cluster"), "{foreign}");
     let (_open, _) = Disk::open(&path, &stamp()).unwrap();
     assert!(matches!(Disk::open(&path, &stamp()), Err(StoreError::InUse { .. })));

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     raft::{
         io::{scratch::Scratch, state_machine::StateMachine},
-        sink::{NoGuard, SinkError},
+        membership_observer::{MembershipObserverError, NoGuard},
     },
     rules::RuleChange,
     vip::Membership,
@@ -21,17 +21,17 @@ use openraft::{
 };
 use std::{collections::BTreeSet, time::Duration};
 
-fn stamp() -> Stamp {
-    Stamp::new("0123456789abcdef", 1)
+fn stamp() -> LogOwner {
+    LogOwner::new("0123456789abcdef", 1)
 }
 
-async fn open(scratch: &Scratch, sink: Arc<dyn MembershipSink>) -> (LogStore, Option<StoredSnapshot>) {
-    LogStore::open(scratch.path(), &stamp(), sink).await.unwrap()
+async fn open(scratch: &Scratch, membership_observer: Arc<dyn MembershipObserver>) -> (LogStore, Option<StoredSnapshot>) {
+    LogStore::open(scratch.path(), &stamp(), membership_observer).await.unwrap()
 }
 
-async fn fresh(scratch: &Scratch, sink: Arc<dyn MembershipSink>) -> LogStore {
+async fn fresh(scratch: &Scratch, membership_observer: Arc<dyn MembershipObserver>) -> LogStore {
     Disk::create(&scratch.path().join(FILE), &stamp()).unwrap();
-    open(scratch, sink).await.0
+    open(scratch, membership_observer).await.0
 }
 
 fn id(index: u64) -> LogId {
@@ -84,10 +84,10 @@ impl Witness {
 }
 
 #[async_trait::async_trait]
-impl MembershipSink for Witness {
-    async fn effective(&self, membership: Membership) -> Result<(), SinkError> {
+impl MembershipObserver for Witness {
+    async fn effective(&self, membership: Membership) -> Result<(), MembershipObserverError> {
         if *self.deaf.lock().unwrap() {
-            return Err(SinkError("it is deaf".to_owned()));
+            return Err(MembershipObserverError("it is deaf".to_owned()));
         }
         if self.silent {
             std::future::pending::<()>().await;

@@ -65,7 +65,7 @@ fn node(word: &str) -> NodeRecord {
     }
 }
 
-fn look<T>(case: &Case, at: impl FnOnce(&Input) -> T) -> T {
+fn look<T>(case: &Case, at: impl FnOnce(&MembershipInput) -> T) -> T {
     let nodes: BTreeMap<NodeName, NodeRecord> = case.nodes.split_whitespace().map(node).map(|n| (n.name.clone(), n)).collect();
     let heard = |n: &&NodeRecord| !case.dead.contains(&n.id.0) && !case.silent.contains(&n.id.0);
     let named = |ids: &[u64]| nodes.values().filter(|n| ids.contains(&n.id.0)).map(|n| n.name.clone()).collect::<BTreeSet<_>>();
@@ -73,11 +73,11 @@ fn look<T>(case: &Case, at: impl FnOnce(&Input) -> T) -> T {
     let dead = named(case.dead).into_iter().map(|name| (name, Duration::from_secs(120)));
     let silent = named(case.silent).into_iter().map(|name| (name, Duration::from_secs(20)));
     let ids: BTreeSet<NodeId> = case.voters.iter().copied().flatten().chain(case.learners).copied().map(NodeId).collect();
-    let members = Members {
+    let members = RaftMembers {
         voters: case.voters.iter().map(|set| set.iter().copied().map(NodeId).collect()).collect(),
         addresses: ids.iter().map(|id| (*id, address(id.0))).collect(),
     };
-    at(&Input {
+    at(&MembershipInput {
         me: NodeId(1),
         nodes: &nodes,
         live: &live,
@@ -95,25 +95,25 @@ fn look<T>(case: &Case, at: impl FnOnce(&Input) -> T) -> T {
     })
 }
 
-fn step(case: &Case) -> Option<Change> {
+fn step(case: &Case) -> Option<MembershipChange> {
     look(case, next_change)
 }
 
-fn demote(id: u64) -> Option<Change> {
-    Some(Change::Demote(NodeId(id)))
+fn demote(id: u64) -> Option<MembershipChange> {
+    Some(MembershipChange::Demote(NodeId(id)))
 }
 
-fn promote(id: u64) -> Option<Change> {
-    Some(Change::Promote(NodeId(id)))
+fn promote(id: u64) -> Option<MembershipChange> {
+    Some(MembershipChange::Promote(NodeId(id)))
 }
 
-fn remove(id: u64) -> Option<Change> {
-    Some(Change::RemoveVoter(NodeId(id)))
+fn remove(id: u64) -> Option<MembershipChange> {
+    Some(MembershipChange::RemoveVoter(NodeId(id)))
 }
 
 #[test]
 fn who_joins_becomes_a_learner_at_once() {
-    let add = |word| Some(Change::AddLearner(node(word)));
+    let add = |word| Some(MembershipChange::AddLearner(node(word)));
     assert_eq!(step(&Case { nodes: "d1 d2 r3", quiet_ms: SPACING_MS - 1, ..CALM }), add("d2"));
     assert_eq!(step(&Case { nodes: "d1 d2 r3", learners: &[2], quiet_ms: SPACING_MS - 1, ..CALM }), add("r3"));
     assert_eq!(step(&Case { nodes: "d1 d2", learners: &[2], ..CALM }), None);
@@ -163,7 +163,7 @@ fn a_joint_membership_is_completed_at_once() {
     let joint: &[&[u64]] = &[&[1], &[1, 2]];
     assert_eq!(
         step(&Case { nodes: "d1 d2 r3", voters: joint, learners: &[3], quiet_ms: SPACING_MS - 1, ..CALM }),
-        Some(Change::Complete)
+        Some(MembershipChange::Complete)
     );
 }
 
@@ -177,7 +177,7 @@ fn who_left_is_removed_when_the_rest_can_decide() {
 
 #[test]
 fn who_left_stays_a_learner_until_it_has_heard_of_it() {
-    let gone = Some(Change::RemoveLearner(NodeId(3)));
+    let gone = Some(MembershipChange::RemoveLearner(NodeId(3)));
     let left = Case { nodes: "d1 d2", learners: &[2, 3], ..CALM };
     // It waits for word that it does not vote any more, and nobody tells it once it is no learner either.
     assert_eq!(step(&Case { quiet_ms: SPACING_MS - 1, ..left }), None);
@@ -213,7 +213,7 @@ fn those_that_leave_together_decide_until_each_is_gone() {
 fn a_node_with_a_new_disk_replaces_its_old_number() {
     // d3 was wiped and is d4 now (its name does not matter here).
     let wiped = Case { nodes: "d1 d2 d4", voters: &[&[1, 2, 3]], ..CALM };
-    assert_eq!(step(&Case { quiet_ms: SPACING_MS - 1, ..wiped }), Some(Change::AddLearner(node("d4"))));
+    assert_eq!(step(&Case { quiet_ms: SPACING_MS - 1, ..wiped }), Some(MembershipChange::AddLearner(node("d4"))));
     assert_eq!(step(&Case { learners: &[4], ..wiped }), remove(3));
     assert_eq!(step(&Case { voters: &[&[1, 2]], learners: &[4], ..wiped }), promote(4));
 }
@@ -302,8 +302,8 @@ fn the_fiftieth_node_disturbs_nobody() {
     for count in 1..=50 {
         while let Some(change) = step(&case(count, &voters)) {
             match change {
-                Change::Promote(id) => voters.push(id.0),
-                Change::Demote(id) => voters.retain(|voter| *voter != id.0),
+                MembershipChange::Promote(id) => voters.push(id.0),
+                MembershipChange::Demote(id) => voters.retain(|voter| *voter != id.0),
                 other => panic!("{other:?}"),
             }
         }
@@ -356,11 +356,11 @@ fn a_member_that_moved_is_followed() {
     let mut moved = node("d2");
     moved.addr = address(9);
     let nodes = BTreeMap::from([(node("d1").name, node("d1")), (moved.name.clone(), moved.clone())]);
-    let members = Members {
+    let members = RaftMembers {
         voters: vec![BTreeSet::from([NodeId(1)])],
         addresses: BTreeMap::from([(NodeId(1), address(1)), (NodeId(2), address(2))]),
     };
-    let input = Input {
+    let input = MembershipInput {
         me: NodeId(1),
         nodes: &nodes,
         live: &BTreeSet::new(),
@@ -376,5 +376,5 @@ fn a_member_that_moved_is_followed() {
         settled_for: Duration::ZERO,
         spacing: Duration::from_millis(600),
     };
-    assert_eq!(next_change(&input), Some(Change::SetAddress(moved)));
+    assert_eq!(next_change(&input), Some(MembershipChange::SetAddress(moved)));
 }

@@ -6,7 +6,7 @@ use crate::{
         refusal::Refusal,
         wire::craft::{ack, deleted, digest, max_version, node, set, syn},
     },
-    link::parcel::Slot,
+    link::parcel::ParcelInbox,
     model::NodeId,
 };
 use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, spawn_chitchat, transport::UdpTransport};
@@ -18,7 +18,7 @@ struct Liar {
     /// None among bare chitchats.
     seal: Option<Seal>,
     /// Where it leaves what is too long for datagrams, as number 3.
-    slot: Slot,
+    slot: ParcelInbox,
 }
 
 /// Whom it talks to, and about whom besides.
@@ -52,7 +52,7 @@ impl Scene {
         let id = |node: &Node| ChitchatId::new(format!("n{}", node.id.0), 1, node.addr);
         let (me, other) = (id(&here), id(&there));
         let words = vec![("rev".to_owned(), "7".to_owned()), ("sig".to_owned(), "1".to_owned())];
-        let slot = Slot::default();
+        let slot = ParcelInbox::default();
         let (mailbox, _) = Mailbox::new(&slot);
         let (victim, losses) = if bare {
             (spawn_chitchat(config(&me), words, &UdpTransport).await.unwrap(), None)

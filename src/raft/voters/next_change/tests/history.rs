@@ -5,9 +5,9 @@ use crate::{
     clock::BootInstant,
     model::{NodeId, NodeName, NodeRecord, Role, ZoneName},
     raft::voters::{
-        best_set::most_voters,
         liveness::Liveness,
-        next_change::{Change, DEAD_AFTER, Input, Members, next_change},
+        next_change::{DEAD_AFTER, MembershipChange, MembershipInput, RaftMembers, next_change},
+        selection::most_voters,
     },
 };
 use proptest::prelude::*;
@@ -26,12 +26,12 @@ struct World {
     now: Duration,
     nodes: BTreeMap<NodeName, NodeRecord>,
     alive: BTreeSet<NodeId>,
-    members: Members,
+    members: RaftMembers,
     leader: Option<NodeId>,
     hearing: Liveness,
     changed_at: Duration,
     /// Changes of voters so far.
-    changes: Vec<Change>,
+    changes: Vec<MembershipChange>,
 }
 
 impl World {
@@ -41,7 +41,7 @@ impl World {
             now: Duration::ZERO,
             nodes: BTreeMap::new(),
             alive: BTreeSet::new(),
-            members: Members::default(),
+            members: RaftMembers::default(),
             leader: None,
             hearing: Liveness::default(),
             changed_at: Duration::ZERO,
@@ -120,7 +120,7 @@ impl World {
         let now = BootInstant::from_boot(self.now);
         self.hearing.look(self.nodes.keys(), &live, now);
         let reached: BTreeSet<NodeId> = self.members.addresses.keys().copied().filter(|id| self.alive.contains(id)).collect();
-        let change = next_change(&Input {
+        let change = next_change(&MembershipInput {
             me,
             nodes: &self.nodes,
             live: &live,
@@ -142,8 +142,8 @@ impl World {
     }
 
     /// What openraft makes of a step.
-    fn take(&mut self, me: NodeId, change: Change) {
-        if change == Change::Demote(me) {
+    fn take(&mut self, me: NodeId, change: MembershipChange) {
+        if change == MembershipChange::Demote(me) {
             // It hands leadership over first.
             let next = self.voters().iter().copied().find(|id| *id != me && self.alive.contains(id));
             self.leader = next;
@@ -156,30 +156,30 @@ impl World {
         let before = self.voters().len();
         let addresses = &mut self.members.addresses;
         match &change {
-            Change::Complete => unreachable!("nobody leaves a joint membership behind here"),
-            Change::Promote(id) => assert!(addresses.contains_key(id) && self.members.voters[0].insert(*id)),
-            Change::Demote(id) | Change::RemoveVoter(id) => assert!(self.members.voters[0].remove(id)),
-            Change::RemoveLearner(id) => {
+            MembershipChange::Complete => unreachable!("nobody leaves a joint membership behind here"),
+            MembershipChange::Promote(id) => assert!(addresses.contains_key(id) && self.members.voters[0].insert(*id)),
+            MembershipChange::Demote(id) | MembershipChange::RemoveVoter(id) => assert!(self.members.voters[0].remove(id)),
+            MembershipChange::RemoveLearner(id) => {
                 assert!(!self.members.voters[0].contains(id) && addresses.remove(id).is_some());
                 self.alive.remove(id);
             }
-            Change::AddLearner(record) => assert!(addresses.insert(record.id, record.addr).is_none()),
-            Change::SetAddress(record) => assert!(addresses.insert(record.id, record.addr).is_some()),
+            MembershipChange::AddLearner(record) => assert!(addresses.insert(record.id, record.addr).is_none()),
+            MembershipChange::SetAddress(record) => assert!(addresses.insert(record.id, record.addr).is_some()),
         }
         self.changed_at = self.now;
-        if matches!(change, Change::Promote(_) | Change::Demote(_) | Change::RemoveVoter(_)) {
+        if matches!(change, MembershipChange::Promote(_) | MembershipChange::Demote(_) | MembershipChange::RemoveVoter(_)) {
             self.check(before, &change);
             self.changes.push(change);
         }
     }
 
     /// What holds after every change of voters.
-    fn check(&self, before: usize, change: &Change) {
+    fn check(&self, before: usize, change: &MembershipChange) {
         assert!(self.has_majority(), "{change:?} left {:?} of which {:?} are alive", self.voters(), self.alive);
         // Where the rest could not decide without one that left, another member votes before that one goes.
         let gone = self.voters().iter().filter(|id| self.nodes.values().all(|node| node.id != **id)).count();
         assert!(self.voters().len() <= 5 + gone.min(1) && self.voters().len() - gone <= 5, "{change:?} made {:?}", self.voters());
-        let left = before > self.voters().len() && matches!(change, Change::Demote(_));
+        let left = before > self.voters().len() && matches!(change, MembershipChange::Demote(_));
         let floor = most_voters(self.nodes.len()).min(3);
         assert!(!left || self.voters().len() >= floor, "{change:?} left {:?} of {} members", self.voters(), self.nodes.len());
     }

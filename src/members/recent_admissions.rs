@@ -8,9 +8,9 @@ const ARRIVING: Duration = Duration::from_secs(30);
 
 /// When nodes were let in by this node.
 #[derive(Debug, Default)]
-pub struct Arrivals(BTreeMap<NodeName, BootInstant>);
+pub struct RecentAdmissions(BTreeMap<NodeName, BootInstant>);
 
-impl Arrivals {
+impl RecentAdmissions {
     /// This one was let in.
     pub fn note(&mut self, name: &NodeName, now: BootInstant) {
         self.0.retain(|_, at| now.saturating_since(*at) < ARRIVING);
@@ -34,7 +34,7 @@ mod tests {
     fn who_was_let_in_is_awaited_until_it_falls_silent_or_for_half_a_minute() {
         let at = |seconds| BootInstant::from_boot(Duration::from_secs(seconds));
         let name: NodeName = "a".parse().unwrap();
-        let (mut arrivals, mut liveness) = (Arrivals::default(), Liveness::default());
+        let (mut recent_admissions, mut liveness) = (RecentAdmissions::default(), Liveness::default());
         let look = |liveness: &mut Liveness, live: bool, seconds| {
             let live = if live { BTreeSet::from([name.clone()]) } else { BTreeSet::new() };
             liveness.look([name.clone()].iter(), &live, at(seconds));
@@ -42,12 +42,12 @@ mod tests {
         // That a namesake was there before and fell silent says nothing of the one that comes now.
         look(&mut liveness, true, 1);
         look(&mut liveness, false, 5);
-        arrivals.note(&name, at(10));
-        assert!(arrivals.has(&name, &liveness, at(39)));
-        assert!(!arrivals.has(&name, &liveness, at(40)));
+        recent_admissions.note(&name, at(10));
+        assert!(recent_admissions.has(&name, &liveness, at(39)));
+        assert!(!recent_admissions.has(&name, &liveness, at(40)));
         look(&mut liveness, true, 11);
         look(&mut liveness, false, 15);
-        assert!(!arrivals.has(&name, &liveness, at(16)));
-        assert!(!arrivals.has(&"b".parse().unwrap(), &liveness, at(16)));
+        assert!(!recent_admissions.has(&name, &liveness, at(16)));
+        assert!(!recent_admissions.has(&"b".parse().unwrap(), &liveness, at(16)));
     }
 }

@@ -9,20 +9,20 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// All places of a listener.
-pub(super) struct Places {
+pub(super) struct ConnectionLimit {
     free: Arc<Semaphore>,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
     most_of_one: usize,
 }
 
 /// A connection's place; free again when it is dropped.
-pub(super) struct Place {
+pub(super) struct ConnectionShare {
     _seat: OwnedSemaphorePermit,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
     source: IpAddr,
 }
 
-impl Places {
+impl ConnectionLimit {
     pub(super) fn new(all: usize, most_of_one: usize) -> Self {
         Self { free: Arc::new(Semaphore::new(all)), taken: Arc::default(), most_of_one }
     }
@@ -33,7 +33,7 @@ impl Places {
     }
 
     /// A place for a connection of this address, unless it has its share.
-    pub(super) fn take(&self, seat: OwnedSemaphorePermit, source: IpAddr) -> Option<Place> {
+    pub(super) fn take(&self, seat: OwnedSemaphorePermit, source: IpAddr) -> Option<ConnectionShare> {
         let source = host(source);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.get(&source).copied().unwrap_or_default();
@@ -41,11 +41,11 @@ impl Places {
             return None;
         }
         taken.insert(source, count + 1);
-        Some(Place { _seat: seat, taken: self.taken.clone(), source })
+        Some(ConnectionShare { _seat: seat, taken: self.taken.clone(), source })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionShare {
     fn drop(&mut self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         match taken.get_mut(&self.source) {
@@ -62,19 +62,19 @@ mod tests {
 
     #[tokio::test]
     async fn one_address_has_its_share_and_the_others_theirs() {
-        let places = Places::new(3, 2);
+        let limit = ConnectionLimit::new(3, 2);
         let (greedy, modest) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-        let first = places.take(places.wait().await, greedy);
-        let second = places.take(places.wait().await, greedy);
+        let first = limit.take(limit.wait().await, greedy);
+        let second = limit.take(limit.wait().await, greedy);
         assert!(first.is_some() && second.is_some());
-        assert!(places.take(places.wait().await, greedy).is_none());
-        let other = places.take(places.wait().await, modest);
+        assert!(limit.take(limit.wait().await, greedy).is_none());
+        let other = limit.take(limit.wait().await, modest);
         assert!(other.is_some());
-        assert_eq!(places.free.available_permits(), 0);
+        assert_eq!(limit.free.available_permits(), 0);
         drop(first);
-        assert!(places.take(places.wait().await, greedy).is_some());
+        assert!(limit.take(limit.wait().await, greedy).is_some());
         drop((second, other));
-        assert!(places.taken.lock().unwrap().is_empty());
-        assert_eq!(places.free.available_permits(), 3);
+        assert!(limit.taken.lock().unwrap().is_empty());
+        assert_eq!(limit.free.available_permits(), 3);
     }
 }

@@ -5,26 +5,26 @@ use crate::vip::Membership;
 /// Why the membership could not be told. The node stops storing: the process ends and is started again.
 #[derive(Debug, thiserror::Error)]
 #[error("the guard was not told who votes: {0}")]
-pub struct SinkError(pub String);
+pub struct MembershipObserverError(pub String);
 
 /// The guard, as Raft sees it.
 #[async_trait::async_trait]
-pub trait MembershipSink: Send + Sync + 'static {
+pub trait MembershipObserver: Send + Sync + 'static {
     /// Makes the effective membership of this node's log known, and returns when it is. It may go back to an older one when the log is truncated.
     ///
     /// Called on a thread of the log's own, in the order of the log's changes, one at a time.
     ///
     /// # Errors
     /// The log then refuses everything that follows.
-    async fn effective(&self, membership: Membership) -> Result<(), SinkError>;
+    async fn effective(&self, membership: Membership) -> Result<(), MembershipObserverError>;
 }
 
 /// For a node that is being founded: no guard runs yet, and one that starts asks the disk.
 pub(super) struct NoGuard;
 
 #[async_trait::async_trait]
-impl MembershipSink for NoGuard {
-    async fn effective(&self, _: Membership) -> Result<(), SinkError> {
+impl MembershipObserver for NoGuard {
+    async fn effective(&self, _: Membership) -> Result<(), MembershipObserverError> {
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ pub enum Zone<'a> {
 
 /// A member, as far as it matters to whether it should vote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Elector<'a> {
+pub struct VoterCandidate<'a> {
     /// Its number.
     pub id: NodeId,
     /// It is the leader itself.
@@ -64,16 +64,16 @@ pub struct Move {
 
 impl Move {
     /// The next single step: whether a node gets a vote, and which. A swap adds first, as long as that does not make more than [`MAX_VOTERS`].
-    pub fn first(&self, voters: usize) -> Option<Step> {
-        let add = self.into.first().map(|id| Step::Add(*id));
-        let remove = self.out.first().map(|id| Step::Remove(*id));
+    pub fn first(&self, voters: usize) -> Option<VoterChange> {
+        let add = self.into.first().map(|id| VoterChange::Add(*id));
+        let remove = self.out.first().map(|id| VoterChange::Remove(*id));
         if voters < MAX_VOTERS { add.or(remove) } else { remove.or(add) }
     }
 }
 
 /// One voter more or less.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub enum VoterChange {
     /// It votes from now on.
     Add(NodeId),
     /// It votes no more.
@@ -87,14 +87,14 @@ pub fn most_voters(members: usize) -> usize {
 }
 
 /// Whether a majority of these can be counted upon now.
-pub fn decides(voters: &[&Elector<'_>]) -> bool {
+pub fn decides(voters: &[&VoterCandidate<'_>]) -> bool {
     voters.iter().filter(|voter| voter.able).count() * 2 > voters.len()
 }
 
 /// The move to make. `calm`: the membership has rested for a while, so that living voters may be displaced for the better.
 ///
 /// Every set on the way can decide with those that can be counted upon now, and so can the present one: the joint quorums in between are reached.
-pub fn next_move(voters: &[&Elector<'_>], others: &[&Elector<'_>], calm: bool) -> Option<Move> {
+pub fn next_move(voters: &[&VoterCandidate<'_>], others: &[&VoterCandidate<'_>], calm: bool) -> Option<Move> {
     if !decides(voters) {
         return None;
     }
@@ -112,15 +112,15 @@ pub fn next_move(voters: &[&Elector<'_>], others: &[&Elector<'_>], calm: bool) -
 }
 
 /// The best of `others` to add when voters that left cannot be taken away yet.
-pub fn best_addition(voters: &[&Elector<'_>], others: &[&Elector<'_>]) -> Option<NodeId> {
+pub fn best_addition(voters: &[&VoterCandidate<'_>], others: &[&VoterCandidate<'_>]) -> Option<NodeId> {
     let candidates = representatives(others);
-    let plans = candidates.iter().map(|new| Plan::new(voters, &[], &[new]));
+    let plans = candidates.iter().map(|new| PlannedMove::new(voters, &[], &[new]));
     plans.max_by_key(|plan| (plan.set.clone(), plan.manner())).map(|plan| plan.into[0].id)
 }
 
 /// Living voters are displaced only in calm times, while nobody's fate is open, and not for a node that was dead lately; nor is the cluster
 /// enlarged for such a one.
-fn is_due(plan: &Plan<'_, '_>, voters: &[&Elector<'_>], least: usize, calm: bool) -> bool {
+fn is_due(plan: &PlannedMove<'_, '_>, voters: &[&VoterCandidate<'_>], least: usize, calm: bool) -> bool {
     let displaces = plan.out.iter().any(|voter| voter.present);
     let grows = plan.into.len() > plan.out.len() && voters.len() >= least;
     let undecided_fate = || voters.iter().any(|voter| voter.present && !voter.able);
@@ -139,14 +139,14 @@ struct Rank {
 }
 
 /// A move with the set it leads to.
-struct Plan<'p, 'a> {
-    out: Vec<&'p Elector<'a>>,
-    into: Vec<&'p Elector<'a>>,
+struct PlannedMove<'p, 'a> {
+    out: Vec<&'p VoterCandidate<'a>>,
+    into: Vec<&'p VoterCandidate<'a>>,
     set: Rank,
 }
 
-impl<'p, 'a> Plan<'p, 'a> {
-    fn new(voters: &[&'p Elector<'a>], out: &[&'p Elector<'a>], into: &[&'p Elector<'a>]) -> Self {
+impl<'p, 'a> PlannedMove<'p, 'a> {
+    fn new(voters: &[&'p VoterCandidate<'a>], out: &[&'p VoterCandidate<'a>], into: &[&'p VoterCandidate<'a>]) -> Self {
         let set = changed(voters, out, into);
         let worth = Worth::of(&set);
         let set = Rank {
@@ -172,17 +172,17 @@ impl<'p, 'a> Plan<'p, 'a> {
     }
 
     /// Each set on the way can decide.
-    fn is_reachable(&self, voters: &[&'p Elector<'a>]) -> bool {
+    fn is_reachable(&self, voters: &[&'p VoterCandidate<'a>]) -> bool {
         let (mut out, mut into) = (self.out.as_slice(), self.into.as_slice());
         let mut set = voters.to_vec();
         while let Some(step) = self.part(out, into).first(set.len()) {
             set = match step {
-                Step::Add(_) => changed(&set, &[], &into[..1]),
-                Step::Remove(_) => changed(&set, &out[..1], &[]),
+                VoterChange::Add(_) => changed(&set, &[], &into[..1]),
+                VoterChange::Remove(_) => changed(&set, &out[..1], &[]),
             };
             match step {
-                Step::Add(_) => into = &into[1..],
-                Step::Remove(_) => out = &out[1..],
+                VoterChange::Add(_) => into = &into[1..],
+                VoterChange::Remove(_) => out = &out[1..],
             }
             if !decides(&set) {
                 return false;
@@ -191,8 +191,8 @@ impl<'p, 'a> Plan<'p, 'a> {
         true
     }
 
-    fn part(&self, out: &[&Elector<'_>], into: &[&Elector<'_>]) -> Move {
-        let ids = |electors: &[&Elector<'_>]| electors.iter().map(|elector| elector.id).collect();
+    fn part(&self, out: &[&VoterCandidate<'_>], into: &[&VoterCandidate<'_>]) -> Move {
+        let ids = |electors: &[&VoterCandidate<'_>]| electors.iter().map(|elector| elector.id).collect();
         Move { out: ids(out), into: ids(into) }
     }
 
@@ -202,50 +202,59 @@ impl<'p, 'a> Plan<'p, 'a> {
 }
 
 /// From an odd set: two more, two less, or another one instead.
-fn odd_moves<'p, 'a>(voters: &[&'p Elector<'a>], candidates: &[&'p Elector<'a>], least: usize, most: usize) -> Vec<Plan<'p, 'a>> {
+fn odd_moves<'p, 'a>(
+    voters: &[&'p VoterCandidate<'a>],
+    candidates: &[&'p VoterCandidate<'a>],
+    least: usize,
+    most: usize,
+) -> Vec<PlannedMove<'p, 'a>> {
     let mut plans = Vec::new();
     if voters.len() + 2 <= most {
-        plans.extend(pairs(candidates).map(|pair| Plan::new(voters, &[], &pair)));
+        plans.extend(pairs(candidates).map(|pair| PlannedMove::new(voters, &[], &pair)));
     }
     if voters.len() >= least + 2 {
-        plans.extend(pairs(voters).map(|pair| Plan::new(voters, &pair, &[])));
+        plans.extend(pairs(voters).map(|pair| PlannedMove::new(voters, &pair, &[])));
     }
     // The only voter keeps its vote: a swap would pass through a set in which both must live.
     if voters.len() >= 3 {
-        plans.extend(voters.iter().flat_map(|old| candidates.iter().map(|new| Plan::new(voters, &[*old], &[*new]))));
+        plans.extend(voters.iter().flat_map(|old| candidates.iter().map(|new| PlannedMove::new(voters, &[*old], &[*new]))));
     }
     plans
 }
 
 /// From an even set, which survives no more than the odd one below it: one more or one less.
 fn even_moves<'p, 'a>(
-    voters: &[&'p Elector<'a>],
-    candidates: &[&'p Elector<'a>],
+    voters: &[&'p VoterCandidate<'a>],
+    candidates: &[&'p VoterCandidate<'a>],
     least: usize,
     most: usize,
-) -> Vec<Plan<'p, 'a>> {
+) -> Vec<PlannedMove<'p, 'a>> {
     let mut plans = Vec::new();
     if voters.len() < most {
-        plans.extend(candidates.iter().map(|new| Plan::new(voters, &[], &[*new])));
+        plans.extend(candidates.iter().map(|new| PlannedMove::new(voters, &[], &[*new])));
     }
     if voters.len() > least {
-        plans.extend(voters.iter().map(|old| Plan::new(voters, &[*old], &[])));
+        plans.extend(voters.iter().map(|old| PlannedMove::new(voters, &[*old], &[])));
     }
     plans
 }
 
-fn pairs<'p, 'a>(of: &[&'p Elector<'a>]) -> impl Iterator<Item = [&'p Elector<'a>; 2]> {
+fn pairs<'p, 'a>(of: &[&'p VoterCandidate<'a>]) -> impl Iterator<Item = [&'p VoterCandidate<'a>; 2]> {
     of.iter().enumerate().flat_map(|(at, first)| of[at + 1..].iter().map(|second| [*first, *second]))
 }
 
-fn changed<'p, 'a>(voters: &[&'p Elector<'a>], out: &[&Elector<'_>], into: &[&'p Elector<'a>]) -> Vec<&'p Elector<'a>> {
-    let stays = |voter: &&&Elector<'_>| !out.iter().any(|gone| gone.id == voter.id);
+fn changed<'p, 'a>(
+    voters: &[&'p VoterCandidate<'a>],
+    out: &[&VoterCandidate<'_>],
+    into: &[&'p VoterCandidate<'a>],
+) -> Vec<&'p VoterCandidate<'a>> {
+    let stays = |voter: &&&VoterCandidate<'_>| !out.iter().any(|gone| gone.id == voter.id);
     voters.iter().filter(stays).chain(into).copied().collect()
 }
 
 /// Of the candidates that differ in nothing that matters, the two eldest: a thousand candidates make a handful of moves.
-fn representatives<'p, 'a>(others: &[&'p Elector<'a>]) -> Vec<&'p Elector<'a>> {
-    let mut kinds: BTreeMap<_, Vec<&Elector<'_>>> = BTreeMap::new();
+fn representatives<'p, 'a>(others: &[&'p VoterCandidate<'a>]) -> Vec<&'p VoterCandidate<'a>> {
+    let mut kinds: BTreeMap<_, Vec<&VoterCandidate<'_>>> = BTreeMap::new();
     let mut able: Vec<_> = others.iter().copied().filter(|other| other.able).collect();
     able.sort_by_key(|other| other.id);
     for candidate in able {
@@ -262,7 +271,7 @@ fn representatives<'p, 'a>(others: &[&'p Elector<'a>]) -> Vec<&'p Elector<'a>> {
 }
 
 /// How many voters each zone has.
-fn zones(voters: &[&Elector<'_>]) -> impl Iterator<Item = usize> {
+fn zones(voters: &[&VoterCandidate<'_>]) -> impl Iterator<Item = usize> {
     let mut counts: BTreeMap<Zone<'_>, usize> = BTreeMap::new();
     for voter in voters {
         *counts.entry(voter.zone).or_default() += 1;
@@ -271,9 +280,9 @@ fn zones(voters: &[&Elector<'_>]) -> impl Iterator<Item = usize> {
 }
 
 impl Worth {
-    fn of(voters: &[&Elector<'_>]) -> Self {
+    fn of(voters: &[&VoterCandidate<'_>]) -> Self {
         let quorum = voters.len() / 2 + 1;
-        let present: Vec<&Elector<'_>> = voters.iter().copied().filter(|voter| voter.present).collect();
+        let present: Vec<&VoterCandidate<'_>> = voters.iter().copied().filter(|voter| voter.present).collect();
         let spare = present.len().cast_signed() - quorum.cast_signed();
         let largest_present = zones(&present).max().unwrap_or(0);
         let largest = zones(voters).max().unwrap_or(0);

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 /// The memberships that this node stores.
 #[derive(Clone, Debug, Default)]
-pub struct Memberships {
+pub struct StoredMemberships {
     in_log: BTreeMap<u64, StoredMembership>,
     in_snapshot: StoredMembership,
     snapshot_end: Option<LogId>,
     told: Option<StoredMembership>,
 }
 
-impl Memberships {
+impl StoredMemberships {
     /// An entry with a membership is appended.
     pub fn append(&mut self, index: u64, membership: StoredMembership) {
         self.in_log.insert(index, membership);
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_last_one_in_the_log_counts_and_goes_back_when_it_is_truncated() {
-        let mut memberships = Memberships::default();
+        let mut memberships = StoredMemberships::default();
         assert_eq!(memberships.effective(), &StoredMembership::default());
         memberships.append(3, stored(3, &[1]));
         memberships.append(5, stored(5, &[1, 2]));
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_counts_until_the_log_goes_beyond_it() {
-        let mut memberships = Memberships::default();
+        let mut memberships = StoredMemberships::default();
         memberships.append(5, stored(5, &[1, 9]));
         memberships.snapshot(Some(id(10)), stored(7, &[1, 2, 3]));
         assert_eq!(memberships.effective(), &stored(7, &[1, 2, 3]), "an entry that the snapshot covers does not count");
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn purging_what_a_snapshot_has_changes_nothing() {
-        let mut memberships = Memberships::default();
+        let mut memberships = StoredMemberships::default();
         memberships.append(5, stored(5, &[1, 2]));
         memberships.snapshot(Some(id(6)), stored(5, &[1, 2]));
         memberships.append(8, stored(8, &[1]));

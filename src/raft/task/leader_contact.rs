@@ -5,9 +5,9 @@ use std::{sync::Mutex, time::Duration};
 
 /// When this node last heard a leader that it follows.
 #[derive(Debug, Default)]
-pub struct Heard(Mutex<Option<BootInstant>>);
+pub struct LeaderContact(Mutex<Option<BootInstant>>);
 
-impl Heard {
+impl LeaderContact {
     pub(in crate::raft) fn now(&self) {
         *self.0.lock().expect("no holder of this lock panics") = Some(BootClock.now());
     }
