@@ -3,8 +3,8 @@
 use super::refusals::wrong;
 use crate::{
     api::{AdminError, InitAnswer, JOIN_DEADLINE, JoinAnswer, LeaveRequest, TokenMade, TokenStatus},
+    base::errors::with_sources,
     config::AgentConfig,
-    errors::with_sources,
     link::token::JoinToken,
     members::{self, InitSettings, JoinError, NodeIdentity, UNREACHABLE_HINT, join_settings},
     raft::RaftNode,

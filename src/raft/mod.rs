@@ -28,8 +28,8 @@ mod vouching;
 pub use fault::{RaftFault, RaftStartError};
 #[cfg(test)]
 pub(crate) use io::scratch::Scratch;
+pub(crate) use io::store_error::RejoinHint;
 pub use io::store_error::StoreError;
-pub(crate) use io::{disk::sync_parent, store_error::RejoinHint};
 pub use membership_observer::{MembershipObserver, MembershipObserverError};
 pub(crate) use message::Proposed;
 pub use propose_task::{Committed, NotLeading, ProposeError};

@@ -2,8 +2,8 @@
 
 use crate::{
     api::RemoteAgent,
+    base::errors::with_sources,
     cli::{CommandFailure, Exit, args::RemoteArgs},
-    errors::with_sources,
     link::{
         io::files,
         tls::{Credentials, Presented, Trust},
