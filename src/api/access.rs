@@ -1,4 +1,4 @@
-//! Who asks, and what they may: the same routes for root on the node and for remote identities.
+//! Authorisation: the sender of a request and what it may ask. Root on the node and remote identities have the same routes.
 
 use super::{MAX_REQUEST_BYTES, failure::FailureResponse};
 use crate::{link::certificate::Certificate, model::Access};
@@ -27,10 +27,10 @@ pub struct RemoteAdmin {
 
 /// Decides what the holder of a certificate may do through the remote API.
 pub trait Authoriser: Send + Sync + 'static {
-    /// Asked at every request, with a certificate that a trusted CA has signed, that is within its dates, and whose key the caller holds.
+    /// Called at every request, with a certificate that a trusted CA has signed, that is within its dates, and whose key the client has.
     ///
     /// # Errors
-    /// Why its holder may do nothing, in words for it.
+    /// The reason for which the holder may do nothing, as a text for it.
     fn access(&self, certificate: &Certificate) -> Result<RemoteAdmin, String>;
 }
 
@@ -42,36 +42,36 @@ pub(super) enum RequestOrigin {
     /// The remote API.
     Remote {
         source: SocketAddr,
-        /// What it has proved in the handshake; `None`: nothing.
+        /// The certificate that it has proved in the handshake; `None`: it has shown none.
         certificate: Option<Arc<Certificate>>,
         gate: Arc<dyn Authoriser>,
     },
 }
 
-/// Whose request it is, once that is known.
+/// The sender of a request, once it is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Requester {
     Local,
     Remote { source: SocketAddr, caller: RemoteAdmin },
 }
 
-/// What a route is.
+/// The access that a route needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RouteAccess {
-    /// Shows what the cluster is like: for everybody who is let in.
+    /// Shows the state of the cluster: for every authorised identity.
     Look,
-    /// Shows who may get in: for administrators.
+    /// Shows tokens and identities: for administrators.
     Secrets,
     /// Changes the cluster: for administrators.
     Change,
-    /// Changes the standing of the node itself: only on it.
+    /// Changes the node's own membership: only on the node itself.
     Here,
 }
 
 const NO_CERTIFICATE: &str = "no certificate: this api wants one; `lvs-agent identity create NAME` on a director makes it, \
                               then `lvs-agent --server HOST:PORT --cert NAME.pem …`";
 
-/// Finds out whose request it is, or answers it with 401 or 403. Outermost, so that it comes before every route and before any body is read.
+/// Finds out the sender of a request, or answers it with 401 or 403. Outermost, so that it comes before every route and before any body is read.
 pub(super) async fn admit(State(peer): State<RequestOrigin>, mut request: Request, next: Next) -> Response {
     match who(&peer) {
         Ok(who) => {
@@ -98,15 +98,16 @@ fn who(peer: &RequestOrigin) -> Result<Requester, FailureResponse> {
     }
 }
 
-/// Lets a request through to its route if who asks may ask that, and logs what was done of changes.
+/// Passes a request to its route if its sender may make it, and logs changes with their result.
 pub(super) async fn check(State(need): State<RouteAccess>, request: Request, next: Next) -> Response {
     let Some(who) = request.extensions().get::<Requester>().cloned() else {
-        // Only a mistake in this room leads here; it must not open the door.
-        return FailureResponse::new(StatusCode::INTERNAL_SERVER_ERROR, "nobody knows whose request this is").into_response();
+        // Only a mistake in this room leads here; the request must be refused then.
+        return FailureResponse::new(StatusCode::INTERNAL_SERVER_ERROR, "the sender of this request is not known")
+            .into_response();
     };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if let Err(why) = may(&who, need) {
-        tracing::warn!(who = %who, %method, path, why, "administrator refused");
+        tracing::warn!(who = %who, %method, path, why, "request of an administrator refused");
         return FailureResponse::new(StatusCode::FORBIDDEN, why).into_response();
     }
     let request = match whole(request, need).await {
@@ -115,12 +116,12 @@ pub(super) async fn check(State(need): State<RouteAccess>, request: Request, nex
     };
     let answer = next.run(request).await;
     if matches!(need, RouteAccess::Change | RouteAccess::Here) {
-        tracing::info!(who = %who, %method, path, code = answer.status().as_u16(), "change asked for by an administrator");
+        tracing::info!(who = %who, %method, path, code = answer.status().as_u16(), "an administrator asked for a change");
     }
     answer
 }
 
-/// A remote request with all of its body. Who has sent the head alone keeps no right that it loses meanwhile: it is asked for once more.
+/// A remote request with all of its body. The authorisation is checked again after the body: the sender may have lost its rights meanwhile.
 async fn whole(request: Request, need: RouteAccess) -> Result<Request, FailureResponse> {
     let Some(peer @ RequestOrigin::Remote { .. }) = request.extensions().get::<RequestOrigin>().cloned() else {
         return Ok(request);

@@ -1,4 +1,4 @@
-//! What the agent must offer for the admin protocol to be served.
+//! The interface of the agent that the admin protocol serves.
 
 use super::{
     error::AdminError,
@@ -15,29 +15,29 @@ use async_trait::async_trait;
 use std::net::SocketAddr;
 use zeroize::Zeroizing;
 
-/// What came of an `apply` that the cluster took.
+/// The result of an `apply` that was committed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ApplyOutcome {
     /// The rules' revision now.
     pub revision: u64,
-    /// The rules were not the same before.
+    /// The apply has changed the rules.
     pub changed: bool,
 }
 
 /// The agent, as the admin protocol sees it.
 ///
-/// Reads (`status`, `rules`) are dropped when their client goes away or the deadline passes. Changes are not: the server runs them one at a time, each in a task of
-/// its own, to their end, whatever becomes of the client. Each must end by itself, at the latest after twice its deadline, when the server aborts it.
+/// Reads (`status`, `rules`) are dropped when their client goes away or the deadline passes. Changes are not: the server runs them one at a time,
+/// each in a task of its own, to their end, whether the client waits or not. Each must end by itself; the server aborts it after twice its deadline.
 #[async_trait]
 pub trait Admin: Send + Sync + 'static {
-    /// All that this agent knows, at once and without asking other nodes. An agent without a running member answers with
+    /// Everything that this agent knows, at once and without asking other nodes. An agent without a running member answers with
     /// [`Status::without_member`].
     async fn status(&self) -> Status;
 
     /// The rules as this node has applied them, and their revision.
     async fn rules(&self) -> Result<(u64, RuleSet), AdminError>;
 
-    /// What in a rule set is legal and still hardly meant, as far as this node knows the cluster.
+    /// Warnings: the parts of a rule set that are legal but probably not meant, as far as this node knows the cluster.
     async fn warnings(&self, rules: &RuleSet) -> Result<Vec<Warning>, AdminError>;
 
     /// Replaces the cluster's rules; refused when `base` is given and is not the revision that they have by then.
@@ -51,23 +51,23 @@ pub trait Admin: Send + Sync + 'static {
     /// the CA that the token names.
     async fn join(&self, seeds: Vec<SocketAddr>, token: Option<Zeroizing<String>>) -> Result<JoinAnswer, AdminError>;
 
-    /// Takes this node out of its cluster and puts back what the agent changed on it; by `force` without telling anybody.
+    /// Takes this node out of its cluster and puts back what the agent changed on it; with `force` without telling other nodes.
     async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError>;
 
     /// Makes a join token.
     async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError>;
 
-    /// The join tokens that are still worth something, without their secrets.
+    /// The valid join tokens, without their secrets.
     async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError>;
 
-    /// Makes a join token worthless.
+    /// Revokes a join token.
     async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError>;
 
     /// Takes another node out of the cluster for good; its certificate and keys are worth nothing from then on. Where certificates come from somebody
     /// else's CA, its name is barred, even if it is no member any more.
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError>;
 
-    /// Lets a barred name in again.
+    /// Allows a barred name again.
     async fn allow_node(&self, name: NodeName) -> Result<(), AdminError>;
 
     /// Gives a node other roles.
@@ -82,9 +82,9 @@ pub trait Admin: Send + Sync + 'static {
     /// Makes a certificate for the remote API.
     async fn make_identity(&self, request: IdentityRequest) -> Result<IdentityMade, AdminError>;
 
-    /// Who may use the remote API.
+    /// The identities that may use the remote API.
     async fn identities(&self) -> Result<Vec<IdentityStatus>, AdminError>;
 
-    /// Makes a remote identity's certificate worthless.
+    /// Revokes a remote identity's certificate.
     async fn revoke_identity(&self, name: IdentityName) -> Result<(), AdminError>;
 }

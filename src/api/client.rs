@@ -1,4 +1,4 @@
-//! The CLI's way in: one request to an agent, over its unix socket or over mutual TLS, with a deadline.
+//! The CLI's client: one request to an agent, over its unix socket or over mutual TLS, with a deadline.
 
 mod connect;
 mod error;
@@ -21,16 +21,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{path::PathBuf, time::Duration};
 use tokio::time::timeout;
 
-/// The agent's own deadlines come first, so that its answer says more than a client's timeout.
+/// The agent's own deadlines are shorter, so that the user sees the agent's answer and not a timeout.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// The agent at one place.
+/// A client of one agent.
 #[derive(Clone, Debug)]
 pub struct Client {
     place: AgentEndpoint,
 }
 
-/// Every request answers with what the server makes of it, or a [`ClientError`].
+/// Every request gives the server's answer, or a [`ClientError`].
 #[expect(clippy::missing_errors_doc, reason = "the same for all, see above")]
 impl Client {
     /// A client of the agent that listens on `socket`.
@@ -84,7 +84,7 @@ impl Client {
         self.order(Method::POST, "/v1/leave", request, JOIN_DEADLINE).await
     }
 
-    /// The join tokens that are still worth something.
+    /// The valid join tokens.
     pub async fn tokens(&self) -> Result<Vec<TokenStatus>, ClientError> {
         self.get("/v1/tokens").await
     }
@@ -94,7 +94,7 @@ impl Client {
         self.send(Method::POST, "/v1/tokens", request, CHANGE_DEADLINE).await
     }
 
-    /// Makes a join token worthless.
+    /// Revokes a join token.
     pub async fn revoke_token(&self, id: TokenId) -> Result<(), ClientError> {
         self.order(Method::DELETE, &format!("/v1/tokens/{id}"), &(), CHANGE_DEADLINE).await
     }
@@ -104,7 +104,7 @@ impl Client {
         self.order(Method::DELETE, &format!("/v1/nodes/{name}"), &(), CHANGE_DEADLINE).await
     }
 
-    /// Lets a removed node in again whose certificate somebody else's CA has signed.
+    /// Allows a removed node again whose certificate an external CA has signed.
     pub async fn allow_node(&self, name: &NodeName) -> Result<(), ClientError> {
         self.order(Method::POST, &format!("/v1/nodes/{name}/allow"), &(), CHANGE_DEADLINE).await
     }
@@ -125,7 +125,7 @@ impl Client {
         self.order(Method::POST, "/v1/ca/rotate", &(), CHANGE_DEADLINE).await
     }
 
-    /// Who may use the remote API.
+    /// The identities that may use the remote API.
     pub async fn identities(&self) -> Result<Vec<IdentityStatus>, ClientError> {
         self.get("/v1/identities").await
     }
@@ -135,7 +135,7 @@ impl Client {
         self.send(Method::POST, "/v1/identities", request, CHANGE_DEADLINE).await
     }
 
-    /// Makes a remote identity's certificate worthless.
+    /// Revokes a remote identity's certificate.
     pub async fn revoke_identity(&self, name: &IdentityName) -> Result<(), ClientError> {
         self.order(Method::DELETE, &format!("/v1/identities/{name}"), &(), CHANGE_DEADLINE).await
     }
@@ -156,7 +156,7 @@ impl Client {
         deadline: Duration,
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Protocol(error.to_string()))?;
-        // A change may wait for its turn first.
+        // A change may have to wait for another one first.
         decode(&self.ask(method, path, body.into(), deadline + READ_DEADLINE).await?)
     }
 

@@ -1,4 +1,4 @@
-//! Places for connections: so many in all, so many for one address.
+//! Limits the connections of a listener: their number in all, and their number from one address.
 
 use crate::base::{
     host::host,
@@ -7,13 +7,13 @@ use crate::base::{
 use std::{net::IpAddr, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// All places of a listener.
+/// The connection limit of a listener.
 pub(super) struct ConnectionLimit {
     free: Arc<Semaphore>,
     by_source: PerSource<IpAddr>,
 }
 
-/// A connection's place; free again when it is dropped.
+/// One connection's share of the limit; free again when it is dropped.
 pub(super) struct ConnectionShare {
     _seat: OwnedSemaphorePermit,
     _share: Share<IpAddr>,
@@ -24,12 +24,12 @@ impl ConnectionLimit {
         Self { free: Arc::new(Semaphore::new(all)), by_source: PerSource::new(most_of_one) }
     }
 
-    /// Waits until there is room for another connection, whosever it is. Cancel-safe.
+    /// Waits until there is room for another connection, from any address. Cancel-safe.
     pub(super) async fn wait(&self) -> OwnedSemaphorePermit {
         self.free.clone().acquire_owned().await.expect("nobody closes this semaphore")
     }
 
-    /// A place for a connection of this address, unless it has its share.
+    /// A share for a connection from this address; `None`: the address has its maximum.
     pub(super) fn take(&self, seat: OwnedSemaphorePermit, source: IpAddr) -> Option<ConnectionShare> {
         Some(ConnectionShare { _share: self.by_source.take(host(source))?, _seat: seat })
     }

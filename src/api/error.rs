@@ -19,19 +19,19 @@ pub enum AdminError {
         /// Why, and what to do.
         String,
     ),
-    /// What was asked makes no sense for this node, whatever the cluster is like.
+    /// The request makes no sense for this node, whatever the state of the cluster.
     #[error("{0}")]
     Invalid(String),
-    /// There is something to be warned of, and the request is strict.
+    /// The request is strict, and there are warnings.
     #[error("refused because of --strict: nothing is changed")]
     Warned(
         /// What, one line each.
         Vec<String>,
     ),
-    /// The cluster decided against it.
+    /// The cluster's state does not allow it.
     #[error("{0}")]
     Refused(String),
-    /// More is lost by it than one may know; it was not said that this is meant.
+    /// The request has consequences that were not confirmed.
     #[error("{0}")]
     Unconfirmed(String),
     /// No seed could be asked.
@@ -43,10 +43,10 @@ pub enum AdminError {
     /// No leader with a quorum behind it could be found.
     #[error("no quorum: {0}")]
     NoQuorum(String),
-    /// It is not known whether it happened.
+    /// It is not known whether the change was made.
     #[error("{0}")]
     Timeout(String),
-    /// The agent's own fault.
+    /// An internal fault of the agent.
     #[error("{0}")]
     Internal(String),
 }

@@ -1,4 +1,4 @@
-//! How errors become answers: an HTTP status and an [`ErrorBody`].
+//! Turns errors into answers: an HTTP status and an [`ErrorBody`].
 
 use super::{AdminError, message::ErrorBody};
 use crate::config::Problems;
@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// An answer that says why not.
+/// An error answer.
 #[derive(Debug)]
 pub(super) struct FailureResponse {
     pub(super) code: StatusCode,

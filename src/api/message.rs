@@ -16,7 +16,7 @@ pub struct PlanRequest {
     pub file_name: String,
     /// The file.
     pub text: String,
-    /// A file without any rule is meant, and no mistake.
+    /// An empty file is intended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prune: bool,
 }
@@ -28,7 +28,7 @@ pub struct PlanAnswer {
     pub revision: u64,
     /// Empty when the file says what the cluster has.
     pub changes: Vec<Difference>,
-    /// What in the file is legal and still hardly meant, as far as the node that answers knows. Empty from agents that say nothing of it.
+    /// Warnings: the parts of the file that are legal but probably not meant, as far as the answering node knows. Empty from older agents.
     #[serde(default)]
     pub warnings: Vec<Warning>,
 }
@@ -44,15 +44,15 @@ pub struct ApplyRequest {
     /// Refuse when the rules have another revision by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_revision: Option<u64>,
-    /// A file without any rule is meant, and no mistake: all rules go.
+    /// An empty file is intended: all rules are deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prune: bool,
-    /// Refuse when there is anything to be warned of.
+    /// Refuse when there are warnings.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
 }
 
-/// What an `apply` did.
+/// The result of an `apply`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ApplyAnswer {
     /// The rules' revision now.
@@ -66,7 +66,7 @@ pub struct ApplyAnswer {
     pub warnings: Vec<Warning>,
 }
 
-/// Asks to make a new cluster. Nothing to say yet: name, roles and timing are `agent.toml`'s.
+/// Asks to make a new cluster. It has no fields yet: name, roles and timing are `agent.toml`'s.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InitRequest {}
@@ -78,7 +78,7 @@ pub struct JoinOrder {
     /// Members to ask; `agent.toml`'s where there are none.
     #[serde(default)]
     pub seeds: Vec<SocketAddr>,
-    /// What lets this node in.
+    /// The join token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Zeroizing<String>>,
 }
@@ -87,10 +87,10 @@ pub struct JoinOrder {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeaveRequest {
-    /// Without telling anybody: what is on this machine goes, the cluster goes on counting this node.
+    /// Leave without telling other nodes: the data on this machine is removed, the cluster still counts this node.
     #[serde(default)]
     pub force: bool,
-    /// Also where the cluster ends with this node, or is left without a director that is heard: otherwise that is answered with 428.
+    /// Leave even if the cluster ends with this node, or has no director left that is heard: without this such a request gets 428.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confirmed: bool,
 }
@@ -101,7 +101,7 @@ pub struct InitAnswer {
     /// The cluster, and this node in it.
     #[serde(flatten)]
     pub membership: JoinAnswer,
-    /// Where the others find this node.
+    /// The address at which the other nodes reach this one.
     pub seed: SocketAddr,
     /// A token for the others, of any role; `None` where certificates come from elsewhere.
     pub token: Option<TokenMade>,
@@ -111,7 +111,7 @@ pub struct InitAnswer {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
-    /// How long it is worth something, in seconds.
+    /// Its lifetime, in seconds.
     pub ttl_s: u64,
     /// How many nodes may join with it.
     pub uses: u32,
@@ -119,7 +119,7 @@ pub struct TokenRequest {
     pub roles: Roles,
 }
 
-/// A join token, the only time that it is told. Debug does not show it.
+/// A join token. Its secret is given out only here. Debug does not show it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenMade {
     /// The secret itself.
@@ -164,7 +164,7 @@ pub struct IdentityRequest {
     pub ttl_s: u64,
 }
 
-/// A certificate for the remote API, the only time that its key is told. Debug does not show it.
+/// A certificate for the remote API. Its private key is given out only here. Debug does not show it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityMade {
     /// PEM: private key, certificate, and the CAs to trust.
@@ -174,7 +174,7 @@ pub struct IdentityMade {
     pub status: IdentityStatus,
 }
 
-/// Who may use the remote API.
+/// An identity that may use the remote API.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct IdentityStatus {
     /// Its name.
@@ -196,7 +196,7 @@ pub struct JoinAnswer {
     pub node: NodeName,
 }
 
-/// Which program this is.
+/// The version of the program.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Version {
     /// As in `Cargo.toml`.
@@ -210,7 +210,7 @@ impl Version {
     }
 }
 
-/// Why a request was not done.
+/// The reason why a request was not done.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// In one line.

@@ -60,15 +60,15 @@ use std::{ops::RangeInclusive, time::Duration};
 pub const MAX_REQUEST_BYTES: usize = 8 << 20;
 /// Longest answer that a client takes: the status of a full-size cluster.
 pub const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// An answer that only reads the agent's state comes within this.
+/// Deadline of an answer that only reads the agent's state.
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
-/// A change goes through Raft within this, or its fate is unknown.
+/// Deadline of a change through Raft; after it the result is unknown.
 pub const CHANGE_DEADLINE: Duration = Duration::from_secs(20);
 /// Joining asks seeds again and again, and may wait for a snapshot.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(90);
 /// HTTP status of a `leave` that wants `confirmed` first.
 pub const UNCONFIRMED: u16 = 428;
-/// How long a join token may be worth something, in seconds: a minute to 30 days.
+/// Lifetime of a join token, in seconds: a minute to 30 days.
 pub const TOKEN_TTL_S: RangeInclusive<u64> = 60..=30 * 86_400;
 /// How many nodes may join with one token.
 pub const TOKEN_USES: RangeInclusive<u32> = 1..=1000;

@@ -1,7 +1,7 @@
-//! Serves the admin protocol over mutual TLS on TCP, to whomever the [`Authoriser`] lets in.
+//! Serves the admin protocol over mutual TLS on TCP, to clients that the [`Authoriser`] accepts.
 //!
-//! What a stranger costs is bounded: so many connections, so many of one address, so long for a handshake, so long and so many bytes for a
-//! request's head; its body is not looked at.
+//! The cost of unauthenticated clients is bounded: the number of connections in all and per address, the time of a handshake, the time and the bytes
+//! of a request's head; its body is not read.
 
 use super::{
     Admin, Authoriser, CHANGE_DEADLINE, READ_DEADLINE,
@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections at once. Each may carry a body of some megabytes.
 const MAX_CONNECTIONS: usize = 64;
-/// Connections at once of one address, so that no machine keeps the others out.
+/// Connections at once from one address, so that one machine cannot keep the others out.
 const MAX_PER_SOURCE: usize = 16;
 /// How long a handshake may take.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ pub async fn serve_remote(
     let mut connections = JoinSet::new();
     loop {
         let next = async { (connection_limit.wait().await, listener.accept().await) };
-        // Cancel-safe: a place given back and an accept that took no connection lose nothing.
+        // Cancel-safe: a permit that is returned and an accept that took no connection lose nothing.
         let (seat, accepted) = tokio::select! {
             () = shutdown.cancelled() => break,
             next = next => next,
@@ -95,15 +95,15 @@ async fn serve_connection(
     credentials: &Credentials,
     gate: Arc<dyn Authoriser>,
 ) -> io::Result<()> {
-    // A second handle on the socket: closing it over unread bytes would take back what was said last, the alert that says why a
-    // certificate is refused, or the answer to a request whose body is too long (RFC 9112 §9.6).
+    // A second handle on the socket: if the socket is closed with unread bytes, the kernel discards the last data that was sent: the alert with
+    // the reason why a certificate is refused, or the answer to a request whose body is too long (RFC 9112 §9.6).
     let kept = stream.as_fd().try_clone_to_owned()?;
     let served = shake_and_serve(stream, source, routes, credentials, gate).await;
     if served.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         return served;
     }
     let kept = std::net::TcpStream::from(kept);
-    // The other side may be gone already, which is as well.
+    // The other side may be gone already, which does no harm.
     let _ = kept.shutdown(Shutdown::Write);
     let mut kept = TcpStream::from_std(kept)?;
     let _ = timeout(LINGER, tokio::io::copy(&mut kept, &mut tokio::io::sink())).await;

@@ -1,4 +1,4 @@
-//! What can be asked: decodes requests, checks what they bring, asks the [`Admin`], encodes answers.
+//! The routes: decodes requests, checks their values, calls the [`Admin`], encodes answers.
 
 use super::{
     Admin, AdminError, ApplyOutcome, CHANGE_DEADLINE, IDENTITY_TTL_S, JOIN_DEADLINE, MAX_REQUEST_BYTES, READ_DEADLINE,
@@ -29,7 +29,7 @@ use axum::{
 use std::{future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
 
-/// The agent, and whose turn it is to change something. Clones share the turn.
+/// The agent, and the lock by which one change runs at a time. Clones share the lock.
 #[derive(Clone)]
 pub(super) struct Api {
     admin: Arc<dyn Admin>,
@@ -43,7 +43,7 @@ impl Api {
         Self { admin, change: Arc::new(Semaphore::new(1)) }
     }
 
-    /// All routes, not yet for anybody: see [`for_peer`].
+    /// All routes, without a sender yet: see [`for_peer`].
     pub(super) fn routes(&self) -> Router {
         let look = Router::new()
             .route("/v1/status", get(status))
@@ -81,7 +81,7 @@ impl Api {
             .with_state(self.clone())
     }
 
-    /// Runs `work` to its end, whatever becomes of the client; answers with what came of it, if that is known by the deadline.
+    /// Runs `work` to its end, whether the client waits or not; answers with the result, if it is known by the deadline.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         deadline: Duration,
@@ -105,7 +105,7 @@ impl Api {
         }
     }
 
-    /// A change whose success says nothing more.
+    /// A change whose success has no further result.
     async fn order<F: Future<Output = Result<(), AdminError>> + Send + 'static>(
         &self,
         deadline: Duration,
@@ -115,7 +115,7 @@ impl Api {
     }
 }
 
-/// The routes as one peer finds them.
+/// The routes for requests of one peer.
 pub(super) fn for_peer(routes: Router, peer: RequestOrigin) -> Router {
     routes.layer(from_fn_with_state(peer, admit))
 }
@@ -154,7 +154,7 @@ async fn apply(State(api): State<Api>, body: JsonBody<ApplyRequest>) -> Result<J
     let (_, before) = read(api.admin.rules()).await?;
     let changes = diff(&before, &wanted);
     let admin = api.admin.clone();
-    // In one turn, so that nothing is changed by this node between the warnings and what they are about.
+    // Under one lock, so that this node changes nothing between the warnings and the apply.
     let work = async move {
         let warnings = admin.warnings(&wanted).await?;
         if request.strict && !warnings.is_empty() {
@@ -270,7 +270,7 @@ fn no_answer(deadline: Duration) -> FailureResponse {
     AdminError::Timeout(message).into()
 }
 
-/// Checks a cluster file away from the tasks that wait: a large one takes a while.
+/// Checks a cluster file on a blocking thread: a large one takes a while.
 async fn parse(file: String, text: String, prune: bool) -> Result<RuleSet, FailureResponse> {
     tokio::task::spawn_blocking(move || cluster::parse_to_apply(&file, &text, prune))
         .await

@@ -21,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections at once. People and a few scripts use this socket; each may carry a body of some megabytes.
 const MAX_CONNECTIONS: usize = 32;
-/// A connection carries one request; none takes longer than a join, give or take its transfer.
+/// A connection carries one request; none takes longer than a join with its transfer.
 const CONNECTION_DEADLINE: Duration = JOIN_DEADLINE.saturating_add(Duration::from_secs(30));
 /// How long connections may go on when the agent stops.
 pub(super) const DRAIN: Duration = Duration::from_millis(500);
-/// How long no connection is accepted after one could not be: out of file descriptors, most likely, and that does not end by asking again at once.
+/// The pause after a failed accept: the process is probably out of file descriptors, and an immediate retry would fail, too.
 pub(super) const BREATHER: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown`, then lets running requests finish for half a second and removes the socket. Changes under way go on in their own tasks.
@@ -38,7 +38,7 @@ pub async fn serve(listener: AdminListener, admin: Arc<dyn Admin>, shutdown: Can
             let place = connection_limit.clone().acquire_owned().await.expect("nobody closes this semaphore");
             (place, listener.accept().await)
         };
-        // Cancel-safe: a place given back and an accept that took no connection lose nothing.
+        // Cancel-safe: a permit that is returned and an accept that took no connection lose nothing.
         let (place, accepted) = tokio::select! {
             () = shutdown.cancelled() => break,
             next = next => next,

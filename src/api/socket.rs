@@ -1,4 +1,4 @@
-//! The unix socket: made so that only root and the agent's own user come in, and taken over only from an agent that is gone.
+//! The unix socket: only root and the agent's own user may connect. It is taken over only from an agent that has ended.
 
 use std::{
     io,
@@ -10,13 +10,13 @@ use tokio::net::{UnixListener, UnixStream};
 /// Why the agent cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Somebody does already.
+    /// Another agent listens on it already.
     #[error("another agent listens on {} already", .0.display())]
     InUse(PathBuf),
-    /// The path is something else.
+    /// The path exists and is no socket.
     #[error("{} is there and is no socket: move it away, or set another `socket` in agent.toml", .0.display())]
     NotASocket(PathBuf),
-    /// The system would not.
+    /// The operating system refused.
     #[error("cannot listen on {}", path.display())]
     Io {
         /// The socket.
@@ -35,7 +35,7 @@ pub struct AdminListener {
 }
 
 impl AdminListener {
-    /// Listens on `path`; makes its directory (0755) if need be, and takes the place of a socket that nobody listens on any more.
+    /// Listens on `path`; makes its directory (0755) if need be, and replaces a socket on which no process listens any more.
     ///
     /// # Errors
     /// See [`BindError`].
@@ -66,7 +66,7 @@ impl AdminListener {
 
 impl Drop for AdminListener {
     fn drop(&mut self) {
-        // Nothing to be done if it is gone already; the next agent removes a stale one.
+        // A missing file does no harm; the next agent removes a stale one.
         let _ = std::fs::remove_file(&self.path);
     }
 }
@@ -83,11 +83,11 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
         Ok(found) if !found.file_type().is_socket() => return Err(BindError::NotASocket(path.to_owned())),
         Ok(_) => {}
     }
-    // A local connect answers at once: it is queued, or refused when nobody listens.
+    // A local connect returns at once: it is queued, or refused when no process listens.
     match std::os::unix::net::UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Accepted, or refused for another reason than nobody being there (a full queue, for one).
+        // Accepted, or refused although a process listens (its queue is full, for instance).
         Ok(_) | Err(_) => Err(BindError::InUse(path.to_owned())),
     }
 }

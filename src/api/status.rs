@@ -1,4 +1,4 @@
-//! What `GET /v1/status` says: stable names, for people's scripts too. Fields are added, never renamed.
+//! The answer to `GET /v1/status`: stable names, also for people's scripts. Fields are added, never renamed.
 
 use super::error::AdminError;
 use crate::model::{
@@ -7,12 +7,12 @@ use crate::model::{
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
-/// All that one agent knows.
+/// Everything that one agent knows.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Status {
     /// The cluster; `None` while this node is in none.
     pub cluster: Option<ClusterStatus>,
-    /// The node that says so.
+    /// The node whose agent answers.
     #[serde(rename = "self")]
     pub this: NodeName,
     /// Its agent's version.
@@ -25,7 +25,7 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// IPVS services in this node's kernel that are not the cluster's, one line each.
     pub foreign: Vec<String>,
-    /// What a person should look at, one line each.
+    /// The problems that a person should look at, one line each.
     pub problems: Vec<String>,
     /// This node is in a cluster, but its member cannot start: why, and what to do. It is tried again by itself.
     #[serde(default)]
@@ -68,7 +68,7 @@ pub struct ClusterStatus {
     pub leader: Option<NodeName>,
     /// Raft's term.
     pub term: u64,
-    /// Who votes.
+    /// The voters.
     pub voters: Vec<NodeName>,
     /// A leader is known that has a majority behind it: changes are possible.
     pub quorum: bool,
@@ -87,7 +87,7 @@ pub struct SecurityStatus {
     pub key: Option<KeyId>,
     /// Other gossip keys that are accepted for now.
     pub other_keys: Vec<KeyId>,
-    /// What goes on, in words; `None` when nothing does.
+    /// The rotation that is under way, as a text; `None` when there is none.
     pub rotating: Option<String>,
     /// Removed nodes that stay out until they are allowed back; only where certificates come from elsewhere.
     pub barred: Vec<NodeName>,
@@ -139,20 +139,20 @@ pub struct VipStatus {
     pub interface: String,
     /// How its holder is found.
     pub mode: VipMode,
-    /// Who holds it.
+    /// The holder.
     pub holder: Option<NodeName>,
-    /// Who says that it holds it: one normally, two for a moment while word of a change travels.
+    /// The nodes that say they hold it: normally one, two for a moment while the news of a change travels.
     pub holders: Vec<NodeName>,
     /// How often it has changed hands.
     pub epoch: Option<u64>,
     /// For how long the holder has held it.
     pub held_ms: Option<u64>,
-    /// Why nobody holds it, every director by name; `None` while somebody does.
+    /// Why no node holds it, with every director by name; `None` while a node does.
     #[serde(default)]
     pub why_unheld: Option<String>,
     /// Real servers that have it on `lo`, with ARP silenced.
     pub in_place: Vec<NodeName>,
-    /// Real servers that should have, and do not.
+    /// Real servers that should have it there, and do not.
     pub missing: Vec<MissingVip>,
 }
 
@@ -161,7 +161,7 @@ pub struct VipStatus {
 pub struct MissingVip {
     /// Which.
     pub node: NodeName,
-    /// What is in the way.
+    /// The reason.
     pub why: String,
 }
 
@@ -196,7 +196,7 @@ pub enum Pool {
     Out,
 }
 
-/// What the cluster says of a server.
+/// The verdict on a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerdictStatus {
@@ -204,13 +204,13 @@ pub enum VerdictStatus {
     Up,
     /// Committed: down.
     Down,
-    /// Never judged so far.
+    /// No verdict so far.
     Undecided,
     /// The service has no check.
     Unchecked,
 }
 
-/// What one observer says of a server.
+/// What one observer has found of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObservationStatus {
@@ -222,7 +222,7 @@ pub enum ObservationStatus {
     Down,
     /// The observer has not finished a first round of probes.
     Unknown,
-    /// The observer cannot ask until somebody changes something on its node.
+    /// The observer cannot probe until a person changes something on its node.
     Unable,
 }
 
@@ -245,13 +245,13 @@ pub struct ServerStatus {
     pub in_place: bool,
     /// No agent is expected on it.
     pub agentless: bool,
-    /// What the node that says this status sees itself, where it forwards to the server.
+    /// The answering node's own observation, where it forwards to the server.
     pub local: Option<LocalView>,
-    /// What each observer says.
+    /// The vote of each observer.
     pub votes: Vec<VoteStatus>,
 }
 
-/// A director's own sight of a server.
+/// A director's own observation of a server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LocalView {
     /// What it sees.
@@ -260,18 +260,18 @@ pub struct LocalView {
     pub reason: String,
 }
 
-/// One observer's word.
+/// One observer's vote.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct VoteStatus {
-    /// Who.
+    /// The observer.
     pub observer: NodeName,
-    /// Its word.
+    /// Its observation.
     pub state: ObservationStatus,
     /// Its last probe's result.
     pub reason: String,
-    /// For how long it has said so; `None` before its first word.
+    /// For how long it has had this observation; `None` before its first one.
     pub age_ms: Option<u64>,
-    /// It is alive, so its word counts.
+    /// It is alive, so its vote counts.
     pub fresh: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How commands end: stable exit codes, and what is said on stderr.
+//! The ends of commands: stable exit codes, and the lines on stderr.
 
 use crate::{
     api::{ClientError, UNCONFIRMED},
@@ -20,7 +20,7 @@ pub enum Exit {
     NotReachable = 3,
     /// No quorum, no seed, or no result in time.
     NoQuorum = 4,
-    /// The cluster, this node's standing in it, or a certificate forbids it.
+    /// The cluster, this node's membership in it, or a certificate forbids it.
     Refused = 5,
     /// The agent answers, but its node's member cannot start; `lvs-agent status` says why.
     NotStarted = 6,
@@ -37,9 +37,9 @@ impl From<Exit> for ExitCode {
 /// A command that did not do what it was asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommandFailure {
-    /// How to exit.
+    /// The exit code.
     pub exit: Exit,
-    /// What to say, first line first.
+    /// The lines for stderr.
     pub lines: Vec<String>,
 }
 

@@ -4,7 +4,7 @@ use super::args::{LogArgs, LogFormat};
 use std::io::stderr;
 use tracing_subscriber::EnvFilter;
 
-/// Libraries that tell, heartbeat by heartbeat, what this agent tells in its own words. What the user asks for comes after it and counts more.
+/// The libraries log at every heartbeat what this agent logs in its own words. The user's filter comes after this one and overrides it.
 const QUIET: &str = "openraft=error,chitchat=warn";
 
 /// Logs to stderr from now on, what the arguments (or `LVS_AGENT_LOG`) say, else what the configuration says.

@@ -11,7 +11,7 @@ pub use args::{Args, CliCommand};
 pub use commands::run;
 pub use exit::{CommandFailure, Exit};
 
-/// Says on stderr why the program fails, and how it exits.
+/// Prints on stderr why the program fails, and gives its exit code.
 pub fn fail(failure: &CommandFailure) -> std::process::ExitCode {
     terminal::complain(failure);
     failure.exit.into()

@@ -1,4 +1,4 @@
-//! What commands write to: stdout for results, stderr for progress and failures.
+//! The output of commands: stdout for results, stderr for progress and failures.
 
 use super::{CommandFailure, Exit};
 use std::io::{self, BufRead, IsTerminal, Read, Write, stderr, stdin, stdout};
@@ -20,30 +20,30 @@ pub(super) fn print(text: &str) -> Result<(), CommandFailure> {
     }
 }
 
-/// Says on stderr what a person should look at.
+/// Prints a warning on stderr.
 pub(super) fn warn(lines: &str) {
-    // Nobody is left to tell if stderr is gone.
+    // If stderr is closed, there is nowhere left to report it.
     let _ = stderr().lock().write_all(lines.as_bytes());
 }
 
-/// Says on stderr why a command failed.
+/// Prints on stderr why a command failed.
 pub(super) fn complain(failure: &CommandFailure) {
     let mut err = stderr().lock();
     for (number, line) in failure.lines.iter().enumerate() {
-        // Nobody is left to tell if stderr is gone.
+        // If stderr is closed, there is nowhere left to report it.
         let _ = if number == 0 { writeln!(err, "lvs-agent: {line}") } else { writeln!(err, "{line}") };
     }
 }
 
-/// Asks a person; nobody there to answer is a failure that names `otherwise`.
+/// Asks a person. Without a terminal it fails with a message that names `otherwise`.
 pub(super) fn confirm(question: &str, otherwise: &str) -> Result<bool, CommandFailure> {
     if !stdin().is_terminal() {
-        return Err(CommandFailure::new(Exit::Invalid, format!("nobody is there to ask: {otherwise}")));
+        return Err(CommandFailure::new(Exit::Invalid, format!("there is no terminal to ask on: {otherwise}")));
     }
     let mut err = stderr();
     let asked = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
     let mut answer = String::new();
-    // A line is a word here; nobody types more.
+    // An answer is one word; a longer line is cut.
     asked
         .and_then(|()| stdin().lock().take(80).read_line(&mut answer))
         .map_err(|error| CommandFailure::new(Exit::Failed, format!("cannot ask: {error}")))?;

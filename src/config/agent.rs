@@ -1,4 +1,4 @@
-//! The node's own file, `agent.toml`: who this node is and where it finds the others.
+//! The node's own file, `agent.toml`: its name, its roles, its addresses, and where it finds the others.
 
 use super::{
     document::{self, At, Decoded, Table, clip, integer, parsed, text},
@@ -56,7 +56,7 @@ pub struct AgentConfig {
     pub timing: TimingProfile,
     /// `zone`: what fails together with this node: a rack, a room, a power feed. Voters are spread over zones.
     pub zone: Option<ZoneName>,
-    /// `[tls]`: certificates of somebody else's CA instead of the cluster's own.
+    /// `[tls]`: certificates of an external CA instead of the cluster's own.
     pub tls: Option<TlsConfig>,
     /// `[scripts]`: how script checks are run here; `None`: they are not.
     pub scripts: Option<ScriptsConfig>,
@@ -66,21 +66,21 @@ pub struct AgentConfig {
     pub log: String,
 }
 
-/// `[tls]`: files that somebody else looks after; they are read again every minute, and at SIGHUP (`systemctl reload lvs-agent`).
+/// `[tls]`: files of an external CA; they are read again every minute, and at SIGHUP (`systemctl reload lvs-agent`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsConfig {
     /// `certificate`: this node's, PEM, intermediate ones after it.
     pub certificate: PathBuf,
     /// `key`: its private key, PEM.
     pub key: PathBuf,
-    /// `ca`: whom to trust, PEM.
+    /// `ca`: the CAs to trust, PEM.
     pub ca: PathBuf,
 }
 
 /// `[scripts]`: this node's own decision which files script checks may run, and with whose rights.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ScriptsConfig {
-    /// `user`: whose rights scripts have. Required, and not root.
+    /// `user`: the user that scripts run as. Required, and not root.
     pub user: ScriptUser,
     /// `directory`: where the scripts are that checks name. Default [`DEFAULT_SCRIPTS`].
     pub directory: PathBuf,

@@ -182,7 +182,7 @@ impl<'t> Table<'t> {
         self.entries.contains_key(key)
     }
 
-    /// Every key that nobody asked for becomes a finding.
+    /// Every key that was not read becomes a finding.
     pub(super) fn finish(self, findings: &mut ProblemCollector<'_>) {
         self.finish_knowing(&[], findings);
     }

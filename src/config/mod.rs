@@ -1,4 +1,4 @@
-//! What people write: `agent.toml` of a node and the cluster file, read strictly, with every error at once and where it is.
+//! The configuration files: `agent.toml` of a node and the cluster file, read strictly, with every error at once and its place.
 
 pub mod agent;
 pub mod cluster;

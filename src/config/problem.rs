@@ -1,4 +1,4 @@
-//! What is wrong in a file and where: every problem at once, in the file's order.
+//! The problems of a file with their places: all at once, in the file's order.
 
 use std::fmt;
 

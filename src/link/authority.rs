@@ -45,18 +45,18 @@ pub struct Authority {
     key: NodeKey,
 }
 
-/// Why nothing was signed.
+/// The errors of a CA.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AuthorityError {
     /// The stored CA cannot be used.
     #[error("not a ca certificate with its key: {0}")]
     Unusable(String),
-    /// The request is no good.
+    /// The request is malformed.
     #[error("the certificate request cannot be signed: {0}")]
     Request(String),
 }
 
-/// What a node's certificate is to say.
+/// The content of a node's certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeSubject<'a> {
     /// The cluster.

@@ -1,4 +1,4 @@
-//! What a certificate says of its holder. The same form for the cluster's own CA and for certificates made elsewhere.
+//! The content of a certificate, in one form for the cluster's own CA and for an external one.
 //!
 //! | field | node | remote identity |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | subject serialNumber (own CA only) | the node's number | |
 //!
 //! Several roles are words of one OU, with spaces between (`OU=lvs-director lvs-real-server`), or an OU for each, or both. OUs without a word
-//! that begins with `lvs-` are somebody else's business; a word that does and is none of these is an error, for it is a typing error. Cluster
+//! that begins with `lvs-` do not concern this program; a word that does and is none of these is an error, for it is a typing error. Cluster
 //! and number count only with the SAN of the own CA: in an organisation's own certificates, O and serialNumber mean what they mean there.
 //! The key usage is TLS's to check: a remote identity of the own CA cannot be a server, hence no node.
 
@@ -35,10 +35,10 @@ const MAX_CLUSTER_ID_BYTES: usize = 64;
 pub(super) const NODE_SAN: &str = "node.lvs-agent";
 /// The SAN that marks a remote identity's certificate of a cluster's own CA.
 pub(super) const IDENTITY_SAN: &str = "identity.lvs-agent";
-/// What our words in OU begin with.
+/// The prefix of the words in OU that this program reads.
 const PREFIX: &str = "lvs-";
 
-/// Whose certificate it is.
+/// The holder of a certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Subject {
     /// A node's.
@@ -59,7 +59,7 @@ pub enum Subject {
     },
 }
 
-/// A certificate that was read. Nothing here says that it is to be trusted: TLS does.
+/// A certificate that was decoded. Whether it is trusted is decided by TLS, not here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Certificate {
     /// SHA-256 of it.
@@ -78,7 +78,7 @@ pub struct Certificate {
     pub der: Vec<u8>,
 }
 
-/// Why a certificate is of no use here.
+/// Why a certificate cannot be used here.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BadCertificate {
     /// No X.509 certificate, or one that is too long.
@@ -186,7 +186,7 @@ fn subject(x509: &X509Certificate<'_>, marks: OwnSans) -> Result<Subject, BadCer
 fn words(x509: &X509Certificate<'_>) -> Result<(BTreeSet<Role>, Vec<Access>), BadCertificate> {
     let (mut roles, mut accesses) = (BTreeSet::new(), BTreeSet::new());
     for unit in texts(x509, OID_X509_ORGANIZATIONAL_UNIT) {
-        // What cannot be read cannot hold our words.
+        // An OU that cannot be decoded cannot hold our words.
         for word in unit.unwrap_or_default().split_ascii_whitespace() {
             let Some(word) = word.strip_prefix(PREFIX) else { continue };
             let access = [Access::Admin, Access::ReadOnly].into_iter().find(|access| access.to_string() == word);

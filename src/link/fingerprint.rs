@@ -1,4 +1,4 @@
-//! What a certificate is known by: the SHA-256 of its DER bytes.
+//! The fingerprint of a certificate: the SHA-256 of its DER bytes.
 
 use crate::model::Fingerprint;
 use ring::digest::{SHA256, digest};

@@ -1,4 +1,4 @@
-//! Who may speak, and how: node keys, the cluster's CA, certificates, join tokens, TLS; sealed datagrams; the one codec, the frame of every stream.
+//! Security of connections and datagrams: node keys, the CA, certificates, join tokens, TLS, sealed datagrams; the codec and the frames.
 
 pub mod authority;
 pub mod certificate;

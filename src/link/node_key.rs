@@ -1,4 +1,4 @@
-//! A node's Ed25519 key (RFC 8032): its certificate is for it, and its datagrams, words and requests to join are signed with it.
+//! A node's Ed25519 key (RFC 8032). Its certificate is for it; its datagrams, its gossip and its requests to join are signed with it.
 
 use crate::model::PublicKey;
 use ring::{
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 /// Length of a signature.
 pub const SIGNATURE_BYTES: usize = 64;
 
-/// What a signature is for. It is part of what is signed, so that one purpose's signature is worth nothing for another.
+/// The purpose of a signature. It is part of what is signed, so that a signature for one purpose is worth nothing for another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
     /// A datagram between agents.
@@ -52,7 +52,7 @@ pub struct NodeKey {
     pair: Ed25519KeyPair,
 }
 
-/// It is no Ed25519 key in PKCS#8.
+/// The bytes are no Ed25519 key in PKCS#8.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("not an Ed25519 private key in PKCS#8 form")]
 pub struct BadKey;
@@ -75,7 +75,7 @@ impl NodeKey {
         &self.pkcs8
     }
 
-    /// What others check signatures with.
+    /// The public key, with which others check signatures.
     pub fn public(&self) -> PublicKey {
         public_of(&self.pair)
     }

@@ -1,4 +1,4 @@
-//! What this process presents and trusts on TLS 1.3 streams (rustls, ring): one holder, replaced as a whole while connections go on.
+//! The TLS 1.3 credentials of this process (rustls, ring): its certificate and its trusted CAs, replaced as a whole while connections go on.
 //!
 //! - TLS 1.3 only, no resumption, no tickets, no early data: each connection is a whole handshake with what is presented and trusted then.
 //! - Both sides check the other's chain, its dates and its key usage (serverAuth, clientAuth), but no host name: who it is, the caller reads
@@ -42,10 +42,10 @@ pub struct Presented {
     pub key: Zeroizing<Vec<u8>>,
 }
 
-/// Whom to believe.
+/// The certificates to trust.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Trust {
-    /// Whoever one of these CAs (DER) has signed. Nobody, if there are none.
+    /// Certificates that one of these CAs (DER) has signed; none, if the list is empty.
     Authorities(Vec<Vec<u8>>),
     /// A server whose chain ends in the CA whose fingerprint begins so: a node that joins with a token. Such a holder asks no client for a
     /// certificate.
@@ -58,7 +58,7 @@ pub struct Credentials {
     present: Arc<RwLock<Arc<Material>>>,
 }
 
-/// What a handshake is made with.
+/// The configuration of a handshake.
 struct Material {
     provider: Arc<CryptoProvider>,
     identity: FixedCertificate,
@@ -154,7 +154,7 @@ impl Material {
     }
 }
 
-/// What is presented, to whomever.
+/// Presents the same certificate to every peer.
 #[derive(Clone, Debug)]
 struct FixedCertificate(Option<Arc<CertifiedKey>>);
 
@@ -198,7 +198,7 @@ pub(super) fn certified(chain: &[Vec<u8>], key: &[u8]) -> Result<CertifiedKey, T
     Ok(certified)
 }
 
-/// A private key in any of the three forms, without a copy that nobody wipes.
+/// A private key in any of the three forms, without a copy that is not wiped.
 fn signing_key(der: &[u8]) -> Result<Arc<dyn rustls::sign::SigningKey>, TlsError> {
     const KINDS: &str = "use an Ed25519, ECDSA P-256 or P-384, or RSA key of 2048 to 4096 bits, not encrypted";
     let key = PrivateKeyDer::try_from(der).map_err(|_| TlsError(format!("the private key cannot be read: {KINDS}")))?;

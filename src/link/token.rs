@@ -1,4 +1,4 @@
-//! Join tokens: what proves the cluster to a joining node, and the joining node to the cluster.
+//! Join tokens: a token proves the cluster to a joining node, and the joining node to the cluster.
 //!
 //! A token is 16 random bytes, from which an Ed25519 key follows, the first 16 bytes of the fingerprint of the cluster's CA, and a checksum,
 //! as `lvs1_` and base32. The cluster keeps the public key only, so no member can use a token that it has seen the use of, and a captured use is worth
@@ -67,13 +67,13 @@ impl JoinToken {
         text
     }
 
-    /// Its name.
+    /// Its id.
     pub fn id(&self) -> TokenId {
         let digest = digest(&SHA256, &self.public().0);
         TokenId(digest.as_ref()[..8].try_into().expect("SHA-256 is 32 bytes"))
     }
 
-    /// What the cluster keeps.
+    /// The public key, which the cluster keeps.
     pub fn public(&self) -> PublicKey {
         public_of(&self.pair())
     }

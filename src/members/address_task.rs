@@ -21,10 +21,10 @@ const RETRY: Duration = Duration::from_secs(5);
 /// One attempt.
 const ATTEMPT: Duration = Duration::from_secs(20);
 
-/// Tells it until `shutdown`; there is nothing more to do once the cluster knows this node as it is configured.
+/// Tells the cluster until it succeeds or `shutdown`. Nothing is left to do once the cluster knows this node as it is configured.
 ///
 /// # Errors
-/// Raft says nothing any more.
+/// Raft has ended and publishes nothing any more.
 pub async fn run(config: Arc<AgentConfig>, raft: RaftNode, shutdown: CancellationToken) -> Result<(), RecvError> {
     // Every wait is cancel-safe: what was asked for is asked again at the next start.
     tokio::select! {
@@ -46,7 +46,7 @@ async fn renew(config: &AgentConfig, raft: &RaftNode) -> Result<(), RecvError> {
             return Ok(());
         }
         if lines.due(&(), "telling", BootClock.now()).is_some() {
-            tracing::info!(node = %config.node, address = %config.address, zone = ?config.zone, "telling the cluster of changes in agent.toml");
+            tracing::info!(node = %config.node, address = %config.address, zone = ?config.zone, "telling the cluster the new address or zone of agent.toml");
         }
         let why = match tokio::time::timeout(ATTEMPT, tell(config, raft, &state)).await {
             Ok(Ok(())) => return Ok(()),
@@ -54,18 +54,18 @@ async fn renew(config: &AgentConfig, raft: &RaftNode) -> Result<(), RecvError> {
             Err(_) => "it did not answer in time".to_owned(),
         };
         if let Some(times) = lines.due(&(), &why, BootClock.now()) {
-            tracing::warn!(why, times, "the cluster does not know of them yet");
+            tracing::warn!(why, times, "the cluster does not know the new address or zone yet");
         }
         tokio::time::sleep(RETRY).await;
     }
 }
 
-/// By any member that is found: a node that has moved is not known to its leader where it is now. Unless it leads itself.
+/// Asks any member that answers: the leader may still have this node's old address. A node that leads proposes the change itself.
 async fn tell(config: &AgentConfig, raft: &RaftNode, state: &ClusterState) -> Result<(), String> {
     let seeds: Vec<SocketAddr> = gossip_seeds(state, &config.node, &config.seeds).into_iter().collect();
     let known = state.nodes.get(&config.node).ok_or("this node is no member any more")?;
     if state.nodes.len() > 1 && !raft.is_leader_with_quorum() {
-        // What the cluster granted counts, not what agent.toml would like to be.
+        // The roles that the cluster granted are kept, whatever agent.toml asks for.
         let settings = join_settings(config, None)?;
         let settings = JoinSettings { roles: known.roles.clone(), ..settings };
         return join(&seeds, settings).await.map(|_| ()).map_err(|error| with_sources(&error));

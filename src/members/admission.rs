@@ -19,27 +19,27 @@ pub struct AdmissionInput<'a> {
     pub join: &'a VerifiedJoin,
     /// The asking node's certificate, where it has shown one to this node itself.
     pub certificate: Option<&'a Certificate>,
-    /// Whether the member that has a name is heard.
+    /// Whether the member that has the name is heard.
     pub is_heard: &'a dyn Fn(&NodeRecord) -> bool,
-    /// Whether it was let in a moment ago, and is awaited.
+    /// Whether the member that has a name was let in a moment ago and has not been heard yet.
     pub is_awaited: &'a dyn Fn(&NodeRecord) -> bool,
     /// Unix seconds.
     pub now_unix_s: u64,
 }
 
-/// It may come in.
+/// The leader's decision to let the node in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Admission {
-    /// It is a member as it says.
+    /// The node is a member already, with this number, and nothing has changed.
     Is(NodeId),
-    /// Once this is committed.
+    /// The node is let in once this change is committed.
     Commit(RuleChange),
 }
 
-/// Decides.
+/// Decides whether the node that asks is let in.
 ///
 /// # Errors
-/// Why not.
+/// The reason why the node is not let in.
 pub fn decide(asked: &AdmissionInput<'_>) -> Result<Admission, JoinRefusal> {
     let request = asked.join.request();
     check_form(asked, request)?;
@@ -54,8 +54,8 @@ pub fn decide(asked: &AdmissionInput<'_>) -> Result<Admission, JoinRefusal> {
         Some((_, id)) => Some(returning(namesake, request, *id)?),
         None => None,
     };
-    // That it says it is at the same address proves nothing: only the key does. And with the key, two at once are one too many.
-    // One that is heard and has lost its log is none of itself: the request is a copy, or the machine is.
+    // The same address proves nothing: only the key does. Two nodes with the key at the same time are one too many.
+    // A member that is heard has not lost its log: a request without a log is then from a copy of its key, or of its machine.
     let is_another = |record: &NodeRecord| record.key != request.key || record.addr != request.addr;
     let is_taken = |record: &&NodeRecord| {
         ((asked.is_heard)(record) && (is_another(record) || request.known.is_none()))
@@ -74,7 +74,7 @@ pub fn decide(asked: &AdmissionInput<'_>) -> Result<Admission, JoinRefusal> {
     }
     let JoinRequest { name, addr, zone, key, .. } = request.clone();
     let joining = Joining { name, roles, addr, zone, key, keeps_id: returning.is_some(), token };
-    // It is looked at again when the entry is applied; what is known to be refused then is not written.
+    // The entry is checked again when it is applied. A change that is known to be refused then is not written.
     asked.state.check_joining(&joining).map_err(JoinRefusal::Refused)?;
     Ok(Admission::Commit(RuleChange::NodeJoined(joining)))
 }
@@ -83,7 +83,7 @@ fn is_as_it_says(record: &NodeRecord, request: &JoinRequest, roles: &Roles) -> b
     record.addr == request.addr && record.zone == request.zone && record.roles == *roles
 }
 
-/// What is wrong with the request whoever asks.
+/// The checks that do not depend on the sender.
 fn check_form(asked: &AdmissionInput<'_>, request: &JoinRequest) -> Result<(), JoinRefusal> {
     let AdmissionInput { state, now_unix_s, .. } = asked;
     if !is_plausible(request.addr) {
@@ -111,24 +111,24 @@ fn check_form(asked: &AdmissionInput<'_>, request: &JoinRequest) -> Result<(), J
     }
 }
 
-/// The member that the node has the log of. It must have its key as well: a log without it is somebody's copy.
+/// The member whose log the node has. The node must have that member's key as well: a log without the key is a copy.
 fn returning<'a>(namesake: Option<&'a NodeRecord>, request: &JoinRequest, id: NodeId) -> Result<&'a NodeRecord, JoinRefusal> {
     let record = namesake.filter(|record| record.id == id).ok_or(JoinRefusal::Forgotten { id })?;
     if record.key == request.key { Ok(record) } else { Err(JoinRefusal::OtherKey { id }) }
 }
 
-/// What lets the node in: that it is a member, its certificate where certificates come from elsewhere, or its token. And the roles that it gets.
+/// What entitles the node to come in: its membership, its certificate (with an external CA), or its token. Gives the roles that it gets.
 fn entitled(
     asked: &AdmissionInput<'_>,
     request: &JoinRequest,
     namesake: Option<&NodeRecord>,
 ) -> Result<(Roles, Option<TokenUse>), JoinRefusal> {
     if asked.state.security.is_foreign() {
-        // The certificate has been looked at, and covers them, whatever they were.
+        // The certificate was checked and covers the roles, whatever roles the member had before.
         return Ok((request.roles.clone(), None));
     }
     match namesake.filter(|record| record.key == request.key) {
-        // A member that asks again, with an empty disk or because an answer was lost, needs no token; nor may it become more by asking.
+        // A member that asks again (its disk is empty, or an answer was lost) needs no token, and gets no more roles by asking.
         Some(record) => {
             check_roles(record, request)?;
             Ok((record.roles.clone(), None))
@@ -151,7 +151,7 @@ fn check_token(asked: &AdmissionInput<'_>, request: &JoinRequest) -> Result<Toke
     let id = asked.join.token().ok_or_else(no_token)?;
     let security = &asked.state.security;
     let token = security.tokens.get(&id).ok_or_else(|| refused(SecurityRefusal::NoSuchToken(id)))?;
-    // What it is worth is only for its holder to know.
+    // Only the holder of the token may learn whether it still counts.
     if !asked.join.is_by(&token.key) {
         return Err(JoinRefusal::ForgedToken(id));
     }

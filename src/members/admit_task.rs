@@ -17,13 +17,13 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// How long a member tries to have a node let in. Who asks waits a little longer.
+/// How long a member tries to have a node let in. The node that asks waits a little longer.
 const ADMIT_DEADLINE: Duration = Duration::from_secs(10);
-/// The leader's answer: its turn, that it leads, a commit.
+/// The leader's answer takes this long at most: it waits for its turn, confirms that it leads, and commits.
 const PASS_ON_DEADLINE: Duration = Duration::from_secs(8);
-/// Why this node has not let one in.
+/// Why this node has not let another one in.
 enum NotAdmitted {
-    /// Decided.
+    /// The leader decided against it.
     No(JoinRefusal),
     /// This node does not decide.
     NotLeader(Option<NodeId>),
@@ -70,7 +70,7 @@ impl ClusterMember {
         }
     }
 
-    /// The same for a request that another member has passed on: decided here or not at all.
+    /// As [`Self::admit`], for a request that another member has passed on: this node decides it, or refuses.
     pub(super) async fn admit_passed_on(&self, signed: SignedJoin) -> Result<JoinAccepted, JoinRefusal> {
         self.admit_here(&signed.verify()?, None).await.map_err(|not| match not {
             NotAdmitted::No(refusal) => refusal,
@@ -84,7 +84,7 @@ impl ClusterMember {
             return no_quorum(format!("leader {leader} has no known address"));
         };
         if self.raft().published().borrow().state.security.authorities.issuing.is_none() {
-            // What the leader decides by is a certificate that only its holder can show.
+            // The leader decides by a certificate, and only the holder can show it.
             return Err(JoinRefusal::AskLeader(addr));
         }
         match self.raft().peers().call(Some(leader), addr, signed, PASS_ON_DEADLINE).await {
@@ -96,7 +96,7 @@ impl ClusterMember {
 
     async fn admit_here(&self, join: &VerifiedJoin, certificate: Option<&Certificate>) -> Result<JoinAccepted, NotAdmitted> {
         let request = join.request();
-        // One at a time: of two with one name, the second sees that the first is in.
+        // One request at a time: of two nodes with the same name, the second finds that the first is a member.
         let mut recent_admissions = self.recent_admissions().lock().await;
         self.raft().leads_and_knows().await?;
         let id = match self.decide(join, certificate, &recent_admissions)? {
@@ -135,7 +135,7 @@ impl ClusterMember {
                 Err(refusal) => Err(JoinRefusal::Refused(refusal).into()),
             },
             Proposed::NotLeader { leader } => Err(NotAdmitted::NotLeader(leader)),
-            // Asked again, it is a member with this key if it was committed, and needs no token.
+            // If the entry was committed after all, the node is a member with this key when it asks again, and needs no token.
             Proposed::Unknown(why) | Proposed::Forbidden(why) => no_quorum(&why),
         }
     }

@@ -1,4 +1,4 @@
-//! What this node answers to those who want to join, to be certified, or to have a CA's key; and who else answers the rest.
+//! Answers requests to join, for a certificate, and for a CA's key; passes other questions to Raft and to the parcels.
 
 use super::{
     message::{AuthorityKeyOf, CertifyRequest},
@@ -64,7 +64,7 @@ impl ClusterMember {
         }
         let status = status.map_err(|refusal| self.raft().refused(id, refusal))?;
         match question.topic {
-            // Passed on by a member: its own answer to a stranger is this one, and goes no further.
+            // A member has passed this request on. It is answered here and is not passed on again.
             Topic::Join => {
                 let signed: SignedJoin = question.read()?;
                 Ok(AnswerFrame::to::<SignedJoin>(&self.admit_passed_on(signed).await))
@@ -92,7 +92,7 @@ impl ClusterMember {
         let PeerStatus::Member { record, director: true } = status else {
             return Err("only directors have the ca's key".to_owned());
         };
-        tracing::info!(node = %record.name, %authority, "ca key handed to a director");
+        tracing::info!(node = %record.name, %authority, "ca key given to a director");
         self.authority_key(authority)
     }
 }
@@ -119,7 +119,7 @@ async fn admit(
 }
 
 async fn certify(member: &ClusterMember, caller: &Caller, csr: &[u8]) -> Result<Vec<Vec<u8>>, CertifyRefusal> {
-    // A member whose certificate nobody takes fails all the time, and needs nothing but this.
+    // A member whose certificate is not trusted fails at every connection; this request is all it needs.
     let is_members = member.raft().directory().is_members(caller.from.ip());
     if let Some(wait) = caller.limits.wait(caller.from.ip()).filter(|_| !is_members) {
         return Err(CertifyRefusal::TooOften { wait_s: rounded_up(wait) });

@@ -21,9 +21,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-/// One director's answer.
+/// Deadline for one director's answer.
 const DIRECTOR_DEADLINE: Duration = Duration::from_secs(5);
-/// A node that was let in a moment ago asks a director that has not heard of it yet; so long it waits for that.
+/// How long a director waits for the entry that admits the asking node: it may not have applied that entry yet.
 const ARRIVAL_DEADLINE: Duration = Duration::from_secs(3);
 /// Longest certificate request: one key, a short subject.
 const MAX_CSR_BYTES: usize = 2 << 10;
@@ -34,16 +34,16 @@ pub enum CertifyError {
     /// The cluster has no CA, or not that one, as far as this node knows.
     #[error("this node knows no such ca")]
     NoAuthority,
-    /// There is nobody to ask.
+    /// This node knows no other director.
     #[error("no other director is known")]
     NoDirector,
-    /// TLS cannot be spoken.
+    /// This node's TLS settings cannot be used.
     #[error("no director can be asked: {0}")]
     Tls(String),
-    /// None of them did it.
-    #[error("no director did it: {0}")]
+    /// Every director failed or refused.
+    #[error("no director answered the request: {0}")]
     Tried(String),
-    /// One signs with a CA that proves nothing to this node.
+    /// A director signs with a CA that this node does not trust.
     #[error("{director} signs with ca {authority}, which this node does not trust")]
     Untrusted {
         /// Who.
@@ -53,7 +53,7 @@ pub enum CertifyError {
     },
 }
 
-/// A certificate with what is shown after it (DER, leaf first), and what the leaf says.
+/// A signed certificate with the CA certificates that are sent after it (DER, leaf first), and the content of the leaf.
 pub(super) type SignedChain = (Vec<Vec<u8>>, Certificate);
 
 /// A director and where it is.
@@ -77,13 +77,13 @@ impl From<&BootstrapPeer> for DirectorAt {
 }
 
 impl ClusterMember {
-    /// Has a certificate signed for this node's key: by this node, if it has the issuing CA's key, else by a director that has. Gives it and what
-    /// is shown after it (DER). It works without a certificate that others would take: at first, and when the last one has ended. `ahead`: CAs
-    /// (DER) that are trusted although this node's state, which is behind, does not know them; then it does not sign for itself, for it would do
-    /// it with a CA of the past.
+    /// Has a certificate signed for this node's key: by this node, if it has the issuing CA's key, else by a director that has the key. Gives the
+    /// certificate and the CA certificates that are sent after it (DER). It works without a certificate that other nodes accept: at first, and when
+    /// the last one has ended. `ahead`: CAs (DER) that are trusted although this node's state, which is behind, does not know them. The node then
+    /// does not sign for itself, because it would use a CA of the past.
     ///
     /// # Errors
-    /// Nobody signs now; to be tried again.
+    /// No director signs now. The caller tries again.
     pub async fn request_certificate(&self, csr: Vec<u8>, ahead: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, CertifyError> {
         if ahead.is_empty()
             && let Ok(chain) = self.certify(&csr).await
@@ -121,7 +121,7 @@ impl ClusterMember {
         Err(none_did(tried))
     }
 
-    /// Before there is a state, any member that this node has met may be one.
+    /// Before this node has a state, any of its bootstrap peers may be a director.
     fn other_directors(&self, state: &ClusterState) -> Vec<DirectorAt> {
         let me = self.raft().id();
         if state.nodes.is_empty() {
@@ -130,7 +130,7 @@ impl ClusterMember {
         state.nodes.values().filter(|node| node.roles.has(Role::Director) && node.id != me).map(DirectorAt::from).collect()
     }
 
-    /// Signs a request of whoever holds a member's key.
+    /// Signs a certificate request that is made with a member's key.
     pub(super) async fn certify(&self, csr: &[u8]) -> Result<Vec<Vec<u8>>, CertifyRefusal> {
         if csr.len() > MAX_CSR_BYTES {
             return Err(CertifyRefusal::Request("the certificate request is too long".to_owned()));
@@ -186,8 +186,8 @@ impl ClusterMember {
     }
 }
 
-/// Has a request signed by the first director that does it well: the chain, and what its leaf says. One of the `trusted` CAs must have signed it,
-/// and it must be valid by this machine's clock.
+/// Asks one director after the other to sign, and takes the first good answer: the chain, and the content of its leaf. The answer must be signed
+/// by one of the `trusted` CAs and be valid by this machine's clock.
 pub(super) async fn ask_directors(
     directors: &[DirectorAt],
     trusted: Vec<Vec<u8>>,
@@ -224,16 +224,16 @@ pub(super) async fn ask_directors(
     }
 }
 
-/// What a chain's leaf says, if it is for this key, of a CA that is trusted, and of use now.
+/// The content of a chain's leaf, if the leaf is for this key, signed by a trusted CA, and valid now.
 pub(super) fn believed(chain: &[Vec<u8>], key: PublicKey, trusted: &[Vec<u8>]) -> Result<Certificate, String> {
     let leaf = chain.first().and_then(|der| Certificate::parse(der).ok());
     let leaf = leaf.filter(|leaf| leaf.key == Some(key)).ok_or("its answer is no certificate for this node's key")?;
-    // A director whose clock is wrong makes certificates that are of no use.
+    // A director whose clock is wrong makes certificates that are not valid now.
     tls::verify(chain, trusted, BootClock.unix_now().as_secs()).map_err(|why| format!("its certificate is of no use: {why}"))?;
     Ok(leaf)
 }
 
-/// The CA that a chain is of, if it is none of these.
+/// The CA that signed a chain, if it is not one of these.
 fn stranger(chain: &[Vec<u8>], trusted: &[Vec<u8>]) -> Option<Fingerprint> {
     chain.get(1).filter(|ca| !trusted.contains(ca)).map(|ca| crate::link::fingerprint::fingerprint(ca))
 }

@@ -1,4 +1,4 @@
-//! Founding a cluster: its CA and first gossip key, and a log with one voter in it, this node.
+//! Founds a cluster: its CA, its first gossip key, and a log with this node as its one voter.
 
 use super::io::identity::{IdentityError, NodeIdentity};
 use crate::{
@@ -28,7 +28,7 @@ use zeroize::Zeroize;
 
 /// The founder's number.
 const FIRST: NodeId = NodeId(1);
-/// The first token is for those who are set up now: an hour, and as many as one sets up in it.
+/// The first token is for the nodes that are set up now: it lasts an hour, for any number of nodes.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 const TOKEN_USES: u32 = 16;
 
@@ -47,7 +47,7 @@ pub struct InitSettings {
     pub zone: Option<ZoneName>,
     /// The cluster's rhythm.
     pub timing: TimingProfile,
-    /// Certificates come from somebody else's CA: the cluster makes none, and no tokens.
+    /// The cluster uses an external CA: it makes no certificates and no tokens.
     pub external: bool,
 }
 
@@ -56,7 +56,7 @@ pub struct InitSettings {
 pub struct FoundedCluster {
     /// The first node in it.
     pub identity: NodeIdentity,
-    /// What lets the others in, and what the cluster keeps of it.
+    /// The join token for the other nodes, and the record of it that the cluster keeps.
     pub token: Option<(JoinToken, Token)>,
 }
 
@@ -73,7 +73,7 @@ pub enum InitError {
         /// Its number.
         id: NodeId,
     },
-    /// Nobody would have the CA's key, so nobody could ever be given a certificate.
+    /// The node is no director: no member would have the CA's key, so no node could get a certificate.
     #[error(
         "{name} is no director: agent.toml says `roles = [{}]`, and a cluster without a director can do nothing and let nobody in; run `lvs-agent init` on a director, or add \"director\" to `roles` in agent.toml, restart the agent and run it again",
         quoted(roles)
@@ -118,7 +118,7 @@ fn quoted(roles: &Roles) -> String {
 /// Founds a cluster with this node, a director, as its first member. Its Raft can be started afterwards.
 ///
 /// # Errors
-/// Data that is there already; a node that is no director; what the disk says. Nothing is left behind then.
+/// The data directory has data already, the node is no director, or the disk fails. Nothing is left behind then.
 pub async fn init(settings: InitSettings) -> Result<FoundedCluster, InitError> {
     let data_dir = settings.data_dir.clone();
     if let Some(NodeIdentity { cluster_id, node_id, .. }) = NodeIdentity::load(&data_dir)? {
@@ -134,14 +134,14 @@ pub async fn init(settings: InitSettings) -> Result<FoundedCluster, InitError> {
     let identity = NodeIdentity { cluster_id, node_id: FIRST, name: name.clone(), timing: *timing, bootstrap_peers: Vec::new() };
     let founded = found(&settings, &identity).await;
     if founded.is_err() {
-        // Made a moment ago, and nobody has seen it.
+        // The log was made a moment ago, and no other node knows of it.
         let _ = discard_log(&data_dir);
         let _ = files::forget(&data_dir);
     }
     Ok(FoundedCluster { identity, token: founded? })
 }
 
-/// Makes the data directory; nobody else looks into it.
+/// Makes the data directory, which only its owner can read.
 pub(super) fn create_data_dir(data_dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)
 }

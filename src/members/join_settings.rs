@@ -1,4 +1,4 @@
-//! What a node asks for when it joins, and whom it asks, as its agent.toml says.
+//! The settings of a join, from agent.toml: what the node asks for, and which addresses it asks.
 
 use super::{join_task::JoinSettings, renewal_task};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{collections::BTreeSet, net::SocketAddr};
 
-/// What agent.toml's `[tls]` names, if it is this node's.
+/// The credentials that agent.toml's `[tls]` names, if the certificate is this node's.
 pub fn external(config: &AgentConfig) -> Result<Option<Credentials>, String> {
     let credentials = config.tls.as_ref().map(|tls| {
         let (presented, trust) = renewal_task::external(config, tls, Some(&config.roles))?;
@@ -18,7 +18,7 @@ pub fn external(config: &AgentConfig) -> Result<Option<Credentials>, String> {
     credentials.transpose()
 }
 
-/// This node as its configuration has it.
+/// The join settings of this node, from its configuration.
 pub fn join_settings(config: &AgentConfig, token: Option<JoinToken>) -> Result<JoinSettings, String> {
     Ok(JoinSettings {
         data_dir: config.data_dir.clone(),

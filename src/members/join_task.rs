@@ -1,4 +1,4 @@
-//! Becoming a member: asks any member to let this node in, a director for a certificate, and keeps what they answer.
+//! Joins a cluster: asks any member to let this node in, asks a director for a certificate, and stores the answers.
 
 use super::{
     certify_task::{CertifyError, DirectorAt, SignedChain, ask_directors},
@@ -23,9 +23,9 @@ use crate::{
 };
 use std::{collections::VecDeque, fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Longer than the seed itself waits for a leader.
+/// The deadline for a seed's answer. It is longer than the seed waits for a leader.
 const SEED_DEADLINE: Duration = Duration::from_secs(12);
-/// How often a seed may name another one.
+/// How often a seed may refer this node to another seed.
 const REDIRECTS: usize = 3;
 
 /// A node that wants to become a member, or is one and tells what has changed.
@@ -44,9 +44,9 @@ pub struct JoinSettings {
     pub version: String,
     /// The profile it insists on; `None`: whatever the cluster has.
     pub timing: Option<TimingProfile>,
-    /// What lets it in. A member that comes back with its key needs none.
+    /// The join token. A member that comes back with its key needs none.
     pub token: Option<JoinToken>,
-    /// What it presents and trusts where certificates come from somebody else's CA.
+    /// The certificate that the node presents and the CAs that it trusts, with an external CA.
     pub external: Option<Credentials>,
 }
 
@@ -56,7 +56,7 @@ pub enum JoinError {
     /// No seed was given.
     #[error("no seed is given: name the address of a member, as in `lvs-agent join 10.0.0.1:7400`")]
     NoSeed,
-    /// Nothing proves the cluster to this node.
+    /// The node has neither a token nor a trusted CA, so nothing proves the cluster to it.
     #[error(
         "a node that is no member needs a token: run `lvs-agent token create` on a director, and here `lvs-agent join SEED --token T`; where certificates come from a ca of your own, it needs `[tls]` in agent.toml instead"
     )]
@@ -67,7 +67,7 @@ pub enum JoinError {
         /// Each seed and what came of it.
         tried: Vec<(SocketAddr, String)>,
     },
-    /// Some did, but could not let anybody in now.
+    /// Some seeds answered, but could not let a node in now.
     #[error(
         "no seed could let this node in now: {}; try again when the cluster has a leader (`lvs-agent status` on a member)",
         TriedSeeds(tried)
@@ -77,14 +77,14 @@ pub enum JoinError {
         tried: Vec<(SocketAddr, String)>,
     },
     /// The seeds are of another cluster than the token, or have replaced the CA that this node trusts.
-    #[error("no seed proves to be of the cluster that {}: {}; {}", if *with_token { "the token is for" } else { "this node was in" }, TriedSeeds(tried), untrusted_hint(*with_token))]
+    #[error("no seed has shown the ca of the cluster that {}: {}; {}", if *with_token { "the token is for" } else { "this node was in" }, TriedSeeds(tried), untrusted_hint(*with_token))]
     Untrusted {
         /// The node trusts by a token.
         with_token: bool,
         /// Each seed and what came of it.
         tried: Vec<(SocketAddr, String)>,
     },
-    /// The seed speaks another version.
+    /// The seed has another protocol version.
     #[error("{seed} does not talk to this node: {refusal}")]
     WrongVersion {
         /// Which seed.
@@ -92,7 +92,7 @@ pub enum JoinError {
         /// Its words.
         refusal: HelloRefusal,
     },
-    /// A seed answered no.
+    /// A seed refused the request.
     #[error("{seed} does not let this node in: {refusal}")]
     Refused {
         /// Which seed.
@@ -106,9 +106,9 @@ pub enum JoinError {
         /// What the directors said.
         why: CertifyError,
     },
-    /// A certificate that does not fit what the seed has said: one of the two lies.
+    /// The certificate contradicts the seed's answer: one of the two is false.
     #[error(
-        "{seed} says something else of the cluster than the certificate that a director signed: {what}; ask another seed, and look at that one"
+        "the answer of {seed} contradicts the certificate that a director signed: {what}; ask another seed, and check {seed}"
     )]
     Contradiction {
         /// Who.
@@ -134,15 +134,15 @@ pub enum JoinError {
     /// No keys, no certificate.
     #[error(transparent)]
     Keys(#[from] FileError),
-    /// What this node trusts cannot be used.
+    /// The trusted CAs cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The CA's key that is here signs nothing.
+    /// The CA's key on this node's disk cannot sign.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
 }
 
-/// What to do about silence.
+/// The advice that is printed when no seed can be reached.
 pub const UNREACHABLE_HINT: &str = "is an agent running there, and does the firewall let TCP and UDP pass between the nodes on that port and the next (7400 and 7401)?";
 
 fn certificate_hint(why: &CertifyError) -> &'static str {
@@ -176,15 +176,15 @@ fn untrusted_hint(with_token: bool) -> &'static str {
     }
 }
 
-/// Asks one seed after the other to make this node a member, has its certificate signed, and writes down what it has become. Its Raft can be
-/// started afterwards; it begins with an empty log, the leader brings it up to date. A node that is a member already only tells its address and
-/// zone: its keeper looks after its certificate. After an error, the same call again goes on where this one ended.
+/// Asks one seed after the other to make this node a member, has its certificate signed, and stores both. Its Raft can be started afterwards: it
+/// begins with an empty log, and the leader brings it up to date. A node that is a member already only tells its address and zone; the certificate
+/// renewal looks after its certificate. After an error, the same call continues where this one ended.
 ///
-/// A seed is believed no further than it could be by any member: whether the node is in a cluster that is worth its trust, it learns from a
-/// certificate that only the key of the CA can have made which its token names, or which it trusted before.
+/// A seed's answer proves nothing, because any member could give it. The proof of the cluster is a certificate chain: it must end in the CA that the
+/// token names, or in a CA that the node trusted before.
 ///
 /// # Errors
-/// Nobody answers, or somebody says why not.
+/// No seed answers, or a seed refuses.
 pub async fn join(seeds: &[SocketAddr], settings: JoinSettings) -> Result<NodeIdentity, JoinError> {
     if seeds.is_empty() {
         return Err(JoinError::NoSeed);
@@ -204,7 +204,7 @@ pub async fn join(seeds: &[SocketAddr], settings: JoinSettings) -> Result<NodeId
     let identity = NodeIdentity { cluster_id, node_id: id, name: settings.name.clone(), timing, bootstrap_peers };
     if before.as_ref().is_none_or(|before| before.node_id != id) {
         if before.is_none() {
-            // Nobody's, without an identity: of a join that did not come to its end.
+            // A log without an identity belongs to no member: it is left over from a join that failed.
             discard_log(data_dir)?;
         }
         create_log(data_dir, &identity.cluster_id, id)?;
@@ -249,7 +249,7 @@ impl JoinAttempt<'_> {
         Ok(())
     }
 
-    /// A director that comes back with a CA's key needs nobody: it may be the only one.
+    /// A director that comes back with a CA's key signs for itself: it may be the only director.
     fn sign_here(&self, accepted: &JoinAccepted, trusted: &[Vec<u8>]) -> Result<Option<SignedChain>, JoinError> {
         let record = accepted.directors().find(|node| node.id == accepted.id);
         let Some(record) = record.filter(|record| record.key == self.key.public()) else { return Ok(None) };
@@ -284,7 +284,7 @@ impl JoinAttempt<'_> {
                     seeds.push_front(leader);
                     continue;
                 }
-                // Another member may see more.
+                // Another member may have a newer state.
                 Ok(Err(refusal)) if refusal.is_passing() => {
                     heard = true;
                     refusal.to_string()
@@ -307,7 +307,7 @@ impl JoinAttempt<'_> {
         Err(if heard { JoinError::NotNow { tried } } else { JoinError::Unreachable { tried } })
     }
 
-    /// What proves the cluster to this node: its token, else what it trusted last.
+    /// The proof of the cluster for this node: its token, else the CAs that it trusted last.
     fn credentials(&self) -> Result<Credentials, JoinError> {
         let JoinSettings { token, external, .. } = self.settings;
         match (external, token) {

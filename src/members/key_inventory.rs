@@ -1,4 +1,4 @@
-//! Which keys and CAs the members that are heard say that they have. Pure.
+//! The key inventories of the members that are heard. Pure.
 
 use crate::{
     gossip::{ClusterView, Holds},
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// What the members that are heard say they have. One that has said nothing yet has nothing.
+/// The keys and CAs that each heard member says it has. A member that has not said it yet has none.
 pub fn key_inventory(state: &ClusterState, view: &ClusterView) -> BTreeMap<NodeName, Held> {
     let live = view.nodes.iter().filter(|(name, node)| node.live && state.nodes.contains_key(*name));
     live.map(|(name, node)| {

@@ -1,5 +1,5 @@
-//! What keeps a node in touch: voters have connections to each other at hand, so that an election does not wait for handshakes; and a node that hears
-//! no leader asks others whether it still is a member, so that one that was removed while it was away hears it, and one that nobody trusts any more can tell.
+//! Keeps a node in contact with the others. Voters keep connections to each other, so that an election does not wait for handshakes. A node that
+//! hears no leader asks other members whether it still is a member: so a removed node learns of its removal, and so does a node that is not trusted.
 
 use super::task::ClusterMember;
 use crate::{
@@ -16,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(2);
-/// Looks without a leader before others are asked. A cluster that is well elects one in a fraction of that.
+/// After so many ticks without a leader, this node asks other members. A healthy cluster elects a leader in a fraction of that time.
 const PATIENCE: u32 = 2;
-/// Of so many looks one, while nobody trusts this node: it would only have doors shut in its face.
+/// While no peer trusts this node, it contacts them only every tenth tick; more would only trip their rate limits.
 const RARELY: u32 = 10;
 /// Members asked at one look.
 const AT_A_TIME: usize = 3;
 
-/// Keeps in touch until `shutdown`; not any more once this node has been told that it is no member.
+/// Keeps contact until `shutdown`, or until this node has been told that it was removed.
 pub async fn run(member: ClusterMember, shutdown: CancellationToken) {
     let node = member.raft();
     let (mut turn, mut leaderless) = (0, 0);
@@ -32,14 +32,14 @@ pub async fn run(member: ClusterMember, shutdown: CancellationToken) {
     let (mut trust, mut looks) = (TrustReports::default(), 0_u32);
     loop {
         tokio::select! {
-            // Cancel-safe: nothing is lost but a look.
+            // Cancel-safe: only one tick is lost.
             () = shutdown.cancelled() => return,
             () = sleep(EVERY) => {}
             Ok(_) = seen.wait_for(|view| view.voters != voters) => {}
         }
         let view = node.view().borrow().clone();
         voters.clone_from(&view.voters);
-        // One that was removed and votes still, as far as it knows, asks on: others tell it when it does not.
+        // A removed node that still votes, as far as it knows, keeps asking: other members tell it when it votes no more.
         if node.peers().removed().borrow().is_some() || (view.refused.is_some() && !view.voters.contains(&node.id())) {
             return shutdown.cancelled().await;
         }
@@ -65,7 +65,7 @@ pub async fn run(member: ClusterMember, shutdown: CancellationToken) {
             tokio::select! {
                 // Cancel-safe, both.
                 () = shutdown.cancelled() => return,
-                // What it says is noted where it is heard.
+                // The connection pool notes the answer.
                 greeted = node.peers().greet(id, addr, greeting(&view.voters, node.id(), id, is_lost)) => trust.note(id, &greeted),
             }
         }
@@ -73,7 +73,7 @@ pub async fn run(member: ClusterMember, shutdown: CancellationToken) {
     }
 }
 
-/// Voters keep connections to each other. All others leave at once: in an outage everybody greets everybody.
+/// Voters keep their connections to each other. All others close theirs at once: in an outage every node greets every other one.
 fn greeting(voters: &BTreeSet<NodeId>, me: NodeId, other: NodeId, is_lost: bool) -> GreetingPurpose {
     match (voters.contains(&me) && voters.contains(&other), is_lost) {
         (true, false) => GreetingPurpose::AtHand,
@@ -82,7 +82,7 @@ fn greeting(voters: &BTreeSet<NodeId>, me: NodeId, other: NodeId, is_lost: bool)
     }
 }
 
-/// What members said of each other's certificates when they were last greeted; those that were not reached have said nothing.
+/// Whether each member and this node trusted each other's certificates at the last greeting. Members that were not reached have no entry.
 #[derive(Default)]
 struct TrustReports(BTreeMap<NodeId, Option<String>>);
 
@@ -104,7 +104,7 @@ impl TrustReports {
         }
     }
 
-    /// One of their words, if all that have said anything do not trust, and they are more than half of the members.
+    /// The reason of one member, if every member with an entry does not trust, and these are more than half of the members.
     fn nobody(&self, members: &[(NodeId, SocketAddr)]) -> Option<String> {
         let said: Vec<&Option<String>> = members.iter().filter_map(|(id, _)| self.0.get(id)).collect();
         let words: Option<Vec<&String>> = said.iter().map(|word| word.as_ref()).collect();

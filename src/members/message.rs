@@ -1,4 +1,4 @@
-//! What a node that joins, renews or directs asks of members.
+//! The questions that nodes ask members to join, to get a certificate, and to fetch a CA's key.
 
 use super::request::{CertifyRefusal, JoinAccepted, JoinRefusal, SignedJoin};
 use crate::{
@@ -13,7 +13,7 @@ impl Ask for SignedJoin {
     type Answer = Result<JoinAccepted, JoinRefusal>;
 }
 
-/// To a director: sign this.
+/// Asks a director to sign a certificate.
 #[derive(Serialize, Deserialize)]
 pub struct CertifyRequest {
     /// A request for a certificate (PKCS#10, DER), by the key of a member.
@@ -26,7 +26,7 @@ impl Ask for CertifyRequest {
     type Answer = Result<Vec<Vec<u8>>, CertifyRefusal>;
 }
 
-/// From a director to another: the private key of this CA.
+/// A director asks another one for the private key of this CA.
 #[derive(Serialize, Deserialize)]
 pub struct AuthorityKeyOf(pub Fingerprint);
 

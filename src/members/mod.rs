@@ -1,10 +1,10 @@
-//! Who belongs to the cluster: a node founds it or joins it, is given its certificate, comes back, and leaves.
+//! The membership of nodes: a node founds a cluster or joins it, gets its certificate, comes back, and leaves.
 //!
 //! # Layout
-//! `request` is what a node that wants to join signs and what it is answered, `message` what members ask each other; `admission` decides who is let
-//! in. `init_task` founds a cluster, `join_task` asks to be let in, `rejoin_task` brings a member back that a new CA has left behind; `admit_task` and
-//! `certify_task` are the cluster's side, `answer_task` says who may ask for it. `lost_contact_task` notices that this node was removed, or is
-//! trusted by nobody. `io` keeps `identity.json`. `task` is what the agent starts.
+//! `request` is the signed request to join with its answers, `message` the other questions to members; `admission` decides whether a node is let in.
+//! `init_task` founds a cluster, `join_task` asks to be let in, `rejoin_task` brings a member back after the CA was replaced; `admit_task` and
+//! `certify_task` are the cluster's side, `answer_task` checks who may ask for it. `lost_contact_task` notices that this node was removed, or is
+//! not trusted by any member. `io` keeps `identity.json`. `task` is the member that the agent starts.
 
 pub mod address_task;
 mod admission;

@@ -1,9 +1,9 @@
-//! Which nodes this leader has let in a moment ago: they count as living until they are heard. Pure.
+//! The nodes that this leader let in a moment ago. They count as living until they are heard. Pure.
 
 use crate::{clock::BootInstant, model::NodeName, raft::Liveness};
 use std::{collections::BTreeMap, time::Duration};
 
-/// A node that was let in counts as living for so long, until it is heard: who claims its name meanwhile is the second.
+/// For this time a node that was let in counts as living although it is not heard: another node that claims its name is refused.
 const ARRIVING: Duration = Duration::from_secs(30);
 
 /// When nodes were let in by this node.
@@ -11,7 +11,7 @@ const ARRIVING: Duration = Duration::from_secs(30);
 pub struct RecentAdmissions(BTreeMap<NodeName, BootInstant>);
 
 impl RecentAdmissions {
-    /// This one was let in.
+    /// Notes that the node with this name was let in now.
     pub fn note(&mut self, name: &NodeName, now: BootInstant) {
         self.0.retain(|_, at| now.saturating_since(*at) < ARRIVING);
         self.0.insert(name.clone(), now);
@@ -39,7 +39,7 @@ mod tests {
             let live = if live { BTreeSet::from([name.clone()]) } else { BTreeSet::new() };
             liveness.look([name.clone()].iter(), &live, at(seconds));
         };
-        // That a namesake was there before and fell silent says nothing of the one that comes now.
+        // An earlier node of the same name fell silent; that does not count for the new one.
         look(&mut liveness, true, 1);
         look(&mut liveness, false, 5);
         recent_admissions.note(&name, at(10));

@@ -1,5 +1,5 @@
-//! A member that nobody trusts any more, nor it them, because the CA was replaced while it was away: a join token proves the new CA to it, its
-//! registered key proves it to a director. It keeps its data, and needs no leader for that.
+//! Brings back a member that the others do not trust any more, nor it them, because the CA was replaced while it was away. A join token proves the
+//! new CA to it, and its registered key proves it to a director. It keeps its data, and needs no leader for that.
 
 use super::{certify_task::believed, message::CertifyRequest, request::CertifyRefusal, task::ClusterMember};
 use crate::{
@@ -24,9 +24,9 @@ use tokio::time::sleep;
 
 /// One answer.
 const ANSWER: Duration = Duration::from_secs(8);
-/// So long the door of one that was knocked at too often stays shut.
+/// The wait after a director has cut a connection off because of its rate limit.
 const SHUT: Duration = Duration::from_secs(3);
-/// Who has failed too often by no fault of its own is told to wait; so often it does.
+/// A director with a rate limit tells this node to wait; the node waits so many times.
 const WAITS: u32 = 5;
 
 /// Why a member's trust was not renewed.
@@ -53,7 +53,7 @@ pub enum RejoinError {
     /// The CA was replaced after the token was made.
     #[error("the cluster's ca was replaced since the token was made: make another with `lvs-agent token create` on a director")]
     OldToken,
-    /// Nobody did it.
+    /// No director signed a certificate.
     #[error("nobody has signed a certificate for this node: {0}; name a director as SEED, and make the token on it")]
     Tried(String),
     /// This node's key.
@@ -64,7 +64,7 @@ pub enum RejoinError {
     Tls(#[from] TlsError),
 }
 
-/// What came of one question.
+/// The result of one question.
 enum RejoinAnswer {
     Chain(Vec<Vec<u8>>),
     Others(Vec<NodeName>),
@@ -74,11 +74,11 @@ enum RejoinAnswer {
 }
 
 impl ClusterMember {
-    /// Has a certificate signed for this member by whichever director of the token's cluster is found, beginning with `seeds`. Gives it with the
-    /// CA that the token names after it (DER). Nothing is written.
+    /// Has a certificate signed for this member by any director of the token's cluster that it finds, beginning with `seeds`. Gives the certificate
+    /// and, after it, the CA that the token names (DER). Nothing is written.
     ///
     /// # Errors
-    /// Nobody does it, or not for this node.
+    /// No director signs, or none signs for this node.
     pub async fn rejoin(&self, seeds: &[SocketAddr], token: &JoinToken) -> Result<Vec<Vec<u8>>, RejoinError> {
         let key = files::node_key(self.data_dir())?;
         let peers = Peers::of_stranger(Credentials::new(None, Trust::Pinned(token.pin()))?);
@@ -95,14 +95,14 @@ impl ClusterMember {
                     queue.push_front(addr);
                     continue;
                 }
-                RejoinAnswer::Wait(pause) => format!("it wants {} s of silence first", pause.as_secs()),
+                RejoinAnswer::Wait(pause) => format!("its rate limit asks for a wait of {} s", pause.as_secs()),
                 RejoinAnswer::Others(names) => {
                     asked.insert(addr);
                     queue.extend(self.addresses_of(&names).into_iter().filter(|at| asked.insert(*at)));
                     "it is no director that can sign".to_owned()
                 }
                 RejoinAnswer::NoMember => {
-                    // A director that is behind may say so, too.
+                    // A director whose state is behind may give this answer, too.
                     is_no_member = true;
                     "it knows no such member".to_owned()
                 }
@@ -114,7 +114,7 @@ impl ClusterMember {
         Err(if is_no_member { RejoinError::NoMember { ours } } else { RejoinError::Tried(tried.join("; ")) })
     }
 
-    /// A seed may be any member, and a member may lie: what counts is what the token's CA has signed.
+    /// A seed may be any member, and a member may lie: only a certificate that the token's CA has signed counts.
     fn check(&self, chain: Vec<Vec<u8>>, key: PublicKey, token: &JoinToken) -> Result<Vec<Vec<u8>>, RejoinError> {
         let pinned: Vec<Vec<u8>> = chain.iter().skip(1).filter(|der| token.is_for(&fingerprint(der))).cloned().collect();
         if pinned.is_empty() {
@@ -128,7 +128,7 @@ impl ClusterMember {
         let me = (&self.identity().name, Some(self.raft().id()));
         match &leaf.subject {
             Subject::Node { name, id, .. } if (name, *id) == me => Ok(chain),
-            // It has joined again under another number, from another disk.
+            // The node has joined again under another number, with another disk.
             Subject::Node { .. } | Subject::Identity { .. } => Err(RejoinError::NoMember { ours }),
         }
     }
@@ -154,7 +154,7 @@ async fn ask(peers: &Peers, addr: SocketAddr, csr: &[u8]) -> RejoinAnswer {
         Ok(Err(CertifyRefusal::TooOften { wait_s })) => RejoinAnswer::Wait(Duration::from_secs(wait_s)),
         Ok(Err(refusal)) => RejoinAnswer::Failed(refusal.to_string()),
         Err(CallError::Failed { why, .. }) => RejoinAnswer::Failed(why),
-        // Cut off before TLS: it has been knocked at too often.
+        // The connection was cut off before TLS: this address has reached its rate limit.
         Err(CallError::Tls { source, .. }) if matches!(source.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
             RejoinAnswer::Wait(SHUT)
         }

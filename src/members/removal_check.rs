@@ -1,4 +1,4 @@
-//! Whether a node may go out of the cluster, or stop being a director: the votes that stay, and the CA's key. Pure.
+//! Checks whether a node may go out of the cluster, or stop being a director: the votes that stay, the last director, the CA's key. Pure.
 
 use crate::{
     gossip::ClusterView,
@@ -7,14 +7,14 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// What it is decided by.
+/// The input of the check.
 #[derive(Clone, Copy)]
 pub struct RemovalCheck<'a> {
     /// The replicated state.
     pub state: &'a ClusterState,
-    /// Who is heard, and what they say that they hold.
+    /// The nodes that are heard, with the keys and CAs that they say they have.
     pub view: &'a ClusterView,
-    /// Who votes.
+    /// The voters.
     pub voters: &'a BTreeSet<NodeId>,
 }
 
@@ -26,14 +26,14 @@ impl RemovalCheck<'_> {
     /// Leaving takes effect before a node's vote is gone, so those that stay must be able to take it away.
     ///
     /// # Errors
-    /// In words that go after "no quorum:".
+    /// A text that is printed after "no quorum:".
     pub fn votes_suffice_without(&self, gone: NodeId) -> Result<(), String> {
         if !self.voters.contains(&gone) {
             return Ok(());
         }
         let others: Vec<NodeId> = self.voters.iter().copied().filter(|id| *id != gone).collect();
         let (wanted, there) = match others.len() {
-            // The only voter hands its vote to any other member.
+            // The only voter gives its vote to any other member.
             0 => (1, self.state.nodes.values().filter(|node| node.id != gone && self.is_heard(node.id)).count()),
             others_vote => (others_vote / 2 + 1, others.iter().filter(|id| self.is_heard(**id)).count()),
         };
@@ -45,7 +45,7 @@ impl RemovalCheck<'_> {
         ))
     }
 
-    /// Who is heard, directs, and has the private key of this CA.
+    /// The directors that are heard and have the private key of this CA.
     pub fn signers(&self, ca: Fingerprint) -> BTreeSet<&NodeName> {
         let live = self.view.nodes.iter().filter(|(_, node)| node.live);
         let signs = live.filter(|(_, node)| node.facts.as_ref().is_some_and(|facts| facts.holds.signs.contains(&ca)));
@@ -56,10 +56,11 @@ impl RemovalCheck<'_> {
         self.state.nodes.get(name).is_some_and(|node| node.roles.has(Role::Director))
     }
 
-    /// Others could do nothing without a director, and no certificate would be made again without the CA's key.
+    /// Refuses the removal of the last director, and of the last one with the CA's key: without a director nothing can be changed, and
+    /// without the key no certificate can be made.
     ///
     /// # Errors
-    /// What is lost with `gone`, and what to do first.
+    /// The text names what is lost with `gone`, and what to do first.
     pub fn is_directed_without(&self, gone: &NodeName) -> Result<(), String> {
         let others = self.state.nodes.keys().filter(|name| *name != gone);
         if !self.directs(gone) || others.clone().next().is_none() {
@@ -83,8 +84,8 @@ impl RemovalCheck<'_> {
         Ok(())
     }
 
-    /// What ends for the cluster when `gone` leaves it, where it may: everything with its only node, and what directors do with the last that is
-    /// heard.
+    /// The consequences of a removal that is allowed: with its only node the whole cluster ends, with its last director that is heard all that
+    /// directors do. `None`: nothing ends.
     pub fn lost_with(&self, gone: &NodeName) -> Option<String> {
         let ClusterState { nodes, rules, security, cluster_id, .. } = self.state;
         if nodes.keys().eq([gone]) {
@@ -110,7 +111,7 @@ impl RemovalCheck<'_> {
         ))
     }
 
-    /// The CA that was to issue next, if nobody who is heard has its key: the rotation cannot come to an end. `me` has it or not.
+    /// The CA that was to issue next, if no member that is heard has its key: the rotation then cannot end. `me` says whether this node has the key.
     pub fn lost_upcoming(&self, me_has: impl Fn(&[u8]) -> bool) -> Option<Fingerprint> {
         let authorities = &self.state.security.authorities;
         let upcoming = authorities.upcoming.filter(|ca| self.signers(*ca).is_empty())?;

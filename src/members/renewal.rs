@@ -20,25 +20,25 @@ pub struct OwnCertificate {
 /// Why a node asks for another certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RenewalReason {
-    /// It has none.
+    /// The node has no certificate.
     #[error("there is none yet")]
     Missing,
     /// A third of its life is left, or less.
     #[error("it ends soon")]
     Ends,
-    /// It was made by a clock that was ahead, or this machine's is behind.
+    /// The certificate is not valid yet: the signing director's clock was ahead, or this machine's is behind.
     #[error("it is not valid yet")]
     NotYet,
     /// The CA was rotated.
     #[error("the ca was rotated")]
     Issuer,
-    /// It says something else than the cluster's list of members.
-    #[error("the cluster knows this node otherwise")]
+    /// The member record has another name, number, role or key than the certificate.
+    #[error("the member record has another name, number, role or key")]
     Subject,
 }
 
-/// Whether this node should ask for a certificate now. `unix_s`: the time. `ahead`: CAs that this node took on because its copy of the state is
-/// behind; what such a copy says of CAs and members counts for nothing.
+/// Whether this node should ask for a certificate now. `unix_s`: the time. `ahead`: CAs that this node trusts already while its copy of the state
+/// is behind; that copy then does not decide about CAs and members.
 pub fn needed(
     own: Option<&OwnCertificate>,
     record: &NodeRecord,
@@ -69,8 +69,8 @@ pub fn renewed_at(leaf: &Certificate) -> u64 {
     leaf.not_before_unix_s + life / 3 * 2
 }
 
-/// Of the CAs that this node took on, those that still count beside the state's: until the state knows them, or this node has a certificate from
-/// a CA that it knows.
+/// The CAs that this node trusts in addition to the state's: until the state knows them, or this node has a certificate from a CA that the state
+/// knows.
 pub fn still_ahead(
     taken: &BTreeSet<Fingerprint>,
     issuer: Option<Fingerprint>,
@@ -80,11 +80,11 @@ pub fn still_ahead(
     if issuer.is_none_or(|issuer| unknown.contains(&issuer)) { unknown } else { BTreeSet::new() }
 }
 
-/// What stands for the issuer where a cluster with its own CA has not given this node a certificate: no CA's, so nobody takes the node for one
-/// that has followed a rotation, nor for one whose certificates come from elsewhere.
+/// The issuer that a node reports while the cluster's own CA has not given it a certificate. It is no CA's fingerprint, so the node is not taken for
+/// one that has followed a rotation, nor for one with an external CA.
 const NOBODY: Fingerprint = Fingerprint([0; 32]);
 
-/// What a member of a cluster with its own CA says that it has. `trusted`: CAs that TLS is spoken with; `signs`: CA keys on its disk.
+/// The key inventory of a member, with the cluster's own CA. `trusted`: the CAs that TLS accepts; `signs`: CA keys on its disk.
 pub fn holds(
     own: Option<&OwnCertificate>,
     keys: BTreeSet<KeyId>,
@@ -96,10 +96,10 @@ pub fn holds(
     Holds { keys, authorities: trusted, issuer, certificate_expires_unix_s, signs }
 }
 
-/// Whether a certificate that somebody else has made is this node's, and covers these roles.
+/// Checks that a certificate of an external CA is this node's, and covers these roles.
 ///
 /// # Errors
-/// What it says, and what it should say.
+/// The content of the certificate, and what it should be.
 pub fn fits(leaf: &Certificate, node: &NodeName, roles: Option<&Roles>) -> Result<(), String> {
     let Subject::Node { name, roles: certified, .. } = &leaf.subject else {
         return Err(
@@ -126,7 +126,7 @@ pub fn fits(leaf: &Certificate, node: &NodeName, roles: Option<&Roles>) -> Resul
     ))
 }
 
-/// Whether something has changed that a keeper goes by. The rest of the state changes with every verdict.
+/// Whether a part of the state has changed that the renewal depends on. The rest of the state changes with every verdict.
 pub fn differs(before: &ClusterState, after: &ClusterState) -> bool {
     let keys = |state: &ClusterState| state.security.keyring.keys.keys().copied().collect::<Vec<_>>();
     before.security.authorities != after.security.authorities || before.nodes != after.nodes || keys(before) != keys(after)
@@ -154,7 +154,7 @@ impl Default for RetryPause {
     }
 }
 
-/// CA keys that this node should have: directors those of every CA that issues or will, others none.
+/// The CA keys that this node should have: a director needs those of every CA that issues or will issue, other nodes need none.
 pub fn wanted_authorities(record: &NodeRecord, authorities: &Authorities) -> BTreeSet<Fingerprint> {
     if !record.roles.has(Role::Director) {
         return BTreeSet::new();

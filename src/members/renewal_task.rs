@@ -1,6 +1,6 @@
-//! Keeps this node's certificate, the CAs it trusts and a director's CA keys as the cluster has them, and TLS speaking with them.
+//! Keeps this node's certificate, its trusted CAs and a director's CA keys as the cluster has them, and keeps TLS up to date with them.
 //!
-//! What fails keeps nothing else from being done, and nothing from being said: a rotation waits for what members say that they have.
+//! Each part runs even if another one fails, and the key inventory is always published: a rotation waits for it.
 
 use super::{
     renewal::{self, OwnCertificate, RetryPause},
@@ -29,24 +29,24 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-/// How often validity is looked at, and files of somebody else's CA are read.
+/// How often validity is checked, and the files of an external CA are read.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// What TLS is spoken with when a member starts: what its files say.
+/// The credentials with which a member starts, from its files.
 ///
 /// # Errors
 /// In one line, with what to do.
 pub fn load(config: &AgentConfig) -> Result<Credentials, String> {
     let (presented, trust) = match &config.tls {
-        // Roles may have been granted that agent.toml does not know: what is wrong with those shows in the status.
+        // The cluster may have granted roles that agent.toml does not name; a certificate that lacks them shows in the status.
         Some(tls) => external(config, tls, None)?,
         None => own_files(config)?,
     };
     Credentials::new(presented, trust).map_err(|error| error.to_string())
 }
 
-/// What agent.toml's `[tls]` names, if it is this node's, with these roles, and of that CA. Whether its time has come or is over is for those to
-/// say who meet it.
+/// The credentials that agent.toml's `[tls]` names, if the certificate is this node's, covers these roles and is of that CA. Its dates are not
+/// checked here: every peer checks them in the handshake.
 ///
 /// # Errors
 /// In one line: which file, what it says, what it should say.
@@ -72,26 +72,26 @@ fn own_files(config: &AgentConfig) -> Result<(Option<Presented>, Trust), String>
     Ok((presented, Trust::Authorities(trusted)))
 }
 
-/// What the renewal of one member's certificates works with.
+/// The inputs and outputs of one member's certificate renewal.
 pub struct Renewal {
     /// This node's configuration.
     pub config: Arc<AgentConfig>,
-    /// What the cluster says, and whom to ask for a certificate.
+    /// This member: its replicated state, and the directors to ask for a certificate.
     pub member: ClusterMember,
-    /// What it keeps.
+    /// The credentials that the renewal keeps up to date.
     pub credentials: Credentials,
-    /// What it tells the cluster that it has.
+    /// The key inventory that this node publishes.
     pub holds: watch::Sender<Holds>,
-    /// What it has not brought about at the second attempt either; for the status.
+    /// What has failed at two attempts in a row; for the status.
     pub troubles: watch::Sender<Vec<String>>,
-    /// Who has it may write keys and certificates of this node.
+    /// The lock that allows writing this node's keys and certificates.
     pub key_files: Arc<Mutex<()>>,
-    /// Somebody else has, or wants the files of `[tls]` to be read now.
+    /// Notified when another task has written them, or when the files of `[tls]` are to be read now.
     pub look_now: Arc<Notify>,
 }
 
 impl Renewal {
-    /// Keeps until `shutdown`.
+    /// Runs the renewal until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
         // Every file is written whole or not at all, so it may be stopped anywhere.
         tokio::select! {
@@ -108,7 +108,7 @@ impl Renewal {
             let troubles = self.look().await;
             for why in &troubles {
                 if let Some(times) = failing.due(&(), why, BootClock.now()) {
-                    tracing::warn!(why, times, "keys and certificates are not yet as they should be");
+                    tracing::warn!(why, times, "certificate renewal failed in part, trying again");
                 }
             }
             let lasting: Vec<String> = troubles.iter().filter(|why| before.contains(*why)).cloned().collect();
@@ -129,10 +129,10 @@ impl Renewal {
         }
     }
 
-    /// Does what can be done. Gives what could not, and why.
+    /// Does each part that can be done. Gives the failures with their reasons.
     async fn look(&self) -> Vec<String> {
         let _turn = self.key_files.lock().await;
-        // Whoever had the turn before may have changed it.
+        // The holder of the lock before this task may have changed the files.
         let state = self.member.raft().state().borrow().clone();
         let Some(record) = state.nodes.get(&self.config.node) else { return Vec::new() };
         let mut troubles = Vec::new();
@@ -156,7 +156,7 @@ impl Renewal {
         troubles
     }
 
-    /// Files that somebody else looks after. Wrong ones are not taken up.
+    /// Reads the files of an external CA again. Wrong ones are not used.
     fn take_external(&self, state: &ClusterState, record: &NodeRecord, tls: &TlsConfig) -> Result<(), String> {
         let taken = external(&self.config, tls, Some(&record.roles)).and_then(|(presented, trust)| {
             let until = presented.as_ref().map(|own| leaf(&own.chain)).transpose()?.map(|leaf| leaf.not_after_unix_s);
@@ -170,8 +170,8 @@ impl Renewal {
         taken.map(|_| ()).map_err(|why| format!("{why} (the certificate that was read before stays in use)"))
     }
 
-    /// New CAs are trusted before anybody presents their certificates; old ones until the cluster drops them. Gives those that `join` with a
-    /// token took on and that the state does not know yet.
+    /// Trusts new CAs before any node presents their certificates, and old ones until the cluster drops them. Gives the CAs that `join` with a token
+    /// has added and that the state does not know yet.
     fn trust(&self, state: &ClusterState) -> Result<Vec<Vec<u8>>, String> {
         let dir = &self.config.data_dir;
         let authorities = &state.security.authorities;
@@ -181,7 +181,7 @@ impl Renewal {
             taken.iter().filter(|der| still.contains(&crate::link::fingerprint::fingerprint(der))).cloned().collect();
         if ahead.len() < taken.len() {
             files::save_ahead(dir, &ahead).map_err(|error| with_sources(&error))?;
-            tracing::info!("the state has caught up with the ca that was taken on");
+            tracing::info!("the state now knows the ca that the join token named");
         }
         let trusted: Vec<Vec<u8>> = authorities.trusted.values().chain(&ahead).cloned().collect();
         let before = files::trusted(dir).map_err(|error| with_sources(&error))?;
@@ -189,12 +189,12 @@ impl Renewal {
             files::save_trusted(dir, &trusted).map_err(|error| with_sources(&error))?;
             tracing::info!(cas = trusted.len(), "trusted cas changed");
         }
-        // What is on the disk may also have been put there by `join`.
+        // `join` may also have written the file.
         self.speak()?;
         Ok(ahead)
     }
 
-    /// A director can sign, whichever of them is asked. Gives what was not to be had.
+    /// Fetches the CA keys that a director needs, so that every director can sign. Gives the keys that could not be fetched.
     async fn authorities(&self, state: &ClusterState, record: &NodeRecord) -> Vec<String> {
         let dir = &self.config.data_dir;
         let wanted = renewal::wanted_authorities(record, &state.security.authorities);
@@ -215,7 +215,7 @@ impl Renewal {
     async fn fetch_authority(&self, fingerprint: Fingerprint, certificate: &[u8]) -> Result<(), String> {
         let key = self.member.fetch_authority(fingerprint).await.map_err(|error| {
             format!(
-                "the key of ca {fingerprint} is not to be had: {error}; if no director has it any more, run `lvs-agent ca rotate` on one"
+                "the key of ca {fingerprint} cannot be fetched: {error}; if no director has it any more, run `lvs-agent ca rotate` on one"
             )
         })?;
         let authority = Authority::from_parts(certificate, &key).map_err(|error| error.to_string())?;

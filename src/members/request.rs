@@ -1,4 +1,4 @@
-//! Asking to become a member: what is asked and who has signed it, and the answers.
+//! The request to become a member: its content, its signatures, and the answers.
 
 use crate::{
     link::{
@@ -14,7 +14,7 @@ use std::{fmt, net::SocketAddr};
 
 /// Longest request before it is signed: names, roles, addresses, keys.
 pub const MAX_REQUEST_BYTES: usize = 2 << 10;
-/// Longest version that is taken down for the log.
+/// Longest version text that is accepted for the log.
 const MAX_VERSION_BYTES: usize = 64;
 
 /// A node wants to become a member, or a member tells that it comes back with another address or zone.
@@ -28,29 +28,28 @@ pub struct JoinRequest {
     pub addr: SocketAddr,
     /// What fails together with it.
     pub zone: Option<ZoneName>,
-    /// What it signs with, this request too.
+    /// The public key of the node. The request is signed with it, too.
     pub key: PublicKey,
     /// The agent's version; for the log.
     pub version: String,
     /// The profile its configuration asks for; `None`: whatever the cluster has.
     pub timing: Option<TimingProfile>,
-    /// Cluster and number it already has data of.
+    /// The cluster and the number whose data the node already has.
     pub known: Option<(String, NodeId)>,
-    /// The cluster's CA as the seed has shown it, so that what is signed for one cluster is worth nothing in another; `None` where certificates
-    /// come from elsewhere.
+    /// The cluster's CA as the seed has shown it, so that a request for one cluster is worth nothing in another; `None` with an external CA.
     pub authority: Option<Fingerprint>,
     /// When it was signed, by the node's clock. Unix seconds.
     pub at_unix_s: u64,
 }
 
-/// A request as its node made it. Members pass it on as it is; the leader reads and decides.
+/// A request as its node signed it. Members pass it on unchanged; the leader decodes it and decides.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SignedJoin {
     /// The [`JoinRequest`], encoded once: what is signed is what is read.
     pub request: Vec<u8>,
     /// By the node's key.
     pub by_node: Signature,
-    /// Which token lets it in, and its signature.
+    /// The token that lets the node in, and the token's signature.
     pub by_token: Option<(TokenId, Signature)>,
 }
 
@@ -58,7 +57,7 @@ impl SignedJoin {
     /// Signs a request.
     ///
     /// # Errors
-    /// A request that nobody would read.
+    /// The request is too long.
     pub fn sign(request: &JoinRequest, key: &NodeKey, token: Option<&JoinToken>) -> Result<Self, CodecError> {
         let request = codec::encode(request, MAX_REQUEST_BYTES)?;
         let by_node = key.sign(Purpose::Join, &request);
@@ -66,7 +65,7 @@ impl SignedJoin {
         Ok(Self { request, by_node, by_token })
     }
 
-    /// The request, once its node's signature is found good. It is decoded and checked here once; whoever decides is given the result.
+    /// Checks the node's signature and decodes the request, once; the result is given to the deciding code.
     ///
     /// # Errors
     /// [`JoinRefusal::Unreadable`], [`JoinRefusal::Forged`].
@@ -83,7 +82,7 @@ impl SignedJoin {
     }
 }
 
-/// A request that the holder of the key in it has signed. Whether anything lets that node in is another question.
+/// A request that was signed with the key in it. Whether the node may join is decided elsewhere.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerifiedJoin {
     request: JoinRequest,
@@ -96,7 +95,7 @@ impl VerifiedJoin {
         &self.request
     }
 
-    /// As its node made it, to be passed on.
+    /// The request as its node signed it, to be passed on.
     pub fn signed(&self) -> &SignedJoin {
         &self.signed
     }
@@ -106,14 +105,14 @@ impl VerifiedJoin {
         self.signed.by_token.as_ref().map(|(id, _)| *id)
     }
 
-    /// Whether the holder of this token's key has signed the request.
+    /// Whether the request was signed with this token's key.
     pub fn is_by(&self, token: &PublicKey) -> bool {
         let signed = &self.signed;
         signed.by_token.as_ref().is_some_and(|(_, signature)| verify(token, Purpose::Token, &signed.request, signature))
     }
 }
 
-/// It is one.
+/// The node is a member.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JoinAccepted {
     /// The cluster.
@@ -135,7 +134,7 @@ impl JoinAccepted {
     }
 }
 
-/// It is not.
+/// The node was not let in.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum JoinRefusal {
     /// Profiles differ.
@@ -201,7 +200,7 @@ pub enum JoinRefusal {
         /// What it wants to be.
         asked: String,
     },
-    /// Nothing lets it in.
+    /// The node has no token, and nothing else lets it in.
     #[error(
         "a node that is no member needs a token: run `lvs-agent token create --roles {roles}` on a director, and here `lvs-agent join SEED --token T`"
     )]
@@ -209,7 +208,7 @@ pub enum JoinRefusal {
         /// What it wants to be, separated by commas.
         roles: String,
     },
-    /// The token's name is right, its signature is not.
+    /// The token's id is known, but its signature is wrong.
     #[error("token {0} has not signed this request: copy the token again, whole")]
     ForgedToken(TokenId),
     /// The node's own signature is wrong.
@@ -228,10 +227,10 @@ pub enum JoinRefusal {
         /// How long ago.
         s: i64,
     },
-    /// Certificates are made elsewhere, and the node has shown none.
+    /// The cluster uses an external CA, and the node has shown no certificate.
     #[error("this cluster's certificates come from your own CA: set `[tls]` in this node's agent.toml")]
     NoCertificate,
-    /// The certificate is not for what is asked.
+    /// The certificate does not cover the name or the roles that are asked for.
     #[error(
         "this node's certificate says {has}, it asks to be {asked}: have a certificate made that says so, see `[tls]` in agent.toml"
     )]
@@ -247,7 +246,7 @@ pub enum JoinRefusal {
     /// No node can be reached there.
     #[error("{0} is no address of a node: set `address` in agent.toml to where the others reach this one")]
     Address(SocketAddr),
-    /// No request.
+    /// The bytes are no request.
     #[error("the request is not understood ({0}): install the same lvs-agent version on both")]
     Unreadable(String),
     /// Refused too often lately.
@@ -259,7 +258,7 @@ pub enum JoinRefusal {
     /// The cluster's rules forbid it.
     #[error("{0}")]
     Refused(Refusal),
-    /// Nobody can decide now.
+    /// No leader can decide now.
     #[error(
         "the cluster has no leader with a majority behind it: {0}; run `lvs-agent join` again once `lvs-agent status` on a member shows a quorum"
     )]
@@ -267,7 +266,7 @@ pub enum JoinRefusal {
 }
 
 impl JoinRefusal {
-    /// It says something of the cluster, not of who asks: to be tried again, and no reason to shut the door.
+    /// The refusal depends on the cluster, not on the node: the request is to be tried again, and is not counted against the rate limit.
     pub fn is_passing(&self) -> bool {
         matches!(self, JoinRefusal::NoQuorum(_) | JoinRefusal::AskLeader(_) | JoinRefusal::TooOften { .. })
     }
@@ -281,10 +280,10 @@ pub fn comma_separated(roles: &Roles) -> String {
 /// Why no certificate was signed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum CertifyRefusal {
-    /// This node cannot.
+    /// This node has no CA key.
     #[error("only a director with the CA's key signs certificates: ask {}", Names(directors))]
     NotHere {
-        /// Who might.
+        /// Directors that may have it.
         directors: Vec<NodeName>,
     },
     /// No member has that key.
@@ -295,7 +294,7 @@ pub enum CertifyRefusal {
     /// The cluster has no CA.
     #[error("this cluster's certificates come from your own CA: set `[tls]` in agent.toml")]
     NotOurs,
-    /// The request is no good.
+    /// The request is malformed.
     #[error("{0}")]
     Request(String),
     /// Refused too often lately.

@@ -1,4 +1,4 @@
-//! The leader's duty to carry the rotation of keys and CAs on, and to begin one when somebody has left who knows the gossip key.
+//! Proposes the next step of a key or CA rotation while this node leads, and begins one when a node has left that knows the gossip key.
 
 use super::key_inventory::key_inventory;
 use crate::{
@@ -21,14 +21,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-/// How often it is looked whether a key is old enough to go, besides whenever something changes.
+/// How often the age of the keys is checked, besides whenever something changes.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long one proposal may take. What did not get through is wanted again at the next look.
+/// Deadline of one proposal. A step that was not committed is proposed again at the next tick.
 const PROPOSAL: Duration = Duration::from_secs(1);
 /// Pause after a proposal that failed, and longest wait until one that was committed shows in the state.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Since when this leader has seen what is used as it is. Nothing while it does not lead: a new leader counts anew, and so later.
+/// Since when this leader has seen the present gossip key and CA in use. Empty while it does not lead: a new leader counts anew, and so later.
 #[derive(Default)]
 struct Ages {
     key: Option<(KeyId, BootInstant)>,
@@ -110,11 +110,11 @@ async fn carry_out(raft: &RaftNode, before: &ClusterState, wanted: Wanted, faili
         tracing::error!("no random bytes for a new gossip key");
         return sleep(PAUSE).await;
     };
-    tracing::info!(?wanted, "key rotation goes on");
-    // What is committed and does not show in the state yet would be proposed again.
+    tracing::info!(?wanted, "next step of the key rotation");
+    // A change that is committed but not yet in the state would be proposed again.
     if let Err(error) = raft.propose_and_see(RuleChange::Security(change), PROPOSAL).await {
         if let Some(times) = failing.due(&(), &error.to_string(), BootClock.now()) {
-            tracing::warn!(?wanted, %error, times, "key rotation held up, looking again");
+            tracing::warn!(?wanted, %error, times, "key rotation step failed, trying again");
         }
         sleep(PAUSE).await;
     }

@@ -32,7 +32,7 @@ impl ClusterMember {
         &self.inner.raft
     }
 
-    /// Where parcels of other members come in.
+    /// The inbox for parcels of other members.
     pub fn parcels(&self) -> &ParcelInbox {
         &self.inner.parcels
     }

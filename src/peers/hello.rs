@@ -1,9 +1,9 @@
-//! The first frames of a connection between two nodes: who calls, whom it means, and whether it is heard.
+//! The first frames of a connection between two nodes: the sender's identity, the receiver that it expects, and the answer.
 
 use crate::model::{NodeId, NodeName};
 use serde::{Deserialize, Serialize};
 
-/// The version of everything that nodes say to each other over TCP. Nodes of different versions do not talk.
+/// The version of the protocol between nodes over TCP. Nodes of different versions refuse each other.
 pub const PROTOCOL_VERSION: u16 = 6;
 /// Longest hello and answer to it: a few numbers and a cluster id.
 pub const MAX_HELLO_BYTES: usize = 1 << 10;
@@ -13,20 +13,20 @@ pub const MAX_HELLO_BYTES: usize = 1 << 10;
 pub struct Hello {
     /// [`PROTOCOL_VERSION`]; stands first in every version.
     pub version: u16,
-    /// The sender's cluster; `None`: it speaks for no member now and may only ask to join, or for its certificate.
+    /// The sender's cluster; `None`: the sender is no member now and may only ask to join, or for its certificate.
     pub cluster_id: Option<String>,
     /// The sender, where it has a number.
     pub from: Option<NodeId>,
-    /// Who is meant, where that matters: after a disk was replaced, another number answers at the same address.
+    /// The receiver that is meant, where that matters: after a disk was replaced, another number answers at the same address.
     pub to: Option<NodeId>,
 }
 
 /// Answer to [`Hello`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Welcome {
-    /// Go on.
+    /// The connection is accepted.
     Welcome,
-    /// The connection is of no use.
+    /// The connection is refused.
     No(HelloRefusal),
 }
 
@@ -34,18 +34,18 @@ pub enum Welcome {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum HelloRefusal {
     /// Another version of the protocol.
-    #[error("it speaks protocol version {theirs}, this node {}: install the same lvs-agent version on both", PROTOCOL_VERSION)]
+    #[error("it has protocol version {theirs}, this node {}: install the same lvs-agent version on both", PROTOCOL_VERSION)]
     WrongVersion {
-        /// What the other side speaks.
+        /// The other side's version.
         theirs: u16,
     },
-    /// Two clusters met.
+    /// The other side belongs to another cluster.
     #[error("it belongs to cluster {theirs}, another one")]
     WrongCluster {
         /// The other side's.
         theirs: String,
     },
-    /// Somebody else answers at this address.
+    /// Another node answers at this address.
     #[error("node {theirs} answers there")]
     SomebodyElse {
         /// Who.
@@ -70,10 +70,10 @@ pub enum HelloRefusal {
     /// The sender has shown no certificate.
     #[error("only members may ask that, and it has shown no certificate")]
     NoCertificate,
-    /// The sender's certificate has ended since it connected, or the connection is old.
+    /// The sender's certificate has ended since it connected, or the connection has reached its maximum age.
     #[error("the connection is too old: connect again")]
     Stale,
-    /// A certificate of somebody else's CA, which gives no numbers, for no member that the other side knows.
+    /// With an external CA, whose certificates have no number: the certificate is of no member that the other side knows.
     #[error(
         "no member called {name} is known there yet; if that stays so, restart the agent of the leader (`lvs-agent status` names it) until one leads that \
          is known there"
@@ -82,7 +82,7 @@ pub enum HelloRefusal {
         /// Whose certificate it is.
         name: NodeName,
     },
-    /// As `Unknown`, and that name is kept out as far as the other side knows.
+    /// As `Unknown`, and the name is barred as far as the other side knows.
     #[error("{name} was removed from the cluster: run `lvs-agent node allow {name}` on a director if it shall come back")]
     Barred {
         /// Whose certificate it is.

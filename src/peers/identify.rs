@@ -1,4 +1,4 @@
-//! Who is on the other side of a connection, and what it may ask. Pure.
+//! Finds out what the other side of a connection is to this node: a member, a bootstrap peer, or one that joined later. Pure.
 
 use super::hello::HelloRefusal;
 use crate::{
@@ -9,51 +9,51 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
-/// A member as it was when this node joined: whom to believe before there is any state.
+/// A bootstrap peer: a member as it was when this node joined. This node trusts it before it has the replicated state.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BootstrapPeer {
     /// Its number.
     pub id: NodeId,
     /// Its name.
     pub name: NodeName,
-    /// Where it was.
+    /// Its address at that time.
     pub addr: SocketAddr,
 }
 
-/// What this node knows of who belongs to the cluster.
+/// The members of the cluster, as far as this node knows.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownMembers<'a> {
     /// The cluster.
     pub cluster_id: &'a str,
     /// The replicated state; its `cluster_id` is empty before there is any.
     pub state: &'a ClusterState,
-    /// Who counts until then.
+    /// The members that count until there is a state.
     pub bootstrap_peers: &'a [BootstrapPeer],
 }
 
-/// Who is on the other side.
+/// What the other side of a connection is to this node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PeerStatus {
     /// A member.
     Member {
-        /// As the state knows it.
+        /// Its record in the state.
         record: NodeRecord,
         /// Its certificate and its record both say that it is a director.
         director: bool,
     },
     /// One that was a member when this node joined; there is no state yet.
     Bootstrap,
-    /// One whose number was not given yet as far as this node knows: it joined while this node was away, or a moment ago. A leader may be such a
-    /// one, and without hearing it this node would never learn of it. The number is in the certificate; where it is not, because that comes from
-    /// somebody else's CA, the name must be a member's: else whoever has a certificate could choose a number and be heard.
+    /// A node with a number that this node does not know yet: it joined while this node was away, or a moment ago. The leader may be such a node,
+    /// and this node learns of it only from the leader. The certificate has the number. With an external CA it has none, so there the name must be a
+    /// member's: otherwise a holder of any certificate could choose a number.
     Later,
 }
 
 impl KnownMembers<'_> {
-    /// Who shows `certificate` and says that it has the number `says`. TLS has found the certificate good.
+    /// The status of a node that shows `certificate` and says that it has the number `says`. TLS has verified the certificate.
     ///
     /// # Errors
-    /// Why it is not heard.
+    /// The reason for which its messages are refused.
     pub fn status(&self, certificate: &Certificate, says: NodeId) -> Result<PeerStatus, HelloRefusal> {
         let Subject::Node { name, id, roles } = &certificate.subject else {
             return Err(HelloRefusal::NotYou { says, certificate: "no node's".to_owned() });
@@ -88,8 +88,8 @@ impl KnownMembers<'_> {
         }
     }
 
-    /// `vouched`: by the CA, for this number, or by this node's own knowledge of the name. Who is refused is not told that it was removed: of numbers
-    /// above those that it knows, this node knows nothing.
+    /// `vouched`: the CA confirms this number, or this node knows the name. A refused node is not told that it was removed: this node knows nothing
+    /// of numbers above those in its state.
     fn later(&self, vouched: bool, name: &NodeName) -> Result<PeerStatus, HelloRefusal> {
         match (vouched, self.state.security.barred.has(name)) {
             (true, _) => Ok(PeerStatus::Later),
@@ -109,14 +109,14 @@ impl KnownMembers<'_> {
         Err(HelloRefusal::Removed { id: says, barred: None })
     }
 
-    /// What the member with this number is called.
+    /// The name of the member with this number.
     pub fn name_of(&self, id: NodeId) -> Option<NodeName> {
         let met = || self.bootstrap_peers.iter().find(|met| met.id == id).map(|met| met.name.clone());
         self.state.node_by_id(id).map(|record| record.name.clone()).or_else(met)
     }
 }
 
-/// Whether a node may say that it is there. Whether it is, only those who try to reach it find out.
+/// Checks that the address is a plausible unicast address; reachability is not checked.
 pub fn is_plausible(addr: SocketAddr) -> bool {
     let ip = addr.ip().to_canonical();
     let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());

@@ -1,10 +1,10 @@
-//! Connections between nodes: TLS, who is on the other side, questions and their answers. What is asked is the business of the rooms that ask.
+//! Connections between nodes: TLS, the status of the other side, limits, questions and answers as bytes. Other rooms define the questions.
 //!
 //! # Layout
 //! `hello` are the first frames of a connection, `question` the frames after it. `identify` says what the other side is to this node,
-//! `removal_report` whether it is believed that this node was removed, `rate_limit` who has failed too often. In `io`, `stream` makes and takes TLS
-//! connections, `pool` keeps those that this node made, `server` serves those that others made, `limits` bounds their number, `directory` knows
-//! the members, `parcels` carries long gossip.
+//! `removal_report` whether it is believed that this node was removed. In `io`, `stream` makes and accepts TLS connections, `pool` keeps those that
+//! this node made, `server` serves those that others made, `limits` bounds their number, `directory` knows the members, `parcels` carries long
+//! gossip.
 
 pub mod hello;
 mod identify;

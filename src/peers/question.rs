@@ -14,7 +14,7 @@ pub const MAX_QUESTION_BYTES: usize = (32 << 20) + (128 << 10);
 pub const MAX_FRAME_BYTES: usize = MAX_QUESTION_BYTES + (1 << 10);
 /// Longest answer to a request to join: a thousand members and some CAs.
 const MAX_JOINED_BYTES: usize = 1 << 20;
-/// Longest answer to anything else: how it went, a certificate chain, why not.
+/// Longest answer to any other question: a result, a certificate chain, a reason.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 /// What a question is about.
@@ -22,11 +22,11 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 pub enum Topic {
     /// A message of the Raft protocol.
     Raft,
-    /// To the leader: commit this.
+    /// To the leader: commit this change.
     Propose,
-    /// To any member, from one that hears no leader: who votes?
+    /// To any member, from a node that hears no leader: which nodes vote?
     Voters,
-    /// To any member: let me in. It is passed on to the leader as it is.
+    /// To any member: the request to join. It is passed on to the leader unchanged.
     Join,
     /// To a director: sign this request for a certificate.
     Certify,
@@ -50,9 +50,9 @@ impl Topic {
 
 /// A question with a known answer.
 pub trait Ask: Serialize + DeserializeOwned + Sync {
-    /// What it is about. One type a topic.
+    /// Its topic. Each topic has one type.
     const TOPIC: Topic;
-    /// What comes back.
+    /// The type of the answer.
     type Answer: Serialize + DeserializeOwned;
 }
 
@@ -90,9 +90,9 @@ impl QuestionFrame {
 pub enum AnswerFrame {
     /// The [`Ask::Answer`], encoded. It may hold a private key.
     Answer(Zeroizing<Vec<u8>>),
-    /// This connection is of no use any more. It is closed.
+    /// The connection is refused and closed.
     Refused(HelloRefusal),
-    /// It could not be done here and now.
+    /// The question could not be answered here and now.
     Failed(String),
 }
 

@@ -1,12 +1,12 @@
-//! Whether a node believes that it is no member any more: one member may err or lie, two are believed. Pure.
+//! Decides when a node believes that it was removed: one member may err or lie, two are believed. Pure.
 
 use super::hello::HelloRefusal;
 use crate::clock::BootInstant;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-/// So many members must say it, or the only other one.
+/// So many members must report the removal, or the only other member.
 const ENOUGH: usize = 2;
-/// Who has said it is not asked anything for so long: that would only fill its log.
+/// After a peer has reported this node's removal, this node does not contact it for this time: that would only fill the peer's log.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// Which members say that this node was removed, and since when. Bounded by the members that this node knows.
@@ -16,18 +16,18 @@ pub struct RemovalReports {
 }
 
 impl RemovalReports {
-    /// The member at `addr` says, in these words, that this node was removed. Gives whether that is to be believed by now, of `others` members.
+    /// The member at `addr` reports that this node was removed. Gives whether the reports are to be believed by now, of `others` members.
     pub fn said_by(&mut self, addr: SocketAddr, words: HelloRefusal, others: usize, now: BootInstant) -> bool {
         self.said.insert(addr, (now, words));
         self.said.len() >= ENOUGH.min(others.max(1))
     }
 
-    /// The member at `addr` takes this node for one.
+    /// The member at `addr` treats this node as a member.
     pub fn denied_by(&mut self, addr: SocketAddr) {
         self.said.remove(&addr);
     }
 
-    /// What the member at `addr` said, if it is to be left alone.
+    /// The report of the member at `addr`, if this node should not contact it now.
     pub fn quiet(&self, addr: SocketAddr, now: BootInstant) -> Option<&HelloRefusal> {
         self.said.get(&addr).filter(|(said, _)| now.saturating_since(*said) < QUIET).map(|(_, words)| words)
     }

@@ -1,4 +1,4 @@
-//! What this node's Raft answers to other members. Who asks is looked up anew at every question, so that a removed node is out with its next one.
+//! Answers other members' questions to Raft. The sender is looked up again at every question, so a removed node is refused at its next one.
 
 use super::{
     io::state_machine::is_readable,
@@ -17,11 +17,11 @@ use crate::{
 };
 use openraft::{async_runtime::WatchReceiver, raft::AppendEntriesResponse, storage::Snapshot};
 
-/// Directors that are named to who asks who votes.
+/// Directors that are named in an answer to `WhoVotes`.
 const DIRECTORS_NAMED: usize = 64;
 
 impl RaftNode {
-    /// Answers the member `id` with this certificate. `status`: what it is here, or why it is not heard.
+    /// Answers the member `id` with this certificate. `status`: what it is to this node, or why it is refused.
     ///
     /// `None`: the question is not of one of Raft's topics.
     pub async fn answer(
@@ -63,8 +63,8 @@ impl RaftNode {
         }
     }
 
-    /// The reply to a member that is not heard. One that hears that it was removed stops and wipes itself, so it is not told as long as its vote may
-    /// be needed.
+    /// The reply to a member that is refused. A member that learns of its removal stops and deletes its data, so it is not told while its vote may
+    /// still be needed.
     pub fn refused(&self, id: NodeId, refusal: HelloRefusal) -> AnswerFrame {
         match refusal {
             HelloRefusal::Removed { .. } if self.still_votes(id) => AnswerFrame::Failed(format!(
@@ -74,7 +74,7 @@ impl RaftNode {
         }
     }
 
-    /// Who votes, by the newest membership in this node's log, committed or not.
+    /// The voters of the newest membership in this node's log, committed or not.
     pub fn voters(&self) -> Vec<VotingPeer> {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
@@ -95,7 +95,7 @@ impl RaftNode {
     }
 }
 
-/// What keeps a Raft message from being heard.
+/// The reason for which a Raft message is refused, if there is one.
 fn raft_refusal(
     node: &RaftNode,
     (id, certificate): (NodeId, &Certificate),
@@ -124,19 +124,19 @@ fn raft_refusal(
     }
     tracing::debug!(from = %id, leaderless, "raft message of a node that does not vote refused");
     if leaderless {
-        // Others may know better: until they have said so, the sender tries again.
+        // Other members may know more: until they have answered, the sender tries again.
         node.doubts().notify_one();
     }
     Some(AnswerFrame::Failed(format!("{id} does not vote, as far as {} knows", node.id())))
 }
 
-/// Whether this node needs somebody who leads it. A leader with a majority has no other to hear.
+/// Whether this node needs a leader. A leader with a majority needs no other.
 fn is_leaderless(node: &RaftNode) -> bool {
     !node.is_leader_with_quorum() && node.leader_contact().age().is_none_or(|age| age > node.timing().election_max)
 }
 
-/// A leader that is removed, or gives its vote away, leads on until those who vote have agreed to that, or nobody could lead them in order; that is
-/// what `leave` on a leader, and a founder's, need. It leads in the term that it was elected for, and is not elected again.
+/// A leader that is removed, or gives its vote away, keeps leading until the voters have committed that, or until no successor can take over in
+/// order: `leave` on a leader needs that, and on a founder. It leads only in the term that it was elected for, and is not elected again.
 fn leads_on(node: &RaftNode, id: NodeId, request: &RaftRequest) -> bool {
     let vote: Vote = match request {
         RaftRequest::Append(request) => request.vote,
@@ -148,7 +148,7 @@ fn leads_on(node: &RaftNode, id: NodeId, request: &RaftRequest) -> bool {
     metrics.current_leader == Some(id.0) && metrics.vote == vote
 }
 
-/// What this node knows of who votes, and who else may be asked.
+/// The voters that this node knows, and directors to ask besides.
 fn voters(node: &RaftNode) -> Voters {
     let state = node.published().borrow().state.clone();
     let directors = state.nodes.values().filter(|record| record.roles.has(Role::Director));
@@ -160,7 +160,7 @@ fn voters(node: &RaftNode) -> Voters {
 
 async fn propose(node: &RaftNode, status: &PeerStatus, change: RuleChange) -> Proposed {
     let PeerStatus::Member { record, director } = status else {
-        // It knows more than this node does, so this node does not lead.
+        // The sender knows later entries than this node, so this node does not lead.
         return Proposed::NotLeader { leader: None };
     };
     if may_propose(record, *director, &change) {

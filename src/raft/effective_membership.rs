@@ -1,4 +1,4 @@
-//! Which membership counts on this node: the last one in its log, else its snapshot's.
+//! The effective membership of this node: the last one in its log, else its snapshot's.
 
 use super::types::{LogId, StoredMembership};
 use std::collections::BTreeMap;
@@ -34,18 +34,18 @@ impl StoredMemberships {
         self.in_log = self.in_log.split_off(&last.saturating_add(1));
     }
 
-    /// The one that counts, if the guard does not know yet that it does.
+    /// The effective membership, if the guard has not been told it yet.
     pub fn untold(&self) -> Option<StoredMembership> {
         let effective = self.effective();
         (self.told.as_ref() != Some(effective)).then(|| effective.clone())
     }
 
-    /// The guard knows that `membership` counts.
+    /// Notes that the guard was told `membership` as the effective one.
     pub fn told(&mut self, membership: StoredMembership) {
         self.told = Some(membership);
     }
 
-    /// The one that counts. What a snapshot covers, the snapshot says better: an entry there may be one that was never committed.
+    /// The effective membership. For indexes that a snapshot covers, the snapshot's counts: an entry there may be one that was never committed.
     pub fn effective(&self) -> &StoredMembership {
         let after_snapshot = self.snapshot_end.as_ref().map_or(0, |end| end.index.saturating_add(1));
         self.in_log.range(after_snapshot..).next_back().map_or(&self.in_snapshot, |(_, membership)| membership)

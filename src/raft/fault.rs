@@ -1,4 +1,4 @@
-//! Why a node's Raft does not start, and why it stops by itself.
+//! The errors of a Raft that does not start, or that stops by itself.
 
 use super::io::store_error::StoreError;
 use crate::tasks::TaskFault;

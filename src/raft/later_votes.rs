@@ -1,4 +1,4 @@
-//! What a leader makes of an answer that speaks of a later term, where who answers does not vote. Pure.
+//! Decides what a leader does with an answer of a later term from a node that does not vote. Pure.
 
 use super::types::Vote;
 use crate::clock::BootInstant;
@@ -14,11 +14,11 @@ const AHEAD: u64 = 1 << 32;
 pub struct LaterVotes(Option<BootInstant>);
 
 impl LaterVotes {
-    /// What of `theirs` the leader with the vote `ours` should hear; `None`: nothing.
+    /// The part of `theirs` that the leader with the vote `ours` accepts; `None`: nothing.
     ///
-    /// A leader that hears of a later term steps down, so a member that does not vote could keep the cluster without a leader, or pass for it. But one
-    /// that voted once, for itself or for a leader that never came to be, would take nothing from any leader of an earlier term: for its sake, one
-    /// answer in ten minutes counts, as the bare number of a term.
+    /// A leader that learns of a later term steps down, so a member that does not vote could keep the cluster without a leader, or pose as one. But
+    /// a member that voted in a later term, for itself or for a candidate that never led, would accept nothing from a leader of an earlier term. For
+    /// its sake one such answer in ten minutes counts, as the bare number of a term.
     pub fn believed(&mut self, theirs: &Vote, ours: &Vote, now: BootInstant) -> Option<Vote> {
         let (theirs, term) = (theirs.leader_id, ours.leader_id.term);
         let is_near = theirs.term > term && theirs.term - term <= AHEAD;

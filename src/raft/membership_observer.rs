@@ -1,4 +1,4 @@
-//! Who is told the effective membership before anything that makes it so is reported as stored (docs/lease.md, "Known before stored").
+//! The interface by which the guard is told the effective membership before it is reported as stored (docs/lease.md, "Known before stored").
 
 use crate::vip::Membership;
 
@@ -7,7 +7,7 @@ use crate::vip::Membership;
 #[error("the guard was not told who votes: {0}")]
 pub struct MembershipObserverError(pub String);
 
-/// The guard, as Raft sees it.
+/// The receiver of effective memberships: the guard.
 #[async_trait::async_trait]
 pub trait MembershipObserver: Send + Sync + 'static {
     /// Makes the effective membership of this node's log known, and returns when it is. It may go back to an older one when the log is truncated.
@@ -19,7 +19,7 @@ pub trait MembershipObserver: Send + Sync + 'static {
     async fn effective(&self, membership: Membership) -> Result<(), MembershipObserverError>;
 }
 
-/// For a node that is being founded: no guard runs yet, and one that starts asks the disk.
+/// The membership observer of a node that is being founded: no guard runs yet, and a guard that starts asks for the membership on disk.
 pub(super) struct NoGuard;
 
 #[async_trait::async_trait]

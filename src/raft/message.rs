@@ -1,4 +1,4 @@
-//! What Raft asks of other nodes over TCP: its own messages, proposals to the leader, and who votes.
+//! Raft's questions to other nodes over TCP: its own messages, proposals to the leader, and which nodes vote.
 
 use super::types::{AppliedEntry, SnapshotMeta, TypeConfig, Vote};
 use crate::{
@@ -24,7 +24,7 @@ pub const MAX_ENTRY_BYTES: usize = MAX_CHANGE_BYTES + (64 << 10);
 pub const MAX_SNAPSHOT_BYTES: usize = 32 << 20;
 /// Entries for one follower are sent in frames of about this size, or one by one where a single one is longer.
 pub const APPEND_BYTES: usize = 2 << 20;
-/// A snapshot's message, with all that stands around the state, is a question like any other.
+/// A snapshot's message, with everything around the state, is a question like any other.
 const _: () = assert!(MAX_SNAPSHOT_BYTES + (64 << 10) <= MAX_QUESTION_BYTES);
 
 /// A message of the Raft protocol.
@@ -34,7 +34,7 @@ pub enum RaftRequest {
     Append(AppendEntriesRequest<TypeConfig>),
     /// An election.
     Vote(VoteRequest<TypeConfig>),
-    /// Would you vote for me?
+    /// A candidate asks whether it would be elected.
     PreVote(VoteRequest<TypeConfig>),
     /// The whole state.
     Snapshot {
@@ -45,12 +45,12 @@ pub enum RaftRequest {
         /// The state.
         data: Vec<u8>,
     },
-    /// Lead!
+    /// The receiver shall become the leader.
     Transfer(TransferLeaderRequest<TypeConfig>),
 }
 
 impl RaftRequest {
-    /// The number that the message speaks for: its leader's or its candidate's.
+    /// The node in whose name the message is: its leader or its candidate.
     pub fn speaks_for(&self) -> NodeId {
         NodeId(match self {
             RaftRequest::Append(request) => request.vote.leader_id.node_id,
@@ -79,7 +79,7 @@ pub enum RaftAnswer {
     Transfer(TransferLeaderResponse<TypeConfig>),
 }
 
-/// To the leader: commit this.
+/// Asks the leader to commit a change.
 #[derive(Serialize, Deserialize)]
 pub struct Propose(pub RuleChange);
 
@@ -88,7 +88,7 @@ impl Ask for Propose {
     type Answer = Proposed;
 }
 
-/// To any member, from one that hears no leader: who votes?
+/// A node that hears no leader asks a member which nodes vote.
 #[derive(Serialize, Deserialize)]
 pub struct WhoVotes;
 
@@ -97,27 +97,27 @@ impl Ask for WhoVotes {
     type Answer = Voters;
 }
 
-/// Who votes, as far as one node knows.
+/// The voters, as far as one node knows.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Voters {
     /// In any of the voter sets of the newest membership in its log.
     pub voters: BTreeSet<NodeId>,
-    /// Directors, and where they are: some of these can say it too.
+    /// Directors with their addresses, which can be asked, too.
     pub directors: BTreeMap<NodeId, SocketAddr>,
 }
 
-/// What became of a proposal at one node.
+/// The result of a proposal at one node.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Proposed {
     /// Committed, applied.
     Done(AppliedEntry),
-    /// Not here. Nothing was written.
+    /// This node does not lead. Nothing was written.
     NotLeader {
-        /// Who leads, as far as known.
+        /// The leader, if it is known.
         leader: Option<NodeId>,
     },
-    /// It may or may not come to be committed.
+    /// The change may or may not be committed.
     Unknown(String),
-    /// Whoever asked may not have this changed. Nothing was written.
+    /// The sender may not have this changed. Nothing was written.
     Forbidden(String),
 }

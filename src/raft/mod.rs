@@ -1,11 +1,11 @@
-//! How the cluster agrees: openraft with a durable log, over the connections of `peers`.
+//! Raft: openraft with a durable log, over the connections of `peers`.
 //!
 //! # Layout
-//! `task` is the handle that the agent has; `task/start` and `task/stop` its beginning and end, `task/found` the log of a new cluster, `task/leave` a
-//! node's way out. `propose_task` gets changes committed, `view_task` publishes what Raft says of itself, `answer_task` answers other members with
-//! what `permissions` allows. `voters/` decides who votes. `vouching` says whose Raft is heard, `vouch_task` asks others for that, `later_votes` what
-//! a leader believes of later terms. `types` names openraft's types, `message` what Raft asks over the network, `record` how bytes lie on disk;
-//! `effective_membership` knows which membership counts, `timing` how fast all of it is. `io` holds the log, the state machine and openraft's client.
+//! `task` is the handle that the agent has; `task/start` starts it and `task/stop` stops it, `task/found` writes the log of a new cluster,
+//! `task/leave` takes a node out. `propose_task` gets changes committed, `view_task` publishes leader, voters and quorum, `answer_task` answers members
+//! with what `permissions` allows. `voters/` decides who votes. `vouching` decides whose Raft messages are accepted, `vouch_task` asks others for that,
+//! `later_votes` decides what a leader accepts of later terms. `types` names openraft's types, `message` has Raft's questions, `record` the form of
+//! records on disk; `effective_membership` knows which membership counts, `timing` the rhythm. `io` holds the log, the state machine and the client.
 
 mod answer_task;
 mod effective_membership;
@@ -41,14 +41,14 @@ pub(crate) use voters::Liveness;
 use crate::model::NodeId;
 use std::collections::BTreeSet;
 
-/// What this node's Raft says of itself and the cluster.
+/// The view of this node's Raft: leader, voters, quorum.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RaftView {
     /// The leader, as far as this node knows.
     pub leader: Option<NodeId>,
     /// Current term.
     pub term: u64,
-    /// Who votes (every constituent set).
+    /// The voters, of every constituent set.
     pub voters: BTreeSet<NodeId>,
     /// Members that do not vote.
     pub learners: BTreeSet<NodeId>,
@@ -56,10 +56,10 @@ pub struct RaftView {
     pub quorum: bool,
     /// Last applied log index.
     pub applied: u64,
-    /// The state read from disk is complete up to what was known committed: it may be acted upon.
+    /// The state read from disk is complete up to the committed index of the last stop: it may be acted upon.
     pub loaded: bool,
     /// This node is no member any more: why, and what to do. It stays so.
     pub refused: Option<String>,
-    /// This node and all members that answer it do not trust each other's certificates: what one of them says.
+    /// This node and all members that answer it do not trust each other's certificates: the reason of one of them.
     pub untrusted: Option<String>,
 }

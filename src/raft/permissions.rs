@@ -2,8 +2,8 @@
 
 use crate::{model::NodeRecord, peers::is_plausible, rules::RuleChange};
 
-/// Whether another node may have `change` committed by asking the leader. A member may say what concerns itself; directors may change rules and
-/// who may speak; verdicts, founding, and letting others in are nobody's to ask for: a leader decides these itself, from what it has verified.
+/// Whether another node may have `change` committed by asking the leader. A member may propose changes about itself; a director also changes
+/// of rules and of security state. Members do not propose verdicts, founding and admission: a leader decides these from what it has verified.
 pub fn may_propose(peer: &NodeRecord, director: bool, change: &RuleChange) -> bool {
     match change {
         RuleChange::NodeLeft(name) => director || *name == peer.name,

@@ -1,4 +1,4 @@
-//! Getting a change committed: here when this node leads, else at the leader, again when the leader is lost on the way.
+//! Gets a change committed: here when this node leads, else at the leader, and again when the leader is lost meanwhile.
 
 use super::{
     fault::RaftFault,
@@ -27,30 +27,30 @@ const COMMIT_DEADLINE: Duration = Duration::from_secs(3);
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum ProposeError {
-    /// The rules forbid it. It was committed, and left everything as it was.
+    /// The replicated state refuses the change: its entry was committed and changed nothing.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// It is too long for the log.
     #[error("the change is too long for the log")]
     TooLong(#[source] CodecError),
-    /// Nobody could take it. Nothing was changed.
+    /// No leader took the change. Nothing was changed.
     #[error("no leader with a majority took the change within {within:?}: {why}")]
     NoLeader {
         /// How long it was tried.
         within: Duration,
-        /// What was in the way last.
+        /// The last obstacle.
         why: String,
     },
     /// A leader took it and was lost. It may have been made, or may yet be: look before doing it again.
     #[error("it is not known whether the change was made: {why}")]
     Unknown {
-        /// What was in the way last.
+        /// The last obstacle.
         why: String,
     },
-    /// It is not for this node to change. Nothing was changed.
+    /// This node may not make this change. Nothing was changed.
     #[error("{0}")]
     Forbidden(String),
-    /// Others have it already.
+    /// The change is committed, but this node has not applied it yet.
     #[error(
         "the change is committed, but has not reached this node yet, which shows the cluster as it was: `lvs-agent status` says whether this node hears a leader"
     )]
@@ -60,7 +60,7 @@ pub enum ProposeError {
     Stopped(RaftFault),
 }
 
-/// How long a leader may take to know that it leads, and that it has applied what was committed.
+/// How long a leader may take to confirm that it leads, and to apply the committed entries.
 const LEAD_DEADLINE: Duration = Duration::from_secs(3);
 /// Why this node cannot decide as the leader.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,7 +82,7 @@ pub struct Committed {
     pub changed: bool,
 }
 
-/// What became of one attempt.
+/// The result of one attempt.
 enum Attempt {
     Done(AppliedEntry),
     /// It was certainly not written.
@@ -124,7 +124,7 @@ impl RaftNode {
         Ok(committed)
     }
 
-    /// Waits until this node shows what the log says up to `index`.
+    /// Waits until this node's state shows the log up to `index`.
     pub(crate) async fn see(&self, index: u64, until: Instant) -> Result<(), ProposeError> {
         let mut view = self.view();
         // The state is published before the view that goes with it.
@@ -137,11 +137,11 @@ impl RaftNode {
     /// Gets `change` committed, by whoever leads, and gives what applying it gave. Tries again until `within` has passed. This node may not have
     /// applied it yet.
     ///
-    /// A retry after a lost leader may find the first attempt committed: changes are made so that a second time does no harm, and what it
-    /// answers is set right here.
+    /// A retry after a lost leader may find the first attempt committed. Every change is harmless when it is applied twice, and the answer to the
+    /// second attempt is corrected here.
     ///
     /// # Errors
-    /// A refusal, or nobody to decide.
+    /// The change was refused, or no leader decided.
     pub async fn propose(&self, change: RuleChange, within: Duration) -> Result<Committed, ProposeError> {
         codec::encode(&change, MAX_CHANGE_BYTES).map_err(ProposeError::TooLong)?;
         let until = Instant::now() + within;
@@ -207,7 +207,7 @@ impl RaftNode {
         }
     }
 
-    /// What a second attempt's answer means when the first one may have been committed.
+    /// Corrects the answer to a second attempt when the first one may have been committed.
     async fn settle(&self, change: &RuleChange, applied: AppliedEntry, before: u64, until: Instant) -> AppliedEntry {
         let made = match (change, &applied.result) {
             (RuleChange::Apply { .. }, Ok(_)) => true,
@@ -223,7 +223,7 @@ impl RaftNode {
         if made { AppliedEntry { changed: applied.revision != before, result: Ok(None), ..applied } } else { applied }
     }
 
-    /// Where the member with this number hears Raft, by the newest membership.
+    /// The Raft address of the member with this number, by the newest membership.
     pub(crate) fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();

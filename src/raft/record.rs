@@ -1,4 +1,4 @@
-//! How a value lies on disk: a checksum over its place and its bytes, so that a flipped bit or a swapped record is found.
+//! The form of a value on disk: a checksum over its place and its bytes, so that a flipped bit or a swapped record is found.
 
 use crate::link::codec::{self, CodecError};
 use ring::digest::{Context, SHA256};
@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// Half of a SHA-256: no accident gets past it.
 const CHECKSUM_BYTES: usize = 16;
 
-/// Why a record is not what was written.
+/// The faults of a record.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRecord {
     /// The checksum does not fit place and content.
@@ -16,7 +16,7 @@ pub enum BadRecord {
         /// Where it stands.
         place: String,
     },
-    /// The bytes are whole but mean nothing to this version.
+    /// The checksum is right, but this version cannot decode the bytes.
     #[error("{place} is not understood by this version")]
     Content {
         /// Where it stands.

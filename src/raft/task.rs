@@ -1,4 +1,4 @@
-//! The handle of this node's Raft: what it knows, and what is asked of it. `start` makes it, `stop` ends it.
+//! The handle of this node's Raft. `start` makes it, `stop` ends it.
 
 use super::{
     RaftView,
@@ -68,9 +68,9 @@ struct Inner {
     view: watch::Receiver<RaftView>,
     liveness: watch::Receiver<Arc<Liveness>>,
     fault: watch::Receiver<Option<RaftFault>>,
-    /// The agent wants it to stop: no new duties.
+    /// Cancelled when the agent wants Raft to stop: no new work is begun.
     shutdown: CancellationToken,
-    /// It has handed over: nobody is answered any more.
+    /// Cancelled when leadership is handed over: no question is answered any more.
     halt: CancellationToken,
     tasks: Tasks,
     stopped: CancellationToken,
@@ -82,7 +82,7 @@ impl RaftNode {
         self.inner.state.clone()
     }
 
-    /// What this node knows of leader, voters and quorum.
+    /// The leader, voters and quorum, as far as this node knows.
     pub fn view(&self) -> watch::Receiver<RaftView> {
         self.inner.view.clone()
     }
@@ -97,7 +97,7 @@ impl RaftNode {
         self.inner.directory.cluster_id()
     }
 
-    /// Whether this node leads and a majority has acknowledged that within the last election timeout: it may commit verdicts.
+    /// Whether this node leads and a majority has acknowledged it within the last election timeout: it may commit verdicts.
     pub fn is_leader_with_quorum(&self) -> bool {
         let metrics = self.raft().metrics().borrow_watched().clone();
         metrics.state == ServerState::Leader && leadership::has_quorum(&metrics, self.leader_contact(), self.timing())
@@ -111,7 +111,7 @@ impl RaftNode {
                 return fault;
             }
             if fault.changed().await.is_err() {
-                // Who looks for faults is gone, which is one itself.
+                // The end of the task that watches for faults is a fault, too.
                 return self.inner.tasks.failed().await.into();
             }
         }
@@ -141,7 +141,7 @@ impl RaftNode {
         &self.inner.name
     }
 
-    /// Who belongs to the cluster, as this node knows it.
+    /// The members of the cluster, as this node knows them.
     pub fn directory(&self) -> &Directory {
         &self.inner.directory
     }
@@ -150,7 +150,7 @@ impl RaftNode {
         self.inner.leaving.load(Ordering::Relaxed)
     }
 
-    /// This node is leaving: that others remove it is no fault.
+    /// Notes that this node is leaving, so that its removal by others is no fault.
     pub(crate) fn set_leaving(&self, leaving: bool) {
         self.inner.leaving.store(leaving, Ordering::Relaxed);
     }
@@ -174,7 +174,7 @@ impl RaftNode {
         self.raft()
     }
 
-    /// Whether `id` was said to vote, lately.
+    /// Whether `id` was lately reported to be a voter.
     #[cfg(test)]
     pub(crate) fn is_vouched_for(&self, id: NodeId) -> bool {
         use crate::clock::{BootClock, Clock};
@@ -190,12 +190,12 @@ impl RaftNode {
         &self.inner.peers
     }
 
-    /// Who was said to vote.
+    /// The nodes that were reported to be voters.
     pub(super) fn vouched(&self) -> MutexGuard<'_, Vouched> {
         self.inner.vouched.lock().expect("no holder of this lock panics")
     }
 
-    /// Notified whenever somebody was not heard of whom others may know that it votes.
+    /// Notified whenever a message was refused whose sender others may know to be a voter.
     pub(super) fn doubts(&self) -> &Notify {
         &self.inner.doubts
     }
@@ -208,7 +208,7 @@ impl RaftNode {
         self.inner.live.clone()
     }
 
-    /// Who is heard and who is silent, since when.
+    /// The liveness of the members: heard or silent, since when.
     pub(crate) fn liveness(&self) -> Arc<Liveness> {
         self.inner.liveness.borrow().clone()
     }

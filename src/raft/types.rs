@@ -9,7 +9,7 @@ use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, Vote
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// What applying an entry of the log gave, and where that stands.
+/// The result of applying an entry of the log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AppliedEntry {
     /// The entry's place in the log: a node that has applied so far shows what it changed.
@@ -22,17 +22,17 @@ pub struct AppliedEntry {
     pub result: Result<Option<NodeId>, Refusal>,
 }
 
-/// A member as the Raft membership knows it.
+/// A member in the Raft membership.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RaftMember {
     /// Its name; for people.
     pub name: NodeName,
-    /// Where it hears Raft (TCP).
+    /// Its Raft address (TCP).
     pub addr: SocketAddr,
 }
 
 impl RaftMember {
-    /// Where its guard hears lease messages.
+    /// The address at which its guard receives lease messages.
     pub fn guard_addr(&self) -> SocketAddr {
         guard_addr(self.addr)
     }
@@ -55,11 +55,11 @@ openraft::declare_raft_types!(
 pub type Entry = EntryOf<TypeConfig>;
 /// An entry's identity.
 pub type LogId = LogIdOf<TypeConfig>;
-/// Whom this node votes for, in which term.
+/// The vote of this node: for which node, in which term.
 pub type Vote = VoteOf<TypeConfig>;
 /// A membership with the entry that it stands in.
 pub type StoredMembership = StoredMembershipOf<TypeConfig>;
-/// What a snapshot says of itself.
+/// The metadata of a snapshot.
 pub type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
 
 /// The entry's identity, in the lease protocol's terms.
@@ -67,7 +67,7 @@ pub fn membership_id(id: &LogId) -> MembershipId {
     MembershipId { term: id.leader_id.term, leader: NodeId(id.leader_id.node_id), index: id.index }
 }
 
-/// Who votes, in the lease protocol's terms.
+/// The voters, in the lease protocol's terms.
 pub fn lease_membership(stored: &StoredMembership) -> Membership {
     let voters = stored.membership().get_joint_config().iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
     let addresses = stored

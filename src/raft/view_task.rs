@@ -1,4 +1,4 @@
-//! Publishes what this node's Raft says of itself, and notices when it stops by itself.
+//! Publishes this node's Raft view, and notices when its Raft stops by itself.
 
 use super::{
     RaftView,
@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks at silence that is about to be too long.
+/// The interval at which the silence of a leader is checked when it is about to be too long.
 const SHORTEST_LOOK: Duration = Duration::from_millis(5);
 
 /// Publishes view and state: at each change, and when a quorum may have been lost by silence or come back with the next heartbeat.
@@ -43,7 +43,7 @@ pub async fn run(
     shutdown.cancelled().await;
 }
 
-/// openraft's clock is for elections and heartbeats. Who neither votes nor leads has no use for it, and most nodes of a large cluster do not.
+/// openraft's clock is for elections and heartbeats. A node that neither votes nor leads does not need it, and most nodes of a large cluster do not.
 fn tick_if_needed(node: &RaftNode) {
     let metrics = node.raft().metrics().borrow_watched().clone();
     // A voter that is removed may still be needed until that is committed.
@@ -55,7 +55,7 @@ fn tick_if_needed(node: &RaftNode) {
     node.raft().runtime_config().tick(needed);
 }
 
-/// A quorum that was heard is lost by silence only: not before that is long enough.
+/// A quorum is lost only by silence: not before that is long enough.
 fn next_look(node: &RaftNode) -> Duration {
     let metrics = node.raft().metrics().borrow_watched().clone();
     let heard = match metrics.state {
@@ -66,7 +66,7 @@ fn next_look(node: &RaftNode) -> Duration {
     if !has_quorum(&metrics, node.leader_contact(), node.timing()) {
         return node.timing().pause;
     }
-    // A sole voter waits for nobody.
+    // A sole voter needs no other node.
     longest_silence(node.timing()).saturating_sub(heard.unwrap_or_default()).max(SHORTEST_LOOK)
 }
 
@@ -101,14 +101,14 @@ fn view_of(node: &RaftNode, state: &ClusterState, applied: u64) -> RaftView {
         learners: membership.learner_ids().map(NodeId).collect(),
         quorum: has_quorum(&metrics, node.leader_contact(), node.timing()),
         applied,
-        // openraft starts with everything applied that was known as committed; a node that has just joined knows of nothing yet.
+        // openraft starts with everything applied up to the stored committed index; a node that has just joined has none yet.
         loaded: state.cluster_id == node.cluster_id(),
         refused: refused(node, state),
         untrusted: node.peers().untrusted(),
     }
 }
 
-/// That this node was removed: as a member has told it, or as it has applied it itself.
+/// The removal of this node, as members have reported it, or as it has applied it itself.
 fn refused(node: &RaftNode, state: &ClusterState) -> Option<String> {
     let (removed, id) = (node.peers().removed(), node.id());
     let told = removed.borrow().clone();
@@ -130,7 +130,7 @@ pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<RaftFault>
         why = core_ends(node.raft()) => Some(RaftFault::Raft(why)),
         ended = node.tasks().failed() => Some(RaftFault::Task(ended)),
     };
-    // openraft may be the first to say what the log knows better.
+    // openraft may report an error first for which the log has the cause.
     let found = failure.borrow().clone().map(RaftFault::Store).or(found);
     if let Some(found) = &found {
         tracing::error!(error = %with_sources(found), "raft stopped by itself");

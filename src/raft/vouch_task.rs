@@ -1,4 +1,4 @@
-//! Asks voters and directors who votes, when this node hears no leader and somebody speaks Raft to it who does not vote as far as it knows.
+//! Asks voters and directors which nodes vote, when this node hears no leader and gets Raft messages of a node that does not vote as far as it knows.
 
 use super::{
     message::{Voters, WhoVotes},
@@ -28,17 +28,17 @@ const AT_A_TIME: usize = 8;
 /// Directors that were named in answers and asked besides.
 const NAMED: usize = 16;
 
-/// Asks in rounds, each when somebody was not heard since the last one, until `shutdown`.
+/// Asks in rounds, until `shutdown`. A round begins when a message was refused since the last one.
 pub async fn run(node: RaftNode, shutdown: CancellationToken) {
     loop {
         let round = async {
             node.doubts().notified().await;
             ask_around(&node).await;
-            // Who is not heard tries many times a second.
+            // A refused sender tries many times a second.
             sleep(node.timing().election_max).await;
         };
         tokio::select! {
-            // Cancel-safe: a round that is not ended is of no use any more.
+            // Cancel-safe: an unfinished round has no use.
             () = shutdown.cancelled() => return,
             () = round => {}
         }
@@ -55,12 +55,12 @@ async fn ask_around(node: &RaftNode) {
         node.vouched().note(&said_by_most(&said, known.len()), BootClock.now());
     }
     let ids: BTreeSet<NodeId> = known.iter().map(|(id, _)| *id).collect();
-    // Who names them need not be believed: that they are directors, their certificates say.
+    // The node that names them need not be believed: their certificates say that they are directors.
     let unknown = named.into_iter().filter(|(id, _)| *id != node.id() && !ids.contains(id)).take(NAMED);
     ask(node, unknown.collect()).await;
 }
 
-/// A newcomer, or one that has lost its disk. Who knows of voters believes these: it may be the only one that votes, and have one liar to ask.
+/// A newcomer, or a node that has lost its disk. A node that knows voters believes only these: it may be the only voter, with one liar to ask.
 fn has_no_log(node: &RaftNode) -> bool {
     let (published, metrics) = (node.published(), node.raft().metrics());
     let knows_voters = metrics.borrow_watched().membership_config.membership().voter_ids().next().is_some();
@@ -73,7 +73,7 @@ async fn ask(node: &RaftNode, whom: Vec<(NodeId, SocketAddr)>) -> Vec<Voters> {
     answers.filter_map(std::future::ready).collect().await
 }
 
-/// What a member says. A voter or a director is believed at once.
+/// Asks one member. A voter or a director is believed at once.
 async fn ask_one(node: &RaftNode, id: NodeId, addr: SocketAddr) -> Option<Voters> {
     let answer = node.peers().call_back(id, addr, &WhoVotes, ANSWER).await;
     let Ok((said, certificate)) = answer else { return None };

@@ -1,4 +1,4 @@
-//! Whose Raft is heard, and whose word counts on who votes where this node's own log does not say it. Pure.
+//! Decides whose Raft messages are accepted, and whose report of the voters counts where this node's own log does not know them. Pure.
 
 use crate::{
     clock::BootInstant,
@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-/// So long a voter's or a director's word counts. By then a leader that was heard for it has brought the log, which says it itself.
+/// For this time a report of a voter or a director counts. By then the leader that it made acceptable has sent the log, which has the voters itself.
 const GOOD_FOR: Duration = Duration::from_secs(10);
-/// Of one answer no more voters are taken in. A cluster has five at the most, and twice as many while they change.
+/// At most so many voters of one answer are noted. A cluster has five at the most, and twice as many while they change.
 const MOST: usize = 16;
 
 /// The sender of a Raft message, as this node knows it.
@@ -25,23 +25,23 @@ pub struct RaftSender {
     pub leads_on: bool,
     /// Its certificate, and its record where there is one, say that it is a director. Directors hold the CA's key.
     pub directs: bool,
-    /// A voter, a director, or to a newcomer most of the members have said of it lately that it votes.
+    /// A voter or a director (for a newcomer: most of the members) has reported lately that it votes.
     pub is_vouched_for: bool,
 }
 
 impl RaftSender {
     /// Whether its message is given to Raft. `leaderless`: this node has heard no leader for an election, and leads no majority itself.
     ///
-    /// Raft's safety needs nothing of this, but it believes whatever it hears: one message of a later term makes its sender the leader. So those are
-    /// heard who may vote or lead. A node whose log is behind does not know all of them, and could not be helped by one that it does not know; as
-    /// long as it hears a leader it needs no other, and without one it takes the word of those who could have the cluster anyway, or, with no log yet, of most members.
+    /// Raft's safety does not need this check, but openraft accepts any message: one message of a later term makes its sender the leader. So only the
+    /// messages of nodes that may vote or lead are accepted. A node whose log is behind does not know all of them. As long as it hears a leader it
+    /// needs no other. Without one it believes the nodes that could take over the cluster anyway (voters, directors), or, without a log, most members.
     pub fn is_heard(self, leaderless: bool) -> bool {
         self.votes || self.leads_on || (leaderless && (self.directs || self.is_vouched_for))
     }
 }
 
-/// Whether the holder of this certificate, which stands here like that, is a director. Of nodes that are not known here the CA says it, whose
-/// key directors have.
+/// Whether the holder of this certificate, with this status, is a director. For nodes that are not known here the CA confirms it, whose key only
+/// directors have.
 pub fn directs(status: &PeerStatus, certificate: &Certificate) -> bool {
     match status {
         PeerStatus::Member { director, .. } => *director,
@@ -51,20 +51,20 @@ pub fn directs(status: &PeerStatus, certificate: &Certificate) -> bool {
     }
 }
 
-/// Who votes in most of `answers`, counted over all that were `asked`: members that are no directors are believed when most of them agree, by a
-/// node without a log: one that has lost its disk, and is the only director, has nobody else to ask.
+/// The nodes that are voters in most of `answers`, counted over all `asked` members. Members that are no directors are believed when most of them
+/// agree, by a node without a log: a node that has lost its disk, and is the only director, has no other to ask.
 pub fn said_by_most(answers: &[BTreeSet<NodeId>], asked: usize) -> BTreeSet<NodeId> {
     let named: BTreeSet<NodeId> = answers.iter().flatten().copied().collect();
     let is_said_by_most = |id: &NodeId| answers.iter().filter(|voters| voters.contains(id)).count() * 2 > asked;
     named.into_iter().filter(is_said_by_most).collect()
 }
 
-/// Who was said to vote, and when last.
+/// The nodes that were reported to be voters, and when last.
 #[derive(Debug, Default)]
 pub struct Vouched(BTreeMap<NodeId, BootInstant>);
 
 impl Vouched {
-    /// These vote, say those whose word counts.
+    /// Notes these nodes as voters.
     pub fn note(&mut self, voters: &BTreeSet<NodeId>, now: BootInstant) {
         self.0.retain(|_, at| now.saturating_since(*at) < GOOD_FOR);
         for id in voters.iter().take(MOST) {
@@ -72,7 +72,7 @@ impl Vouched {
         }
     }
 
-    /// Whether `id` was said to vote, lately.
+    /// Whether `id` was lately reported to be a voter.
     pub fn has(&self, id: NodeId, now: BootInstant) -> bool {
         self.0.get(&id).is_some_and(|at| now.saturating_since(*at) < GOOD_FOR)
     }

@@ -1,4 +1,4 @@
-//! Everything the worker knows, as `GET /v1/status` says it. Pure.
+//! Builds the answer to `GET /v1/status` from everything the worker knows. Pure.
 
 mod unheld;
 pub mod warnings;
@@ -24,17 +24,17 @@ const ENDS_SOON: Duration = Duration::from_secs(5 * 86_400);
 /// Names of nodes that hold a rotation up, as many as stay readable.
 const AWAITED_SHOWN: usize = 8;
 
-/// What a status is made of.
+/// The input of a status.
 pub struct StatusInput<'a> {
-    /// The node that says it.
+    /// The node whose status it is.
     pub me: &'a NodeName,
     /// The replicated state.
     pub state: &'a ClusterState,
-    /// What gossip brings.
+    /// The cluster view of gossip.
     pub view: &'a ClusterView,
-    /// What Raft says of itself.
+    /// The view of this node's Raft.
     pub raft: &'a RaftView,
-    /// What reconciling last came to.
+    /// The last result of reconciling.
     pub report: &'a Report,
     /// What this node's probes see.
     pub own: &'a BTreeMap<Target, Observation>,
@@ -42,9 +42,9 @@ pub struct StatusInput<'a> {
     pub voters_why: &'a BTreeMap<NodeName, String>,
     /// The roles in this node's agent.toml.
     pub configured: &'a Roles,
-    /// What of this node's agent.toml, and of its interfaces, does not fit the rules.
+    /// The parts of this node's agent.toml and interfaces that do not fit the rules.
     pub interfaces: &'a [String],
-    /// What the renewal of this node's keys and certificates has not brought about.
+    /// The failures of this node's certificate renewal.
     pub troubles: &'a [String],
     /// Time now, for ages.
     pub unix_now: Duration,
@@ -85,7 +85,7 @@ fn cluster(sources: &StatusInput<'_>) -> ClusterStatus {
     }
 }
 
-/// How far a rotation is, and who holds it up.
+/// The stage of a rotation, and the nodes that it waits for.
 fn rotating(sources: &StatusInput<'_>) -> Option<String> {
     let stage = Stage::of(&sources.state.security)?;
     let live = key_inventory(sources.state, sources.view);
@@ -137,7 +137,7 @@ fn vip_status(sources: &StatusInput<'_>, group: &VipGroup) -> VipStatus {
             Some(Holding::NotHeld) | None => None,
         })
         .collect();
-    // The latest claim counts: word of a change reaches the new holder's side first.
+    // The latest claim counts: the new holder's gossip arrives before the former holder's.
     claims.sort_by(|a, b| b.cmp(a));
     let newest = claims.first();
     let (in_place, missing) = placement(sources, group);
@@ -292,7 +292,7 @@ fn problems(sources: &StatusInput<'_>, status: &Status) -> Vec<String> {
     problems
 }
 
-/// Certificates renew by themselves long before: one that ends soon says that it could not.
+/// Certificates are renewed long before they end: one that ends soon could not be renewed.
 fn ending_certificates(status: &Status, unix_now: Duration) -> Vec<String> {
     let soon = (unix_now + ENDS_SOON).as_secs();
     let ends = |node: &NodeStatus| match node.certificate_expires_unix_s.filter(|ends| *ends < soon) {
@@ -303,7 +303,7 @@ fn ending_certificates(status: &Status, unix_now: Duration) -> Vec<String> {
     status.nodes.iter().filter_map(ends).collect()
 }
 
-/// The CA was replaced while this node was away, or the cluster was founded anew: nobody can tell it otherwise.
+/// The CA was replaced while this node was away, or the cluster was founded anew: no member can tell this node, because neither trusts the other.
 fn untrusted(sources: &StatusInput<'_>) -> Option<String> {
     let words = sources.raft.untrusted.as_ref().filter(|_| sources.raft.refused.is_none())?;
     let todo = if sources.state.security.authorities.issuing.is_none() && !sources.state.cluster_id.is_empty() {
@@ -314,17 +314,17 @@ fn untrusted(sources: &StatusInput<'_>) -> Option<String> {
             sources.me
         )
     };
-    Some(format!("no member that answers trusts this node's certificate, nor it theirs: {todo} (one says: {words})"))
+    Some(format!("no member that answers trusts this node's certificate, nor it theirs: {todo} (the reason of one: {words})"))
 }
 
-/// Certificates that cannot be renewed, and a rotation that cannot end, long before somebody misses them.
+/// Certificates that cannot be renewed, and a rotation that cannot end, are reported long before they cause a failure.
 fn lost_keys(sources: &StatusInput<'_>) -> Vec<String> {
     let StatusInput { state, view, raft, .. } = sources;
     let check = RemovalCheck { state, view, voters: &raft.voters };
     let authorities = &state.security.authorities;
     let says_something = |node: &NodeView| node.live && node.facts.as_ref().is_some_and(|facts| !facts.holds.keys.is_empty());
     let directs = |name: &NodeName| state.nodes.get(name).is_some_and(|node| node.roles.has(Role::Director));
-    // Those that have only just started have not said yet what they have.
+    // Nodes that have just started have not published their key inventory yet.
     if !view.nodes.iter().any(|(name, node)| directs(name) && says_something(node)) {
         return Vec::new();
     }
@@ -342,7 +342,7 @@ fn lost_keys(sources: &StatusInput<'_>) -> Vec<String> {
     issuing.into_iter().chain(upcoming).collect()
 }
 
-/// agent.toml asks, the cluster grants.
+/// The roles that agent.toml asks for may differ from those that the cluster grants.
 fn other_roles(sources: &StatusInput<'_>) -> Option<String> {
     let granted = &sources.state.nodes.get(sources.me)?.roles;
     (granted != sources.configured).then(|| {

@@ -348,7 +348,7 @@ fn a_cluster_without_a_director_says_so() {
 #[test]
 fn a_node_that_nobody_trusts_is_told_the_one_command() {
     let mut world = World::well();
-    world.raft.untrusted = Some("192.0.2.1:7400: no safe connection".to_owned());
+    world.raft.untrusted = Some("192.0.2.1:7400: no tls connection".to_owned());
     let [problem] = &world.problems()[..] else { panic!("{:?}", world.problems()) };
     assert!(problem.contains("`lvs-agent join SEED --token T` here: it keeps its data"), "{problem}");
     assert!(problem.contains("`lvs-agent leave --force`"), "{problem}");

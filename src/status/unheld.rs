@@ -1,4 +1,4 @@
-//! Why nobody holds a VIP group, and which director could not take one over: from what directors say of themselves. Pure.
+//! Explains why no node holds a VIP group, and which director could not take one over, from what directors gossip. Pure.
 
 use super::{StatusInput, warnings::warnings};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 /// Directors in one line, as many as stay readable.
 const NAMED: usize = 8;
 
-/// Why nobody holds it, in one line, every director by name.
+/// Why no node holds the group, in one line, with every director by name.
 pub(super) fn why(sources: &StatusInput<'_>, group: &VipGroup) -> String {
     let StatusInput { state, raft, .. } = sources;
     let directors: Vec<&NodeName> =
@@ -47,18 +47,18 @@ fn cut(words: &[String], between: &str) -> String {
     if more == 0 { shown } else { format!("{shown}{between}and {more} more") }
 }
 
-/// What is wrong with the groups in force although somebody holds them, one line each.
+/// The faults of groups that are held, one line each.
 pub(super) fn risks(sources: &StatusInput<'_>, vips: &[VipStatus]) -> Vec<String> {
     let state: &ClusterState = sources.state;
     let held = |name: &VipName| vips.iter().any(|vip| vip.name == *name && vip.holder.is_some());
     let found = warnings(&state.rules, state, sources.view).into_iter();
     let of_groups = found.filter(|warning| match warning {
-        // What this node lacks itself is said in other words.
+        // The faults of this node itself are reported with a text of their own.
         Warning::NoDirectorHasInterface { vip, directors, .. } | Warning::SomeDirectorsLackInterface { vip, directors, .. } => {
             held(vip) && directors.iter().any(|lacks| lacks.node != *sources.me)
         }
         Warning::VipIsAHostsAddress { .. } => true,
-        // Only found by asking, when it is new.
+        // A new VIP group's fault is found only when a director asks for the lease.
         Warning::VipAnswers { .. } => false,
         Warning::ServerIsNoMember { .. } | Warning::ServerHasOtherRoles { .. } => false,
     });

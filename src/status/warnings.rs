@@ -1,4 +1,4 @@
-//! What a rule set names that the cluster does not have, as far as this node knows. Pure.
+//! Warnings about a rule set: things that it names and the cluster does not have, as far as this node knows. Pure.
 
 use crate::{
     gossip::{ClusterView, NodeView},
@@ -30,14 +30,14 @@ pub fn warnings(rules: &RuleSet, state: &ClusterState, view: &ClusterView) -> Ve
     found
 }
 
-/// Who holds a group, as those say that are heard.
+/// The holder of a group, as the nodes that are heard say.
 pub fn holder<'a>(state: &ClusterState, view: &'a ClusterView, group: &VipGroup) -> Option<&'a NodeName> {
     let members = view.nodes.iter().filter(|(name, node)| node.live && state.nodes.contains_key(*name));
     let claims = members.filter_map(|(name, node)| match node.holding.get(&group.name)? {
         Holding::Held { epoch, since_unix_ms } => Some((*epoch, *since_unix_ms, name)),
         Holding::NotHeld => None,
     });
-    // The latest claim counts: word of a change reaches the new holder's side first.
+    // The latest claim counts: the new holder's gossip arrives before the former holder's.
     claims.max().map(|(_, _, name)| name)
 }
 

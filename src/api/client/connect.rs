@@ -24,7 +24,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Most addresses of one host name that are tried.
 const MAX_ADDRESSES: usize = 4;
 
-/// A remote agent, and what proves us to it and it to us.
+/// A remote agent, with the credentials that prove this client to it and it to this client.
 #[derive(Clone, Debug)]
 pub struct RemoteAgent {
     /// `HOST:PORT`, the host an address or a name.
@@ -69,7 +69,7 @@ impl AgentEndpoint {
 impl RemoteAgent {
     async fn connect(&self) -> Result<TlsStream, ClientError> {
         let unreachable = |source| ClientError::ServerNotReachable { server: self.name.clone(), source };
-        // Statically linked, this program knows no more names than the C library's files tell.
+        // This program is statically linked, so it resolves only the names that the C library finds in files.
         let nameless = |error: io::Error| io::Error::new(error.kind(), format!("{error}; name its address instead"));
         let addresses = lookup_host(&self.name).await.map_err(|error| unreachable(nameless(error)))?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
@@ -104,7 +104,7 @@ impl RemoteAgent {
         ClientError::NotTrusted { server: self.name.clone(), why }
     }
 
-    /// An exchange that broke off. In TLS 1.3 a server says only now that it does not take our certificate.
+    /// An exchange that broke off. In TLS 1.3 a server refuses the client's certificate only at this point.
     fn broken(&self, error: &hyper::Error) -> ClientError {
         let mut cause = error.source();
         let io = loop {

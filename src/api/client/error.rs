@@ -1,12 +1,12 @@
-//! Why there is no answer from an agent.
+//! The errors of a request to an agent.
 
 use crate::api::message::ErrorBody;
 use std::{io, path::PathBuf, time::Duration};
 
-/// Why there is no answer, or what it says against the request.
+/// Why there is no answer, or why the agent refused the request.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens.
+    /// No agent listens on the socket.
     #[error("cannot reach the agent at {}: is `lvs-agent run` running? (systemctl status lvs-agent)", socket.display())]
     NotReachable {
         /// Where.
@@ -15,10 +15,10 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
-    /// The socket is root's.
+    /// Only root may use the socket.
     #[error("not allowed to talk to the agent at {}: run this as root", .0.display())]
     NotAllowed(PathBuf),
-    /// No connection to a remote agent comes about.
+    /// The remote agent cannot be reached.
     #[error("cannot reach the agent at {server}: is `[api] listen` set in its agent.toml?")]
     ServerNotReachable {
         /// Where.
@@ -27,21 +27,21 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
-    /// The remote agent is not the one that was meant, or does not take this client's certificate.
+    /// The remote agent's certificate is not trusted, or it does not accept this client's certificate.
     #[error("no trust between this machine and the agent at {server}: {why}")]
     NotTrusted {
         /// Where.
         server: String,
-        /// Who does not trust whom, and why.
+        /// Which side does not trust the other, and why.
         why: String,
     },
-    /// It listens but does not answer.
+    /// The agent listens but does not answer.
     #[error("the agent did not answer within {} s", .0.as_secs())]
     NoAnswer(Duration),
-    /// It answers something else than this protocol.
+    /// The answer does not follow this protocol.
     #[error("the agent's answer was not understood: {0}")]
     Protocol(String),
-    /// It says no.
+    /// The agent refused the request.
     #[error("{}", body.error)]
     Refused {
         /// The HTTP status.

@@ -53,7 +53,7 @@ pub(super) const LEAVE_HELP: &str = "\
 Takes this node out of its cluster for good: a director hands its VIPs over, a real server takes its VIPs off `lo` and gets its former sysctls back; its keys are \
 wiped. To stop the agent for a while, stop its service instead. For a node that is dead: `lvs-agent node remove NAME` on a director. Refused for the last director while \
 there are other nodes, and while the others would have no majority without this one. Where the cluster ends with this node because it is the only one, or no other \
-director is heard, it says what is lost and asks; where nobody is there to ask, it wants --yes.
+director is heard, it says what is lost and asks; where there is no terminal to ask on, it wants --yes.
 
 With --force it asks and tells nobody: it does the same on this machine, and only here. VIPs are given up, `lo` and sysctls put back, keys, certificates and this node's \
 copy of the log wiped; on the last director that has the CA's key, that key is gone for good. A cluster that goes on still counts the node as a member, and as a voter if \

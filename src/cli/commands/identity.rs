@@ -50,7 +50,7 @@ async fn create(client: &Client, args: &IdentityCreateArgs) -> Result<(), Comman
         return Err(CommandFailure::new(Exit::Invalid, line.to_owned()));
     }
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.pem", args.name)));
-    // First the file: a certificate that cannot be written down is lost.
+    // The file comes first: a certificate that cannot be written is lost.
     let file = if path == Path::new("-") { None } else { Some(Unfinished::create(&path)?) };
     let request = IdentityRequest { name: args.name.clone(), access: args.access(), ttl_s: args.ttl.as_secs() };
     let IdentityMade { bundle, status } = client.make_identity(&request).await?;
@@ -98,7 +98,7 @@ impl<'a> Unfinished<'a> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if self.file.is_some() {
-            // An empty file left behind harms nobody.
+            // An empty file that is left behind does no harm.
             let _ = std::fs::remove_file(self.path);
         }
     }

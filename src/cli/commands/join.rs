@@ -1,4 +1,4 @@
-//! `lvs-agent join`: asks to be taken in, then waits until this node has the cluster's rules.
+//! `lvs-agent join`: asks to join, then waits until this node has the cluster's rules.
 
 use super::print_json;
 use crate::{
@@ -15,7 +15,7 @@ use std::{fs::File, io::stdin, path::Path, time::Duration};
 use tokio::time::{Instant, interval, sleep};
 use zeroize::Zeroizing;
 
-/// How often the agent is asked how far it is.
+/// How often the agent is asked for its progress.
 const POLL: Duration = Duration::from_millis(250);
 
 /// Longest token file. A token has about 70 letters.
@@ -39,7 +39,7 @@ pub(super) async fn run(client: &Client, args: &JoinArgs) -> Result<Exit, Comman
     Ok(Exit::Ok)
 }
 
-/// The join token, if one was given; a text that is none is refused here, without asking anybody.
+/// The join token, if one was given. A text that is no token is refused here, without asking a seed.
 fn token(args: &JoinArgs) -> Result<Option<Zeroizing<String>>, CommandFailure> {
     let invalid = |line: String| CommandFailure::new(Exit::Invalid, line);
     let text = match (&args.token_file, &args.token) {
@@ -91,16 +91,16 @@ async fn wait_for_rules(client: &Client, patience: Duration, progress: &mut Prog
     }
 }
 
-/// How far a joining node is.
+/// The progress of a joining node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum JoinProgress {
-    /// Its own log does not have the cluster yet.
+    /// Its own log has no entry of the cluster yet.
     WaitingForLog,
-    /// It has the cluster, but does not know itself as a member.
+    /// It has the cluster's state, but not the entry that admits it.
     WaitingForOwnEntry,
-    /// It knows the rules but has not put them in place.
+    /// It has the rules but has not put them in place yet.
     WaitingForRules { have: u64, want: u64 },
-    /// It has all.
+    /// It has everything.
     Done { revision: u64 },
 }
 

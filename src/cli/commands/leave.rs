@@ -21,7 +21,7 @@ pub(super) async fn run(client: &Client, args: &LeaveArgs) -> Result<Exit, Comma
         "handing over and putting back what the agent changed here"
     });
     match client.leave(&LeaveRequest { force, confirmed: yes }).await {
-        // What is lost, the agent knows: it has looked at who votes and who is heard, and would let the node go.
+        // The agent knows what is lost: it has checked the voters and the heard nodes, and would let the node go.
         Err(ClientError::Refused { code: UNCONFIRMED, body }) => {
             let lost = body.error;
             let otherwise = format!("{lost}; say --yes if {node} shall leave all the same");

@@ -33,7 +33,7 @@ use std::{
     process::ExitCode,
 };
 
-/// Runs a command to its end and says how it went.
+/// Runs a command to its end and gives its exit code or failure.
 pub fn run(args: &Args) -> ExitCode {
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -97,7 +97,7 @@ fn socket(args: &Args) -> Result<PathBuf, CommandFailure> {
     }
 }
 
-/// What the agent of a member knows; the others have nothing to show or to change.
+/// The status of an agent whose member runs; other agents have nothing to show or to change.
 async fn inside(client: &Client) -> Result<Status, CommandFailure> {
     let status = client.status().await?;
     match (&status.cluster, &status.not_started) {

@@ -22,7 +22,7 @@ pub(super) async fn run(client: &Client, command: &NodeCommand) -> Result<Exit, 
             let status = inside(client).await?;
             let foreign = status.cluster.is_some_and(|cluster| cluster.security.authority.is_none());
             let is_member = status.nodes.iter().any(|node| node.name == *name);
-            // Whoever mistypes a name is told before being asked to confirm it.
+            // A mistyped name is reported before the question to confirm.
             if !is_member && !foreign {
                 return Err(CommandFailure::new(
                     Exit::Refused,

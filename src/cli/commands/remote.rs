@@ -1,4 +1,4 @@
-//! What `--server` needs: our certificate and key, and whom to trust, from files.
+//! The credentials for `--server`, from files: this client's certificate and key, and the CAs to trust.
 
 use crate::{
     api::RemoteAgent,
@@ -36,7 +36,7 @@ pub(super) fn server(name: &str, args: &RemoteArgs) -> Result<RemoteAgent, Comma
     Ok(RemoteAgent { name: name.to_owned(), credentials })
 }
 
-/// A CA that nobody stands above.
+/// A root CA: no other CA has signed it.
 fn is_root(der: &[u8]) -> bool {
     X509Certificate::from_der(der).is_ok_and(|(_, x509)| x509.is_ca() && x509.subject().as_raw() == x509.issuer().as_raw())
 }

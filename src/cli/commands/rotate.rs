@@ -1,4 +1,4 @@
-//! `lvs-agent keys rotate` and `lvs-agent ca rotate`: begins, then watches how far the cluster is.
+//! `lvs-agent keys rotate` and `lvs-agent ca rotate`: begin a rotation, then show its progress.
 
 use super::{inside, print_json};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How often the agent is asked how far it is.
+/// How often the agent is asked for the progress.
 const POLL: Duration = Duration::from_millis(500);
 
 /// What is replaced.
@@ -116,7 +116,7 @@ impl RotationSubject {
         current.unwrap_or_else(|| "none".to_owned())
     }
 
-    /// Those that still, or already, count beside it.
+    /// The others that are still, or already, accepted.
     fn others(self, security: &SecurityStatus) -> Vec<String> {
         match self {
             RotationSubject::Key => security.other_keys.iter().map(ToString::to_string).collect(),
@@ -124,7 +124,7 @@ impl RotationSubject {
         }
     }
 
-    /// How far it is; `None` when it is done.
+    /// The progress; `None` when the rotation is done.
     fn stage(self, before: &SecurityStatus, now: &SecurityStatus) -> Option<String> {
         let (former, current, others) = (self.current(before), self.current(now), self.others(now));
         let words = match (former == current, others.is_empty()) {

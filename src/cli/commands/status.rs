@@ -41,7 +41,7 @@ async fn follow_json(client: &Client, every: Duration) -> Result<Exit, CommandFa
     }
 }
 
-/// Goes on when the agent is away for a while: one watches a restart.
+/// Continues when the agent does not answer for a while, so that a restart can be watched.
 async fn follow(client: &Client, every: Duration) -> Result<Exit, CommandFailure> {
     let in_place = stdout().is_terminal();
     if in_place {

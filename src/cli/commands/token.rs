@@ -44,12 +44,12 @@ async fn create(client: &Client, args: &TokenCreateArgs) -> Result<(), CommandFa
     if *json {
         return print_json(&made);
     }
-    // The token is made, and must be shown even if nobody can say now who is there.
+    // The token is made, and must be shown even if the agent cannot give the members now.
     let seeds = client.status().await.map(|status| seeds(&status)).unwrap_or_default();
     terminal::print(&render::token(&made, &seeds))
 }
 
-/// Whom to ask: the node that answers first, then other directors, then others.
+/// The seeds to print: the node that answers first, then other directors, then others.
 fn seeds(status: &Status) -> Vec<SocketAddr> {
     let mut heard: Vec<_> = status.nodes.iter().filter(|node| node.reachable).collect();
     heard.sort_by_key(|node| (node.name != status.this, !node.roles.has(Role::Director)));

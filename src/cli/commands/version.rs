@@ -6,7 +6,7 @@ use crate::{
     cli::{CommandFailure, Exit, args::VersionArgs, terminal},
 };
 
-/// Never fails for want of an agent: which program this is can be said without one.
+/// Does not fail without an agent: the version of this program is known without one.
 pub(super) async fn run(client: &Client, args: &VersionArgs) -> Result<Exit, CommandFailure> {
     let this = Version::this().version;
     let agent = client.version().await;

@@ -21,7 +21,7 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A line of values, and what is to be said under it.
+/// A line of values, and the notes under it.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) cells: Vec<Cell>,

@@ -1,4 +1,4 @@
-//! What commands show, as text: pure functions, at most [`WIDTH`] columns.
+//! The text output of commands: pure functions, at most [`WIDTH`] columns.
 
 mod grid;
 mod plan;

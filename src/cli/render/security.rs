@@ -1,4 +1,4 @@
-//! Shows who may get in: tokens and the lines to join with, members, remote identities.
+//! Shows tokens and the commands to join with, members, remote identities.
 
 use super::{
     WIDTH,
@@ -121,7 +121,7 @@ pub(in crate::cli) fn nodes(status: &Status, palette: Palette) -> String {
     shown(Grid { headers, rows: rows.collect() }, palette)
 }
 
-/// Who is kept out, in one paragraph; empty when nobody is.
+/// The barred names, in one paragraph; empty when there are none.
 pub(in crate::cli) fn barred(status: &Status) -> String {
     let names = status.cluster.iter().flat_map(|cluster| &cluster.security.barred);
     let names: Vec<String> = names.map(ToString::to_string).collect();

@@ -72,7 +72,7 @@ fn headline(status: &Status, palette: Palette) -> Vec<String> {
     lines
 }
 
-/// Who votes, and why.
+/// The voters, and why they vote.
 fn voters(cluster: &ClusterStatus, nodes: &[NodeStatus]) -> String {
     let why = |voter: &NodeName| nodes.iter().find(|node| node.name == *voter).map(|node| clean(&node.voter_why));
     let word = |voter: &NodeName| match why(voter).filter(|why| !why.is_empty()) {
@@ -82,7 +82,7 @@ fn voters(cluster: &ClusterStatus, nodes: &[NodeStatus]) -> String {
     cluster.voters.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
-/// What is sealed and signed with, where there is anything.
+/// The gossip key and the CA in use, where there are any.
 fn keys(security: &SecurityStatus) -> Option<String> {
     let SecurityStatus { authority, other_authorities, key, other_keys, rotating: _, barred: _ } = security;
     let key = key.as_ref()?;
@@ -240,7 +240,7 @@ fn seen(seen: ObservationStatus) -> &'static str {
     }
 }
 
-/// What there is to say of a server that is not simply in and up.
+/// The notes on a server that is not simply in and up.
 fn server_notes(server: &ServerStatus, beside: bool, status: &Status) -> Vec<Cell> {
     let mut notes = Vec::new();
     if !beside && !server.votes.is_empty() {

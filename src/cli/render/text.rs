@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-/// What a text says of its subject.
+/// The tone of a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Tone {
     /// Nothing.
@@ -42,7 +42,7 @@ impl Palette {
     }
 }
 
-/// Text from elsewhere made fit for a terminal: what a server answered must not move the cursor, and every character is one column wide.
+/// Text from other machines, made safe for a terminal: it must not move the cursor, and every character is one column wide.
 pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }

@@ -44,7 +44,7 @@ pub fn parse(file: &str, text: &str) -> Result<RuleSet, Problems> {
         draft.into_rules()
     } else {
         if let Some(at) = json_begins(file, text) {
-            // What is wrong with it as TOML is of no use to anybody.
+            // The TOML errors of a JSON text help nobody.
             findings = ProblemCollector::new(file, text);
             findings.add(at, IS_JSON);
         }

@@ -1,4 +1,4 @@
-//! Where in a cluster file tables belong, and which ports there are.
+//! The places of tables in a cluster file, and the range of ports.
 
 /// A port that something can listen on.
 pub(super) const PORTS: std::ops::RangeInclusive<i64> = 1..=65535;

@@ -52,7 +52,7 @@ const NEW_SESSION: &str = "check this machine's clock, then remove the file: the
 /// A file of the data directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The operating system says no.
+    /// The operating system refuses.
     #[error("cannot {doing} {}", path.display())]
     Io {
         /// The file.
@@ -63,7 +63,7 @@ pub enum FileError {
         #[source]
         source: io::Error,
     },
-    /// Its contents make no sense.
+    /// The content is damaged.
     #[error("{} is damaged: {why}; {hint}", path.display())]
     Damaged {
         /// The file.
@@ -73,7 +73,7 @@ pub enum FileError {
         /// What to do.
         hint: &'static str,
     },
-    /// Others can read a private key of ours.
+    /// Other users can read a private key of this node.
     #[error(
         "{} can be read by others (mode {mode:04o}): run `chmod 600` on it and restart lvs-agent; if somebody may have read it, {} then",
         path.display(),
@@ -85,7 +85,7 @@ pub enum FileError {
         /// Its permissions.
         mode: u32,
     },
-    /// A file that somebody else looks after is not what it should be.
+    /// A file of `[tls]` is not what it should be.
     #[error("{} cannot be used: {why}; {hint}", path.display())]
     Unsuitable {
         /// The file.
@@ -104,7 +104,7 @@ impl From<FileFault> for FileError {
     }
 }
 
-/// How a key that somebody may have becomes worth nothing.
+/// The advice that makes a key worthless which somebody else may have read.
 fn replacing(path: &Path) -> &'static str {
     if path.file_name().is_some_and(|name| name == NODE_KEY) {
         "run `lvs-agent leave` and join again with a token"
@@ -116,7 +116,7 @@ fn replacing(path: &Path) -> &'static str {
 /// The node's key; made and stored when there is none.
 ///
 /// # Errors
-/// [`FileError`]; a damaged key is never replaced by a new one, for then the node would be nobody that its cluster knows.
+/// [`FileError`]; a damaged key is never replaced by a new one, because the cluster would not know the node any more.
 pub fn node_key(data_dir: &Path) -> Result<NodeKey, FileError> {
     let path = data_dir.join(NODE_KEY);
     let Some(text) = store::read_secret(&path)? else {

@@ -1,4 +1,4 @@
-//! TLS over a TCP connection, and who is on the other side of it. The caller sets the deadline.
+//! TLS over a TCP connection, and the certificate of the other side. The caller sets the deadline.
 
 use crate::link::{
     certificate::Certificate,
@@ -71,14 +71,14 @@ fn words(error: &Error, seen: &PeerLeaf) -> String {
     match error {
         Error::InvalidCertificate(why) => refusal(why, seen),
         Error::AlertReceived(alert) => refused(*alert),
-        Error::InvalidMessage(_) => "the other side does not speak TLS: another program's port, or an older lvs-agent".to_owned(),
-        Error::PeerIncompatible(_) => "the other side does not speak TLS 1.3".to_owned(),
+        Error::InvalidMessage(_) => "the other side does not use TLS: another program's port, or an older lvs-agent".to_owned(),
+        Error::PeerIncompatible(_) => "the other side does not support TLS 1.3".to_owned(),
         Error::General(why) if why.contains("no server certificate") => "this node has no certificate yet".to_owned(),
         other => format!("TLS with the other side fails: {other}"),
     }
 }
 
-/// Why we do not believe the other side.
+/// Why this side does not trust the other side's certificate.
 fn refusal(why: &CertificateError, seen: &PeerLeaf) -> String {
     let shown = seen.describe();
     match why {
@@ -108,7 +108,7 @@ fn refusal(why: &CertificateError, seen: &PeerLeaf) -> String {
     }
 }
 
-/// Why the other side does not believe us, as far as it says.
+/// Why the other side does not trust this side's certificate, as far as it says.
 fn refused(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::UnknownCA | AlertDescription::CertificateUnknown => {
@@ -124,7 +124,7 @@ fn refused(alert: AlertDescription) -> String {
         }
         AlertDescription::CertificateRequired => "the other side wants a certificate and we have none",
         AlertDescription::AccessDenied => "the other side has no certificate yet, or refuses us",
-        AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => "the other side does not speak TLS 1.3 as we do",
+        AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => "the other side does not support the TLS 1.3 that this node uses",
         other => return format!("the other side ends the TLS handshake: {other:?}"),
     }
     .to_owned()

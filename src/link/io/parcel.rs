@@ -1,6 +1,6 @@
-//! Messages between two members that are too long for datagrams: whoever has them hands them to whoever keeps the members' TLS connections.
+//! Parcels: messages between two members that are too long for datagrams. Gossip gives them to the task that has the members' TLS connections.
 //!
-//! Nothing is promised: a parcel that finds no room, or whose way takes too long, is lost, and its sender says it again when it wants to.
+//! Delivery is not guaranteed: a parcel that finds no room, or takes too long, is lost, and its sender repeats it when it wants to.
 
 use crate::model::NodeId;
 use std::{
@@ -17,20 +17,20 @@ const WAITING: usize = 64;
 /// One message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Parcel {
-    /// Whom it is for; on the other side, whom it is from, as TLS says.
+    /// The member that it is for; on the receiving side, the member that it is from, as TLS has proved.
     pub member: NodeId,
-    /// Which start of the sender's agent says it.
+    /// The session of the sender's agent.
     pub session: u64,
-    /// What it says.
+    /// Its content.
     pub body: Vec<u8>,
 }
 
-/// Both ends, as the one has them who writes and reads.
+/// Both ends of the parcel queues, as gossip has them.
 #[derive(Debug)]
 pub struct Mailbox {
-    /// What it wants sent.
+    /// The parcels to send.
     pub out: mpsc::Sender<Parcel>,
-    /// What others sent.
+    /// The parcels that have come.
     pub inbox: mpsc::Receiver<Delivery>,
 }
 
@@ -45,7 +45,7 @@ impl Mailbox {
     }
 }
 
-/// A parcel that has come. As long as it is not read, its member can send no other: none can fill the inbox.
+/// A parcel that has come. As long as it is not read, its member can send no other, so no member can fill the inbox.
 #[derive(Debug)]
 pub struct Delivery {
     /// It.
@@ -53,7 +53,7 @@ pub struct Delivery {
     _turn: InboxTurn,
 }
 
-/// Where parcels come in. Clones are the same slot.
+/// The inbox for parcels. Clones are the same inbox.
 #[derive(Clone, Debug, Default)]
 pub struct ParcelInbox {
     inner: Arc<Inner>,
@@ -68,19 +68,19 @@ struct Inner {
 /// Why a parcel is not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotTaken {
-    /// No honest agent sends it.
+    /// The parcel is longer than an honest agent sends.
     #[error("a parcel of {0} bytes is too long (at most {MAX_PARCEL_BYTES})")]
     TooLong(usize),
     /// That member's last one is not read yet, or there is no room.
     #[error("there is no room for a parcel now")]
     Busy,
-    /// Nobody reads here yet, or any more.
-    #[error("nobody reads parcels here now")]
+    /// No task reads the inbox yet, or any more.
+    #[error("no task reads parcels here now")]
     Nobody,
 }
 
 impl ParcelInbox {
-    /// Takes a parcel in, now or not at all.
+    /// Puts a parcel into the inbox, or refuses it at once.
     ///
     /// # Errors
     /// Why not.

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A socket at `listen` that does not block. What it sends has the don't-fragment bit, and is refused with `EMSGSIZE` where the interface is too
-/// narrow for it. Routers' word on the path (`ICMP` "fragmentation needed", which anybody can forge) is not listened to: agents' datagrams fit the
+/// narrow for it. ICMP "fragmentation needed" of routers on the path, which anybody can forge, is ignored: agents' datagrams fit the
 /// narrowest link by themselves, see [`MAX_DATAGRAM_BYTES`](crate::link::datagram::MAX_DATAGRAM_BYTES).
 ///
 /// # Errors

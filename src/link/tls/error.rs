@@ -1,6 +1,6 @@
-//! Why TLS cannot be spoken.
+//! The error of unusable TLS credentials.
 
-/// Why TLS cannot be spoken with what is given.
+/// Why the given certificates and key cannot be used for TLS.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct TlsError(pub String);

@@ -1,4 +1,4 @@
-//! Whether the other side of a handshake is believed, and what it has shown, for the words of a refusal.
+//! Verifies the other side of a handshake, and keeps the certificate that it has shown for the text of a refusal.
 
 use super::error::TlsError;
 use crate::link::{
@@ -23,13 +23,13 @@ use std::{
     time::Duration,
 };
 
-/// What a chain must end in.
+/// The CAs that a chain must end in.
 #[derive(Clone, Debug)]
 pub(super) enum Anchors {
     /// One of these.
     Roots {
         servers: Arc<RootCertStore>,
-        /// `None` if there are none: nobody could be believed, so nobody is asked.
+        /// `None` if there are none: no certificate could be trusted, so none is asked for.
         clients: Option<Arc<dyn ClientCertVerifier>>,
     },
     /// The presented CA whose fingerprint begins so.
@@ -44,7 +44,7 @@ impl Anchors {
         }
         let clients = WebPkiClientVerifier::builder_with_provider(servers.clone(), provider.clone())
             .allow_unauthenticated()
-            // Who we trust is not told to everybody who connects; our clients present what they have.
+            // The trusted CAs are not shown to everybody who connects; clients present the certificate that they have.
             .clear_root_hint_subjects()
             .build()
             .map_err(|error| TlsError(error.to_string()))?;
@@ -57,7 +57,7 @@ impl Anchors {
 #[error("no ca in the presented chain has the fingerprint that the token names")]
 pub(in crate::link) struct NotPinned;
 
-/// The leaf that the other side of one handshake has shown, believed or not.
+/// The leaf that the other side of one handshake has shown, trusted or not.
 #[derive(Debug, Default)]
 pub(in crate::link) struct PeerLeaf(OnceLock<Result<Certificate, BadCertificate>>);
 
@@ -66,7 +66,7 @@ impl PeerLeaf {
         self.0.get_or_init(|| Certificate::parse(leaf));
     }
 
-    /// In words. It is what the certificate says: nothing here was believed.
+    /// The certificate's content as a text. It is unverified.
     pub(in crate::link) fn describe(&self) -> String {
         match self.0.get() {
             None => "it has shown none".to_owned(),
@@ -134,7 +134,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 impl Verifier {
-    /// Whether a chain is believed of a server and of a client, as a node is both.
+    /// Whether a chain is trusted as a server's and as a client's, as a node is both.
     pub(super) fn both_sides(
         &self,
         leaf: &CertificateDer<'_>,
@@ -204,7 +204,7 @@ impl ClientCertVerifier for Verifier {
     }
 }
 
-/// Why a chain of this node's own is worth nothing.
+/// Why a chain of this node cannot be used.
 fn words(error: &Error) -> String {
     let Error::InvalidCertificate(why) = error else { return error.to_string() };
     match why {

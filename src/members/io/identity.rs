@@ -1,4 +1,4 @@
-//! Who this node is: one small file that says which cluster it belongs to, under which number.
+//! The node's identity: a small file that names its cluster, its number and its name.
 
 use crate::{
     base::io::durable::{self, FileFault},
@@ -17,7 +17,7 @@ const FILE: &str = files::IDENTITY;
 /// A name, a cluster id, a number; and those of a thousand members met.
 const MAX_BYTES: u64 = 256 << 10;
 
-/// A node's place in its cluster. Written last when it becomes a member: where this file is, everything else is.
+/// A node's identity. The file is written last when the node becomes a member: where it is, everything else is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NodeIdentity {
     /// The cluster.
@@ -28,7 +28,7 @@ pub struct NodeIdentity {
     pub name: NodeName,
     /// The cluster's rhythm, which never changes.
     pub timing: TimingProfile,
-    /// The members when it joined: whom it hears before it has the cluster's state.
+    /// The bootstrap peers: the members when this node joined. It trusts their numbers and names until it has the replicated state.
     #[serde(default, rename = "met")]
     pub bootstrap_peers: Vec<BootstrapPeer>,
 }
@@ -47,7 +47,7 @@ pub enum IdentityError {
         #[source]
         source: io::Error,
     },
-    /// It says nothing that makes sense.
+    /// The content is damaged.
     #[error(
         "{} does not say who this node is; {}",
         path.display(),

@@ -11,16 +11,16 @@ use std::{collections::BTreeSet, io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-/// What a member needs to know to start.
+/// The settings of a member's start.
 #[derive(Clone)]
 pub struct MemberSettings {
     /// Where its files are.
     pub data_dir: PathBuf,
-    /// Who this node is.
+    /// The node's identity in its cluster.
     pub identity: NodeIdentity,
     /// Where it listens (TCP; gossip has the same port for UDP).
     pub addr: SocketAddr,
-    /// What it presents and trusts. Whoever renews them replaces what is in them.
+    /// The certificate that it presents and the CAs that it trusts. The certificate renewal replaces them in place.
     pub credentials: Credentials,
 }
 
@@ -49,7 +49,7 @@ impl ClusterMember {
     /// [`RaftNode::stopped`] returns.
     ///
     /// # Errors
-    /// A log that cannot be used, an address that is taken.
+    /// The log cannot be used, or the address is taken.
     pub async fn start(
         settings: MemberSettings,
         membership_observer: Arc<dyn MembershipObserver>,
@@ -57,7 +57,7 @@ impl ClusterMember {
         shutdown: CancellationToken,
     ) -> Result<Self, MemberStartError> {
         let MemberSettings { data_dir, identity, addr, credentials } = settings;
-        // Before the log, so that a start that is tried again and again reads nothing.
+        // The listener comes before the log, so that a start that fails again and again does not read the log each time.
         let listener = TcpListener::bind(addr).await.map_err(|source| MemberStartError::Listen { addr, source })?;
         let NodeIdentity { cluster_id, node_id, name, timing, bootstrap_peers } = identity.clone();
         let raft = RaftSettings {

@@ -6,18 +6,18 @@ use crate::{
 };
 use std::{error::Error, fmt, io, net::SocketAddr, time::Duration};
 
-/// See the variants. It is read in lists of what was tried, so it tells its causes itself, and `source()` has none of them again. Where the list has
-/// said already who was asked, [`CallError::why`] is all that is left to say.
+/// Why a call failed. The text includes its causes, because it is printed in lists of attempts, and `source()` returns none of them. Where such a
+/// list names the peer already, [`CallError::why`] gives the rest.
 #[derive(Debug)]
 pub enum CallError {
-    /// Nobody listens there.
+    /// No process listens at the address.
     Connect {
         /// Where.
         addr: SocketAddr,
         /// Why.
         source: io::Error,
     },
-    /// One does not believe the other.
+    /// One side does not trust the other's certificate.
     Tls {
         /// Where.
         addr: SocketAddr,
@@ -31,7 +31,7 @@ pub enum CallError {
         /// Who.
         found: String,
     },
-    /// The other side does not talk to us.
+    /// The other side refused the connection.
     Refused {
         /// Who.
         addr: SocketAddr,
@@ -57,14 +57,14 @@ pub enum CallError {
         /// The deadline.
         within: Duration,
     },
-    /// The other side has heard the question and could not answer it.
+    /// The other side received the question and could not answer it.
     Failed {
         /// Who.
         addr: SocketAddr,
         /// Its words.
         why: String,
     },
-    /// The answer is none to this question.
+    /// The answer cannot be decoded as an answer to this question.
     Answer {
         /// Who.
         addr: SocketAddr,
@@ -78,7 +78,7 @@ pub enum CallError {
         /// How long it is.
         source: CodecError,
     },
-    /// Enough connections are being made already.
+    /// The maximum number of connections to this peer is being made already.
     Connecting {
         /// Where.
         addr: SocketAddr,
@@ -90,9 +90,9 @@ impl CallError {
     pub fn why(&self) -> String {
         match self {
             CallError::Connect { source, .. } => format!("cannot connect: {source}"),
-            CallError::Tls { source, .. } => format!("no safe connection: {source}"),
+            CallError::Tls { source, .. } => format!("no tls connection: {source}"),
             CallError::SomebodyElse { found, .. } => format!("another node answers there: {found}"),
-            CallError::Refused { refusal, .. } => format!("it refuses to talk: {refusal}"),
+            CallError::Refused { refusal, .. } => format!("it refused the connection: {refusal}"),
             CallError::Broken { source, .. } => format!("the connection failed: {source}{}", deeper(source)),
             CallError::Closed { .. } => "it closed the connection".to_owned(),
             CallError::Late { within, .. } => format!("it did not answer within {within:?}"),
@@ -119,7 +119,7 @@ impl CallError {
         }
     }
 
-    /// The question has certainly not been heard.
+    /// Whether the question has certainly not been received.
     pub fn is_unheard(&self) -> bool {
         match self {
             CallError::Connect { .. }

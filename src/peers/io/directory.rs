@@ -1,4 +1,4 @@
-//! Who belongs to the cluster, as this node knows it at this moment.
+//! The members of the cluster, as this node knows them at this moment.
 
 use crate::{
     link::certificate::Certificate,
@@ -23,11 +23,11 @@ pub struct Published {
     pub state: Arc<ClusterState>,
     /// Index of the last log entry in it.
     pub applied: u64,
-    /// Who votes by the last membership in it, in any of its sets.
+    /// The voters of the last membership in it, of all its voter sets.
     pub voters: BTreeSet<NodeId>,
 }
 
-/// Looks it up in the state, and before there is any, in what this node was told when it joined. Clones share it.
+/// Looks members up in the state, and before there is any, among the bootstrap peers. Clones share it.
 #[derive(Clone)]
 pub struct Directory {
     cluster_id: Arc<str>,
@@ -36,7 +36,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Of this cluster.
+    /// The directory of this cluster.
     pub fn new(cluster_id: &str, published: watch::Receiver<Published>, bootstrap_peers: &[BootstrapPeer]) -> Self {
         Self { cluster_id: cluster_id.into(), published, bootstrap_peers: bootstrap_peers.into() }
     }
@@ -51,10 +51,10 @@ impl Directory {
         &self.bootstrap_peers
     }
 
-    /// What the holder of `certificate` is here, if it is the node that it `says`.
+    /// The status of the holder of `certificate`, if it is the node that it `says`.
     ///
     /// # Errors
-    /// Why that one is not heard.
+    /// The reason for which its messages are refused.
     pub fn status(&self, certificate: &Certificate, says: NodeId) -> Result<PeerStatus, HelloRefusal> {
         self.look(|known| known.status(certificate, says))
     }
@@ -69,7 +69,7 @@ impl Directory {
         self.published.borrow().voters.contains(&id)
     }
 
-    /// Where the member with this number is.
+    /// The address of the member with this number.
     pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
         self.look(|known| known.state.node_by_id(id).map(|record| record.addr))
     }

@@ -1,4 +1,4 @@
-//! Limits on connections: bounds on connections that have not proved anything yet, and how often one source may fail.
+//! Limits on connections to this node: their number in all and per source, and the failures of a source.
 
 use crate::{
     base::{
@@ -15,30 +15,30 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Connections of members that do not vote at a time: they are short. Who is closed tries again.
+/// Connections at a time of members that do not vote: they are short. A member whose connection is closed tries again.
 const MEMBERS: usize = 256;
-/// Connections of voters at a time: four from each of five, as many again while a leader that was lost is replaced, and twice that while they change.
+/// Connections of voters at a time: four from each of five voters, as many again while a lost leader is replaced, and twice that while voters change.
 const VOTERS: usize = 64;
-/// Connections at a time that have not said hello as a member, from addresses of voters, of other members, and from all others. Each has slots of
-/// its own, so that strangers cannot keep members out, nor members voters.
+/// Connections at a time that have not said hello as a member: from addresses of voters, of other members, and of all others. Each class has slots
+/// of its own, so that strangers cannot keep members out, nor members voters.
 const UNPROVEN: usize = 64;
-/// The same from one address, so that one machine cannot keep the others out.
+/// The same limit for one address, so that one machine cannot keep the others out.
 const UNPROVEN_PER_SOURCE: usize = 16;
-/// That connections were closed for their number is said once in this time.
+/// Closing connections because of their number is logged once in this time.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
-/// Whose an address, or a connection that has said hello, is.
+/// The class of an address, or of a connection that has said hello.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AddressClass {
-    /// One of those who vote.
+    /// A voter.
     Voters,
-    /// Another member's.
+    /// Another member.
     Members,
-    /// Anybody else's.
+    /// Any other machine.
     Strangers,
 }
 
-/// Where connections come from, as they are counted.
+/// The source by which connections are counted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum ConnectionSource {
     /// An address that a member has.
@@ -47,7 +47,7 @@ enum ConnectionSource {
     Stranger(IpAddr),
 }
 
-/// The failures of one node's Raft port. Clones share it.
+/// The limits of one node's Raft port, with its counts of connections and failures. Clones share them.
 #[derive(Clone)]
 pub struct ConnectionLimits {
     inner: Arc<Inner>,
@@ -73,7 +73,7 @@ pub struct ConnectionSlot {
 }
 
 impl Default for ConnectionLimits {
-    /// Nobody is there yet.
+    /// The limits without any connection.
     fn default() -> Self {
         let inner = Inner {
             voters: Arc::new(Semaphore::new(VOTERS)),
@@ -92,7 +92,7 @@ impl Default for ConnectionLimits {
 impl ConnectionLimits {
     /// A slot for a connection from `source`, an address of this kind; `None`: it is to be closed.
     pub fn enter(&self, source: IpAddr, whose: AddressClass) -> Option<ConnectionSlot> {
-        // Members are not counted with whoever else is in their network.
+        // A member is counted by its own address, not together with others in its network.
         let (source, slots) = match whose {
             AddressClass::Voters => (ConnectionSource::Member(source.to_canonical()), &self.inner.voting),
             AddressClass::Members => (ConnectionSource::Member(source.to_canonical()), &self.inner.known),

@@ -15,7 +15,7 @@ const WITHIN: Duration = Duration::from_secs(4);
 /// Gossip that is too long for datagrams.
 #[derive(Serialize, Deserialize)]
 pub struct ParcelBody {
-    /// Which start of the sender's agent says it.
+    /// The session of the sender's agent.
     pub session: u64,
     /// At most [`MAX_PARCEL_BYTES`](crate::link::parcel::MAX_PARCEL_BYTES).
     pub body: Vec<u8>,
@@ -32,7 +32,7 @@ pub enum NotSent {
     /// This node does not know the member.
     #[error("no member has that number")]
     NoMember,
-    /// No answer, or the member did not want it now.
+    /// The member did not answer, or did not take it now.
     #[error(transparent)]
     Call(#[from] CallError),
 }
@@ -40,14 +40,14 @@ pub enum NotSent {
 /// Brings a parcel to its member. It may arrive twice.
 ///
 /// # Errors
-/// It is not known to have arrived.
+/// The parcel may not have arrived.
 pub async fn send_parcel(peers: &Peers, directory: &Directory, parcel: Parcel) -> Result<(), NotSent> {
     let Parcel { member, session, body } = parcel;
     let addr = directory.address_of(member).ok_or(NotSent::NoMember)?;
     Ok(peers.call(Some(member), addr, &ParcelBody { session, body }, WITHIN).await?)
 }
 
-/// The answer to a parcel of `member`: it will be read, or why not.
+/// Puts a parcel of `member` into the inbox. Gives the answer to it: accepted, or why not.
 ///
 /// # Errors
 /// The reply to bytes that are no parcel.

@@ -1,4 +1,4 @@
-//! Asking other nodes: connections that are kept and reused, one question at a time on each, every question with a deadline.
+//! Sends questions to other nodes: connections are kept and reused, one question at a time on each, every question with a deadline.
 
 use super::{
     call_error::CallError,
@@ -37,15 +37,15 @@ mod greet;
 
 pub use greet::GreetingPurpose;
 
-/// Kept connections to one peer: entries, heartbeat, a snapshot, a proposal at the same time. And as many being made.
+/// Kept connections to one peer: for entries, heartbeats, a snapshot and a proposal at the same time. As many may be in the making.
 const PER_PEER: usize = 4;
-/// A connection is made within this time. It is not given up with the question that it was made for: a heartbeat's deadline is shorter than a
-/// handshake between two machines that have much to do, and then no connection would ever be made.
+/// A connection is made within this time. It continues when the question that it was made for ends: a heartbeat's deadline is shorter than a
+/// handshake between two busy machines, so otherwise no connection would ever be made.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// Older connections are made anew: this is how a renewed certificate, or a CA that is trusted no more, comes to count on them.
+/// Older connections are made anew, so that a renewed certificate takes effect on them, and a CA that is not trusted any more.
 const OLD: Duration = Duration::from_secs(10 * 60);
 
-/// Whom a connection is to, and where.
+/// The peer and the address of a connection.
 type PoolKey = (Option<NodeId>, SocketAddr);
 
 struct PooledConnection {
@@ -54,16 +54,16 @@ struct PooledConnection {
 }
 
 impl PooledConnection {
-    /// It is young, and the other side has not closed it. Nothing is said on a connection that waits for a question, so whatever can be read is its end.
+    /// Whether the connection is young and still open. An idle connection carries no data, so anything that can be read is its end.
     fn is_good(&self) -> bool {
         let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
         self.since.elapsed() < OLD && self.stream.get_ref().0.try_read(&mut [0]).is_err_and(silent)
     }
 }
 
-/// As whom this node speaks.
+/// This node's side of its connections.
 enum LocalSide {
-    /// One that only asks to join, or for its certificate.
+    /// A node that only asks to join, or for its certificate.
     Stranger,
     /// A member.
     Member { me: NodeId, directory: Directory },
@@ -77,7 +77,7 @@ pub struct Peers {
 
 struct Inner {
     who: LocalSide,
-    /// `None`: nobody can be asked.
+    /// `None`: no peer can be asked.
     credentials: Option<Credentials>,
     idle: Mutex<BTreeMap<PoolKey, Vec<PooledConnection>>>,
     connecting: Mutex<BTreeMap<PoolKey, usize>>,
@@ -88,17 +88,17 @@ struct Inner {
 }
 
 impl Peers {
-    /// For a member.
+    /// The connections of a member.
     pub fn of_member(me: NodeId, directory: Directory, credentials: Credentials) -> Self {
         Self::new(LocalSide::Member { me, directory }, Some(credentials))
     }
 
-    /// For one that asks to join or for its certificate.
+    /// The connections of a node that asks to join, or for its certificate.
     pub fn of_stranger(credentials: Credentials) -> Self {
         Self::new(LocalSide::Stranger, Some(credentials))
     }
 
-    /// For a founder, which is alone.
+    /// For a founder, which has no peers.
     pub fn nobody() -> Self {
         Self::new(LocalSide::Stranger, None)
     }
@@ -110,22 +110,22 @@ impl Peers {
         Self { inner: Arc::new(inner) }
     }
 
-    /// What was said when members told this node that it is none any more, once that is believed.
+    /// The removal report of this node, once it is believed.
     pub fn removed(&self) -> watch::Receiver<Option<HelloRefusal>> {
         self.inner.removed.subscribe()
     }
 
-    /// What members say that answer this node and trust it no more than it trusts them; `None`: some do.
+    /// The reason of one member, if no member that answers trusts this node's certificate, nor this node theirs; `None`: some do.
     pub fn untrusted(&self) -> Option<String> {
         self.inner.untrusted.borrow().clone()
     }
 
-    /// Notes it.
+    /// Sets what [`Peers::untrusted`] gives.
     pub fn set_untrusted(&self, why: Option<String>) {
         self.inner.untrusted.send_replace(why);
     }
 
-    /// Where the member with this number is by now, if this node knows.
+    /// The present address of the member with this number, if this node knows it.
     pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
         match &self.inner.who {
             LocalSide::Stranger => None,
@@ -135,7 +135,8 @@ impl Peers {
 
     /// Asks the node at `addr`, which must be `to` where that is given.
     ///
-    /// A kept connection may have died unnoticed; the question is then put once more over a new one. Whoever asks must not mind being heard twice.
+    /// A kept connection may have died unnoticed; the question is then sent once more over a new one. So a question must be harmless when it is
+    /// received twice.
     ///
     /// # Errors
     /// No answer.
@@ -148,14 +149,14 @@ impl Peers {
     ) -> Result<Q::Answer, CallError> {
         let question = QuestionFrame::of(asked).map_err(|source| CallError::TooLong { addr, source })?;
         let reply = timeout(within, self.ask((to, addr), &question)).await.unwrap_or_else(|_| {
-            // What else is kept leads to the same silence.
+            // The other kept connections to this address will not answer either.
             self.idle().remove(&(to, addr));
             Err(CallError::Late { addr, within })
         });
         answer_of::<Q>(addr, reply?)
     }
 
-    /// Asks the node at `addr`, whoever it is, what depends on the CAs that it shows.
+    /// Asks the node at `addr`, without expecting a certain one. The question may depend on the CAs that the node shows.
     ///
     /// # Errors
     /// As [`Peers::call`].
@@ -216,7 +217,7 @@ impl Peers {
         }
     }
 
-    /// Connects in a task of its own. When nobody waits for it any more, the connection is kept for the next question.
+    /// Connects in a task of its own. When the caller does not wait any more, the connection is kept for the next question.
     async fn connect_apart(&self, place: PoolKey) -> Result<OpenConnection, CallError> {
         let addr = place.1;
         self.check_silence(addr)?;
@@ -246,22 +247,22 @@ impl Peers {
     }
 
     fn check_silence(&self, addr: SocketAddr) -> Result<(), CallError> {
-        // Of a stranger nobody says that it was removed.
+        // Only a member can have been removed.
         match self.removal_reports().quiet(addr, BootClock.now()).cloned() {
             Some(refusal) => Err(CallError::Refused { addr, refusal }),
             None => Ok(()),
         }
     }
 
-    /// A peer is asked many times a second; that it refuses is said once.
+    /// A peer is asked many times a second; its refusal is logged once.
     fn note_refusal(&self, addr: SocketAddr, why: &str) {
         if matches!(self.inner.who, LocalSide::Stranger) {
-            // Whoever asks says it.
+            // The caller reports the refusal.
             return;
         }
         let former = self.refusals().insert(addr, why.to_owned());
         if former.as_deref() != Some(why) {
-            tracing::warn!(%addr, why, "raft peer refuses to talk");
+            tracing::warn!(%addr, why, "a peer refuses connections of this node");
         }
     }
 
@@ -278,7 +279,7 @@ impl Peers {
     }
 }
 
-/// One of the few connections that are being made to one place.
+/// The permit to make one of the few connections to one peer.
 struct ConnectPermit {
     peers: Peers,
     place: PoolKey,
@@ -309,7 +310,7 @@ impl Drop for ConnectPermit {
 }
 
 async fn exchange(stream: &mut Stream, addr: SocketAddr, question: &QuestionFrame) -> Result<AnswerFrame, CallError> {
-    // A reply's own few bytes stand around the answer.
+    // The frame of a reply adds a few bytes to the answer.
     let limit = question.topic.answer_limit() + 64;
     write_frame(stream, question, MAX_FRAME_BYTES).await.map_err(|error| broken(addr, error))?;
     let reply = read_frame(stream, limit).await.map_err(|error| broken(addr, error))?;

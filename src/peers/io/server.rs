@@ -1,4 +1,4 @@
-//! Taking connections from other nodes: TLS, a hello, then one question at a time, each with a deadline. What is answered is told by [`Answers`].
+//! Serves connections of other nodes: TLS, a hello, then one question at a time, each with a deadline. [`Answers`] gives the answers.
 
 use super::{
     directory::Directory,
@@ -30,29 +30,29 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Who connects has proved who it is and said hello within this time.
+/// Deadline of the handshake and the hello of a new connection.
 const HELLO_DEADLINE: Duration = Duration::from_secs(3);
-/// Who is no member has come to ask something; a connection without a question for so long is closed.
+/// A stranger's connection without a question is closed after this time.
 const STRANGER_DEADLINE: Duration = Duration::from_secs(5);
-/// …and all that it asks is asked and answered within this time.
+/// Deadline of all questions of a stranger's connection, with their answers.
 const STRANGERS_TIME: Duration = Duration::from_secs(60);
-/// So long a member that does not vote may have nothing to ask. Of these there may be hundreds, and they make a new connection in no time.
+/// An idle connection of a member that does not vote is closed after this time. There may be hundreds of them, and a new connection is made quickly.
 const MEMBER_DEADLINE: Duration = Duration::from_secs(10);
-/// An answer is taken within this time, a snapshot's question sent.
+/// Deadline for sending one answer.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(10);
 /// An older connection is closed, so that what TLS found when it was made does not count for ever. Peers make new ones earlier.
 const OLDEST: Duration = Duration::from_secs(15 * 60);
 /// After a failed accept (no file descriptors), so that it is not repeated without end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Who is on the other side.
+/// The other side of a connection.
 pub enum Asker {
-    /// Not, or not now, a member. The certificate is its own PKI's, where it has shown one.
+    /// A node that is no member now. With an external CA it may have shown a certificate.
     Stranger {
         /// As TLS has found it good.
         certificate: Option<Certificate>,
     },
-    /// One that was a member when it said hello.
+    /// A node that was a member when it said hello.
     Member {
         /// Its number.
         id: NodeId,
@@ -63,44 +63,44 @@ pub enum Asker {
 
 /// One connection, as its questions see it.
 pub struct Caller {
-    /// Who asks.
+    /// The node that asks.
     pub asker: Asker,
-    /// From where.
+    /// Its address.
     pub from: SocketAddr,
-    /// Where failures are counted.
+    /// The limits that count its failures.
     pub limits: ConnectionLimits,
 }
 
-/// One that votes, by the newest membership in this node's log.
+/// A voter of the newest membership in this node's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VotingPeer {
     /// Its number.
     pub id: NodeId,
     /// Its name.
     pub name: NodeName,
-    /// Where it hears Raft.
+    /// Its Raft address.
     pub addr: SocketAddr,
 }
 
-/// What the connections need of the rooms that know the cluster: who votes, and an answer to every question.
+/// The part that the rooms below implement: the voters, and an answer to every question.
 pub trait Answers: Send + Sync + 'static {
-    /// Who votes, by the newest membership in this node's log, committed or not.
+    /// The voters of the newest membership in this node's log, committed or not.
     fn voters(&self) -> Vec<VotingPeer>;
 
     /// Answers one question. Each answer has a deadline of its own.
     fn answer<'a>(&'a self, caller: &'a Caller, question: QuestionFrame) -> BoxFuture<'a, AnswerFrame>;
 }
 
-/// What one node's port serves. Clones serve the same.
+/// The parts of one node's port. Clones serve the same.
 #[derive(Clone)]
 pub struct Port {
     /// This node.
     pub me: NodeId,
-    /// Who belongs to the cluster.
+    /// The members of the cluster.
     pub directory: Directory,
-    /// What this node presents and trusts.
+    /// The certificate that this node presents and the CAs that it trusts.
     pub credentials: Credentials,
-    /// Who answers.
+    /// The implementation that answers.
     pub answers: Arc<dyn Answers>,
 }
 
@@ -121,7 +121,8 @@ pub async fn serve(listener: TcpListener, port: Port, shutdown: CancellationToke
                 continue;
             }
         };
-        // What a member's address sends is always looked at: else whoever can borrow it for a moment could shut that member out.
+        // Connections from a member's address are never refused for failures: otherwise a machine that borrows the address for a moment could shut
+        // the member out.
         let whose = whose(&port, from.ip());
         if limits.wait(from.ip()).is_some() && whose == AddressClass::Strangers {
             continue;
@@ -165,7 +166,7 @@ async fn receive(stream: TcpStream, from: SocketAddr, port: &Port, limits: Conne
             return;
         }
     };
-    // What a voter is told about in time depends on its connections; they wait for an election, and stay.
+    // Voters need their connections for elections, so these stay open while they are idle.
     let votes = match &asker {
         Asker::Member { id, certificate } => Some(votes(port, *id, certificate)),
         Asker::Stranger { .. } => None,
@@ -179,10 +180,10 @@ async fn receive(stream: TcpStream, from: SocketAddr, port: &Port, limits: Conne
         converse(&mut stream, &caller, port, since, (MAX_FRAME_BYTES, idle)).await;
         return;
     }
-    // A node that is no member yet can only ask to become one. Who has come, and asks nothing or does not end, takes others' slot.
+    // A stranger can only ask to join or for a certificate. A stranger's connection without questions, or without end, would hold a slot of others.
     let conversation = converse(&mut stream, &caller, port, since, (MAX_STRANGERS_QUESTION_BYTES, STRANGER_DEADLINE));
     if timeout(STRANGERS_TIME, conversation).await.unwrap_or(0) == 0 && caller.limits.failed(from.ip()) {
-        tracing::warn!(%from, "a stranger connected and asked nothing, or for too long");
+        tracing::warn!(%from, "a stranger's connection without a question, or with too many, was closed");
     }
 }
 
@@ -206,7 +207,7 @@ async fn converse(stream: &mut Stream, caller: &Caller, port: &Port, since: Inst
     asked
 }
 
-/// Whether a stranger asks what only members may.
+/// Whether a stranger asks a question that only members may ask.
 fn is_for_members(caller: &Caller, topic: Topic) -> bool {
     matches!(caller.asker, Asker::Stranger { .. }) && !topic.is_for_strangers()
 }
@@ -219,11 +220,11 @@ fn is_stale(since: Instant, caller: &Caller) -> bool {
     has_ended || since.elapsed() > OLDEST
 }
 
-/// Why a connection came to nothing.
+/// Why a connection ended before its first question.
 enum NoConversation {
-    /// Somebody did what it should not.
+    /// The other side did something wrong.
     Reason(String),
-    /// It happens, for instance while a disk is replaced.
+    /// A harmless end, for instance while a disk is replaced.
     Harmless,
 }
 
@@ -231,7 +232,7 @@ async fn meet(stream: TcpStream, port: &Port) -> Result<(Stream, Asker), NoConve
     let reason = |error: &dyn std::fmt::Display| NoConversation::Reason(error.to_string());
     let (mut stream, certificate) = stream::secure(stream, &port.credentials).await.map_err(|e| reason(&e))?;
     let hello = read_frame::<Hello>(&mut stream, MAX_HELLO_BYTES).await.map_err(|e| reason(&e))?;
-    // Whoever only looks whether somebody is there does no harm.
+    // A client that only tests whether the port is open does no harm.
     let hello = hello.ok_or(NoConversation::Harmless)?;
     let met = refuse(&hello, port.directory.cluster_id(), port.me).map_or_else(|| who(&hello, certificate, port), Err);
     let welcome = met.as_ref().map_or_else(|refusal| Welcome::No(refusal.clone()), |_| Welcome::Welcome);
@@ -253,7 +254,7 @@ fn refuse(hello: &Hello, cluster_id: &str, me: NodeId) -> Option<HelloRefusal> {
     hello.to.filter(|to| *to != me).map(|_| HelloRefusal::SomebodyElse { theirs: me })
 }
 
-/// Who says hello for a cluster must be a member of it, or vote still: what it asks is looked at then.
+/// A node that says hello for a cluster must be a member of it, or still vote: its questions are then checked one by one.
 fn who(hello: &Hello, certificate: Option<Certificate>, port: &Port) -> Result<Asker, HelloRefusal> {
     if hello.cluster_id.is_none() {
         return Ok(Asker::Stranger { certificate });
@@ -273,7 +274,7 @@ fn votes(port: &Port, id: NodeId, certificate: &Certificate) -> bool {
     port.answers.voters().iter().any(|voter| voter.id == id && voter.name == *name)
 }
 
-/// One that was removed, and whose vote may still be needed.
+/// Whether a removed node's vote may still be needed.
 fn still_votes(port: &Port, id: NodeId) -> bool {
     port.answers.voters().iter().any(|voter| voter.id == id)
 }

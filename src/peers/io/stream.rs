@@ -1,4 +1,4 @@
-//! The one place where connections between nodes are made and taken: TCP, and TLS 1.3 on it.
+//! Makes and accepts the connections between nodes: TCP, and TLS 1.3 on it. No other file does.
 
 use crate::{
     link::{
@@ -12,14 +12,14 @@ use crate::{
 use std::{io, net::SocketAddr};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A connection to another node. Boxed: it is moved about, and its TLS state is large.
+/// A connection to another node. Boxed, because it is moved and its TLS state is large.
 pub type Stream = Box<TlsStream>;
 
 /// A connection that this node made.
 pub struct OpenConnection {
     /// The bytes.
     pub stream: Stream,
-    /// Who is there.
+    /// The other side's certificate.
     pub certificate: Certificate,
     /// The CAs that it has shown with its certificate.
     pub authorities: Vec<Fingerprint>,
@@ -27,9 +27,9 @@ pub struct OpenConnection {
 
 /// Why there is no connection.
 pub enum NotConnected {
-    /// Nobody listens there.
+    /// No process listens at the address.
     Tcp(io::Error),
-    /// Somebody does, but one does not believe the other.
+    /// A process listens, but one side does not trust the other.
     Tls(io::Error),
 }
 
@@ -45,7 +45,7 @@ pub async fn connect(addr: SocketAddr, credentials: &Credentials) -> Result<Open
     Ok(OpenConnection { stream: Box::new(stream), certificate, authorities })
 }
 
-/// Waits for another node to connect. Nothing has been heard of it then. Cancel-safe.
+/// Waits for another node to connect. No data has been exchanged then. Cancel-safe.
 ///
 /// # Errors
 /// What the operating system says; the listener stays good.
@@ -54,7 +54,7 @@ pub async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr
     Ok((at_once(stream)?, from))
 }
 
-/// Hears who has connected; `None`: it has shown no certificate. The caller sets the deadline.
+/// Does the TLS handshake with a node that has connected, and gives its certificate; `None`: it has shown none. The caller sets the deadline.
 ///
 /// # Errors
 /// TLS's.
@@ -63,7 +63,7 @@ pub async fn secure(stream: TcpStream, credentials: &Credentials) -> io::Result<
     Ok((Box::new(stream), certificate))
 }
 
-/// Every frame is a question or an answer: none should wait for more.
+/// Every frame is a whole question or answer, so it is sent at once (`TCP_NODELAY`).
 fn at_once(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     Ok(stream)

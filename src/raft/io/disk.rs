@@ -36,7 +36,7 @@ const CACHE_BYTES: usize = 4 << 20;
 const SMALL: TableDefinition<&str, &[u8]> = TableDefinition::new("small");
 const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
 
-/// Whose log it is.
+/// The cluster and the node that the log belongs to.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LogOwner {
     /// Of what format.
@@ -78,9 +78,9 @@ impl fmt::Debug for StoredSnapshot {
 pub struct Contents {
     /// Last vote.
     pub vote: Option<Vote>,
-    /// What was known as committed some moment before the end.
+    /// The committed index, as of some moment before the end.
     pub committed: Option<LogId>,
-    /// Last entry that a snapshot has taken the place of.
+    /// Last entry that a snapshot has replaced.
     pub purged: Option<LogId>,
     /// The snapshot.
     pub snapshot: Option<StoredSnapshot>,
@@ -88,7 +88,7 @@ pub struct Contents {
     pub entries: BTreeMap<u64, (Entry, usize)>,
 }
 
-/// One change of the file. What is sealed has a checksum already.
+/// One change of the file. A sealed record has its checksum already.
 pub enum DiskChange {
     /// An entry.
     Append {
@@ -103,7 +103,7 @@ pub enum DiskChange {
     Purge(LogId),
     /// A vote.
     Vote(Vote),
-    /// Known as committed.
+    /// The committed index.
     Committed(Option<LogId>),
     /// A snapshot's record.
     Snapshot(Vec<u8>),
@@ -140,7 +140,7 @@ impl Disk {
         sync_parent(path).map_err(io("create"))
     }
 
-    /// Removes a log that is nobody's.
+    /// Removes a log that belongs to no member.
     ///
     /// # Errors
     /// What the file system says.
@@ -162,7 +162,7 @@ impl Disk {
     /// Opens the log, verifies every page and every record of it, and reads all of it.
     ///
     /// # Errors
-    /// Whatever is wrong with it. Nothing is repaired by forgetting: that could break a promise to other nodes.
+    /// The first fault in the file. Nothing is repaired by forgetting: that could break a promise to other nodes.
     pub fn open(path: &Path, expected: &LogOwner) -> Result<(Self, Contents), StoreError> {
         let length = match fs::metadata(path) {
             Ok(metadata) => metadata.len(),
@@ -349,7 +349,7 @@ fn damaged(path: &Path, what: impl Into<String>) -> StoreError {
     StoreError::Damaged { path: path.to_owned(), what: what.into() }
 }
 
-/// Nobody else may look into it, not even for the moment in which it is made.
+/// Only the owner may read the file, also in the moment in which it is made.
 fn create_private(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().read(true).write(true).create_new(true).mode(PRIVATE).open(path)
 }

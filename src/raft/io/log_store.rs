@@ -30,7 +30,7 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// The guard answers over a socketpair within a fraction of a millisecond; one that does not answer for so long is no guard.
+/// How long the guard may take to answer. It normally answers over a socketpair within a fraction of a millisecond.
 const SINK_DEADLINE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl LogStore {
     /// Opens the log in `data_dir` and tells `membership_observer` the effective membership in it. Gives the log and the snapshot in it.
     ///
     /// # Errors
-    /// Whatever is wrong with the file; the guard that could not be told.
+    /// The file is damaged, or the guard could not be told.
     pub async fn open(
         data_dir: &Path,
         stamp: &LogOwner,
@@ -117,7 +117,7 @@ impl LogStore {
         self.ask(|done| LogCommand::Snapshot { end, membership, sealed, done }).await
     }
 
-    /// Makes everything durable and closes the file. Whatever comes later fails.
+    /// Makes everything durable and closes the file. Every later call fails.
     ///
     /// # Errors
     /// The log's failure.

@@ -35,7 +35,7 @@ type Failed = RPCError<TypeConfig>;
 pub struct RaftNetwork {
     /// The connections.
     peers: Peers,
-    /// Who votes; `None`: a founder, which is alone.
+    /// The directory, which knows the voters; `None`: a founder, which is alone.
     directory: Option<Directory>,
     /// How long a follower may take to make entries durable.
     timing: RaftTiming,
@@ -43,13 +43,13 @@ pub struct RaftNetwork {
 }
 
 impl RaftNetwork {
-    /// Over these connections.
+    /// A network over these connections.
     pub fn new(peers: Peers, directory: Option<Directory>, timing: RaftTiming) -> Self {
         Self { peers, directory, timing, later_votes: Arc::default() }
     }
 }
 
-/// openraft's way to one peer.
+/// openraft's client for one peer.
 pub struct RaftClient {
     peers: Peers,
     directory: Option<Directory>,
@@ -85,15 +85,15 @@ impl RaftClient {
         }
     }
 
-    /// A leader is told of a later term by whoever votes, and seldom by others.
+    /// A leader accepts a later term from any voter, and seldom from other nodes.
     fn later_vote(&self, theirs: Vote, ours: &Vote) -> Result<Vote, Unreachable<TypeConfig>> {
         if self.directory.as_ref().is_none_or(|directory| directory.is_voter(self.to)) {
             return Ok(theirs);
         }
         let mut later_votes = self.later_votes.lock().expect("no holder of this lock panics");
         let believed = later_votes.believed(&theirs, ours, BootClock.now());
-        tracing::warn!(node = %self.to, term = theirs.leader_id.term, believed = believed.is_some(), "a node that does not vote speaks of a later term");
-        believed.ok_or_else(|| Unreachable::from_string(format!("{} does not vote, and speaks of a later term", self.to)))
+        tracing::warn!(node = %self.to, term = theirs.leader_id.term, believed = believed.is_some(), "a node that does not vote answered with a later term");
+        believed.ok_or_else(|| Unreachable::from_string(format!("{} does not vote, and answered with a later term", self.to)))
     }
 
     fn unexpected(&self) -> Unreachable<TypeConfig> {

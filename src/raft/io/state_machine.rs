@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 /// Raised when [`ClusterState`] changes its meaning.
 pub const VERSION: u16 = 3;
-/// Entries applied between two publications. Each costs a copy of the state, as long as somebody looks at the last one.
+/// Entries applied between two publications. Each publication copies the state as long as a reader holds the last one.
 const CHUNK: usize = 64;
 
 /// The bytes of a snapshot's data.
@@ -63,7 +63,7 @@ pub struct StateMachine {
     snapshots: Snapshots,
 }
 
-/// Where snapshots are: the newest one in memory, and on disk.
+/// The snapshots: the newest one in memory, and the ones on disk.
 #[derive(Clone)]
 struct Snapshots {
     log: LogStore,
@@ -132,7 +132,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let mut chunks = entries.try_ready_chunks(CHUNK);
         while let Some(chunk) = chunks.try_next().await.map_err(|error| error.1)? {
             let results: Vec<_> = chunk.into_iter().map(|(entry, responder)| (self.apply_entry(entry), responder)).collect();
-            // Who is answered finds the state published.
+            // The state is published before the caller is answered.
             self.publish();
             for (result, responder) in results {
                 if let Some(responder) = responder {
@@ -164,7 +164,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 }
 
-/// A state that becomes a snapshot.
+/// Builds a snapshot of a state.
 pub struct StateSnapshotBuilder {
     meta: SnapshotMeta,
     state: Arc<ClusterState>,

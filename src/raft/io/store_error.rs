@@ -1,4 +1,4 @@
-//! What can be wrong with the Raft log's file, in words that say where it is and what to do.
+//! The errors of the Raft log's file, with the place and what to do.
 
 use crate::link::io::files;
 use std::{
@@ -15,7 +15,7 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// The content is not what was written.
+    /// The content is damaged.
     #[error("the Raft log {} is damaged: {what}; {}", path.display(), RejoinHint(path))]
     Damaged {
         /// The file.
@@ -82,7 +82,7 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
-    /// Something failed before, and it is not known what the file holds since.
+    /// An earlier write failed, so the content of the file is not known.
     #[error("the Raft log {} stores nothing more after an earlier failure", path.display())]
     Stopped {
         /// The file.
@@ -90,7 +90,7 @@ pub enum StoreError {
     },
 }
 
-/// The way back into the cluster for a node whose log is lost, or its word of who it is. Holds the path of either.
+/// The advice for a node whose log or identity file is lost: how it comes back into the cluster. Holds the path of that file.
 pub(crate) struct RejoinHint<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for RejoinHint<'_> {

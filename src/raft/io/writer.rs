@@ -1,4 +1,4 @@
-//! The one thread that writes the Raft log: takes what has queued up, tells the guard who votes, commits once, then answers.
+//! The only thread that writes the Raft log: it takes the queued commands, tells the guard the voters, commits once, then answers.
 
 use super::{
     disk::{Disk, DiskChange},
@@ -16,20 +16,20 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// Commands that wait for the thread. openraft itself waits for votes, truncations and purges, so that only appends queue up; a full queue
-/// makes it wait for the disk, which is right.
+/// Commands that wait for the thread. openraft itself waits for votes, truncations and purges, so only appends queue up; with a full queue openraft
+/// waits for the disk.
 pub const QUEUE: usize = 256;
 /// Commands in one commit.
 const BATCH: usize = 128;
 /// Bytes in one commit, about.
 const BATCH_BYTES: usize = 8 << 20;
-/// What is known as committed is written with the next entry, or after this time. A restart acts on state that is at most so old.
+/// The committed index is written with the next entry, or after this time. A restart acts on a state that is at most so old.
 const COMMITTED_DELAY: Duration = Duration::from_millis(100);
 
-/// Says that something is durable, or why it is not.
+/// Tells the caller that its command is durable, or why not.
 pub type DurabilitySender = oneshot::Sender<Result<(), Arc<StoreError>>>;
 
-/// What the log is told to do.
+/// A command to the log.
 pub enum LogCommand {
     /// Append entries.
     Append {
@@ -42,7 +42,7 @@ pub enum LogCommand {
     },
     /// Remember a vote.
     Vote(Vote, DurabilitySender),
-    /// Remember, some time soon, what is known as committed.
+    /// Store the committed index soon.
     Committed(Option<LogId>),
     /// Remove entries from this index on.
     TruncateFrom(u64, DurabilitySender),
@@ -59,7 +59,7 @@ pub enum LogCommand {
         /// The answer.
         done: DurabilitySender,
     },
-    /// Write what is to be written, close the file, end.
+    /// Write everything that is queued, close the file, end.
     Close(DurabilitySender),
 }
 
@@ -95,7 +95,7 @@ impl WriteReply {
     fn send(self, result: &Result<(), Arc<StoreError>>) {
         match self {
             WriteReply::Flushed(done) => done.io_completed(result.clone().map_err(std::io::Error::other)),
-            // Who asked may have been cancelled; the log is as it should be either way.
+            // The caller may have been cancelled; the log is right either way.
             WriteReply::Stored(done) => drop(done.send(result.clone())),
         }
     }
@@ -107,15 +107,15 @@ pub struct LogWriter {
     pub disk: Disk,
     /// Where it is, for errors that are not its own.
     pub path: PathBuf,
-    /// Which memberships it holds.
+    /// The memberships in it.
     pub memberships: StoredMemberships,
-    /// Who is told of them.
+    /// The membership observer, which is told of them.
     pub membership_observer: Arc<dyn MembershipObserver>,
-    /// How long that may take.
+    /// Deadline of the membership observer.
     pub sink_deadline: Duration,
     /// End of the stored snapshot.
     pub snapshot_end: Option<LogId>,
-    /// What to do.
+    /// The queue of commands.
     pub commands: mpsc::Receiver<LogCommand>,
     /// First failure; nothing is written after it.
     pub failure: watch::Sender<Option<Arc<StoreError>>>,
@@ -126,13 +126,13 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    /// Starts the thread. `told` resolves when the sink knows the effective membership on disk; the thread ends at
-    /// [`LogCommand::Close`], or when nobody can command it any more.
+    /// Starts the thread. `told` resolves when the membership observer knows the effective membership on disk; the thread ends at
+    /// [`LogCommand::Close`], or when all senders of commands are gone.
     ///
     /// # Errors
     /// No thread, no timers.
     pub fn spawn(self, told: DurabilitySender) -> std::io::Result<std::thread::JoinHandle<()>> {
-        // A runtime of its own: commits block it, and nobody else.
+        // The thread has a runtime of its own: commits block only that.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || runtime.block_on(self.run(told)))
     }
@@ -140,7 +140,7 @@ impl LogWriter {
     async fn run(mut self, told: DurabilitySender) {
         let first = self.tell().await;
         let works = first.is_ok();
-        // Nobody is there to answer when the start was cancelled: then nothing is commanded either.
+        // When the start was cancelled, no receiver is left, and no commands come either.
         let _ = told.send(first.map_err(Arc::new));
         if !works {
             return;
@@ -150,7 +150,7 @@ impl LogWriter {
             let result = self.store(changes, close.is_some()).await;
             replies.into_iter().for_each(|reply| reply.send(&result));
             if let Some(done) = close {
-                // Who asked may open the file again as soon as it is answered.
+                // The caller may open the file again as soon as it is answered.
                 drop(self);
                 let _ = done.send(result);
                 return;
@@ -158,7 +158,7 @@ impl LogWriter {
         }
     }
 
-    /// What has queued up; nothing, when only the committed id is due; `None` when nobody can queue anything any more.
+    /// The queued commands; empty when only the committed index is due; `None` when all senders are gone.
     async fn next_batch(&mut self) -> Option<Vec<LogCommand>> {
         let first = match self.committed_due {
             None => self.commands.recv().await?,
@@ -222,7 +222,8 @@ impl LogWriter {
         (changes, replies, close)
     }
 
-    /// The guard first, then the disk: what is reported as stored is known to the guard (docs/lease.md, "Known before stored").
+    /// The guard is told first, then the disk is written: the guard knows every membership that is reported as stored (docs/lease.md, "Known before
+    /// stored").
     async fn store(&mut self, mut changes: Vec<DiskChange>, closing: bool) -> Result<(), Arc<StoreError>> {
         if self.failure.borrow().is_some() {
             self.committed_due = None;

@@ -1,4 +1,4 @@
-//! The log of a new cluster: one voter, this node, and the first entries.
+//! Writes the log of a new cluster: one voter, this node, and the first entries.
 
 use super::start::open_raft;
 use crate::{
@@ -36,7 +36,7 @@ pub struct Founder<'a> {
     pub me: NodeId,
     /// Its name.
     pub name: &'a NodeName,
-    /// Where it hears Raft.
+    /// Its Raft address.
     pub addr: SocketAddr,
     /// The cluster's rhythm.
     pub timing: TimingProfile,
@@ -57,11 +57,11 @@ fn failed(error: &dyn Display) -> FoundError {
     FoundError::Raft(error.to_string())
 }
 
-/// Makes the log and commits `entries` in it. What applying one of them gives as a node's number must be the founder's. On failure the caller
-/// removes the file with [`discard_log`].
+/// Makes the log and commits `entries` in it. The number that one of them gives to a node must be the founder's. On failure the caller removes the
+/// file with [`discard_log`].
 ///
 /// # Errors
-/// A log that is there already, what the disk says, an entry that is refused.
+/// A log exists already, the disk fails, or an entry is refused.
 pub async fn found(founder: &Founder<'_>, entries: Vec<RuleChange>) -> Result<(), FoundError> {
     match timeout(DEADLINE, write(founder, entries)).await {
         Ok(written) => written,
@@ -94,12 +94,12 @@ async fn write(founder: &Founder<'_>, entries: Vec<RuleChange>) -> Result<(), Fo
 /// Makes an empty log for the node `me`.
 ///
 /// # Errors
-/// A log that is there already; what the file system says.
+/// A log exists already, or the file system fails.
 pub fn create_log(data_dir: &Path, cluster_id: &str, me: NodeId) -> Result<(), StoreError> {
     Disk::create(&data_dir.join(FILE), &LogOwner::new(cluster_id, me.0))
 }
 
-/// Removes a log that belongs to no member: of a founding or a join that did not come to its end.
+/// Removes a log that belongs to no member: it is left over from a founding or a join that failed.
 ///
 /// # Errors
 /// What the file system says.

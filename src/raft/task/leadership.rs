@@ -1,4 +1,4 @@
-//! Whether a leader that was heard, or is this node, has a majority behind it; and who should lead after it.
+//! Decides whether the known leader, which may be this node, has a majority behind it; and which voter should lead next.
 
 use super::leader_contact::LeaderContact;
 use crate::{
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 type Metrics = RaftMetrics<TypeConfig>;
 
-/// A sole voter is its own majority, which nobody acknowledges.
+/// A sole voter is its own majority: no other node acknowledges it.
 pub fn is_alone(metrics: &Metrics) -> bool {
     metrics.membership_config.membership().voter_ids().eq([metrics.id])
 }
@@ -28,7 +28,7 @@ pub fn successor(metrics: &Metrics, state: &ClusterState) -> Option<u64> {
     others.max_by_key(|id| (state.node_by_id(NodeId(*id)).is_some(), replication.get(id).cloned().flatten()))
 }
 
-/// openraft's state says `Leader` long after the majority is gone, so what was heard, and when, decides.
+/// openraft's state says `Leader` long after the majority is gone, so the time of the last contact decides.
 pub fn has_quorum(metrics: &Metrics, heard: &LeaderContact, timing: RaftTiming) -> bool {
     if metrics.running_state.is_err() {
         return false;
@@ -43,7 +43,7 @@ pub fn has_quorum(metrics: &Metrics, heard: &LeaderContact, timing: RaftTiming) 
     }
 }
 
-/// Who has not been heard for longer is gone. A heartbeat may be a little late when all is well.
+/// A node that was not heard for longer counts as gone. A heartbeat may be a little late when all is well.
 pub fn longest_silence(timing: RaftTiming) -> Duration {
     timing.election_max + timing.pause
 }

@@ -1,4 +1,4 @@
-//! Going out of the cluster for good: the others commit it, and then take this node's vote.
+//! Takes this node out of the cluster for good: the others commit that, and then take its vote.
 
 use super::RaftNode;
 use crate::{
@@ -17,7 +17,7 @@ impl RaftNode {
     /// As [`RaftNode::propose`]; [`ProposeError::Unknown`] when the node still votes after `within`: it should stay up until it does not.
     pub async fn leave(&self, within: Duration) -> Result<(), ProposeError> {
         let until = Instant::now() + within;
-        // Nobody hears a leader that is no member any more: another one has to take this node's vote away.
+        // No member accepts a leader that is no member any more: another leader has to take this node's vote away.
         self.hand_over_in_time().await;
         self.set_leaving(true);
         let (mut removed, mut state) = (self.peers().removed(), self.state());
@@ -25,7 +25,7 @@ impl RaftNode {
         let gone = tokio::select! {
             // Cancel-safe, all: a proposal that was made is found made.
             gone = self.propose(RuleChange::NodeLeft(name.clone()), within) => gone.map(drop),
-            // Who is no member any more is not answered what became of it.
+            // A node that is no member any more gets no answer about its proposal.
             Ok(_) = state.wait_for(|state| !state.nodes.is_empty() && !state.nodes.contains_key(name)) => Ok(()),
             Ok(_) = removed.wait_for(Option::is_some) => return Ok(()),
         };
@@ -39,8 +39,7 @@ impl RaftNode {
         self.votes_no_more(until).await
     }
 
-    /// For a node that is no member any more: waits until the others can decide without it, or have said that they do.
-    ///
+    /// For a node that is no member any more: waits until a majority of the others has committed its removal, or until a member reports the removal.
     /// # Errors
     /// [`ProposeError::Unknown`]: at `until` it still votes, as far as it knows.
     pub async fn votes_no_more(&self, until: Instant) -> Result<(), ProposeError> {
@@ -63,7 +62,7 @@ impl RaftNode {
     async fn removal_is_committed(&self, until: Instant) -> Result<(), ProposeError> {
         let mut metrics = self.raft().metrics();
         let me = self.id().0;
-        // Only a leader knows better than others; a follower that no longer votes was told so by a leader.
+        // Only a leader can know this before others do; a follower that no longer votes was told so by a leader.
         while {
             let metrics = metrics.borrow_watched();
             metrics.state == ServerState::Leader

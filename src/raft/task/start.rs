@@ -30,7 +30,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What a node's Raft needs to know to start.
+/// The settings of a Raft's start.
 #[derive(Clone)]
 pub struct RaftSettings {
     /// Where its log is.
@@ -43,9 +43,9 @@ pub struct RaftSettings {
     pub name: NodeName,
     /// The cluster's rhythm.
     pub timing: TimingProfile,
-    /// The members when this node joined: whom it hears before it has the cluster's state.
+    /// The bootstrap peers: the members when this node joined.
     pub bootstrap_peers: Vec<BootstrapPeer>,
-    /// What it presents and trusts. Whoever renews them replaces what is in them.
+    /// The certificate that it presents and the CAs that it trusts. The certificate renewal replaces them in place.
     pub credentials: Credentials,
 }
 
@@ -56,7 +56,7 @@ impl RaftNode {
     /// [`RaftNode::stopped`] returns.
     ///
     /// # Errors
-    /// A log that cannot be used, an address that is taken.
+    /// The log cannot be used.
     pub async fn start(
         settings: RaftSettings,
         membership_observer: Arc<dyn MembershipObserver>,
@@ -115,7 +115,7 @@ impl RaftNode {
         fault: watch::Sender<Option<RaftFault>>,
     ) {
         let Inner { tasks, shutdown, halt, .. } = self.inner.as_ref();
-        // Those that serve until `halt` may end once the rest has been told to.
+        // Tasks that serve until `halt` may end once the others have been told to.
         tasks.spawn("raft view", shutdown, view_task::run(self.clone(), view, state, halt.clone()));
         tasks.spawn("raft fault watch", shutdown, view_task::watch_faults(self.clone(), fault, shutdown.clone()));
         tasks.spawn("raft leader", shutdown, leader_task::run(self.clone(), liveness, shutdown.clone()));
@@ -131,7 +131,7 @@ impl RaftNode {
     }
 }
 
-/// Starts openraft over an open log. It has applied what is known as committed when it returns.
+/// Starts openraft over an open log. When it returns, openraft has applied everything up to the stored committed index.
 pub(super) async fn open_raft(
     cluster_id: &str,
     me: NodeId,

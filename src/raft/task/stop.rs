@@ -1,4 +1,4 @@
-//! The end of a node's Raft: it hands leadership over, answers until that is done, and closes its log.
+//! Stops a node's Raft: it hands leadership over, answers until that is done, and closes its log.
 
 use super::{RaftNode, leadership};
 use crate::model::NodeId;
@@ -13,7 +13,7 @@ const STOP: Duration = Duration::from_secs(1);
 
 impl RaftNode {
     pub(super) async fn stop_when_told(self) {
-        // Whoever waits for the end is not left waiting, whatever happens here.
+        // Callers that wait for the end must be released, whatever happens here.
         let _stopped = self.inner.stopped.clone().drop_guard();
         self.inner.shutdown.cancelled().await;
         self.hand_over_in_time().await;
@@ -30,7 +30,7 @@ impl RaftNode {
         }
     }
 
-    /// Lets another voter lead, if this one does.
+    /// Gives leadership to another voter, if this node leads.
     pub(crate) async fn hand_over_in_time(&self) {
         if timeout(HAND_OVER, self.hand_over()).await.is_err() {
             tracing::warn!("leadership was not taken over in time");
@@ -58,7 +58,7 @@ impl RaftNode {
         sleep(self.inner.timing.pause).await;
     }
 
-    /// As a process that is killed: nobody is told, nothing handed over.
+    /// Ends like a killed process, without telling other nodes or handing leadership over.
     #[cfg(test)]
     pub(crate) async fn crash(&self) {
         self.inner.halt.cancel();

@@ -1,4 +1,4 @@
-//! Why a node votes, or does not, in words. Pure.
+//! Explains why a node votes or does not, for `status`. Pure.
 
 use super::{
     next_change::{DEAD_AFTER, MembershipInput, record, wanted_move},
@@ -10,12 +10,17 @@ use std::{
     time::Duration,
 };
 
-/// Why node `id` votes or does not, as `status` says it.
+/// The text of `status` that explains why node `id` votes or does not.
 pub fn why(input: &MembershipInput, id: NodeId) -> String {
     let voters: BTreeSet<NodeId> = input.members.voters.iter().flatten().copied().collect();
     let Some(node) = record(input, id) else {
         let votes = voters.contains(&id);
-        return if votes { "votes until the others can decide without it" } else { "is no member any more" }.to_owned();
+        return if votes {
+            "removed; votes until a majority of the others has committed its removal"
+        } else {
+            "is no member any more"
+        }
+        .to_owned();
     };
     let plan = wanted_move(input, &voters, true).unwrap_or_default();
     if voters.contains(&id) { votes(input, &voters, node, &plan) } else { does_not_vote(input, &voters, node, &plan) }
@@ -41,7 +46,7 @@ fn votes(input: &MembershipInput, voters: &BTreeSet<NodeId>, node: &NodeRecord, 
     }
 }
 
-/// What becomes of a silent voter.
+/// What happens to a silent voter.
 enum SilentVoter {
     Replaced,
     Dropped,

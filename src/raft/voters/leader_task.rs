@@ -1,4 +1,4 @@
-//! What a leader does besides leading: changes the membership step by step, and has snapshots made before the log grows long.
+//! The leader task: changes the membership step by step, and has snapshots made before the log grows long.
 
 use super::{
     explain::why,
@@ -25,11 +25,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How often a leader looks whether there is something to do, besides whenever its Raft state changes.
+/// How often a leader checks for work, besides whenever its Raft state changes.
 const EVERY: Duration = Duration::from_millis(100);
-/// How often others look who is heard and how long the log is. A new leader counts anew anyway.
+/// How often other nodes check the liveness of the members and the length of the log. A new leader counts anew anyway.
 const SELDOM: Duration = Duration::from_millis(500);
-/// A change that is not committed by then is left to whoever leads; the next look sees what became of it.
+/// A change that is not committed by then is left to the leader of that time; its next check sees the result.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
 /// A learner that lacks no more entries than this is up to date enough to vote.
 const NEARLY: u64 = 100;
@@ -75,7 +75,7 @@ fn is_settled(metrics: &RaftMetrics<TypeConfig>) -> bool {
     metrics.membership_config.log_id() == metrics.committed_membership_config.log_id()
 }
 
-/// Does a leader's duties while this node leads, and says always in `liveness` who is heard and who is silent.
+/// Runs the leader task while this node leads; publishes the members' liveness always.
 pub async fn run(node: RaftNode, liveness: watch::Sender<Arc<Liveness>>, shutdown: CancellationToken) {
     let mut server = node.raft().server_metrics();
     let mut watch = Watch::default();
@@ -102,7 +102,7 @@ async fn keep_log_short(node: &RaftNode) {
     }
     let applied = node.published().borrow().applied;
     let covered = node.raft().metrics().borrow_watched().snapshot.map_or(0, |id| id.index);
-    // A stopped Raft says so elsewhere.
+    // `view_task` reports a stopped Raft.
     if covered < applied {
         let _ = node.raft().trigger().snapshot().await;
     } else {
@@ -115,7 +115,7 @@ async fn lead(node: &RaftNode, watch: &mut Watch, liveness: &watch::Sender<Arc<L
     let now = BootClock.now();
     let led = watch.leads.map(|(term, _)| term);
     watch.look(&metrics, now);
-    // A leader that has just begun counts anew: what it heard as a follower was nobody's to act upon, and its gossip may have been cut off.
+    // A new leader counts anew: as a follower it did not act upon what it heard, and its gossip may have been cut off.
     let begins = watch.leads.map(|(term, _)| term).is_some_and(|term| led != Some(term));
     let state = node.state().borrow().clone();
     let live: BTreeSet<NodeName> = node.live().borrow().clone();
@@ -162,10 +162,10 @@ fn hear<'a>(
     });
 }
 
-/// A leader that is to vote no more lets another one lead, which takes the vote from it: leadership ends in order, without an election timeout.
+/// A leader that is to lose its vote gives leadership to another node, which then takes the vote: so leadership ends without an election timeout.
 async fn hand_over(node: &RaftNode, seen: &RaftMetrics<TypeConfig>) {
     let Some(successor) = leadership::successor(seen, &node.state().borrow()) else { return };
-    tracing::info!(node = %NodeId(successor), "leadership is handed over: this node is to vote no more");
+    tracing::info!(node = %NodeId(successor), "leadership is handed over: this node is to lose its vote");
     let mut metrics = node.raft().metrics();
     let gone = async {
         if node.raft().trigger().transfer_leader(successor).await.is_err() {
@@ -189,7 +189,7 @@ impl RaftNode {
         let now = BootClock.now();
         let (state, live, heard) = (self.state().borrow().clone(), self.live().borrow().clone(), self.liveness());
         let members = members(&metrics);
-        // Only a leader knows how far the others' logs are.
+        // Only a leader knows how up to date the other nodes' logs are.
         let caught_up = match &metrics.replication {
             Some(_) => caught_up(&metrics),
             None => members.addresses.keys().copied().collect(),

@@ -1,4 +1,4 @@
-//! Since when each member is heard or silent, and who has come back so lately that it should not be relied upon. Pure.
+//! The liveness of each member: heard or silent, since when; and which members came back so lately that they should not be relied upon. Pure.
 
 use super::next_change::DEAD_AFTER;
 use crate::{clock::BootInstant, model::NodeName};
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// How long a member that was dead and came back has to be heard before others make room for it. Doubles each time, so that a node that
+/// How long a member that was dead and came back has to be heard before it displaces other voters. Doubles each time, so that a node that
 /// dies and comes back all day changes the voters a few times, not all day.
 const PROBATION: Duration = DEAD_AFTER;
 /// Doubled no more often than this: about half an hour.
@@ -15,18 +15,18 @@ const MOST_DOUBLINGS: u32 = 5;
 /// After being heard for so long its former deaths count no more.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(3 * 3600);
 
-/// What one observer has heard of the members since it began to listen.
+/// The liveness of the members, as one node has observed it since its start.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Liveness {
     nodes: BTreeMap<NodeName, Spell>,
 }
 
-/// One member's present time of being heard, or silent.
+/// The present state of one member, heard or silent, with its beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Spell {
     live: bool,
     since: BootInstant,
-    /// Whether it was ever heard: who was not has not fallen silent.
+    /// Whether it was ever heard: a member that never was has not fallen silent.
     heard: bool,
     /// How often it was silent for [`DEAD_AFTER`] and came back.
     deaths: u32,

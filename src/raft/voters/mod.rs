@@ -1,4 +1,4 @@
-//! Who votes: which set would be best, which change comes next, who is alive, and why a member votes or does not.
+//! The voters: which set would be best, which membership change comes next, which members are alive, and why a member votes or does not.
 
 mod explain;
 pub mod leader_task;

@@ -1,4 +1,4 @@
-//! Which membership change comes next: up to five voters, an odd number of them, directors first, spread over zones, the living instead of the
+//! The next membership change: up to five voters, an odd number of them, directors first, spread over zones, the living instead of the
 //! dead, one at a time. Pure.
 
 use super::selection::{self, VoterCandidate, VoterChange, Zone, best_addition, most_voters};
@@ -13,10 +13,10 @@ use std::{
 /// changes no voters; short enough that the next failure, minutes later, meets whole voters again. Nothing waits for it: a majority decides
 /// without the dead one all the while.
 pub const DEAD_AFTER: Duration = Duration::from_secs(60);
-/// Before a living voter is displaced for a better one, the membership has rested for so long: while nodes come one after the other, who is best
-/// changes with each of them.
+/// A living voter is displaced for a better one only when the membership has rested for this time: while nodes come one after the other, each of
+/// them changes which set is best.
 const CALM: Duration = Duration::from_secs(10);
-/// How long a node that left is told what it has missed, if it does not say that it has it: it may be gone.
+/// How long a node that left is still sent entries if it does not acknowledge that it has them: it may be gone.
 const TELL: Duration = Duration::from_secs(5);
 
 /// One step. Each becomes one membership entry (two where voters change: a joint one, then at once the uniform one).
@@ -24,7 +24,7 @@ const TELL: Duration = Duration::from_secs(5);
 pub enum MembershipChange {
     /// Finish a joint membership that a former leader left behind: go to its new set.
     Complete,
-    /// A voter that is no member of the cluster any more becomes a learner, which goes next. A node that leaves so hears that it may stop.
+    /// A voter that is no member any more becomes a learner, which is removed next. As a learner it is told that it may stop.
     RemoveVoter(NodeId),
     /// A learner votes from now on.
     Promote(NodeId),
@@ -38,12 +38,12 @@ pub enum MembershipChange {
     RemoveLearner(NodeId),
 }
 
-/// Who is in the effective Raft membership.
+/// The effective Raft membership.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RaftMembers {
     /// One set of voters, or two while it is joint.
     pub voters: Vec<BTreeSet<NodeId>>,
-    /// Everybody in it, with the address it is reached at.
+    /// All its nodes, with the addresses at which they are reached.
     pub addresses: BTreeMap<NodeId, SocketAddr>,
 }
 
@@ -115,9 +115,9 @@ pub(super) fn wanted_move(input: &MembershipInput, voters: &BTreeSet<NodeId>, ca
     selection::next_move(&voting, &others, calm)
 }
 
-/// A voter that left, or whose node came back with an empty disk and a new number, goes as soon as the rest can decide. Whether it still
-/// answers is not asked: if it is needed and does not, nothing can be decided anyhow. Others that left and wait for the same do decide.
-/// The dead go first and the leader last, so that as many as can decide for as long as they are needed.
+/// A voter that left, or whose node came back with an empty disk and a new number, is removed as soon as the rest can decide. Whether it still
+/// answers is not checked: if it is needed and does not answer, nothing can be decided anyhow. Others that left and wait for the same do decide.
+/// The dead are removed first and the leader last, so that as many as possible can decide for as long as they are needed.
 fn remove_gone(input: &MembershipInput, voters: &BTreeSet<NodeId>) -> Option<MembershipChange> {
     let (staying, _) = electorate(input, voters);
     let able = staying.iter().filter(|voter| voter.able).count();
@@ -133,7 +133,7 @@ fn remove_gone(input: &MembershipInput, voters: &BTreeSet<NodeId>) -> Option<Mem
 fn stand_in_for_gone(input: &MembershipInput, voters: &BTreeSet<NodeId>) -> Option<MembershipChange> {
     let (staying, others) = electorate(input, voters);
     let (staying, others): (Vec<_>, Vec<_>) = (staying.iter().collect(), others.iter().collect());
-    // A leader that leaves still counts; nobody knows of others.
+    // A leader that leaves still counts; of other such nodes this is not known.
     let me = usize::from(record(input, input.me).is_none() && voters.contains(&input.me));
     let able = staying.iter().filter(|voter| voter.able).count() + me;
     let wanted = staying.len() < most_voters(input.nodes.len());
@@ -148,7 +148,7 @@ fn decides_still(input: &MembershipInput, id: NodeId) -> bool {
 
 /// Members that vote, and those that do not.
 fn electorate<'a>(input: &MembershipInput<'a>, voters: &BTreeSet<NodeId>) -> (Vec<VoterCandidate<'a>>, Vec<VoterCandidate<'a>>) {
-    // Members gossip no more with a leader that is none.
+    // Members do not gossip any more with a leader that is no member.
     let is_deaf = record(input, input.me).is_none();
     input.nodes.values().map(|record| elector(input, record, is_deaf)).partition(|elector| voters.contains(&elector.id))
 }

@@ -1,4 +1,4 @@
-//! Which voters a cluster should have: what makes one set better than another, and the move to make from the present one. Pure.
+//! Voter selection: what makes one set of voters better than another, and the move to make from the present one. Pure.
 //!
 //! A move goes from one odd set to another that is strictly better; what happens in between (an even set) goes on to the best odd set next
 //! to it, which is the one aimed at or a better one. So, while nobody dies or comes back, moves end, and no two nodes ever swap for ever.
@@ -19,7 +19,7 @@ pub enum Zone<'a> {
     Own(NodeId),
 }
 
-/// A member, as far as it matters to whether it should vote.
+/// A member with the properties that decide whether it should vote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VoterCandidate<'a> {
     /// Its number.
@@ -34,14 +34,14 @@ pub struct VoterCandidate<'a> {
     pub present: bool,
     /// It is heard and its log is nearly the leader's: it can be counted upon now.
     pub able: bool,
-    /// Nobody is displaced for a node that was dead lately.
+    /// It was dead lately: no voter is displaced for it.
     pub steady: bool,
 }
 
-/// What makes a set of voters good; greater is better, what stands first counts first.
+/// The quality of a set of voters. Greater is better; earlier fields count first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Worth {
-    /// Whichever zone fails, a majority is left.
+    /// A majority is left whichever zone fails.
     survives_a_zone: bool,
     /// How many of those that are present may fail.
     spare: isize,
@@ -53,7 +53,7 @@ struct Worth {
     directors: usize,
 }
 
-/// Who gives up its vote, and who gets one.
+/// The nodes that lose their votes, and the nodes that get one.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Move {
     /// In the order in which they go.
@@ -118,8 +118,8 @@ pub fn best_addition(voters: &[&VoterCandidate<'_>], others: &[&VoterCandidate<'
     plans.max_by_key(|plan| (plan.set.clone(), plan.manner())).map(|plan| plan.into[0].id)
 }
 
-/// Living voters are displaced only in calm times, while nobody's fate is open, and not for a node that was dead lately; nor is the cluster
-/// enlarged for such a one.
+/// Living voters are displaced only in calm times, while no voter is silent, and not for a node that was dead lately; the cluster is not enlarged
+/// for such a node either.
 fn is_due(plan: &PlannedMove<'_, '_>, voters: &[&VoterCandidate<'_>], least: usize, calm: bool) -> bool {
     let displaces = plan.out.iter().any(|voter| voter.present);
     let grows = plan.into.len() > plan.out.len() && voters.len() >= least;

@@ -1,17 +1,17 @@
-//! Certificates and keys in files that somebody else looks after (`[tls]` in agent.toml): read, checked, never written.
+//! Certificates and keys of an external CA (`[tls]` in agent.toml): read, checked, never written.
 
 use super::{FileError, pem, store};
 use crate::link::tls;
 use std::{fs::File, path::Path};
 use zeroize::Zeroizing;
 
-/// What others may not have of a private key, or a warning is given: reading and writing.
+/// The permissions of a private key that cause a warning when other users have them: reading and writing.
 const EXPOSED: u32 = 0o066;
 
 /// Certificates (DER), leaf first, and the private key for the first of them.
 pub type ChainAndKey = (Vec<Vec<u8>>, Zeroizing<Vec<u8>>);
 
-/// A certificate chain and a key in PEM files that somebody else looks after (`[tls]` in agent.toml). The chain: the node's certificate
+/// A certificate chain and a key in the PEM files of an external CA (`[tls]` in agent.toml). The chain: the node's certificate
 /// first, then the CAs between it and the trusted one. The key: PKCS#8, PKCS#1 or SEC1; Ed25519, ECDSA P-256 or P-384, or RSA. They are checked to
 /// be of the form that `link::certificate` tells, and to belong together.
 ///

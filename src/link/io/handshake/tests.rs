@@ -351,7 +351,7 @@ async fn what_is_no_tls_or_has_no_certificate_is_told_apart() {
         }
     };
     let http = said(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-    assert!(http.contains("does not speak TLS"), "{http}");
+    assert!(http.contains("does not use TLS"), "{http}");
     let closed = said(b"").await;
     assert!(closed.contains("has closed the connection in the TLS handshake"), "{closed}");
 

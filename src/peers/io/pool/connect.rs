@@ -1,4 +1,4 @@
-//! Making a connection: TCP, TLS, whether the one that answers is meant, and the hello.
+//! Makes a connection: TCP, TLS, the check that the right node answers, and the hello.
 
 use super::{CallError, LocalSide, Peers, PoolKey, broken};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 use std::net::SocketAddr;
 
 impl Peers {
-    /// A connection over which something can be asked.
+    /// Makes a connection that is ready for questions.
     pub(super) async fn connect(&self, (to, addr): PoolKey) -> Result<OpenConnection, CallError> {
         let credentials = self.inner.credentials.as_ref().ok_or(CallError::Closed { addr })?;
         let connected = stream::connect(addr, credentials).await;
@@ -45,7 +45,7 @@ impl Peers {
         };
         let is_meant = match (to, id) {
             (Some(to), Some(id)) => to == *id,
-            // A certificate that was made elsewhere names no number. Whose number that is, the state says, if it knows already.
+            // A certificate of an external CA has no number. The state knows the number of its name, if this node has the member's record already.
             (Some(_), None) => expected_name.is_none_or(|expected| expected == *name),
             (None, _) => true,
         };
@@ -60,7 +60,7 @@ impl Peers {
         };
         let hello = Hello { version: PROTOCOL_VERSION, cluster_id, from, to };
         write_frame(stream, &hello, MAX_HELLO_BYTES).await.map_err(|error| broken(addr, error))?;
-        // Only now is it known whether the other side believes us.
+        // With TLS 1.3, only the first read shows whether the other side trusts this node's certificate.
         match read_frame(stream, MAX_HELLO_BYTES).await {
             Ok(Some(Welcome::Welcome)) => {
                 self.refusals().remove(&addr);

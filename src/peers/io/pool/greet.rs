@@ -1,4 +1,4 @@
-//! Connections that are made for their own sake: to say hello, or to see the certificate of the one that answers.
+//! Greetings: connections that are made to be kept, to say hello, or to see the certificate of the node that answers.
 
 use super::{CallError, Peers, PooledConnection, answer_of, exchange};
 use crate::{
@@ -9,14 +9,14 @@ use crate::{
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::{Instant, timeout};
 
-/// What a greeting is for.
+/// The purpose of a greeting.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GreetingPurpose {
-    /// A connection at hand, so that a vote does not wait for a handshake. One that is good is enough.
+    /// To have a connection ready, so that a vote does not wait for a handshake. One good connection is enough.
     AtHand,
-    /// The same, and saying hello anew, which is enough to hear that this node was removed.
+    /// As `Keep`, with a new hello: its answer tells this node if it was removed.
     Anew,
-    /// Only to say hello: the connection is closed then. A node has few places for members that do not vote, and in an outage all come.
+    /// Only to say hello: the connection is closed afterwards. A node has few slots for members that do not vote, and in an outage all of them come.
     Short,
 }
 
@@ -32,7 +32,7 @@ impl Peers {
             return Ok(());
         }
         let connected = self.connect_apart(place).await?;
-        // In the place of the former ones: members have few places for each other.
+        // The new connection replaces the former ones: members have few slots at each other.
         let kept = PooledConnection { stream: connected.stream, since: Instant::now() };
         match greeting {
             GreetingPurpose::AtHand | GreetingPurpose::Anew => drop(self.idle().insert(place, vec![kept])),

@@ -341,7 +341,7 @@ fn status_says_in_words_who_votes_and_why() {
     assert_eq!(says(&Case { behind: &[6], ..six }, 6), "does not vote: its log is not up to date yet");
     assert_eq!(says(&Case { learners: &[], ..six }, 6), "does not vote: its log is not up to date yet");
     let gone = Case { nodes: "d1 d2 r3 w4", ..six };
-    assert_eq!(says(&gone, 5), "votes until the others can decide without it");
+    assert_eq!(says(&gone, 5), "removed; votes until a majority of the others has committed its removal");
     let zones = Case { nodes: "d1@a d2@a r3@b d4@a d5@a", voters: &[&[1, 2, 3]], learners: &[4, 5], ..CALM };
     assert_eq!(says(&zones, 3), "votes: real server, zone b has no other voter");
     let idle = Case { nodes: "d1 d2 r3 d4", voters: &[&[1, 2, 3]], learners: &[4], ..CALM };
