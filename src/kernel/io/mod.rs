@@ -7,6 +7,7 @@ pub(crate) mod durable;
 pub mod inherit;
 pub(crate) mod ipvs;
 mod linux;
+pub mod memory;
 pub mod network;
 pub mod privilege;
 mod sysctl;

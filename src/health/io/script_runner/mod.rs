@@ -17,7 +17,10 @@ use crate::{
     },
     kernel::{
         chain,
-        io::privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
+        io::{
+            memory,
+            privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
+        },
     },
 };
 use account::{Account, AccountError};
@@ -73,6 +76,7 @@ pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
     if !is_packet_socket(&socket) {
         return Err(RunnerError::NoGuard);
     }
+    memory::forget_start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunnerError::Runtime)?;
     let prepared = prepare(config);
     runtime.block_on(async {
