@@ -46,7 +46,12 @@ pub enum LeaseEvent {
         message: Message,
     },
     /// [`Act::Install`] is done.
-    Installed(VipName),
+    Installed {
+        /// Of this group.
+        group: VipName,
+        /// The kernel keeps the addresses at least until then.
+        lasts: BootInstant,
+    },
     /// [`Act::Install`] failed.
     InstallFailed {
         /// Of this group.
@@ -76,7 +81,7 @@ pub enum Act {
         /// What.
         message: Message,
     },
-    /// Put addresses on, or refresh them, for as long as the lease lasts.
+    /// Put addresses on, or refresh them, for as long as the lease lasts. Not at each renewal: only where the kernel would take them off too early.
     Install {
         /// For this group.
         group: VipName,
@@ -212,9 +217,9 @@ impl Leases {
                 self.tell_all(&HolderEvent::Ready(ready), step);
             }
             LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
-            LeaseEvent::Installed(group) => {
+            LeaseEvent::Installed { group, lasts } => {
                 if let Some(slot) = self.slots.get_mut(&group) {
-                    slot.installed(step.at.now, step.at.unix);
+                    slot.installed(step.at.now, step.at.unix, lasts);
                     step.queue.push_back(Work::Holder(group, HolderEvent::Installed));
                 }
             }
