@@ -10,10 +10,11 @@ use super::{
         vip_file::VipFile,
         worker::{WorkerDid, WorkerProcess},
     },
-    leases::{LeaseEvent, Leases, Moment},
+    leases::{Act, LeaseEvent, Leases, Moment},
     protocol::{ToGuard, ToWorker},
     report::{Report, Standing},
     supervisor::{Supervisor, WorkerEvent, WorkerOrder},
+    woken::{Stopping, Woken},
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
@@ -56,6 +57,8 @@ pub(super) struct EventLoop {
     greeted: bool,
     /// What it was last told of the ownership.
     told: Option<(Ownership, Obstacles)>,
+    /// More has happened than datagrams that came and went, so that there may be something to tell.
+    stirred: bool,
     /// It waits for [`ToWorker::Released`].
     leaving: bool,
     /// Why its member cannot start, as it says.
@@ -63,24 +66,6 @@ pub(super) struct EventLoop {
     stopping: Option<Stopping>,
     manager: ServiceManager,
     report: Report,
-}
-
-/// Shutting down.
-#[derive(Clone, Copy)]
-struct Stopping {
-    /// VIPs are to be handed over by then.
-    retired_by: BootInstant,
-    /// They are, and the worker has been told.
-    worker_told: bool,
-}
-
-/// What woke the loop.
-enum Woken {
-    Deadline,
-    Terminate,
-    Reload,
-    Worker(WorkerDid),
-    Datagram(Option<Incoming>),
 }
 
 impl EventLoop {
@@ -100,6 +85,7 @@ impl EventLoop {
             worker: None,
             greeted: false,
             told: None,
+            stirred: true,
             leaving: false,
             not_started: None,
             stopping: None,
@@ -112,14 +98,15 @@ impl EventLoop {
     pub(super) async fn run(mut self, signals: &mut [Signal; 3]) -> Result<(), GuardError> {
         loop {
             self.run_due().await?;
-            self.note_places();
-            let stand = self.leases.as_ref().map(|leases| (leases.ownership(), leases.obstacles())).unwrap_or_default();
-            self.tell_manager(&stand.0);
-            self.tell_ownership(stand);
+            if std::mem::take(&mut self.stirred) {
+                self.tell_all();
+            }
             if self.stopping.is_some() && self.supervisor.is_gone() {
                 break;
             }
-            match self.wait(signals).await? {
+            let woken = self.wait(signals).await?;
+            self.stirred |= !matches!(woken, Woken::Datagram(_));
+            match woken {
                 Woken::Deadline => (),
                 Woken::Terminate if self.stopping.is_some() => {
                     tracing::warn!("second signal, ending at once");
@@ -212,6 +199,7 @@ impl EventLoop {
         let Some(leases) = &mut self.leases else { return };
         let mut acts: VecDeque<_> = leases.step(event, moment()).into();
         while let Some(act) = acts.pop_front() {
+            self.stirred |= !matches!(act, Act::Send { .. });
             let Some(result) = self.hands.perform(act).await else { continue };
             acts.extend(leases.step(result, moment()));
         }
@@ -350,6 +338,14 @@ impl EventLoop {
         self.hands.socket.speak_with(Seal::new(Kind::Lease, &identity.cluster_id, identity.id, session, Arc::new(key)));
         self.signs_as = Some(public);
         Ok(())
+    }
+
+    /// Whoever is concerned, of what has changed.
+    fn tell_all(&mut self) {
+        self.note_places();
+        let stand = self.leases.as_ref().map(|leases| (leases.ownership(), leases.obstacles())).unwrap_or_default();
+        self.tell_manager(&stand.0);
+        self.tell_ownership(stand);
     }
 
     /// At each change, and after hello.

@@ -12,6 +12,7 @@ pub mod protocol;
 pub mod report;
 pub mod slot;
 pub mod supervisor;
+mod woken;
 
 use crate::{
     kernel::io::{
