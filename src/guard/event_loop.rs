@@ -1,7 +1,8 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
 use super::{
-    CannotSpeak, GuardError, GuardOptions,
+    effect::Effect,
+    error::{CannotSpeak, GuardError},
     hands::Hands,
     io::{
         notify::ServiceManager,
@@ -10,7 +11,8 @@ use super::{
         vip_file::VipFile,
         worker::{WorkerDid, WorkerProcess},
     },
-    leases::{Act, LeaseEvent, Leases, Moment},
+    leases::{LeaseEvent, Leases, Moment},
+    options::GuardOptions,
     protocol::{ToGuard, ToWorker},
     report::{Report, Standing},
     supervisor::{Supervisor, WorkerEvent, WorkerOrder},
@@ -199,7 +201,7 @@ impl EventLoop {
         let Some(leases) = &mut self.leases else { return };
         let mut acts: VecDeque<_> = leases.step(event, moment()).into();
         while let Some(act) = acts.pop_front() {
-            self.stirred |= !matches!(act, Act::Send { .. });
+            self.stirred |= !matches!(act, Effect::Send { .. });
             let Some(result) = self.hands.perform(act).await else { continue };
             acts.extend(leases.step(result, moment()));
         }
