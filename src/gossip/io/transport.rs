@@ -5,6 +5,7 @@ use crate::{
     clock::{BootClock, BootInstant, Clock},
     gossip::{
         hearsay::{Heard, Hearsay, Voice},
+        pace::Pace,
         parts::{self, Assembly},
         refusal::{Refusal, Refusals},
     },
@@ -27,7 +28,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{net::UdpSocket, sync::mpsc};
+use tokio::{
+    net::UdpSocket,
+    sync::{Notify, mpsc},
+};
 
 /// How long receiving rests after the kernel was short of memory, so that a lasting shortage is not a busy loop.
 const REST: Duration = Duration::from_millis(20);
@@ -49,6 +53,9 @@ pub struct Losses {
 pub struct SealedUdp {
     seal: Seal,
     hearsay: Arc<Mutex<Hearsay>>,
+    /// Time between two rounds of gossip.
+    interval: Duration,
+    overtaken: Arc<Notify>,
     losses: Arc<Losses>,
     post: Arc<Post>,
 }
@@ -64,9 +71,10 @@ struct Post {
 }
 
 impl SealedUdp {
-    /// Speaks with `seal`, believes by `hearsay`.
-    pub fn new(seal: Seal, hearsay: Hearsay) -> Self {
-        Self { seal, hearsay: Arc::new(Mutex::new(hearsay)), losses: Arc::default(), post: Arc::default() }
+    /// Speaks with `seal`, believes by `hearsay`. Rounds are an `interval` apart.
+    pub fn new(seal: Seal, hearsay: Hearsay, interval: Duration) -> Self {
+        let (overtaken, losses, post) = Default::default();
+        Self { seal, hearsay: Arc::new(Mutex::new(hearsay)), interval, overtaken, losses, post }
     }
 
     /// Has another way for what is too long for datagrams. `session` is this start of the agent.
@@ -79,6 +87,11 @@ impl SealedUdp {
     /// What is believed. Not to be held over an await: nothing is received meanwhile.
     pub fn hearsay(&self) -> MutexGuard<'_, Hearsay> {
         self.hearsay.lock().expect("no holder of this lock panics")
+    }
+
+    /// Somebody thinks that this node has counted further than it has: [`Hearsay::overtaken`] says how far. Cancel-safe.
+    pub async fn overtaken(&self) {
+        self.overtaken.notified().await;
     }
 
     /// What was lost so far.
@@ -95,7 +108,8 @@ impl Transport for SealedUdp {
         let buffer = vec![0; MAX_DATAGRAM_BYTES + 1].into_boxed_slice();
         let inbox = self.post.inbox.lock().expect("no holder of this lock panics").take();
         let (body, refusals, assembly, in_parts) = Default::default();
-        Ok(Box::new(SealedSocket { socket, transport: self.clone(), buffer, body, refusals, assembly, in_parts, inbox }))
+        let pace = Pace::new(self.interval);
+        Ok(Box::new(SealedSocket { socket, transport: self.clone(), buffer, body, pace, refusals, assembly, in_parts, inbox }))
     }
 }
 
@@ -104,6 +118,7 @@ struct SealedSocket {
     transport: SealedUdp,
     buffer: Box<[u8]>,
     body: Vec<u8>,
+    pace: Pace,
     refusals: Refusals,
     assembly: Assembly,
     /// Messages sent in parts so far.
@@ -171,17 +186,18 @@ impl SealedSocket {
             tracing::debug!(node = %member, "gossip of an earlier start of a node came late");
             return None;
         }
-        let heard = self.transport.hearsay().hear(Voice { node: *member, session: *session, now }, body);
-        Some((from, self.weigh(Voice { node: *member, session: *session, now }, from, heard)?))
+        let by = Voice { node: *member, session: *session, now };
+        let heard = self.hear(by, body);
+        Some((from, self.weigh(by, from, heard)?))
     }
 
     /// What a body says that came in a datagram: itself, or as the last part of a longer one.
     fn read(&mut self, by: Voice, body: &[u8]) -> Result<Option<Heard>, Refusal> {
         if !parts::is_part(body) {
-            return self.transport.hearsay().hear(by, body).map(Some);
+            return self.hear(by, body).map(Some);
         }
         let whole = self.assembly.add(by, body)?;
-        whole.map(|whole| self.transport.hearsay().hear(by, &whole)).transpose()
+        whole.map(|whole| self.hear(by, &whole)).transpose()
     }
 
     /// What a datagram says to chitchat, if it says anything. Nothing in it waits, so there is nothing to cancel.
@@ -203,6 +219,16 @@ impl SealedSocket {
                 None
             }
         }
+    }
+
+    /// What a whole message of a member says.
+    fn hear(&self, by: Voice, body: &[u8]) -> Result<Heard, Refusal> {
+        let mut hearsay = self.transport.hearsay();
+        let heard = hearsay.hear(by, body);
+        if hearsay.is_overtaken() {
+            self.transport.overtaken.notify_one();
+        }
+        heard
     }
 
     /// What chitchat may have of it. Said in the log once a minute for each reason; the rest is counted.
@@ -250,7 +276,9 @@ impl Socket for SealedSocket {
         let mut body = std::mem::take(&mut self.body);
         body.clear();
         message.serialize(&mut body);
-        if self.send_by_datagrams(to, &body).await == Sent::TooWide {
+        if !self.pace.is_needed(to, &body, BootClock.now()) {
+            self.body = body;
+        } else if self.send_by_datagrams(to, &body).await == Sent::TooWide {
             self.post(to, body);
         } else {
             self.body = body;

@@ -3,8 +3,8 @@
 //! | field | bytes | |
 //! |---|---|---|
 //! | magic | 4 | `lvsA` |
-//! | version | 1 | 2 |
-//! | kind | 1 | 1 gossip, 2 lease; the top bit says that it is a notice |
+//! | version | 1 | 3 |
+//! | kind and form | 1 | 1 gossip, 2 lease; and the [`Form`] in the two top bits |
 //! | key id | 2 | which key of the ring |
 //! | cluster tag | 8 | the first bytes of the cluster id's SHA-256 |
 //! | sender | 8 | node number |
@@ -13,7 +13,13 @@
 //! | to session | 8 | the receiver's session as the sender knows it, 0 for "not yet" |
 //! | length | 2 | of the body |
 //!
-//! Numbers are big-endian. After it come the body and its sender's signature, encrypted, and the AEAD's tag.
+//! Numbers are big-endian. What follows is encrypted, and then comes the AEAD's tag of 16 bytes:
+//!
+//! | form | bits | encrypted | key |
+//! |---|---|---|---|
+//! | paired | `00` | body | of the pair of sessions, see `cipher.rs` |
+//! | signed | `01` | body, the sender's X25519 key of this session (32), its Ed25519 signature (64) | of the sender's session, which all members can derive |
+//! | notice | `10` | as signed, with an empty body | as signed |
 
 use super::Rejected;
 use crate::{
@@ -25,17 +31,20 @@ use crate::{
 pub const HEADER_BYTES: usize = 50;
 /// Bytes of AES-GCM's tag.
 pub(super) const TAG_BYTES: usize = 16;
-/// What a body costs on the wire beyond its own bytes.
-pub const ENVELOPE_BYTES: usize = HEADER_BYTES + SIGNATURE_BYTES + TAG_BYTES;
+/// Bytes of an X25519 key.
+pub(super) const PUBLIC_BYTES: usize = 32;
+/// What a signed datagram has after its body.
+pub(super) const TRAILER_BYTES: usize = PUBLIC_BYTES + SIGNATURE_BYTES;
+/// What a body costs on the wire beyond its own bytes, at most.
+pub const ENVELOPE_BYTES: usize = HEADER_BYTES + TRAILER_BYTES + TAG_BYTES;
 /// The longest datagram: what passes every link that IPv6 may run over (RFC 8200 §5: 1280 bytes), less the headers of IPv6 and UDP. So no datagram
 /// ever needs fragments, which firewalls and some clouds drop.
 pub const MAX_DATAGRAM_BYTES: usize = 1280 - 40 - 8;
-/// The longest body.
+/// The longest body. It fits a datagram of either form, since its sender cannot know which one it will need if it has to send it again.
 pub const MAX_BODY_BYTES: usize = MAX_DATAGRAM_BYTES - ENVELOPE_BYTES;
 
 const MAGIC: [u8; 4] = *b"lvsA";
-pub(super) const VERSION: u8 = 2;
-const NOTICE: u8 = 0x80;
+pub(super) const VERSION: u8 = 3;
 
 /// What a datagram is about, and so which socket it belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +60,46 @@ impl Kind {
         match self {
             Kind::Gossip => 1,
             Kind::Lease => 2,
+        }
+    }
+}
+
+/// What proves whose a datagram is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// Its key, which only sender and receiver have.
+    Paired,
+    /// A signature; it also tells the receiver the sender's key of this session.
+    Signed,
+    /// A signature, too. It has no body: it only says which session its sender is in.
+    Notice,
+}
+
+impl Form {
+    const MASK: u8 = 0xc0;
+
+    const fn code(self) -> u8 {
+        match self {
+            Form::Paired => 0,
+            Form::Signed => 0x40,
+            Form::Notice => 0x80,
+        }
+    }
+
+    const fn of(code: u8) -> Option<Self> {
+        match code & Self::MASK {
+            0 => Some(Form::Paired),
+            0x40 => Some(Form::Signed),
+            0x80 => Some(Form::Notice),
+            _ => None,
+        }
+    }
+
+    /// Bytes between body and tag.
+    pub const fn trailer_bytes(self) -> usize {
+        match self {
+            Form::Paired => 0,
+            Form::Signed | Form::Notice => TRAILER_BYTES,
         }
     }
 }
@@ -72,8 +121,7 @@ pub struct Header {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Fields {
     pub kind: Kind,
-    /// It has no body; it only says which session its sender is in.
-    pub notice: bool,
+    pub form: Form,
     pub key: KeyId,
     pub cluster_tag: u64,
     pub header: Header,
@@ -83,10 +131,9 @@ pub(super) struct Fields {
 impl Fields {
     /// Begins a datagram.
     pub fn write(&self, bytes: &mut Vec<u8>) {
-        let Self { kind, notice, key, cluster_tag, header, length } = *self;
-        let code = kind.code() | if notice { NOTICE } else { 0 };
+        let Self { kind, form, key, cluster_tag, header, length } = *self;
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&[VERSION, code]);
+        bytes.extend_from_slice(&[VERSION, kind.code() | form.code()]);
         bytes.extend_from_slice(&key.0.to_be_bytes());
         for number in [cluster_tag, header.sender.0, header.session, header.sequence, header.to_session] {
             bytes.extend_from_slice(&number.to_be_bytes());
@@ -107,10 +154,7 @@ impl Fields {
         if version != VERSION {
             return Err(Rejected::Version(version));
         }
-        if code & !NOTICE != kind.code() {
-            return Err(Rejected::Kind(code));
-        }
-        let notice = code & NOTICE != 0;
+        let form = Form::of(code).filter(|_| code & !Form::MASK == kind.code()).ok_or(Rejected::Kind(code))?;
         let key = KeyId(u16::from_be_bytes(rest.take()?));
         if rest.number()? != cluster_tag {
             return Err(Rejected::Cluster);
@@ -122,11 +166,11 @@ impl Fields {
             to_session: rest.number()?,
         };
         let length = u16::from_be_bytes(rest.take()?);
-        let sealed = usize::from(length) + SIGNATURE_BYTES + TAG_BYTES;
-        if rest.0.len() != sealed || (notice && length != 0) {
+        let sealed = usize::from(length) + form.trailer_bytes() + TAG_BYTES;
+        if rest.0.len() != sealed || (form == Form::Notice && length != 0) {
             return Err(Rejected::Length);
         }
-        Ok(Self { kind, notice, key, cluster_tag, header, length })
+        Ok(Self { kind, form, key, cluster_tag, header, length })
     }
 }
 
