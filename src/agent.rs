@@ -5,39 +5,37 @@
 mod admin;
 mod answering;
 mod assigned;
-mod departure;
 mod derive;
 mod gate;
 mod hub_task;
 mod judge_task;
-mod keeper;
-mod keeper_task;
 mod member;
 mod member_error;
 mod network_task;
 mod orders;
 mod parcel_task;
-mod renew_task;
-mod rotate_task;
+mod refusals;
+mod remote;
 mod running;
 mod security;
-mod status;
 mod waiting;
-mod warnings;
+mod wires;
 
 use crate::{
     api,
     config::AgentConfig,
+    errors::with_sources,
     guard::io::channel::{ChannelError, GuardChannel},
     health::io::script::{RunnerChannelError, ScriptRunner},
     kernel::io::address::is_here,
-    raft::Identity,
+    members::Identity,
     tasks::{TaskFault, Tasks},
 };
-use admin::{Agent, with_sources};
+use admin::Agent;
 use member::{Member, Stage};
 use member_error::MemberError;
 use orders::{Entered, Order};
+use remote::Remote;
 use running::{Ended, Running};
 use std::sync::Arc;
 use tokio::{
@@ -112,12 +110,6 @@ pub async fn run(config: AgentConfig, reread: Reread) -> Result<(), AgentError> 
     // The server has deadlines of its own for what is under way.
     let _ = serving.await;
     ended
-}
-
-/// What a remote administrator meets: the same orders as on the socket, and who lets them in.
-pub(crate) struct Remote {
-    admin: Arc<dyn api::Admin>,
-    gate: Arc<dyn api::Gate>,
 }
 
 /// What a worker lives with.

@@ -1,41 +1,36 @@
 //! Everything a worker runs while its node is a member of a cluster, from start to stop or leave.
 
 use super::{
-    Remote, derive,
-    hub_task::{self, Hub},
-    judge_task,
-    keeper_task::{self, Keeper},
+    hub_task,
     member_error::MemberError,
-    network_task, parcel_task, renew_task, rotate_task,
+    refusals::refused,
+    remote::Remote,
     running::Running,
-    status,
+    wires::{Parts, Sink, Wires, listen_remotely},
 };
 use crate::{
-    api::{self, AdminError, Status},
+    api::{AdminError, CHANGE_DEADLINE, Status},
     clock::{BootClock, Clock},
     config::AgentConfig,
-    gossip::{self, ClusterView, Facts, GossipSettings, Holds, Word},
-    guard::{GuardChannel, GuardHandle},
-    health::{self, HealthInputs, io::script::ScriptRunner},
+    gossip::{ClusterView, Facts, Holds},
+    guard::GuardChannel,
+    health::io::script::ScriptRunner,
     kernel::io::{self as kernel, Linux},
-    link::{io::files, node_key::NodeKey, parcel::Mailbox, tls::Credentials},
-    model::{NodeName, Obstacles, Ownership},
-    raft::{Identity, MembershipSink, RaftNode, RaftSettings, RaftView, SinkError},
-    reconcile::{self, Inputs, OwnedVips, Report},
-    rules::{ClusterState, Target, security::Speakers},
+    link::io::files,
+    members::{ClusterMember, Identity, MemberSettings, renewal_task},
+    raft::{Committed, RaftNode, RaftView},
+    reconcile::{OwnedVips, Report},
+    rules::{ClusterState, RuleChange, Target},
+    status,
     tasks::Tasks,
     verdict::Observation,
-    vip::Membership,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{SocketAddr, UdpSocket},
+    net::UdpSocket,
     sync::Arc,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, Notify, watch},
-};
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -67,7 +62,7 @@ impl Stage {
 /// A running member, as the API looks at it.
 pub struct Member {
     config: Arc<AgentConfig>,
-    raft: RaftNode,
+    cluster: ClusterMember,
     state: watch::Receiver<Arc<ClusterState>>,
     raft_view: watch::Receiver<RaftView>,
     view: watch::Receiver<Arc<ClusterView>>,
@@ -80,7 +75,7 @@ pub struct Member {
 impl Member {
     /// This node's Raft.
     pub fn raft(&self) -> &RaftNode {
-        &self.raft
+        self.cluster.raft()
     }
 
     /// The replicated state as far as this node has applied it.
@@ -98,6 +93,14 @@ impl Member {
         &self.key_files
     }
 
+    /// Makes a change of the cluster that an operator has asked this node for. What the node is asked next is answered with it.
+    ///
+    /// # Errors
+    /// A refusal, or nobody to decide.
+    pub async fn change(&self, change: RuleChange) -> Result<Committed, AdminError> {
+        self.raft().propose_and_see(change, CHANGE_DEADLINE).await.map_err(refused)
+    }
+
     /// All that this node knows.
     pub fn status(&self) -> Status {
         let state = self.state();
@@ -109,7 +112,7 @@ impl Member {
             raft: &self.raft_view.borrow(),
             report: &self.report.borrow(),
             own: &self.own.borrow(),
-            voters_why: &self.raft.voters_why(),
+            voters_why: &self.raft().voters_why(),
             configured: &self.config.roles,
             interfaces: &interfaces,
             troubles: &self.troubles.borrow(),
@@ -134,7 +137,7 @@ impl Member {
         let node_key = files::node_key(&config.data_dir)?;
         let pkcs8 = Zeroizing::new(node_key.pkcs8().to_vec());
         guard.handle.hello(identity.node_id, identity.cluster_id.clone(), identity.timing, pkcs8)?;
-        let credentials = keeper_task::load(&config).map_err(MemberError::Credentials)?;
+        let credentials = renewal_task::load(&config).map_err(MemberError::Credentials)?;
         let data_plane = Linux::open(&config.data_dir)?;
         let owned = OwnedVips::open(&config.data_dir)?;
         let unix_ms = u64::try_from(BootClock.unix_now().as_millis()).unwrap_or(u64::MAX);
@@ -144,14 +147,16 @@ impl Member {
         UdpSocket::bind(config.address).map_err(|source| MemberError::Gossip { listen: config.address, source })?;
         let (live_out, live) = watch::channel(BTreeSet::new());
         let shutdown = CancellationToken::new();
-        let settings = RaftSettings {
+        let settings = MemberSettings {
             data_dir: config.data_dir.clone(),
             identity: identity.clone(),
             addr: config.address,
             credentials: credentials.clone(),
         };
         // Last of all that may fail: it would have to be stopped again. It outlives the tasks that speak through it, so it has a token of its own.
-        let raft = RaftNode::start(settings, Arc::new(Sink(guard.handle.clone())), live, CancellationToken::new()).await?;
+        let sink = Arc::new(Sink(guard.handle.clone()));
+        let cluster = ClusterMember::start(settings, sink, live, CancellationToken::new()).await?;
+        let raft = cluster.raft().clone();
         let facts = Facts {
             roles: config.roles.clone(),
             addr: config.address,
@@ -162,7 +167,7 @@ impl Member {
         let wires = Wires::new(&config, &raft, facts.clone(), guard);
         let member = Arc::new(Self {
             config: config.clone(),
-            raft: raft.clone(),
+            cluster: cluster.clone(),
             state: raft.state(),
             raft_view: raft.view(),
             view: wires.view.1.clone(),
@@ -174,12 +179,12 @@ impl Member {
         let parts = Parts {
             config,
             identity,
-            raft,
+            cluster,
             facts,
             node_key: Arc::new(node_key),
             credentials,
             key_files: member.key_files.clone(),
-            keeper_looks: guard.reload.clone(),
+            renew_now: guard.reload.clone(),
             data_plane,
             owned,
             live: live_out,
@@ -192,193 +197,5 @@ impl Member {
             parts.serve_remote(listener, remote);
         }
         Ok((member, wires.spawn(parts, generation)))
-    }
-}
-
-/// What a member's tasks are made of.
-struct Parts {
-    config: Arc<AgentConfig>,
-    identity: Identity,
-    raft: RaftNode,
-    facts: Facts,
-    node_key: Arc<NodeKey>,
-    credentials: Credentials,
-    key_files: Arc<Mutex<()>>,
-    keeper_looks: Arc<Notify>,
-    data_plane: Linux,
-    owned: OwnedVips,
-    live: watch::Sender<BTreeSet<NodeName>>,
-    guard: GuardHandle,
-    scripts: ScriptRunner,
-    tasks: Tasks,
-    shutdown: CancellationToken,
-}
-
-impl Parts {
-    /// The remote API, where the configuration wants it. It needs this node's certificate, so it is there while the node is a member.
-    fn serve_remote(&self, listener: TcpListener, remote: &Remote) {
-        let (admin, gate, credentials) = (remote.admin.clone(), remote.gate.clone(), self.credentials.clone());
-        let serving = api::serve_remote(listener, credentials, admin, gate, self.shutdown.child_token());
-        self.tasks.spawn("remote api", &self.shutdown, serving);
-    }
-}
-
-async fn listen_remotely(config: &AgentConfig) -> Result<Option<TcpListener>, MemberError> {
-    let Some(listen) = config.api_listen else { return Ok(None) };
-    let listener = TcpListener::bind(listen).await.map_err(|source| MemberError::Remote { listen, source })?;
-    tracing::info!(%listen, "remote api is served");
-    Ok(Some(listener))
-}
-
-/// Both ends of a watch.
-type Wire<T> = (watch::Sender<T>, watch::Receiver<T>);
-
-/// The channels between the tasks.
-struct Wires {
-    view: Wire<Arc<ClusterView>>,
-    own: Wire<Arc<BTreeMap<Target, Observation>>>,
-    report: Wire<Report>,
-    word: Wire<Arc<Word>>,
-    seeds: Wire<BTreeSet<SocketAddr>>,
-    speakers: Wire<Arc<Speakers>>,
-    holds: Wire<Holds>,
-    troubles: Wire<Vec<String>>,
-    health: Wire<HealthInputs>,
-    reconcile: Wire<Inputs>,
-    ownership: watch::Receiver<Ownership>,
-    refused: watch::Receiver<Obstacles>,
-}
-
-impl Wires {
-    fn new(config: &AgentConfig, raft: &RaftNode, facts: Facts, guard: &GuardChannel) -> Self {
-        let state = raft.state().borrow().clone();
-        let word = Word {
-            facts,
-            observations: BTreeMap::new(),
-            in_place: BTreeMap::new(),
-            holding: guard.ownership.borrow().clone(),
-            obstacles: guard.obstacles.borrow().clone(),
-            network: None,
-            revision: 0,
-            informed: false,
-        };
-        let speakers = Arc::new(derive::speakers(&state));
-        let inputs = Inputs {
-            loaded: false,
-            roles: config.roles.clone(),
-            address: config.address.ip(),
-            state,
-            in_place: Arc::default(),
-            own: Arc::default(),
-            ownership: Ownership::new(),
-        };
-        Self {
-            view: watch::channel(Arc::default()),
-            own: watch::channel(Arc::default()),
-            report: watch::channel(Report::default()),
-            word: watch::channel(Arc::new(word)),
-            seeds: watch::channel(config.seeds.iter().copied().collect()),
-            speakers: watch::channel(speakers),
-            holds: watch::channel(Holds::default()),
-            troubles: watch::channel(Vec::new()),
-            health: watch::channel(HealthInputs::default()),
-            reconcile: watch::channel(inputs),
-            ownership: guard.ownership.clone(),
-            refused: guard.obstacles.clone(),
-        }
-    }
-
-    fn spawn(self, parts: Parts, generation: u64) -> Running {
-        let Parts {
-            config,
-            identity,
-            raft,
-            facts,
-            node_key,
-            credentials,
-            key_files,
-            keeper_looks,
-            data_plane,
-            owned,
-            live,
-            guard,
-            scripts,
-            tasks,
-            shutdown,
-        } = parts;
-        let clock: Arc<dyn Clock> = Arc::new(BootClock);
-        let gossip = GossipSettings {
-            node: config.node.clone(),
-            id: identity.node_id,
-            key: node_key,
-            cluster_id: identity.cluster_id.clone(),
-            listen: config.address,
-            interval: identity.timing.gossip_interval(),
-            generation,
-        };
-        let (mailbox, sent) = Mailbox::new(raft.parcels());
-        let (seeds, speakers, word) = (self.seeds.1, self.speakers.1, self.word.1);
-        let gossip = gossip::run(gossip, seeds, speakers, word, self.view.0, mailbox, shutdown.child_token());
-        tasks.spawn("gossip", &shutdown, gossip);
-        tasks.spawn("parcels", &shutdown, parcel_task::run(raft.clone(), sent, shutdown.child_token()));
-        let health = health::run(scripts, self.health.1, self.own.0, clock, shutdown.child_token());
-        tasks.spawn("health", &shutdown, health);
-        let reconciling = shutdown.child_token();
-        let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
-        let reconcile = tasks.spawn("reconcile", &reconciling, reconcile);
-        tasks.spawn("renew", &shutdown, renew_task::run(config.clone(), raft.clone(), shutdown.child_token()));
-        tasks.spawn("judge", &shutdown, judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
-        let rotate = rotate_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token());
-        tasks.spawn("rotate", &shutdown, rotate);
-        let keeper = Keeper {
-            config: config.clone(),
-            raft: raft.clone(),
-            credentials,
-            holds: self.holds.0,
-            troubles: self.troubles.0,
-            key_files: key_files.clone(),
-            look_now: keeper_looks.clone(),
-        };
-        tasks.spawn("keeper", &shutdown, keeper.run(shutdown.child_token()));
-        let view = self.view.1.clone();
-        let hub = Hub {
-            config: config.clone(),
-            facts,
-            sources: hub_task::Sources {
-                state: raft.state(),
-                raft: raft.view(),
-                view: self.view.1,
-                own: self.own.1,
-                ownership: self.ownership,
-                refused: self.refused,
-                network: network_task::start(&tasks, config.clone(), &shutdown),
-                report: self.report.1,
-                holds: self.holds.1,
-            },
-            sinks: hub_task::Sinks {
-                live,
-                seeds: self.seeds.0,
-                speakers: self.speakers.0,
-                word: self.word.0,
-                health: self.health.0,
-                reconcile: self.reconcile.0,
-                guard: guard.clone(),
-            },
-            told: hub_task::Told::default(),
-            uninformed_since: None,
-            assigned: Default::default(),
-        };
-        tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
-        Running { config, identity, raft, view, reconcile, reconciling, tasks, guard, key_files, keeper_looks, shutdown }
-    }
-}
-
-/// The guard's voter side, as Raft's log tells it who votes.
-struct Sink(GuardHandle);
-
-#[async_trait::async_trait]
-impl MembershipSink for Sink {
-    async fn effective(&self, membership: Membership) -> Result<(), SinkError> {
-        self.0.membership_known(membership).await.map_err(|gone| SinkError(gone.to_string()))
     }
 }

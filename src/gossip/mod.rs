@@ -10,6 +10,7 @@ mod pace;
 pub mod parts;
 pub mod refusal;
 pub mod said;
+mod settings;
 mod speaker;
 pub mod task;
 mod tuning;
@@ -18,5 +19,6 @@ pub mod wire;
 pub mod word;
 mod words;
 
-pub use task::{GossipError, GossipSettings, run};
+pub use settings::GossipSettings;
+pub use task::{GossipError, run};
 pub use view::{ClusterView, Facts, Holds, NodeView, Word};

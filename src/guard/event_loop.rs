@@ -1,8 +1,8 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
 use super::{
-    CannotSpeak, GuardError, GuardOptions,
-    hands::{Hands, chain},
+    error::{CannotSpeak, GuardError},
+    hands::Hands,
     io::{
         notify::ServiceManager,
         socket::Incoming,
@@ -11,12 +11,14 @@ use super::{
         worker::{WorkerDid, WorkerProcess},
     },
     leases::{LeaseEvent, Leases, Moment},
+    options::GuardOptions,
     protocol::{ToGuard, ToWorker},
     report::{Report, Standing},
     supervisor::{Supervisor, WorkerEvent, WorkerOrder},
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
+    errors::with_sources,
     link::{
         datagram::{Kind, Seal},
         io::files::next_session,
@@ -267,7 +269,7 @@ impl EventLoop {
                 self.worker_said(frame).await;
             }
             WorkerDid::Broke(error) => {
-                tracing::error!(error = %chain(&error), "worker says what is not understood");
+                tracing::error!(error = %with_sources(&error), "worker says what is not understood");
                 self.worker_event(WorkerEvent::Broke).await;
             }
             WorkerDid::Exited(status) => {
@@ -316,7 +318,7 @@ impl EventLoop {
             return self.worker_event(WorkerEvent::Broke).await;
         }
         if let Err(error) = self.speak_as(&identity, node_key) {
-            tracing::error!(error = %chain(&error), "cannot speak for this node");
+            tracing::error!(error = %with_sources(&error), "cannot speak for this node");
             return self.worker_event(WorkerEvent::Broke).await;
         }
         self.greeted = true;

@@ -19,10 +19,12 @@ mod header;
 mod peer;
 mod refusal;
 mod session_key;
+mod size;
 mod window;
 
-pub use header::{ENVELOPE_BYTES, HEADER_BYTES, Header, Kind, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES};
+pub use header::{Header, Kind};
 pub use refusal::{Rejected, Rejections, Unsent};
+pub use size::{ENVELOPE_BYTES, HEADER_BYTES, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES};
 
 use super::node_key::{NodeKey, Purpose, SIGNATURE_BYTES, Signature, verify};
 use crate::{
@@ -31,10 +33,11 @@ use crate::{
     rules::security::KeyRing,
 };
 use cipher::{Cipher, End};
-use header::{Fields, Form, PUBLIC_BYTES, TAG_BYTES, cluster_tag};
+use header::{Fields, Form, cluster_tag};
 use peer::{Pair, Peer, Place, Session};
 use refusal::Refusals;
 use session_key::SessionKey;
+use size::{PUBLIC_BYTES, TAG_BYTES};
 use std::{
     collections::BTreeMap,
     fmt,

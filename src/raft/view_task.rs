@@ -3,17 +3,16 @@
 use super::{
     RaftView,
     fault::Fault,
-    message::HelloRefusal,
+    task::leadership::{has_quorum, longest_silence, quorum_age},
     task::{OurRaft, RaftNode},
-    types::{StoredMembership, TypeConfig},
+    types::StoredMembership,
 };
-use crate::{model::NodeId, rules::ClusterState};
-use openraft::{RaftMetrics, ServerState, async_runtime::WatchReceiver};
+use crate::errors::with_sources;
+use crate::{model::NodeId, peers::HelloRefusal, rules::ClusterState};
+use openraft::{ServerState, async_runtime::WatchReceiver};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
-
-type Metrics = RaftMetrics<TypeConfig>;
 
 /// Between two looks at silence that is about to be too long.
 const SHORTEST_LOOK: Duration = Duration::from_millis(5);
@@ -64,11 +63,11 @@ fn next_look(node: &RaftNode) -> Duration {
         ServerState::Follower | ServerState::Learner => node.heard().age(),
         ServerState::Candidate | ServerState::Shutdown => None,
     };
-    if !has_quorum(node, &metrics) {
+    if !has_quorum(&metrics, node.heard(), node.timing()) {
         return node.timing().pause;
     }
     // A sole voter waits for nobody.
-    longest_silence(node).saturating_sub(heard.unwrap_or_default()).max(SHORTEST_LOOK)
+    longest_silence(node.timing()).saturating_sub(heard.unwrap_or_default()).max(SHORTEST_LOOK)
 }
 
 fn publish(node: &RaftNode, view: &watch::Sender<RaftView>, state: &watch::Sender<Arc<ClusterState>>) {
@@ -100,12 +99,12 @@ fn view_of(node: &RaftNode, state: &ClusterState, applied: u64) -> RaftView {
         term: metrics.current_term,
         voters: membership.voter_ids().map(NodeId).collect(),
         learners: membership.learner_ids().map(NodeId).collect(),
-        quorum: has_quorum(node, &metrics),
+        quorum: has_quorum(&metrics, node.heard(), node.timing()),
         applied,
         // openraft starts with everything applied that was known as committed; a node that has just joined knows of nothing yet.
         loaded: state.cluster_id == node.cluster_id(),
         refused: refused(node, state),
-        untrusted: node.untrusted(),
+        untrusted: node.peers().untrusted(),
     }
 }
 
@@ -115,54 +114,10 @@ fn refused(node: &RaftNode, state: &ClusterState) -> Option<String> {
     let told = removed.borrow().clone();
     let was_member = state.cluster_id == node.cluster_id() && state.next_node >= id.0;
     let seen = (was_member && state.node_by_id(id).is_none()).then(|| {
-        let barred = Some(node.identity().name.clone()).filter(|name| state.security.barred.has(name));
+        let barred = Some(node.name().clone()).filter(|name| state.security.barred.has(name));
         HelloRefusal::Removed { id, barred }
     });
     told.or(seen).map(|refusal| refusal.to_string())
-}
-
-/// See [`RaftNode::is_leader_with_quorum`].
-pub fn is_leader_with_quorum(node: &RaftNode) -> bool {
-    let metrics = node.raft().metrics().borrow_watched().clone();
-    metrics.state == ServerState::Leader && has_quorum(node, &metrics)
-}
-
-/// openraft's state says `Leader` long after the majority is gone, so what was heard, and when, decides.
-fn has_quorum(node: &RaftNode, metrics: &Metrics) -> bool {
-    if metrics.running_state.is_err() {
-        return false;
-    }
-    let recent = longest_silence(node);
-    match metrics.state {
-        ServerState::Leader => is_alone(metrics) || quorum_age(metrics).is_some_and(|age| age <= recent),
-        ServerState::Follower | ServerState::Learner => {
-            metrics.current_leader.is_some_and(|leader| leader != metrics.id)
-                && node.heard().age().is_some_and(|age| age <= recent)
-        }
-        ServerState::Candidate | ServerState::Shutdown => false,
-    }
-}
-
-/// Who has not been heard for longer is gone. A heartbeat may be a little late when all is well.
-fn longest_silence(node: &RaftNode) -> Duration {
-    node.timing().election_max + node.timing().pause
-}
-
-/// A sole voter is its own majority, which nobody acknowledges.
-fn is_alone(metrics: &Metrics) -> bool {
-    metrics.membership_config.membership().voter_ids().eq([metrics.id])
-}
-
-fn quorum_age(metrics: &Metrics) -> Option<Duration> {
-    use openraft::Instant;
-    metrics.last_quorum_acked.map(|acked| acked.elapsed())
-}
-
-/// The voter that should lead when this leader stops: the one whose log is nearest, of members if any vote.
-pub fn successor(metrics: &Metrics, state: &ClusterState) -> Option<u64> {
-    let replication = metrics.replication.as_ref()?;
-    let others = metrics.membership_config.membership().voter_ids().filter(|id| *id != metrics.id);
-    others.max_by_key(|id| (state.node_by_id(NodeId(*id)).is_some(), replication.get(id).cloned().flatten()))
 }
 
 /// Waits for the log's, openraft's or a task's end and says why it came, until `shutdown`.
@@ -182,16 +137,6 @@ pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<Fault>>, s
     }
     fault.send_replace(found);
     shutdown.cancelled().await;
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 async fn core_ends(raft: &OurRaft) -> String {

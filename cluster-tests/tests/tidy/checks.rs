@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// The rooms of `src/`, in dependency order: a room imports only rooms above it.
-const ROOMS: [&str; 21] = [
+const ROOMS: [&str; 25] = [
+    "errors",
     "model",
     "clock",
     "repeats",
@@ -19,8 +20,11 @@ const ROOMS: [&str; 21] = [
     "gossip",
     "vip",
     "guard",
+    "peers",
     "raft",
+    "members",
     "api",
+    "status",
     "cli",
     "agent",
     "fuzzing",
@@ -28,15 +32,32 @@ const ROOMS: [&str; 21] = [
 ];
 
 /// Rooms that wait and look at the clock as their job.
-const WAITING_ROOMS: [&str; 6] = ["tasks", "cli", "api", "guard", "agent", "main"];
+const WAITING_ROOMS: [&str; 4] = ["tasks", "cli", "api", "main"];
+
+/// Files of other rooms that wait, or look at the clock, though their name does not say so, and why.
+const WAITING_FILES: [(&str, &str); 13] = [
+    ("src/agent.rs", "the worker from start to stop"),
+    ("src/agent/admin.rs", "requests of the API"),
+    ("src/agent/answering.rs", "asks by ARP"),
+    ("src/agent/gate.rs", "reads a watch"),
+    ("src/agent/member.rs", "starts a member"),
+    ("src/agent/orders.rs", "founds and joins"),
+    ("src/agent/running.rs", "a member from start to stop"),
+    ("src/agent/security.rs", "requests of the API"),
+    ("src/agent/waiting", "waits for what keeps a member from starting"),
+    ("src/agent/wires.rs", "makes the channels"),
+    ("src/guard/event_loop.rs", "the guard's one loop"),
+    ("src/guard/hands.rs", "carries out what is decided"),
+    ("src/guard/mod.rs", "the guard from start to stop"),
+];
 
 /// Where a task is started without `tasks::Tasks`, which makes a fault of its end, and why its end is seen all the same.
 const SPAWNING: [(&str, &str); 9] = [
     ("src/tasks.rs", "what makes the fault"),
     ("src/kernel/io/address.rs", "a netlink socket whose task is gone is replaced at the next request"),
-    ("src/raft/task.rs", "what stops raft runs after it was told to, and says when it has ended"),
-    ("src/raft/io/server.rs", "one connection"),
-    ("src/raft/io/network.rs", "one connection; who waits for it is told when it is gone"),
+    ("src/raft/task/start.rs", "what stops raft runs after it was told to, and says when it has ended"),
+    ("src/peers/io/server.rs", "one connection"),
+    ("src/peers/io/pool.rs", "one connection; who waits for it is told when it is gone"),
     ("src/agent/orders.rs", "one answer, with a deadline"),
     ("src/api/routes.rs", "one request; its answer says when it panicked"),
     ("src/api/client/connect.rs", "one request of the command line"),
@@ -135,7 +156,14 @@ impl Source<'_> {
         };
         let name = self.place.rsplit('/').next().unwrap_or("");
         let inside = |folder: &str| self.place.contains(&format!("/{folder}/"));
-        if WAITING_ROOMS.contains(&room) || name == "task.rs" || name.ends_with("_task.rs") || inside("io") || inside("task") {
+        let listed = WAITING_FILES.iter().any(|(place, _)| self.place.starts_with(place));
+        if listed
+            || WAITING_ROOMS.contains(&room)
+            || name == "task.rs"
+            || name.ends_with("_task.rs")
+            || inside("io")
+            || inside("task")
+        {
             return Vec::new();
         }
         let tests = self.tests_begin();

@@ -5,7 +5,8 @@ use super::{
     ipvs::Ipvs,
     sysctl::Sysctls,
 };
-use crate::kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, chain, data_plane::voided};
+use crate::errors::with_sources;
+use crate::kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, data_plane::voided};
 use std::{collections::BTreeSet, net::IpAddr, path::Path};
 
 /// A [`DataPlane`] on Linux.
@@ -41,7 +42,7 @@ impl Linux {
 
     /// One step that is not IPVS's.
     async fn perform(&self, step: &Step) -> Result<(), StepError> {
-        let unchanged = |error: &dyn std::error::Error| StepError::Failed(chain(error));
+        let unchanged = |error: &dyn std::error::Error| StepError::Failed(with_sources(error));
         match step {
             Step::SilenceArp => self.arp.enforce().map_err(|error| unchanged(&error)),
             Step::RestoreArp => self.arp.restore().map_err(|error| unchanged(&error)),

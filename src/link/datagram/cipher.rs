@@ -3,8 +3,9 @@
 //! Every start of every node's every process seals with keys of its own, so that a sequence number is a nonce that is never used twice.
 
 use super::{
-    header::{Header, Kind, PUBLIC_BYTES},
+    header::{Header, Kind},
     session_key::Shared,
+    size::PUBLIC_BYTES,
 };
 use crate::model::{NodeId, Secret};
 use ring::{

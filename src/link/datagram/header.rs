@@ -21,30 +21,13 @@
 //! | signed | `01` | body, the sender's X25519 key of this session (32), its Ed25519 signature (64) | of the sender's session, which all members can derive |
 //! | notice | `10` | as signed, with an empty body | as signed |
 
-use super::Rejected;
-use crate::{
-    link::node_key::SIGNATURE_BYTES,
-    model::{KeyId, NodeId},
+use super::{
+    refusal::Rejected,
+    size::{MAX_DATAGRAM_BYTES, TAG_BYTES, TRAILER_BYTES, VERSION},
 };
-
-/// Bytes of the header.
-pub const HEADER_BYTES: usize = 50;
-/// Bytes of AES-GCM's tag.
-pub(super) const TAG_BYTES: usize = 16;
-/// Bytes of an X25519 key.
-pub(super) const PUBLIC_BYTES: usize = 32;
-/// What a signed datagram has after its body.
-pub(super) const TRAILER_BYTES: usize = PUBLIC_BYTES + SIGNATURE_BYTES;
-/// What a body costs on the wire beyond its own bytes, at most.
-pub const ENVELOPE_BYTES: usize = HEADER_BYTES + TRAILER_BYTES + TAG_BYTES;
-/// The longest datagram: what passes every link that IPv6 may run over (RFC 8200 §5: 1280 bytes), less the headers of IPv6 and UDP. So no datagram
-/// ever needs fragments, which firewalls and some clouds drop.
-pub const MAX_DATAGRAM_BYTES: usize = 1280 - 40 - 8;
-/// The longest body. It fits a datagram of either form, since its sender cannot know which one it will need if it has to send it again.
-pub const MAX_BODY_BYTES: usize = MAX_DATAGRAM_BYTES - ENVELOPE_BYTES;
+use crate::model::{KeyId, NodeId};
 
 const MAGIC: [u8; 4] = *b"lvsA";
-pub(super) const VERSION: u8 = 3;
 
 /// What a datagram is about, and so which socket it belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

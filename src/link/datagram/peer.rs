@@ -1,10 +1,11 @@
 //! What is remembered of one other member: which start of it speaks, what was seen of that, what was last said to it.
 
 use super::{
-    Rejected,
     cipher::Cipher,
-    header::{Form, Header, PUBLIC_BYTES},
+    header::{Form, Header},
+    refusal::Rejected,
     session_key::Shared,
+    size::PUBLIC_BYTES,
     window::Window,
 };
 use crate::{

@@ -1,6 +1,6 @@
 //! The X25519 key (RFC 7748) of one start of a process, from which it has a secret with each start of another's.
 
-use super::header::PUBLIC_BYTES;
+use super::size::PUBLIC_BYTES;
 use ring::rand::{SecureRandom, SystemRandom};
 use x25519_dalek::{PublicKey, SharedSecret, StaticSecret};
 use zeroize::Zeroizing;
