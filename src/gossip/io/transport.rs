@@ -21,7 +21,7 @@ use chitchat::{
 };
 use std::{
     io::ErrorKind,
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -29,7 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::UdpSocket,
+    io::{Interest, unix::AsyncFd},
     sync::{Notify, mpsc},
 };
 
@@ -103,7 +103,9 @@ impl SealedUdp {
 #[async_trait::async_trait]
 impl Transport for SealedUdp {
     async fn open(&self, listen: SocketAddr) -> anyhow::Result<Box<dyn Socket>> {
-        let socket = UdpSocket::from_std(udp::bind(listen)?)?;
+        // Of what it sends nobody waits until there is room: each datagram that has left would wake this task.
+        // SAFETY: a socket has the same descriptor for as long as it lives, and lives in what is made here.
+        let socket = unsafe { AsyncFd::register_with_interest(udp::bind(listen)?, Interest::READABLE) }?;
         // One byte more than is allowed, so that a datagram that was cut has the wrong length and is refused.
         let buffer = vec![0; MAX_DATAGRAM_BYTES + 1].into_boxed_slice();
         let inbox = self.post.inbox.lock().expect("no holder of this lock panics").take();
@@ -114,7 +116,7 @@ impl Transport for SealedUdp {
 }
 
 struct SealedSocket {
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
     transport: SealedUdp,
     buffer: Box<[u8]>,
     body: Vec<u8>,
@@ -143,9 +145,10 @@ impl SealedSocket {
         if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) { Sent::TooWide } else { Sent::Gone }
     }
 
-    async fn send_sealed(&self, to: SocketAddr, body: &[u8]) -> Sent {
+    /// Now or not at all: what a full buffer loses the network might have lost.
+    fn send_sealed(&self, to: SocketAddr, body: &[u8]) -> Sent {
         match self.transport.seal.seal(to, body) {
-            Ok(datagram) => self.lost_if(self.socket.send_to(&datagram, to).await, to),
+            Ok(datagram) => self.lost_if(self.socket.get_ref().send_to(&datagram, to), to),
             Err(error) => {
                 tracing::debug!(%to, %error, "gossip datagram not sent");
                 Sent::Gone
@@ -154,14 +157,14 @@ impl SealedSocket {
     }
 
     /// By datagrams, as far as the message and the interface allow.
-    async fn send_by_datagrams(&mut self, to: SocketAddr, body: &[u8]) -> Sent {
+    fn send_by_datagrams(&mut self, to: SocketAddr, body: &[u8]) -> Sent {
         if body.len() <= MAX_BODY_BYTES {
-            return self.send_sealed(to, body).await;
+            return self.send_sealed(to, body);
         }
         let Some(parts) = parts::split(self.in_parts, body) else { return Sent::TooWide };
         self.in_parts = self.in_parts.wrapping_add(1);
         for part in parts {
-            if self.send_sealed(to, &part).await == Sent::TooWide {
+            if self.send_sealed(to, &part) == Sent::TooWide {
                 return Sent::TooWide;
             }
         }
@@ -210,7 +213,7 @@ impl SealedSocket {
                 self.weigh(by, from, heard)
             }
             Ok(Opened::Answer(answer)) => {
-                let _ = self.lost_if(socket2::SockRef::from(&self.socket).send_to(&answer, &from.into()), from);
+                let _ = self.lost_if(self.socket.get_ref().send_to(&answer, from), from);
                 None
             }
             Ok(Opened::Nothing) => None,
@@ -278,7 +281,7 @@ impl Socket for SealedSocket {
         message.serialize(&mut body);
         if !self.pace.is_needed(to, &body, BootClock.now()) {
             self.body = body;
-        } else if self.send_by_datagrams(to, &body).await == Sent::TooWide {
+        } else if self.send_by_datagrams(to, &body) == Sent::TooWide {
             self.post(to, body);
         } else {
             self.body = body;
@@ -290,7 +293,7 @@ impl Socket for SealedSocket {
     async fn recv(&mut self) -> anyhow::Result<(SocketAddr, ChitchatMessage)> {
         loop {
             let received = tokio::select! {
-                received = self.socket.recv_from(&mut self.buffer) => received,
+                received = self.socket.async_io(Interest::READABLE, |socket| socket.recv_from(&mut self.buffer)) => received,
                 delivery = next(&mut self.inbox) => match self.unpack(&delivery.parcel, BootClock.now()) {
                     Some(heard) => return Ok(heard),
                     None => continue,

@@ -18,6 +18,7 @@ use crate::{
 };
 use chitchat::ChitchatId;
 use proptest::prelude::*;
+use tokio::net::UdpSocket;
 
 struct Node {
     id: NodeId,
