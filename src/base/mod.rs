@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! `errors` tells an error with its causes; `host` says which machine an address stands for; `per_source` and `rate_limit` bound what one machine may
-//! have, and how often it may fail. In `io`: `durable` files, file descriptors that a process is given at its start (`inherit`), and the rights that a
+//! have, and how often it may fail. In `io`: `durable` files, file descriptors that a process is given at its start (`inherit`), its `memory`, and the rights that a
 //! process gives up (`privilege`).
 
 pub mod errors;

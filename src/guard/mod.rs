@@ -16,6 +16,7 @@ pub mod protocol;
 pub mod report;
 pub mod slot;
 pub mod supervisor;
+mod woken;
 
 use crate::{
     base::io::privilege::{AGENT, give_up},

@@ -1,5 +1,6 @@
-//! The part of `base` that touches files and the process itself.
+//! The part of `base` that touches files, memory and the rights of the process.
 
 pub mod durable;
 pub mod inherit;
+pub mod memory;
 pub mod privilege;

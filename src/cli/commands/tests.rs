@@ -228,7 +228,10 @@ async fn the_only_node_leaves_when_that_is_said() {
         let failed = failure(&place, line).await;
         assert_eq!(failed.exit, Exit::Invalid);
         let said = failed.lines.join(" ");
-        assert!(said.contains("this is the only node; say --yes if ") && said.contains("there is no terminal to ask on"), "{said}");
+        assert!(
+            said.contains("this is the only node; say --yes if ") && said.contains("there is no terminal to ask on"),
+            "{said}"
+        );
     }
     assert_eq!(exit(&place, "leave --yes").await, Exit::Ok);
     assert_eq!(exit(&place, "leave --force").await, Exit::Ok, "nobody is asked");

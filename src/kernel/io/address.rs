@@ -242,6 +242,11 @@ fn host_address(index: u32, address: IpAddr) -> AddressMessage {
     message
 }
 
+/// For how long the kernel keeps an address that is to be there for `valid_lft`, counted from when it was put on.
+pub fn lifetime(valid_lft: Duration) -> Duration {
+    Duration::from_secs(whole_seconds(valid_lft).into())
+}
+
 /// `lifetime` rounded up, never 0 (which the kernel refuses) and never the word for "for good".
 fn whole_seconds(lifetime: Duration) -> u32 {
     let seconds = lifetime.as_secs() + u64::from(lifetime.subsec_nanos() > 0);

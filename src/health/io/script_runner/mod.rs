@@ -11,6 +11,7 @@ mod tests;
 
 use crate::{
     base::errors::with_sources,
+    base::io::memory,
     base::io::privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
     config::ScriptsConfig,
     health::{
@@ -71,6 +72,7 @@ pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
     if !is_packet_socket(&socket) {
         return Err(RunnerError::NoGuard);
     }
+    memory::forget_start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunnerError::Runtime)?;
     let prepared = prepare(config);
     runtime.block_on(async {
