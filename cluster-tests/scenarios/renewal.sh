@@ -1,6 +1,6 @@
 #!/bin/bash
 # Certificates renew by themselves: three weeks pass under traffic, then six in which r3 was off, then nine in which all were. Nobody drops out.
-# lab: --alone --timeout 900 -- keepers of certificates look once a minute, and it waits for them four times
+# lab: --alone --timeout 900 -- certificates are checked once a minute, and it waits for that four times
 . "$(dirname "$0")/lib.sh"
 
 DAY=86400
@@ -10,7 +10,7 @@ good_for() {
   local now=${EPOCHSECONDS} name
   for name in "${@:2}"; do [ "$(expires "$name")" -ge $((now + $1 * DAY)) ] 2>/dev/null || return 1; done
 }
-# Its keeper looks now, and not within a minute.
+# Its certificate renewal checks now, and not within a minute.
 looks() { local host && for host in "$@"; do kill -HUP "$(agent-pids "$host" | awk '$1 == "guard" { print $2 }')"; done && sleep 3; }
 advance() { clock-ahead $(($1 * DAY)) || give_up "the clock cannot be set: this scenario wants a guest kernel"; }
 
