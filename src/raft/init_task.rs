@@ -5,10 +5,11 @@ use super::{
         disk::{Disk, Stamp},
         identity::{Identity, IdentityError},
         log_store::{FILE, LogStore},
-        network::Peers,
+        network::{Network, Peers},
         state_machine::StateMachine,
         store_error::StoreError,
     },
+    recipients::Recipients,
     sink::NoGuard,
     task::open_raft,
     timing::RaftTiming,
@@ -243,9 +244,9 @@ async fn write_first_entries(
 ) -> Result<(), InitError> {
     let (log, snapshot) = LogStore::open(data_dir, stamp, Arc::new(NoGuard)).await?;
     let (machine, _published) = StateMachine::new(log.clone(), snapshot);
-    let peers = Peers::nobody();
-    let raft =
-        open_raft(identity, RaftTiming::of(identity.timing), &peers, log.clone(), machine).await.map_err(InitError::Raft)?;
+    let timing = RaftTiming::of(identity.timing);
+    let network = Network::new(Peers::nobody(), timing, Recipients::default());
+    let raft = open_raft(identity, timing, network, log.clone(), machine).await.map_err(InitError::Raft)?;
     let failed = |error: &dyn std::fmt::Display| InitError::Raft(error.to_string());
     let me = Node { name: identity.name.clone(), addr };
     raft.initialize(BTreeMap::from([(FIRST.0, me)])).await.map_err(|e| failed(&e))?;

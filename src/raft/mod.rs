@@ -3,7 +3,7 @@
 //! # Layout
 //! `types` names openraft's types, `message` and `joining` what nodes say to each other, `record` how bytes lie on disk; `effective` knows which
 //! membership counts, `electors` which would be best, `membership` which should come next, `hearing` who is dead, `vote_words` why one votes;
-//! `timing` knows how fast all of it is. `peer` decides who is on the other side and what it may ask, `admission` who is let in, `door` who has
+//! `timing` knows how fast all of it is, `recipients` whom a heartbeat goes to. `peer` decides who is on the other side and what it may ask, `admission` who is let in, `door` who has
 //! knocked too often, `vouching` whose Raft is heard, `later_votes` what a leader believes of later terms. `io` touches files and sockets. `task` is what the agent starts, `init_task` and `join_task` make a node a member, `admit_task` and
 //! `certify_task` are the cluster's side of that; `refresh_task` brings a member back that the CA has left behind.
 
@@ -17,6 +17,7 @@ mod electors;
 mod expulsion;
 mod fault;
 mod hearing;
+mod heartbeat_task;
 mod init_task;
 pub mod io;
 mod join_task;
@@ -27,6 +28,7 @@ pub(crate) mod message;
 pub(crate) mod peer;
 mod presence_task;
 mod propose_task;
+mod recipients;
 pub(crate) mod record;
 mod refresh_task;
 mod sink;

@@ -6,6 +6,7 @@ use super::{
     duties_task,
     fault::{Fault, StartError},
     hearing::Hearing,
+    heartbeat_task,
     io::{
         directory::Directory,
         disk::Stamp,
@@ -16,6 +17,7 @@ use super::{
         state_machine::{Published, StateMachine},
     },
     presence_task,
+    recipients::Recipients,
     sink::MembershipSink,
     timing::RaftTiming,
     types::TypeConfig,
@@ -123,7 +125,9 @@ impl RaftNode {
         let (machine, published) = StateMachine::new(log.clone(), snapshot);
         let directory = Directory::new(&identity.cluster_id, published.clone(), &identity.met);
         let peers = Peers::of_member(identity.node_id, directory.clone(), credentials.clone());
-        let raft = open_raft(&identity, timing, &peers, log.clone(), machine);
+        let recipients = Recipients::default();
+        let network = Network::new(peers.clone(), timing, recipients.clone());
+        let raft = open_raft(&identity, timing, network, log.clone(), machine);
         let raft = raft.await.map_err(|why| StartError::Raft { data_dir: data_dir.clone(), why })?;
         let (view_sender, view) = watch::channel(RaftView::default());
         let (state_sender, state) = watch::channel(published.borrow().state.clone());
@@ -157,6 +161,8 @@ impl RaftNode {
             }),
         };
         node.spawn_tasks(listener, view_sender, state_sender, hearing_sender, fault_sender);
+        let (shutdown, halt) = (&node.inner.shutdown, node.inner.halt.clone());
+        node.inner.tasks.spawn("raft heartbeats", shutdown, heartbeat_task::run(node.clone(), recipients, halt));
         Ok(node)
     }
 
@@ -358,12 +364,11 @@ impl RaftNode {
 pub(super) async fn open_raft(
     identity: &Identity,
     timing: RaftTiming,
-    peers: &Peers,
+    network: Network,
     log: LogStore,
     machine: StateMachine,
 ) -> Result<OurRaft, String> {
     let config = timing.config(&identity.cluster_id).validate().map_err(|error| error.to_string())?;
-    let network = Network::new(peers.clone(), timing);
     Raft::new(identity.node_id.0, Arc::new(config), network, log, machine).await.map_err(|error| error.to_string())
 }
 

@@ -44,16 +44,23 @@ pub async fn run(
     shutdown.cancelled().await;
 }
 
-/// openraft's clock is for elections and heartbeats. Who neither votes nor leads has no use for it, and most nodes of a large cluster do not.
+/// openraft's clock is for elections: a leader's heartbeats have their own (`heartbeat_task`). Who does not vote has no use for it, and a voter has
+/// none while it hears a leader.
 fn tick_if_needed(node: &RaftNode) {
     let metrics = node.raft().metrics().borrow_watched().clone();
-    // A voter that is removed may still be needed until that is committed.
-    let votes = |membership: &StoredMembership| membership.voter_ids().any(|id| id == metrics.id);
-    let needed = metrics.state != ServerState::Learner
-        || votes(&metrics.membership_config)
-        || votes(&metrics.committed_membership_config)
-        || metrics.membership_config.voter_ids().next().is_none();
+    let may_elect = votes(&metrics) || metrics.membership_config.voter_ids().next().is_none();
+    let needed = match metrics.state {
+        ServerState::Leader => false,
+        ServerState::Follower | ServerState::Learner => may_elect && !has_quorum(node, &metrics),
+        ServerState::Candidate | ServerState::Shutdown => true,
+    };
     node.raft().runtime_config().tick(needed);
+}
+
+/// Whether this node votes. A voter that is removed may still be needed until that is committed.
+fn votes(metrics: &Metrics) -> bool {
+    let votes = |membership: &StoredMembership| membership.voter_ids().any(|id| id == metrics.id);
+    votes(&metrics.membership_config) || votes(&metrics.committed_membership_config)
 }
 
 /// A quorum that was heard is lost by silence only: not before that is long enough.
@@ -68,7 +75,7 @@ fn next_look(node: &RaftNode) -> Duration {
         return node.timing().pause;
     }
     // A sole voter waits for nobody.
-    longest_silence(node).saturating_sub(heard.unwrap_or_default()).max(SHORTEST_LOOK)
+    longest_silence(node, &metrics).saturating_sub(heard.unwrap_or_default()).max(SHORTEST_LOOK)
 }
 
 fn publish(node: &RaftNode, view: &watch::Sender<RaftView>, state: &watch::Sender<Arc<ClusterState>>) {
@@ -132,7 +139,7 @@ fn has_quorum(node: &RaftNode, metrics: &Metrics) -> bool {
     if metrics.running_state.is_err() {
         return false;
     }
-    let recent = longest_silence(node);
+    let recent = longest_silence(node, metrics);
     match metrics.state {
         ServerState::Leader => is_alone(metrics) || quorum_age(metrics).is_some_and(|age| age <= recent),
         ServerState::Follower | ServerState::Learner => {
@@ -143,9 +150,16 @@ fn has_quorum(node: &RaftNode, metrics: &Metrics) -> bool {
     }
 }
 
-/// Who has not been heard for longer is gone. A heartbeat may be a little late when all is well.
-fn longest_silence(node: &RaftNode) -> Duration {
-    node.timing().election_max + node.timing().pause
+/// See [`RaftTiming::longest_silence`](super::timing::RaftTiming::longest_silence).
+fn longest_silence(node: &RaftNode, metrics: &Metrics) -> Duration {
+    node.timing().longest_silence(votes(metrics))
+}
+
+/// Whether this node needs somebody who leads it. A leader with a majority has no other to hear.
+pub fn is_leaderless(node: &RaftNode) -> bool {
+    let metrics = node.raft().metrics().borrow_watched().clone();
+    let leads = metrics.state == ServerState::Leader && has_quorum(node, &metrics);
+    !leads && node.heard().age().is_none_or(|age| age > longest_silence(node, &metrics))
 }
 
 /// A sole voter is its own majority, which nobody acknowledges.
@@ -194,14 +208,12 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Why openraft has ended, once it has. These metrics change seldom; the whole ones do with every heartbeat.
 async fn core_ends(raft: &OurRaft) -> String {
-    let mut metrics = raft.metrics();
-    loop {
-        if let Err(fatal) = &metrics.borrow_watched().running_state {
-            return fatal.to_string();
-        }
-        if metrics.changed().await.is_err() {
-            return "its core is gone".to_owned();
-        }
+    let mut server = raft.server_metrics();
+    while server.changed().await.is_ok() {}
+    match &raft.metrics().borrow_watched().running_state {
+        Err(fatal) => fatal.to_string(),
+        Ok(()) => "its core is gone".to_owned(),
     }
 }

@@ -14,6 +14,7 @@ use crate::{
         peer::{Standing, may_propose},
         task::RaftNode,
         types::Vote,
+        view_task,
         vouching::{Sender, directs},
     },
     rules::RuleChange,
@@ -163,7 +164,7 @@ fn raft_refusal(
         directs: directs(standing, certificate),
         is_vouched_for: node.peers().vouched().has(id, BootClock.now()),
     };
-    let leaderless = is_leaderless(node);
+    let leaderless = view_task::is_leaderless(node);
     if sender.is_heard(leaderless) {
         return None;
     }
@@ -183,11 +184,6 @@ fn refused(node: &RaftNode, id: NodeId, refusal: HelloRefusal) -> Response {
         }
         refusal => Response::Refused(refusal),
     }
-}
-
-/// Whether this node needs somebody who leads it. A leader with a majority has no other to hear.
-fn is_leaderless(node: &RaftNode) -> bool {
-    !node.is_leader_with_quorum() && node.heard().age().is_none_or(|age| age > node.timing().election_max)
 }
 
 /// A leader that is removed, or gives its vote away, leads on until those who vote have agreed to that, or nobody could lead them in order; that is
