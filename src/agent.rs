@@ -5,36 +5,30 @@
 mod admin;
 mod answering;
 mod assigned;
-mod departure;
 mod derive;
 mod gate;
 mod hub_task;
 mod judge_task;
-mod keeper;
-mod keeper_task;
 mod member;
 mod member_error;
 mod network_task;
 mod orders;
 mod parcel_task;
-mod renew_task;
-mod rotate_task;
 mod running;
 mod security;
-mod status;
 mod waiting;
-mod warnings;
 
 use crate::{
     api,
     config::AgentConfig,
+    errors::with_sources,
     guard::io::channel::{ChannelError, GuardChannel},
     health::io::script::{RunnerChannelError, ScriptRunner},
     kernel::io::address::is_here,
-    raft::Identity,
+    members::Identity,
     tasks::{TaskFault, Tasks},
 };
-use admin::{Agent, with_sources};
+use admin::Agent;
 use member::{Member, Stage};
 use member_error::MemberError;
 use orders::{Entered, Order};

@@ -4,8 +4,9 @@ use anyhow::Context;
 use clap::Parser;
 use lvs_agent::{
     agent,
-    cli::{self, Args, Command, Exit, args::LogArgs, exit::with_sources},
+    cli::{self, Args, Command, Exit, args::LogArgs},
     config::{AgentConfig, LoadError, load_agent},
+    errors::with_sources,
     guard::{self, GuardOptions, RunnerCommand, WorkerCommand},
     health::io::script_runner,
     kernel::io::privilege::{AGENT, give_up},

@@ -5,7 +5,6 @@ use super::{
     member::{Member, Stage},
     orders::Order,
     security,
-    warnings::warnings,
 };
 use crate::{
     api::{
@@ -13,10 +12,12 @@ use crate::{
         Membership, Status, TokenMade, TokenRequest, TokenStatus,
     },
     config::AgentConfig,
+    errors::with_sources,
     link::token::JoinToken,
     model::{IdentityName, NodeName, Roles, TokenId},
     raft::{Committed, ProposeError},
     rules::{RuleChange, RuleSet, SecurityChange, Warning},
+    status::warnings::warnings,
 };
 use async_trait::async_trait;
 use std::{net::SocketAddr, sync::Arc};
@@ -164,12 +165,6 @@ pub fn refused(error: ProposeError) -> AdminError {
 /// A refusal with everything that caused it.
 pub fn wrong(error: &dyn std::error::Error) -> AdminError {
     AdminError::Refused(with_sources(error))
-}
-
-/// An error with everything that caused it, in one line.
-pub fn with_sources(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

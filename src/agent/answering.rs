@@ -1,11 +1,11 @@
 //! Asks the LAN of this director for VIPs that are new in a rule set: a machine that is no member may have one of them.
 
-use super::warnings::is_on_one_interface;
 use crate::{
     gossip::ClusterView,
     guard::{arp::Mac, io::arp_probe},
     model::{NodeName, Role, VipName},
     rules::{ClusterState, RuleSet, Warning},
+    status::warnings::is_on_one_interface,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -2,11 +2,11 @@
 
 use crate::{
     config::AgentConfig,
-    gossip::{ClusterView, Holds},
+    gossip::ClusterView,
     guard::protocol::GroupOrder,
     model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
     reconcile::{InPlace, Report},
-    rules::{ClusterState, rotation::Held, security::Speakers},
+    rules::{ClusterState, security::Speakers},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -95,17 +95,6 @@ pub fn unready(ready: Option<bool>, report: &Report) -> Option<String> {
     })
 }
 
-/// What the members that are heard say they have. One that has said nothing yet has nothing.
-pub fn held(state: &ClusterState, view: &ClusterView) -> BTreeMap<NodeName, Held> {
-    let live = view.nodes.iter().filter(|(name, node)| node.live && state.nodes.contains_key(*name));
-    live.map(|(name, node)| {
-        let holds = node.facts.as_ref().map(|facts| facts.holds.clone()).unwrap_or_default();
-        let Holds { keys, authorities, issuer, signs, .. } = holds;
-        (name.clone(), Held { keys, authorities, issuer, signs })
-    })
-    .collect()
-}
-
 /// Who may speak, and with which keys.
 pub fn speakers(state: &ClusterState) -> Speakers {
     let members = state.nodes.values().map(|node| (node.id, (node.addr, node.key)));
@@ -116,12 +105,6 @@ pub fn speakers(state: &ClusterState) -> Speakers {
 /// The same for guards: they speak from another port.
 pub fn guards(speakers: &Speakers) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> {
     speakers.members.iter().map(|(id, (addr, key))| (*id, (guard_addr(*addr), *key))).collect()
-}
-
-/// Where to find the cluster: the configured seeds and every other member.
-pub fn gossip_seeds(state: &ClusterState, me: &NodeName, configured: &[SocketAddr]) -> BTreeSet<SocketAddr> {
-    let members = state.nodes.values().filter(|node| node.name != *me).map(|node| node.addr);
-    configured.iter().copied().chain(members).collect()
 }
 
 /// Whether another director that is heard knows of some server whether it takes traffic.

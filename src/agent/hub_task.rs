@@ -9,6 +9,7 @@ use crate::{
     guard::{GuardGone, GuardHandle, protocol::GroupOrder},
     health::{self, HealthInputs},
     kernel::io::address::{AddressError, interface_index},
+    members::gossip_seeds,
     model::{Network, NodeName, Obstacles, Ownership, Role, VipName},
     raft::RaftView,
     reconcile::{Inputs, Report},
@@ -187,7 +188,7 @@ impl Hub {
         let peer_alarms = health::peer_alarms(me, &view.testimonies(), &assignments);
         send(&self.sinks.health, HealthInputs { assignments, peer_alarms });
         send(&self.sinks.live, live);
-        send(&self.sinks.seeds, derive::gossip_seeds(&state, me, &self.config.seeds));
+        send(&self.sinks.seeds, gossip_seeds(&state, me, &self.config.seeds));
         let director = roles.has(Role::Director);
         let groups = self.groups(&state);
         let ready = self.readiness(&state, &view, &report);

@@ -4,11 +4,9 @@ use super::{
     Remote, derive,
     hub_task::{self, Hub},
     judge_task,
-    keeper_task::{self, Keeper},
     member_error::MemberError,
-    network_task, parcel_task, renew_task, rotate_task,
+    network_task, parcel_task,
     running::Running,
-    status,
 };
 use crate::{
     api::{self, AdminError, Status},
@@ -19,10 +17,16 @@ use crate::{
     health::{self, HealthInputs, io::script::ScriptRunner},
     kernel::io::{self as kernel, Linux},
     link::{io::files, node_key::NodeKey, parcel::Mailbox, tls::Credentials},
+    members::{
+        ClusterMember, Identity, MemberSettings, address_task,
+        renewal_task::{self, Renewal},
+        rotation_task,
+    },
     model::{NodeName, Obstacles, Ownership},
-    raft::{Identity, MembershipSink, RaftNode, RaftSettings, RaftView, SinkError},
+    raft::{MembershipSink, RaftNode, RaftView, SinkError},
     reconcile::{self, Inputs, OwnedVips, Report},
     rules::{ClusterState, Target, security::Speakers},
+    status,
     tasks::Tasks,
     verdict::Observation,
     vip::Membership,
@@ -67,7 +71,7 @@ impl Stage {
 /// A running member, as the API looks at it.
 pub struct Member {
     config: Arc<AgentConfig>,
-    raft: RaftNode,
+    cluster: ClusterMember,
     state: watch::Receiver<Arc<ClusterState>>,
     raft_view: watch::Receiver<RaftView>,
     view: watch::Receiver<Arc<ClusterView>>,
@@ -80,7 +84,7 @@ pub struct Member {
 impl Member {
     /// This node's Raft.
     pub fn raft(&self) -> &RaftNode {
-        &self.raft
+        self.cluster.raft()
     }
 
     /// The replicated state as far as this node has applied it.
@@ -109,7 +113,7 @@ impl Member {
             raft: &self.raft_view.borrow(),
             report: &self.report.borrow(),
             own: &self.own.borrow(),
-            voters_why: &self.raft.voters_why(),
+            voters_why: &self.raft().voters_why(),
             configured: &self.config.roles,
             interfaces: &interfaces,
             troubles: &self.troubles.borrow(),
@@ -134,7 +138,7 @@ impl Member {
         let node_key = files::node_key(&config.data_dir)?;
         let pkcs8 = Zeroizing::new(node_key.pkcs8().to_vec());
         guard.handle.hello(identity.node_id, identity.cluster_id.clone(), identity.timing, pkcs8)?;
-        let credentials = keeper_task::load(&config).map_err(MemberError::Credentials)?;
+        let credentials = renewal_task::load(&config).map_err(MemberError::Credentials)?;
         let data_plane = Linux::open(&config.data_dir)?;
         let owned = OwnedVips::open(&config.data_dir)?;
         let unix_ms = u64::try_from(BootClock.unix_now().as_millis()).unwrap_or(u64::MAX);
@@ -144,14 +148,16 @@ impl Member {
         UdpSocket::bind(config.address).map_err(|source| MemberError::Gossip { listen: config.address, source })?;
         let (live_out, live) = watch::channel(BTreeSet::new());
         let shutdown = CancellationToken::new();
-        let settings = RaftSettings {
+        let settings = MemberSettings {
             data_dir: config.data_dir.clone(),
             identity: identity.clone(),
             addr: config.address,
             credentials: credentials.clone(),
         };
         // Last of all that may fail: it would have to be stopped again. It outlives the tasks that speak through it, so it has a token of its own.
-        let raft = RaftNode::start(settings, Arc::new(Sink(guard.handle.clone())), live, CancellationToken::new()).await?;
+        let sink = Arc::new(Sink(guard.handle.clone()));
+        let cluster = ClusterMember::start(settings, sink, live, CancellationToken::new()).await?;
+        let raft = cluster.raft().clone();
         let facts = Facts {
             roles: config.roles.clone(),
             addr: config.address,
@@ -162,7 +168,7 @@ impl Member {
         let wires = Wires::new(&config, &raft, facts.clone(), guard);
         let member = Arc::new(Self {
             config: config.clone(),
-            raft: raft.clone(),
+            cluster: cluster.clone(),
             state: raft.state(),
             raft_view: raft.view(),
             view: wires.view.1.clone(),
@@ -174,12 +180,12 @@ impl Member {
         let parts = Parts {
             config,
             identity,
-            raft,
+            cluster,
             facts,
             node_key: Arc::new(node_key),
             credentials,
             key_files: member.key_files.clone(),
-            keeper_looks: guard.reload.clone(),
+            renew_now: guard.reload.clone(),
             data_plane,
             owned,
             live: live_out,
@@ -199,12 +205,12 @@ impl Member {
 struct Parts {
     config: Arc<AgentConfig>,
     identity: Identity,
-    raft: RaftNode,
+    cluster: ClusterMember,
     facts: Facts,
     node_key: Arc<NodeKey>,
     credentials: Credentials,
     key_files: Arc<Mutex<()>>,
-    keeper_looks: Arc<Notify>,
+    renew_now: Arc<Notify>,
     data_plane: Linux,
     owned: OwnedVips,
     live: watch::Sender<BTreeSet<NodeName>>,
@@ -292,12 +298,12 @@ impl Wires {
         let Parts {
             config,
             identity,
-            raft,
+            cluster,
             facts,
             node_key,
             credentials,
             key_files,
-            keeper_looks,
+            renew_now,
             data_plane,
             owned,
             live,
@@ -306,6 +312,7 @@ impl Wires {
             tasks,
             shutdown,
         } = parts;
+        let raft = cluster.raft().clone();
         let clock: Arc<dyn Clock> = Arc::new(BootClock);
         let gossip = GossipSettings {
             node: config.node.clone(),
@@ -316,7 +323,7 @@ impl Wires {
             interval: identity.timing.gossip_interval(),
             generation,
         };
-        let (mailbox, sent) = Mailbox::new(raft.parcels());
+        let (mailbox, sent) = Mailbox::new(cluster.parcels());
         let (seeds, speakers, word) = (self.seeds.1, self.speakers.1, self.word.1);
         let gossip = gossip::run(gossip, seeds, speakers, word, self.view.0, mailbox, shutdown.child_token());
         tasks.spawn("gossip", &shutdown, gossip);
@@ -326,20 +333,20 @@ impl Wires {
         let reconciling = shutdown.child_token();
         let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
         let reconcile = tasks.spawn("reconcile", &reconciling, reconcile);
-        tasks.spawn("renew", &shutdown, renew_task::run(config.clone(), raft.clone(), shutdown.child_token()));
+        tasks.spawn("address update", &shutdown, address_task::run(config.clone(), raft.clone(), shutdown.child_token()));
         tasks.spawn("judge", &shutdown, judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
-        let rotate = rotate_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token());
-        tasks.spawn("rotate", &shutdown, rotate);
-        let keeper = Keeper {
+        let rotation = rotation_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token());
+        tasks.spawn("rotation", &shutdown, rotation);
+        let renewal = Renewal {
             config: config.clone(),
-            raft: raft.clone(),
+            member: cluster.clone(),
             credentials,
             holds: self.holds.0,
             troubles: self.troubles.0,
             key_files: key_files.clone(),
-            look_now: keeper_looks.clone(),
+            look_now: renew_now.clone(),
         };
-        tasks.spawn("keeper", &shutdown, keeper.run(shutdown.child_token()));
+        tasks.spawn("certificate renewal", &shutdown, renewal.run(shutdown.child_token()));
         let view = self.view.1.clone();
         let hub = Hub {
             config: config.clone(),
@@ -369,7 +376,7 @@ impl Wires {
             assigned: Default::default(),
         };
         tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
-        Running { config, identity, raft, view, reconcile, reconciling, tasks, guard, key_files, keeper_looks, shutdown }
+        Running { config, identity, cluster, view, reconcile, reconciling, tasks, guard, key_files, renew_now, shutdown }
     }
 }
 

@@ -4,8 +4,9 @@ use crate::{
     guard::GuardGone,
     kernel::{DataPlaneError, io::address::AddressError},
     link::io::files,
+    members::StartError,
     model::NodeName,
-    raft::{Fault, StartError},
+    raft::Fault,
     tasks::TaskFault,
 };
 use std::{io, net::SocketAddr};

@@ -1,11 +1,13 @@
 //! What only the worker's main loop can do: make a cluster, enter one, go out of it.
 
-use super::admin::{with_sources, wrong};
+use super::admin::wrong;
 use crate::{
     api::{AdminError, Founded, JOIN_DEADLINE, LeaveRequest, Membership, TokenMade, TokenStatus},
     config::AgentConfig,
-    link::{tls::Credentials, token::JoinToken},
-    raft::{self, Identity, InitSettings, JoinError, JoinSettings, RaftNode, UNREACHABLE_HINT},
+    errors::with_sources,
+    link::token::JoinToken,
+    members::{self, Identity, InitSettings, JoinError, UNREACHABLE_HINT, join_settings},
+    raft::RaftNode,
     rules::security::Token,
 };
 use std::{net::SocketAddr, time::Duration};
@@ -163,7 +165,7 @@ pub fn membership(identity: &Identity) -> Membership {
 }
 
 async fn init(config: &AgentConfig) -> Result<(Identity, Founded), AdminError> {
-    external(config)?;
+    members::external(config).map_err(AdminError::Invalid)?;
     let settings = InitSettings {
         data_dir: config.data_dir.clone(),
         name: config.node.clone(),
@@ -173,7 +175,7 @@ async fn init(config: &AgentConfig) -> Result<(Identity, Founded), AdminError> {
         timing: config.timing,
         external: config.tls.is_some(),
     };
-    let made = raft::init(settings).await.map_err(|error| AdminError::Refused(with_sources(&error)))?;
+    let made = members::init(settings).await.map_err(|error| AdminError::Refused(with_sources(&error)))?;
     let token = made.token.map(|(secret, token)| TokenMade { token: secret.text(), status: token_status(&secret, &token) });
     let founded = Founded { membership: membership(&made.identity), seed: config.address, token };
     Ok((made.identity, founded))
@@ -186,8 +188,8 @@ fn token_status(secret: &JoinToken, token: &Token) -> TokenStatus {
 
 async fn join(config: &AgentConfig, seeds: Vec<SocketAddr>, token: Option<JoinToken>) -> Result<Identity, AdminError> {
     let seeds = seeds_to_ask(config, seeds, "; on the first machine of a new cluster run `lvs-agent init` instead")?;
-    let settings = join_settings(config, token)?;
-    match timeout(JOIN_DEADLINE, raft::join(&seeds, settings)).await {
+    let settings = join_settings(config, token).map_err(AdminError::Invalid)?;
+    match timeout(JOIN_DEADLINE, members::join(&seeds, settings)).await {
         Ok(joined) => joined.map_err(not_joined),
         Err(_) => Err(too_late()),
     }
@@ -227,30 +229,6 @@ pub fn too_late() -> AdminError {
     AdminError::Timeout(format!(
         "not taken in within {seconds} s: run the same command again, it goes on where this one ended; or ask another member"
     ))
-}
-
-/// What agent.toml's `[tls]` names, if it is this node's.
-fn external(config: &AgentConfig) -> Result<Option<Credentials>, AdminError> {
-    let credentials = config.tls.as_ref().map(|tls| {
-        let (presented, trust) = super::keeper_task::external(config, tls, Some(&config.roles))?;
-        Credentials::new(presented, trust).map_err(|error| error.to_string())
-    });
-    credentials.transpose().map_err(AdminError::Invalid)
-}
-
-/// This node as its configuration has it.
-pub fn join_settings(config: &AgentConfig, token: Option<JoinToken>) -> Result<JoinSettings, AdminError> {
-    Ok(JoinSettings {
-        data_dir: config.data_dir.clone(),
-        name: config.node.clone(),
-        roles: config.roles.clone(),
-        addr: config.address,
-        zone: config.zone.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        token,
-        external: external(config)?,
-        timing: None,
-    })
 }
 
 fn not_joined(error: JoinError) -> AdminError {

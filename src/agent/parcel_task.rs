@@ -3,7 +3,7 @@
 //! One parcel at a time for each member, a few members at a time. What finds no room, or does not arrive, is dropped quietly: gossip says it again in its
 //! next round, and by then it may say more.
 
-use crate::{link::parcel::Parcel, model::NodeId, raft::RaftNode};
+use crate::{link::parcel::Parcel, model::NodeId, peers::send_parcel, raft::RaftNode};
 use std::collections::BTreeSet;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,7 @@ pub async fn run(raft: RaftNode, mut parcels: mpsc::Receiver<Parcel>, shutdown: 
         let raft = raft.clone();
         under_way.spawn(async move {
             let member = parcel.member;
-            if let Err(error) = raft.send_parcel(parcel).await {
+            if let Err(error) = send_parcel(raft.peers(), raft.directory(), parcel).await {
                 tracing::debug!(node = %member, %error, "gossip was not taken over tls");
             }
             member

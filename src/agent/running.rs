@@ -1,19 +1,19 @@
 //! A member's tasks, once they run: until the worker is told to stop, the node leaves, or something ends that must not.
 
 use super::{
-    admin::{self, with_sources, wrong},
-    departure::Standing,
+    admin::{self, wrong},
     member_error::MemberError,
     orders::{self, Inside, Order},
 };
 use crate::{
     api::{AdminError, CHANGE_DEADLINE, JOIN_DEADLINE, LeaveRequest},
     config::AgentConfig,
+    errors::with_sources,
     gossip::ClusterView,
     guard::GuardHandle,
     kernel::io::Linux,
     link::{io::files, token::JoinToken},
-    raft::{Identity, RaftNode},
+    members::{ClusterMember, Identity, departure::RemovalCheck},
     reconcile::{self, OwnedVips},
     tasks::Tasks,
 };
@@ -48,14 +48,14 @@ pub enum Ended {
 pub struct Running {
     pub(super) config: Arc<AgentConfig>,
     pub(super) identity: Identity,
-    pub(super) raft: RaftNode,
+    pub(super) cluster: ClusterMember,
     pub(super) view: watch::Receiver<Arc<ClusterView>>,
     pub(super) reconcile: JoinHandle<()>,
     pub(super) reconciling: CancellationToken,
     pub(super) tasks: Tasks,
     pub(super) guard: GuardHandle,
     pub(super) key_files: Arc<Mutex<()>>,
-    pub(super) keeper_looks: Arc<Notify>,
+    pub(super) renew_now: Arc<Notify>,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -74,7 +74,7 @@ impl Running {
             let order = tokio::select! {
                 biased;
                 () = stop.cancelled() => break Ok(Ended::Stopped),
-                fault = self.raft.failed() => break Err(fault.into()),
+                fault = self.cluster.raft().failed() => break Err(fault.into()),
                 fault = self.tasks.failed() => break Err(fault.into()),
                 order = orders.recv() => order,
             };
@@ -107,7 +107,7 @@ impl Running {
             return Err(AdminError::Invalid("certificates of your own ca ([tls] in agent.toml) need no token".to_owned()));
         }
         let seeds = orders::seeds_to_ask(&self.config, seeds, "")?;
-        let asked = tokio::time::timeout(JOIN_DEADLINE, self.raft.refresh(&seeds, token)).await;
+        let asked = tokio::time::timeout(JOIN_DEADLINE, self.cluster.rejoin(&seeds, token)).await;
         let chain = asked.map_err(|_| orders::too_late())?.map_err(|error| wrong(&error))?;
         let dir = &self.config.data_dir;
         let _turn = self.key_files.lock().await;
@@ -116,7 +116,7 @@ impl Running {
         let written = files::save_ahead(dir, &pinned).and_then(|()| files::save_certificate(dir, &chain));
         written.map_err(|error| AdminError::Internal(with_sources(&error)))?;
         tracing::info!(node = %self.config.node, "a join token has proved the cluster's new ca to this node");
-        self.keeper_looks.notify_one();
+        self.renew_now.notify_one();
         Ok(())
     }
 
@@ -124,17 +124,17 @@ impl Running {
     async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError> {
         let LeaveRequest { force, confirmed } = how;
         tracing::info!(node = %self.config.node, force, "leaving the cluster");
-        let alone = self.raft.state().borrow().nodes.keys().eq([&self.config.node]);
+        let alone = self.cluster.raft().state().borrow().nodes.keys().eq([&self.config.node]);
         // Whoever was removed has nobody to ask any more; what is left to do is here.
-        let removed = self.raft.view().borrow().refused.is_some();
+        let removed = self.cluster.raft().view().borrow().refused.is_some();
         if !removed && !force {
             self.may_go(alone, confirmed)?;
         }
         if !alone && !force {
             let gone = if removed {
-                self.raft.votes_no_more(Instant::now() + CHANGE_DEADLINE).await
+                self.cluster.raft().votes_no_more(Instant::now() + CHANGE_DEADLINE).await
             } else {
-                self.raft.leave(CHANGE_DEADLINE).await
+                self.cluster.raft().leave(CHANGE_DEADLINE).await
             };
             gone.map_err(|error| or_by_force(admin::refused(error)))?;
         }
@@ -145,14 +145,14 @@ impl Running {
     }
 
     fn may_go(&self, alone: bool, confirmed: bool) -> Result<(), AdminError> {
-        let (state, view) = (self.raft.state().borrow().clone(), self.view.borrow().clone());
-        let voters = self.raft.view().borrow().voters.clone();
-        let standing = Standing { state: &state, view: &view, voters: &voters };
-        standing.is_directed_without(&self.config.node).map_err(AdminError::Refused)?;
+        let (state, view) = (self.cluster.raft().state().borrow().clone(), self.view.borrow().clone());
+        let voters = self.cluster.raft().view().borrow().voters.clone();
+        let check = RemovalCheck { state: &state, view: &view, voters: &voters };
+        check.is_directed_without(&self.config.node).map_err(AdminError::Refused)?;
         if !alone {
-            standing.votes_suffice_without(self.raft.id()).map_err(|why| or_by_force(AdminError::NoQuorum(why)))?;
+            check.votes_suffice_without(self.cluster.raft().id()).map_err(|why| or_by_force(AdminError::NoQuorum(why)))?;
         }
-        match standing.lost_with(&self.config.node) {
+        match check.lost_with(&self.config.node) {
             Some(lost) if !confirmed => Err(AdminError::Unconfirmed(lost)),
             Some(_) | None => Ok(()),
         }
@@ -178,7 +178,7 @@ impl Running {
         if tokio::time::timeout(STOP, self.tasks.all_ended()).await.is_err() {
             tracing::warn!(tasks = self.tasks.running(), "tasks did not stop in time");
         }
-        self.raft.shutdown().await;
+        self.cluster.raft().shutdown().await;
     }
 }
 

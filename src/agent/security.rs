@@ -1,16 +1,16 @@
 //! An administrator's changes of who may speak: tokens, members, keys, CAs, remote identities. Each is one proposal.
 
 use super::{
-    admin::{self, with_sources, wrong},
-    departure::Standing,
+    admin::{self, wrong},
     member::Member,
-    rotate_task,
 };
 use crate::{
     api::{AdminError, IdentityMade, IdentityRequest, IdentityStatus, TokenMade, TokenRequest, TokenStatus},
     clock::{BootClock, Clock},
     config::AgentConfig,
+    errors::with_sources,
     link::{authority::Authority, io::files, token::JoinToken},
+    members::{departure::RemovalCheck, rotation_task},
     model::{Fingerprint, IdentityName, NodeName, Role, Roles, TokenId},
     rules::{
         ClusterState, RuleChange, SecurityChange,
@@ -91,9 +91,9 @@ pub async fn remove_node(member: &Member, me: &NodeName, name: NodeName) -> Resu
     let state = member.state();
     if let Some(node) = state.nodes.get(&name) {
         let (view, voters) = (member.view(), member.raft().view().borrow().voters.clone());
-        let standing = Standing { state: &state, view: &view, voters: &voters };
-        standing.is_directed_without(&name).map_err(AdminError::Refused)?;
-        standing.votes_suffice_without(node.id).map_err(AdminError::NoQuorum)?;
+        let check = RemovalCheck { state: &state, view: &view, voters: &voters };
+        check.is_directed_without(&name).map_err(AdminError::Refused)?;
+        check.votes_suffice_without(node.id).map_err(AdminError::NoQuorum)?;
     }
     admin::change(member, RuleChange::NodeRemoved(name.clone())).await?;
     tracing::info!(node = %name, "node removed by an administrator");
@@ -106,8 +106,8 @@ pub async fn set_roles(member: &Member, name: NodeName, roles: Roles) -> Result<
     if !roles.has(Role::Director) {
         // Who directs no more wipes the CA's key.
         let (view, voters) = (member.view(), BTreeSet::new());
-        let standing = Standing { state: &state, view: &view, voters: &voters };
-        standing.is_directed_without(&name).map_err(AdminError::Refused)?;
+        let check = RemovalCheck { state: &state, view: &view, voters: &voters };
+        check.is_directed_without(&name).map_err(AdminError::Refused)?;
         if !state.nodes.values().any(|node| node.name != name && node.roles.has(Role::Director)) {
             return Err(AdminError::Refused(format!("{name} is the only director: make another node one first")));
         }
@@ -117,14 +117,14 @@ pub async fn set_roles(member: &Member, name: NodeName, roles: Roles) -> Result<
     Ok(())
 }
 
-/// Adds a gossip key; `rotate_task` does the rest once every member has it.
+/// Adds a gossip key; `members::rotation_task` does the rest once every member has it.
 pub async fn rotate_keys(member: &Member) -> Result<(), AdminError> {
-    let key = rotate_task::new_key().ok_or_else(|| AdminError::Internal("the system has no randomness".to_owned()))?;
+    let key = rotation_task::new_key().ok_or_else(|| AdminError::Internal("the system has no randomness".to_owned()))?;
     // Whether a node that has left still hears of it is not known here.
     change(member, SecurityChange::KeyAdded { key, departures: None }).await
 }
 
-/// Makes another CA and has it trusted; `rotate_task` and every node's keeper do the rest.
+/// Makes another CA and has it trusted; `members::rotation_task` and every node's certificate renewal do the rest.
 pub async fn rotate_authority(member: &Member, config: &AgentConfig) -> Result<(), AdminError> {
     issuing(&member.state())?;
     let _turn = member.key_files().lock().await;
@@ -142,9 +142,9 @@ pub async fn rotate_authority(member: &Member, config: &AgentConfig) -> Result<(
 /// A rotation whose CA nobody has the key of makes room for another.
 async fn give_up_lost(member: &Member, config: &AgentConfig) -> Result<(), AdminError> {
     let (state, view, voters) = (member.state(), member.view(), BTreeSet::new());
-    let standing = Standing { state: &state, view: &view, voters: &voters };
+    let check = RemovalCheck { state: &state, view: &view, voters: &voters };
     let me_has = |certificate: &[u8]| matches!(files::authority(&config.data_dir, certificate), Ok(Some(_)));
-    let Some(lost) = standing.lost_upcoming(me_has) else { return Ok(()) };
+    let Some(lost) = check.lost_upcoming(me_has) else { return Ok(()) };
     change(member, SecurityChange::AuthorityDropped(lost)).await?;
     tracing::warn!(ca = %lost, "no director has the key of the ca that was to be the next: another one takes its place");
     Ok(())

@@ -1,15 +1,15 @@
 //! While this node's member cannot start: the reason is shown, orders are answered with it, and the start is tried again.
 
 use super::{
-    admin::with_sources,
     member::{Member, Stage},
     member_error::MemberError,
     orders::{self, Order},
 };
 use crate::{
     config::AgentConfig,
+    errors::with_sources,
     guard::{GuardChannel, GuardGone},
-    raft::IdentityError,
+    members::IdentityError,
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{

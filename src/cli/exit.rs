@@ -3,8 +3,9 @@
 use crate::{
     api::{ClientError, UNCONFIRMED},
     config::{LoadError, Problems},
+    errors::with_sources,
 };
-use std::{error::Error, process::ExitCode};
+use std::process::ExitCode;
 
 /// The exit codes, as `--help` lists them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,17 +91,6 @@ impl From<LoadError> for Failure {
             LoadError::Read { .. } => Self::new(Exit::Invalid, with_sources(&error)),
         }
     }
-}
-
-/// An error and what caused it, in one line.
-pub fn with_sources(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line = format!("{line}: {cause}");
-        source = cause.source();
-    }
-    line
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
-//! Raft's frames, and what lies on its disk.
+//! What nodes ask each other over TCP, and what lies on Raft's disk.
 
 use super::{Outcome, Target, coded, encoded, sample};
 use crate::{
     link::node_key::Signature,
+    members::{
+        AuthorityKeyOf, CertifyRequest, Identity,
+        request::{JoinAccepted, JoinRefusal, JoinRequest, MAX_REQUEST_BYTES, SignedJoin},
+    },
     model::{Fingerprint, NodeId, TimingProfile, TokenId},
+    peers::{
+        Ask, BootstrapPeer, HelloRefusal, ParcelBody, Question, Reply,
+        hello::{Hello, MAX_HELLO_BYTES, PROTOCOL_VERSION, Welcome},
+        question::MAX_FRAME_BYTES,
+    },
     raft::{
-        Identity,
         io::state_machine,
-        joining::{JoinAccepted, JoinRefusal, JoinRequest, MAX_REQUEST_BYTES, SignedJoin},
-        message::{
-            Hello, HelloRefusal, MAX_ENTRY_BYTES, MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_SNAPSHOT_BYTES, PROTOCOL_VERSION,
-            Proposed, Request, Response, Voters, Welcome,
-        },
-        peer::Met,
+        message::{MAX_ENTRY_BYTES, MAX_SNAPSHOT_BYTES, Propose, Proposed, RaftAnswer, RaftRequest, Voters, WhoVotes},
         record,
         types::{Applied, Entry, Node, TypeConfig, Vote},
     },
@@ -32,11 +35,23 @@ pub fn targets() -> Vec<Target> {
     let entries = entries();
     let records = entries.iter().map(|entry| record::seal(PLACE, entry, MAX_ENTRY_BYTES).expect("the sample is short")).collect();
     vec![
-        Target::new("raft-hello", hellos(), MAX_HELLO_BYTES, |bytes| coded::<Hello>(bytes, MAX_HELLO_BYTES)),
-        Target::new("raft-welcome", welcomes(), MAX_HELLO_BYTES, |bytes| coded::<Welcome>(bytes, MAX_HELLO_BYTES)),
-        Target::new("raft-request", requests(&entries), MAX_FRAME_BYTES, |bytes| coded::<Request>(bytes, MAX_FRAME_BYTES)),
-        Target::new("raft-response", responses(), MAX_FRAME_BYTES, |bytes| coded::<Response>(bytes, MAX_FRAME_BYTES)),
-        Target::new("raft-join-request", vec![encoded(&join_request())], MAX_REQUEST_BYTES, |bytes| {
+        Target::new("peer-hello", hellos(), MAX_HELLO_BYTES, |bytes| coded::<Hello>(bytes, MAX_HELLO_BYTES)),
+        Target::new("peer-welcome", welcomes(), MAX_HELLO_BYTES, |bytes| coded::<Welcome>(bytes, MAX_HELLO_BYTES)),
+        Target::new("peer-question", questions(&entries), MAX_FRAME_BYTES, |bytes| coded::<Question>(bytes, MAX_FRAME_BYTES)),
+        Target::new("peer-reply", replies(), MAX_FRAME_BYTES, |bytes| coded::<Reply>(bytes, MAX_FRAME_BYTES)),
+        Target::new("raft-request", raft_requests(&entries).iter().map(encoded).collect(), MAX_FRAME_BYTES, |bytes| {
+            coded::<RaftRequest>(bytes, MAX_FRAME_BYTES)
+        }),
+        Target::new("raft-propose", proposals().iter().map(encoded).collect(), MAX_FRAME_BYTES, |bytes| {
+            coded::<Propose>(bytes, MAX_FRAME_BYTES)
+        }),
+        Target::new("member-join", vec![encoded(&join())], MAX_FRAME_BYTES, |bytes| coded::<SignedJoin>(bytes, MAX_FRAME_BYTES)),
+        Target::new("member-joined", joined(), MAX_FRAME_BYTES, |bytes| {
+            coded::<<SignedJoin as Ask>::Answer>(bytes, MAX_FRAME_BYTES)
+        }),
+        Target::new("raft-answer", raft_answers(), MAX_FRAME_BYTES, |bytes| coded::<RaftAnswer>(bytes, MAX_FRAME_BYTES)),
+        Target::new("raft-proposed", proposed(), MAX_FRAME_BYTES, |bytes| coded::<Proposed>(bytes, MAX_FRAME_BYTES)),
+        Target::new("member-join-request", vec![encoded(&join_request())], MAX_REQUEST_BYTES, |bytes| {
             coded::<JoinRequest>(bytes, MAX_REQUEST_BYTES)
         }),
         Target::new("raft-record", records, MAX_ENTRY_BYTES, |bytes| record::open::<Entry>(PLACE, bytes, MAX_ENTRY_BYTES).into()),
@@ -52,7 +67,9 @@ pub fn targets() -> Vec<Target> {
         Target::new("raft-state", vec![encoded(&sample::state())], MAX_SNAPSHOT_BYTES, |bytes| {
             coded::<ClusterState>(bytes, MAX_SNAPSHOT_BYTES)
         }),
-        Target::new("raft-identity-file", vec![identity_file()], 4096, |bytes| serde_json::from_slice::<Identity>(bytes).into()),
+        Target::new("member-identity-file", vec![identity_file()], 4096, |bytes| {
+            serde_json::from_slice::<Identity>(bytes).into()
+        }),
     ]
 }
 
@@ -87,26 +104,38 @@ fn entries() -> Vec<Entry> {
     entries
 }
 
-fn requests(entries: &[Entry]) -> Vec<Vec<u8>> {
+fn raft_requests(entries: &[Entry]) -> Vec<RaftRequest> {
     let vote = || Vote::new(2, 1);
     let ask = || VoteRequest::new(vote(), Some(log_id::<TypeConfig>(2, 1, 6)));
     let append = |entries: &[Entry]| {
-        Request::Append(AppendEntriesRequest {
+        RaftRequest::Append(AppendEntriesRequest {
             vote: vote(),
             prev_log_id: Some(log_id::<TypeConfig>(2, 1, 5)),
             entries: entries.to_vec(),
             leader_commit: Some(log_id::<TypeConfig>(2, 1, 5)),
         })
     };
-    let mut requests = vec![append(&[]), append(entries), Request::Vote(ask()), Request::PreVote(ask())];
-    requests.extend(sample::changes().into_iter().map(Request::Propose));
-    requests.push(Request::Propose(RuleChange::NodeLeft(sample::name("d1"))));
-    requests.push(Request::Join(join()));
-    requests.push(Request::Certify { csr: vec![0x30, 3, 2, 1, 0] });
-    requests.push(Request::AuthorityKey(Fingerprint([1; 32])));
-    requests.push(Request::Voters);
-    requests.push(Request::Parcel { session: 7, body: vec![0x53, 0xb0, 0, 3] });
-    requests.iter().map(encoded).collect()
+    vec![append(&[]), append(entries), RaftRequest::Vote(ask()), RaftRequest::PreVote(ask())]
+}
+
+fn proposals() -> Vec<Propose> {
+    let left = RuleChange::NodeLeft(sample::name("d1"));
+    sample::changes().into_iter().chain([left]).map(Propose).collect()
+}
+
+fn question(asked: &impl Ask) -> Vec<u8> {
+    encoded(&Question::of(asked).expect("the sample is short"))
+}
+
+fn questions(entries: &[Entry]) -> Vec<Vec<u8>> {
+    let mut questions: Vec<Vec<u8>> = raft_requests(entries).iter().map(question).collect();
+    questions.extend(proposals().iter().map(question));
+    questions.push(question(&join()));
+    questions.push(question(&CertifyRequest { csr: vec![0x30, 3, 2, 1, 0] }));
+    questions.push(question(&AuthorityKeyOf(Fingerprint([1; 32]))));
+    questions.push(question(&WhoVotes));
+    questions.push(question(&ParcelBody { session: 7, body: vec![0x53, 0xb0, 0, 3] }));
+    questions
 }
 
 fn join_request() -> JoinRequest {
@@ -135,8 +164,26 @@ fn applied(result: Result<Option<NodeId>, Refusal>) -> Applied {
     Applied { index: 6, revision: 2, changed: false, result }
 }
 
-fn responses() -> Vec<Vec<u8>> {
-    let vote = Vote::new(2, 1);
+fn raft_answers() -> Vec<Vec<u8>> {
+    let vote = VoteResponse::new(Vote::new(2, 1), Some(log_id::<TypeConfig>(2, 1, 6)), true);
+    let answers = [
+        RaftAnswer::Append(AppendEntriesResponse::Success),
+        RaftAnswer::Append(AppendEntriesResponse::Conflict),
+        RaftAnswer::Vote(vote),
+    ];
+    answers.iter().map(encoded).collect()
+}
+
+fn proposed() -> Vec<Vec<u8>> {
+    let answers = [
+        Proposed::Done(applied(Ok(Some(NodeId(3))))),
+        Proposed::Done(applied(Err(Refusal::Initialised))),
+        Proposed::NotLeader { leader: Some(NodeId(1)) },
+    ];
+    answers.iter().map(encoded).collect()
+}
+
+fn joined() -> Vec<Vec<u8>> {
     let accepted = JoinAccepted {
         cluster_id: "0123456789abcdef".to_owned(),
         id: NodeId(3),
@@ -144,20 +191,20 @@ fn responses() -> Vec<Vec<u8>> {
         nodes: vec![sample::node()],
         authorities: vec![vec![0x30, 0]],
     };
-    let responses = [
-        Response::Append(AppendEntriesResponse::Success),
-        Response::Append(AppendEntriesResponse::Conflict),
-        Response::Vote(VoteResponse::new(vote, Some(log_id::<TypeConfig>(2, 1, 6)), true)),
-        Response::Proposed(Proposed::Done(applied(Ok(Some(NodeId(3)))))),
-        Response::Proposed(Proposed::Done(applied(Err(Refusal::Initialised)))),
-        Response::Proposed(Proposed::NotLeader { leader: Some(NodeId(1)) }),
-        Response::Voters(Voters { voters: [NodeId(1), NodeId(2)].into(), directors: [(NodeId(1), sample::addr(11))].into() }),
-        Response::Joined(Ok(accepted)),
-        Response::Joined(Err(JoinRefusal::NameTaken { name: sample::name("d1"), addr: sample::addr(11) })),
-        Response::Failed("it went wrong".to_owned()),
-        Response::Taken,
+    let refusal = JoinRefusal::NameTaken { name: sample::name("d1"), addr: sample::addr(11) };
+    let answers: [<SignedJoin as Ask>::Answer; 2] = [Ok(accepted), Err(refusal)];
+    answers.iter().map(encoded).collect()
+}
+
+fn replies() -> Vec<Vec<u8>> {
+    let voters = Voters { voters: [NodeId(1), NodeId(2)].into(), directors: [(NodeId(1), sample::addr(11))].into() };
+    let replies = [
+        Reply::to::<WhoVotes>(&voters),
+        Reply::to::<ParcelBody>(&()),
+        Reply::Refused(HelloRefusal::SomebodyElse { theirs: NodeId(9) }),
+        Reply::Failed("it went wrong".to_owned()),
     ];
-    responses.iter().map(encoded).collect()
+    replies.iter().map(encoded).collect()
 }
 
 fn identity_file() -> Vec<u8> {
@@ -166,7 +213,7 @@ fn identity_file() -> Vec<u8> {
         node_id: NodeId(3),
         name: sample::name("d1"),
         timing: TimingProfile::Lan,
-        met: vec![Met { id: NodeId(1), name: sample::name("d1"), addr: sample::addr(11) }],
+        met: vec![BootstrapPeer { id: NodeId(1), name: sample::name("d1"), addr: sample::addr(11) }],
     };
     serde_json::to_vec_pretty(&identity).expect("an identity is plain data")
 }

@@ -2,7 +2,7 @@
 
 use super::{
     CannotSpeak, GuardError, GuardOptions,
-    hands::{Hands, chain},
+    hands::Hands,
     io::{
         notify::ServiceManager,
         socket::Incoming,
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
+    errors::with_sources,
     link::{
         datagram::{Kind, Seal},
         io::files::next_session,
@@ -267,7 +268,7 @@ impl EventLoop {
                 self.worker_said(frame).await;
             }
             WorkerDid::Broke(error) => {
-                tracing::error!(error = %chain(&error), "worker says what is not understood");
+                tracing::error!(error = %with_sources(&error), "worker says what is not understood");
                 self.worker_event(WorkerEvent::Broke).await;
             }
             WorkerDid::Exited(status) => {
@@ -316,7 +317,7 @@ impl EventLoop {
             return self.worker_event(WorkerEvent::Broke).await;
         }
         if let Err(error) = self.speak_as(&identity, node_key) {
-            tracing::error!(error = %chain(&error), "cannot speak for this node");
+            tracing::error!(error = %with_sources(&error), "cannot speak for this node");
             return self.worker_event(WorkerEvent::Broke).await;
         }
         self.greeted = true;

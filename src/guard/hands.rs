@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
+    errors::with_sources,
     kernel::io::address::{AddressError, Addresses, LOOPBACK},
     model::VipName,
     repeats::Repeats,
@@ -125,7 +126,7 @@ impl Hands {
     /// Takes off what is left when nobody will try again.
     pub(super) async fn take_off_in_the_end(&self, places: &BTreeSet<Place>) {
         if let Err(error) = self.take_off(places).await {
-            tracing::error!(error = %chain(&error), "vip is left to the end of its lifetime");
+            tracing::error!(error = %with_sources(&error), "vip is left to the end of its lifetime");
         }
     }
 
@@ -150,7 +151,7 @@ impl Hands {
             tracing::warn!(vip = %group, epoch, places = %listed(&missing), drifted = true, "somebody else removed the vip, put back");
         }
         if let Err(error) = put_on {
-            let (why, about) = (chain(&error), (group, Doing::Taking));
+            let (why, about) = (with_sources(&error), (group, Doing::Taking));
             if let Some(times) = self.failing.due(&about, &why, BootClock.now()) {
                 tracing::error!(vip = %about.0, error = why, times, "cannot take vip, trying again");
             }
@@ -158,7 +159,7 @@ impl Hands {
         }
         self.failing.over(&(group.clone(), Doing::Taking));
         if let Err(error) = self.take_off(stale).await {
-            tracing::warn!(vip = %group, error = %chain(&error), "former address stays until its lifetime ends");
+            tracing::warn!(vip = %group, error = %with_sources(&error), "former address stays until its lifetime ends");
         }
         if fresh {
             let install_us = micros(BootClock.now() - begun);
@@ -170,7 +171,7 @@ impl Hands {
     async fn remove(&mut self, group: VipName, places: &BTreeSet<Place>, why: &'static str, epoch: Option<u64>) -> LeaseEvent {
         let begun = BootClock.now();
         if let Err(error) = self.take_off(places).await {
-            let (error, about) = (chain(&error), (group, Doing::LettingGo));
+            let (error, about) = (with_sources(&error), (group, Doing::LettingGo));
             if let Some(times) = self.failing.due(&about, &error, BootClock.now()) {
                 tracing::error!(vip = %about.0, epoch, why, error, times, "cannot let go of vip, trying again");
             }
@@ -220,10 +221,4 @@ fn micros(duration: Duration) -> u64 {
 fn listed(places: &BTreeSet<Place>) -> String {
     let words: Vec<String> = places.iter().map(|(interface, address)| format!("{address} on {interface}")).collect();
     words.join(", ")
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

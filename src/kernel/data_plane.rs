@@ -114,8 +114,3 @@ pub(crate) fn voided(step: &Step, failures: &[StepFailure]) -> Option<StepFailur
         .find(|failure| step.is_voided_by(&failure.step))
         .map(|failure| StepFailure { step: step.clone(), error: StepError::Voided(failure.step.to_string()) })
 }
-
-/// An error with all of its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

@@ -8,7 +8,6 @@ pub mod io;
 mod state;
 mod step;
 
-pub(crate) use data_plane::chain;
 pub use data_plane::{DataPlane, DataPlaneError, IpvsUse, StepError, StepFailure};
 pub use fake::FakeDataPlane;
 pub use state::{Dest, DestKey, Forward, IpvsService, KernelState, ServiceKey, ServiceOptions, SysctlState};

@@ -2,7 +2,7 @@
 
 use super::io::store_error::StoreError;
 use crate::tasks::TaskFault;
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 /// Why a node's Raft does not start.
 #[derive(Debug, thiserror::Error)]
@@ -10,15 +10,6 @@ pub enum StartError {
     /// The log cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The address cannot be used.
-    #[error("cannot listen on {addr} (TCP): is it this machine's, and is no other agent running?")]
-    Listen {
-        /// Which.
-        addr: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
     /// openraft refuses what it found.
     #[error("the Raft log of {} cannot be continued: {why}", data_dir.display())]
     Raft {

@@ -1,60 +1,45 @@
-//! How the cluster agrees: openraft with a durable log, over TLS.
+//! How the cluster agrees: openraft with a durable log, over the connections of `peers`.
 //!
 //! # Layout
-//! `types` names openraft's types, `message` and `joining` what nodes say to each other, `record` how bytes lie on disk; `effective` knows which
-//! membership counts, `electors` which would be best, `membership` which should come next, `hearing` who is dead, `vote_words` why one votes;
-//! `timing` knows how fast all of it is, `recipients` whom a heartbeat goes to. `peer` decides who is on the other side and what it may ask, `admission` who is let in, `door` who has
-//! knocked too often, `vouching` whose Raft is heard, `later_votes` what a leader believes of later terms. `io` touches files and sockets. `task` is what the agent starts, `init_task` and `join_task` make a node a member, `admit_task` and
-//! `certify_task` are the cluster's side of that; `refresh_task` brings a member back that the CA has left behind.
+//! `task` is the handle that the agent has; `task/start` and `task/stop` its beginning and end, `task/found` the log of a new cluster, `task/leave` a
+//! node's way out. `propose_task` gets changes committed, `view_task` publishes what Raft says of itself, `answer_task` answers other members with
+//! what `permissions` allows. `voters/` decides who votes. `vouching` says whose Raft is heard, `vouch_task` asks others for that, `later_votes` what
+//! a leader believes of later terms. `types` names openraft's types, `message` what Raft asks over the network, `record` how bytes lie on disk;
+//! `effective` knows which membership counts, `timing` how fast all of it is, `heartbeat_task`
+//! has a leader's heartbeats sent and `recipients` says to whom. `io` holds the log, the state machine and openraft's client.
 
-mod admission;
-mod admit_task;
-mod certify_task;
-mod door;
-mod duties_task;
+mod answer_task;
 mod effective;
-mod electors;
-mod expulsion;
 mod fault;
-mod hearing;
 mod heartbeat_task;
-mod init_task;
 pub mod io;
-mod join_task;
-pub(crate) mod joining;
 mod later_votes;
-mod membership;
 pub(crate) mod message;
-pub(crate) mod peer;
-mod presence_task;
+mod permissions;
 mod propose_task;
 mod recipients;
 pub(crate) mod record;
-mod refresh_task;
 mod sink;
 mod task;
 mod timing;
 pub(crate) mod types;
 mod view_task;
-mod vote_words;
+mod voters;
 mod vouch_task;
 mod vouching;
 
-pub use certify_task::CertifyError;
 pub use fault::{Fault, StartError};
-pub use init_task::{Founded, InitError, InitSettings, init};
-pub use io::{
-    identity::{Identity, IdentityError},
-    store_error::StoreError,
-};
-pub use join_task::{JoinError, JoinSettings, UNREACHABLE_HINT, join};
-pub use joining::{JoinAccepted, JoinRefusal, JoinRequest, SignedJoin};
-pub use peer::Met;
-pub use propose_task::{Committed, ProposeError};
-pub use refresh_task::RefreshError;
+#[cfg(test)]
+pub(crate) use io::scratch::Scratch;
+pub use io::store_error::StoreError;
+pub(crate) use io::{disk::sync_parent, log_store::FILE as LOG_FILE, store_error::Rejoin};
+pub(crate) use message::Proposed;
+pub use propose_task::{Committed, NotLeading, ProposeError};
 pub use sink::{MembershipSink, SinkError};
+pub(crate) use task::{FoundError, Founder, create_log, discard_log, found};
 pub use task::{RaftNode, RaftSettings};
 pub use types::{Applied, Node};
+pub(crate) use voters::Liveness;
 
 use crate::model::NodeId;
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 
 use super::{
     fault::Fault,
-    message::{MAX_CHANGE_BYTES, Proposed, Request, Response},
+    message::{MAX_CHANGE_BYTES, Propose, Proposed},
     task::RaftNode,
     types::Applied,
 };
@@ -10,12 +10,13 @@ use crate::{
     clock::{BootClock, Clock},
     link::codec::{self, CodecError},
     model::NodeId,
+    peers::CallError,
     rules::{Refusal, RuleChange, SecurityChange, SecurityRefusal},
 };
 use openraft::{
-    ServerState,
+    ReadPolicy,
     async_runtime::WatchReceiver,
-    errors::{ClientWriteError, RaftError},
+    errors::{ClientWriteError, LinearizableReadError, RaftError},
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -57,6 +58,17 @@ pub enum ProposeError {
     /// This node's own Raft has stopped.
     #[error(transparent)]
     Stopped(Fault),
+}
+
+/// How long a leader may take to know that it leads, and that it has applied what was committed.
+const LEAD_DEADLINE: Duration = Duration::from_secs(3);
+/// Why this node cannot decide as the leader.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NotLeading {
+    /// Another node leads, as far as is known.
+    Other(Option<NodeId>),
+    /// This one leads, and no majority answers: why.
+    NoQuorum(String),
 }
 
 /// A change that was made.
@@ -113,7 +125,7 @@ impl RaftNode {
     }
 
     /// Waits until this node shows what the log says up to `index`.
-    pub(super) async fn see(&self, index: u64, until: Instant) -> Result<(), ProposeError> {
+    pub(crate) async fn see(&self, index: u64, until: Instant) -> Result<(), ProposeError> {
         let mut view = self.view();
         // The state is published before the view that goes with it.
         match timeout_at(until, view.wait_for(|view| view.applied >= index)).await {
@@ -169,20 +181,19 @@ impl RaftNode {
         let Some(addr) = self.address_of(leader) else {
             return Attempt::NotTaken(format!("leader {leader} has no known address"));
         };
-        let request = Request::Propose(change.clone());
+        let request = Propose(change.clone());
         match self.peers().call(Some(leader), addr, &request, COMMIT_DEADLINE + self.timing().election_max).await {
-            Ok(Response::Proposed(Proposed::Done(applied))) => Attempt::Done(applied),
-            Ok(Response::Proposed(Proposed::NotLeader { .. })) => Attempt::NotTaken(format!("{leader} does not lead any more")),
-            Ok(Response::Proposed(Proposed::Unknown(why)) | Response::Failed(why)) => Attempt::Doubtful(why),
-            Ok(Response::Proposed(Proposed::Forbidden(why))) => Attempt::Forbidden(why),
-            Ok(_) => Attempt::NotTaken(format!("{leader} answers something else")),
+            Ok(Proposed::Done(applied)) => Attempt::Done(applied),
+            Ok(Proposed::NotLeader { .. }) => Attempt::NotTaken(format!("{leader} does not lead any more")),
+            Ok(Proposed::Unknown(why)) | Err(CallError::Failed { why, .. }) => Attempt::Doubtful(why),
+            Ok(Proposed::Forbidden(why)) => Attempt::Forbidden(why),
             Err(error) if error.is_unheard() => Attempt::NotTaken(error.to_string()),
             Err(error) => Attempt::Doubtful(error.to_string()),
         }
     }
 
     /// Commits `change` if this node leads.
-    pub(super) async fn propose_here(&self, change: RuleChange) -> Proposed {
+    pub(crate) async fn propose_here(&self, change: RuleChange) -> Proposed {
         let change = change.by_clock(BootClock.unix_now().as_secs());
         match timeout(COMMIT_DEADLINE, self.raft().client_write(change)).await {
             Ok(Ok(response)) => Proposed::Done(response.data),
@@ -212,75 +223,27 @@ impl RaftNode {
         if made { Applied { changed: applied.revision != before, result: Ok(None), ..applied } } else { applied }
     }
 
-    pub(super) fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+    /// Where the member with this number hears Raft, by the newest membership.
+    pub(crate) fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         metrics.membership_config.membership().get_node(&id.0).map(|node| node.addr)
     }
 
-    /// Takes this node out of the cluster for good, and waits until the others can decide without it. Its data is of no use afterwards. A node
-    /// that the others have removed already is out.
+    /// This node leads, and its state is no older than what was committed when this was asked.
     ///
     /// # Errors
-    /// As [`RaftNode::propose`]; [`ProposeError::Unknown`] when the node still votes after `within`: it should stay up until it does not.
-    pub async fn leave(&self, within: Duration) -> Result<(), ProposeError> {
-        let until = Instant::now() + within;
-        // Nobody hears a leader that is no member any more: another one has to take this node's vote away.
-        self.hand_over_in_time().await;
-        self.set_leaving(true);
-        let (mut removed, mut state) = (self.peers().removed(), self.state());
-        let name = &self.identity().name;
-        let gone = tokio::select! {
-            // Cancel-safe, all: a proposal that was made is found made.
-            gone = self.propose(RuleChange::NodeLeft(name.clone()), within) => gone.map(drop),
-            // Who is no member any more is not answered what became of it.
-            Ok(_) = state.wait_for(|state| !state.nodes.is_empty() && !state.nodes.contains_key(name)) => Ok(()),
-            Ok(_) = removed.wait_for(Option::is_some) => return Ok(()),
-        };
-        match gone {
-            Ok(()) | Err(ProposeError::Refused(Refusal::NoSuchNode(_))) => {}
-            Err(error) => {
-                self.set_leaving(false);
-                return Err(error);
+    /// Who leads, or that no majority answers.
+    pub(crate) async fn leads_and_knows(&self) -> Result<(), NotLeading> {
+        let no_quorum = |why: String| Err(NotLeading::NoQuorum(why));
+        match timeout(LEAD_DEADLINE, self.raft().ensure_linearizable(ReadPolicy::ReadIndex)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+                let leader = forward.leader_id.map(NodeId).filter(|leader| *leader != self.id());
+                Err(NotLeading::Other(leader))
             }
+            Ok(Err(error)) => no_quorum(error.to_string()),
+            Err(_) => no_quorum(format!("{} leads, but no majority answers", self.id())),
         }
-        self.votes_no_more(until).await
-    }
-
-    /// For a node that is no member any more: waits until the others can decide without it, or have said that they do.
-    ///
-    /// # Errors
-    /// [`ProposeError::Unknown`]: at `until` it still votes, as far as it knows.
-    pub async fn votes_no_more(&self, until: Instant) -> Result<(), ProposeError> {
-        let (mut view, mut removed, me) = (self.view(), self.peers().removed(), self.id());
-        let settled = async {
-            // Cancel-safe, both.
-            tokio::select! {
-                _ = view.wait_for(|view| !view.voters.contains(&me)) => false,
-                Ok(_) = removed.wait_for(Option::is_some) => true,
-            }
-        };
-        match timeout_at(until, settled).await {
-            Ok(true) => Ok(()),
-            Ok(false) => self.removal_is_committed(until).await,
-            Err(_) => Err(ProposeError::Unknown { why: "it is no member any more, but still votes".to_owned() }),
-        }
-    }
-
-    /// A leader sees its own removal when it has written it; it must stay until a majority of the others has.
-    async fn removal_is_committed(&self, until: Instant) -> Result<(), ProposeError> {
-        let mut metrics = self.raft().metrics();
-        let me = self.id().0;
-        // Only a leader knows better than others; a follower that no longer votes was told so by a leader.
-        while {
-            let metrics = metrics.borrow_watched();
-            metrics.state == ServerState::Leader
-                && metrics.committed_membership_config.membership().voter_ids().any(|id| id == me)
-        } {
-            if !matches!(timeout_at(until, metrics.changed()).await, Ok(Ok(()))) {
-                return Err(ProposeError::Unknown { why: "its removal is not committed yet".to_owned() });
-            }
-        }
-        Ok(())
     }
 }

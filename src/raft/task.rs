@@ -1,72 +1,46 @@
-//! The node's Raft from start to stop: opens the log, runs openraft, listens, and looks after what the agent wants to know.
+//! The handle of this node's Raft: what it knows, and what is asked of it. `start` makes it, `stop` ends it.
 
 use super::{
     RaftView,
-    admit_task::Arrivals,
-    duties_task,
-    fault::{Fault, StartError},
-    hearing::Hearing,
-    heartbeat_task,
-    io::{
-        directory::Directory,
-        disk::Stamp,
-        identity::Identity,
-        log_store::LogStore,
-        network::{Network, Peers},
-        server::{self, Heard},
-        state_machine::{Published, StateMachine},
-    },
-    presence_task,
-    recipients::Recipients,
-    sink::MembershipSink,
+    fault::Fault,
+    io::{log_store::LogStore, state_machine::StateMachine},
     timing::RaftTiming,
     types::TypeConfig,
-    view_task, vouch_task,
+    view_task,
+    voters::Liveness,
+    vouching::Vouched,
 };
 use crate::{
-    link::{parcel::Slot, tls::Credentials},
     model::{NodeId, NodeName},
+    peers::{Directory, Peers, Published},
     rules::ClusterState,
     tasks::Tasks,
 };
-use openraft::{Raft, ServerState, async_runtime::WatchReceiver};
+use openraft::Raft;
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
-    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, watch},
-    time::{sleep, timeout},
-};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-/// How long a leader that stops waits for another one to take over.
-const HAND_OVER: Duration = Duration::from_millis(500);
-/// How long openraft and the log may take to stop, each.
-const STOP: Duration = Duration::from_secs(1);
+pub(super) use heard::Heard;
+
+mod found;
+mod heard;
+mod leave;
+mod start;
+mod stop;
+
+pub(crate) use found::{FoundError, Founder, create_log, discard_log, found};
+pub use start::RaftSettings;
 
 /// openraft with our state machine.
 pub(super) type OurRaft = Raft<TypeConfig, StateMachine>;
-
-/// What a node's Raft needs to know to start.
-#[derive(Clone)]
-pub struct RaftSettings {
-    /// Where its files are.
-    pub data_dir: PathBuf,
-    /// Who this node is.
-    pub identity: Identity,
-    /// Where it listens (TCP; gossip has the same port for UDP).
-    pub addr: SocketAddr,
-    /// What it presents and trusts. Whoever renews them replaces what is in them.
-    pub credentials: Credentials,
-}
 
 /// This node's Raft. Clones are handles to the same.
 #[derive(Clone)]
@@ -75,24 +49,24 @@ pub struct RaftNode {
 }
 
 struct Inner {
-    data_dir: PathBuf,
-    identity: Identity,
-    credentials: Credentials,
+    me: NodeId,
+    name: NodeName,
     directory: Directory,
     timing: RaftTiming,
+    /// How long a lease of a VIP lasts.
+    ttl: Duration,
     raft: OurRaft,
     log: LogStore,
     peers: Peers,
     heard: Heard,
-    arrivals: Mutex<Arrivals>,
-    parcels: Slot,
+    vouched: Mutex<Vouched>,
+    doubts: Notify,
     leaving: AtomicBool,
-    untrusted: watch::Sender<Option<String>>,
     live: watch::Receiver<BTreeSet<NodeName>>,
     published: watch::Receiver<Published>,
     state: watch::Receiver<Arc<ClusterState>>,
     view: watch::Receiver<RaftView>,
-    hearing: watch::Receiver<Arc<Hearing>>,
+    liveness: watch::Receiver<Arc<Liveness>>,
     fault: watch::Receiver<Option<Fault>>,
     /// The agent wants it to stop: no new duties.
     shutdown: CancellationToken,
@@ -103,88 +77,6 @@ struct Inner {
 }
 
 impl RaftNode {
-    /// Starts this node's Raft. When it returns, everything that was known as committed at the last stop is in [`RaftNode::state`].
-    ///
-    /// `live` are the nodes whose gossip is heard. Cancelling `shutdown` stops it: leadership is handed over, the log closed; then
-    /// [`RaftNode::stopped`] returns.
-    ///
-    /// # Errors
-    /// A log that cannot be used, an address that is taken.
-    pub async fn start(
-        settings: RaftSettings,
-        sink: Arc<dyn MembershipSink>,
-        live: watch::Receiver<BTreeSet<NodeName>>,
-        shutdown: CancellationToken,
-    ) -> Result<Self, StartError> {
-        let RaftSettings { data_dir, identity, addr, credentials } = settings;
-        let stamp = Stamp::new(&identity.cluster_id, identity.node_id.0);
-        // Before the log, so that a start that is tried again and again reads nothing.
-        let listener = TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })?;
-        let (log, snapshot) = LogStore::open(&data_dir, &stamp, sink).await?;
-        let timing = RaftTiming::of(identity.timing);
-        let (machine, published) = StateMachine::new(log.clone(), snapshot);
-        let directory = Directory::new(&identity.cluster_id, published.clone(), &identity.met);
-        let peers = Peers::of_member(identity.node_id, directory.clone(), credentials.clone());
-        let recipients = Recipients::default();
-        let network = Network::new(peers.clone(), timing, recipients.clone());
-        let raft = open_raft(&identity, timing, network, log.clone(), machine);
-        let raft = raft.await.map_err(|why| StartError::Raft { data_dir: data_dir.clone(), why })?;
-        let (view_sender, view) = watch::channel(RaftView::default());
-        let (state_sender, state) = watch::channel(published.borrow().state.clone());
-        let (hearing_sender, hearing) = watch::channel(Arc::default());
-        let (fault_sender, fault) = watch::channel(None);
-        let node = Self {
-            inner: Arc::new(Inner {
-                data_dir,
-                credentials,
-                directory,
-                identity,
-                timing,
-                raft,
-                log,
-                peers,
-                heard: Heard::default(),
-                arrivals: Mutex::default(),
-                parcels: Slot::default(),
-                leaving: AtomicBool::new(false),
-                untrusted: watch::channel(None).0,
-                live,
-                published,
-                state,
-                view,
-                hearing,
-                fault,
-                shutdown,
-                halt: CancellationToken::new(),
-                tasks: Tasks::default(),
-                stopped: CancellationToken::new(),
-            }),
-        };
-        node.spawn_tasks(listener, view_sender, state_sender, hearing_sender, fault_sender);
-        let (shutdown, halt) = (&node.inner.shutdown, node.inner.halt.clone());
-        node.inner.tasks.spawn("raft heartbeats", shutdown, heartbeat_task::run(node.clone(), recipients, halt));
-        Ok(node)
-    }
-
-    fn spawn_tasks(
-        &self,
-        listener: TcpListener,
-        view: watch::Sender<RaftView>,
-        state: watch::Sender<Arc<ClusterState>>,
-        hearing: watch::Sender<Arc<Hearing>>,
-        fault: watch::Sender<Option<Fault>>,
-    ) {
-        let Inner { tasks, shutdown, halt, .. } = self.inner.as_ref();
-        // Those that serve until `halt` may end once the rest has been told to.
-        tasks.spawn("raft server", shutdown, server::serve(listener, self.clone(), halt.clone()));
-        tasks.spawn("raft view", shutdown, view_task::run(self.clone(), view, state, halt.clone()));
-        tasks.spawn("raft fault watch", shutdown, view_task::watch_faults(self.clone(), fault, shutdown.clone()));
-        tasks.spawn("raft duties", shutdown, duties_task::run(self.clone(), hearing, shutdown.clone()));
-        tasks.spawn("raft presence", shutdown, presence_task::run(self.clone(), shutdown.clone()));
-        tasks.spawn("raft vouching", shutdown, vouch_task::run(self.clone(), shutdown.clone()));
-        tokio::spawn(self.clone().stop_when_told());
-    }
-
     /// The cluster's state as far as this node has applied it.
     pub fn state(&self) -> watch::Receiver<Arc<ClusterState>> {
         self.inner.state.clone()
@@ -197,12 +89,12 @@ impl RaftNode {
 
     /// This node's number.
     pub fn id(&self) -> NodeId {
-        self.inner.identity.node_id
+        self.inner.me
     }
 
     /// The cluster's identity.
     pub fn cluster_id(&self) -> &str {
-        &self.inner.identity.cluster_id
+        self.inner.directory.cluster_id()
     }
 
     /// Whether this node leads and a majority has acknowledged that within the last election timeout: it may commit verdicts.
@@ -235,53 +127,7 @@ impl RaftNode {
         self.inner.stopped.cancelled().await;
     }
 
-    async fn stop_when_told(self) {
-        // Whoever waits for the end is not left waiting, whatever happens here.
-        let _stopped = self.inner.stopped.clone().drop_guard();
-        self.inner.shutdown.cancelled().await;
-        self.hand_over_in_time().await;
-        if timeout(STOP, self.inner.raft.shutdown()).await.is_err() {
-            tracing::warn!("raft did not stop in time");
-        }
-        self.inner.halt.cancel();
-        let closed = timeout(STOP, self.inner.log.close()).await;
-        if !matches!(closed, Ok(Ok(()))) {
-            tracing::warn!(?closed, "raft log was not closed cleanly");
-        }
-        if timeout(STOP, self.inner.tasks.all_ended()).await.is_err() {
-            tracing::warn!(tasks = self.inner.tasks.running(), "raft tasks did not stop in time");
-        }
-    }
-
-    /// Lets another voter lead, if this one does.
-    pub(super) async fn hand_over_in_time(&self) {
-        if timeout(HAND_OVER, self.hand_over()).await.is_err() {
-            tracing::warn!("leadership was not taken over in time");
-        }
-    }
-
-    /// Gives leadership to the voter whose log is nearest, and waits until it is gone.
-    async fn hand_over(&self) {
-        let mut metrics = self.inner.raft.metrics();
-        let (leads, successor) = {
-            let metrics = metrics.borrow_watched();
-            (metrics.state == ServerState::Leader, view_task::successor(&metrics, &self.state().borrow()))
-        };
-        let Some(successor) = successor.filter(|_| leads) else { return };
-        tracing::info!(node = %NodeId(successor), "leadership is handed over");
-        if self.inner.raft.trigger().transfer_leader(successor).await.is_err() {
-            return;
-        }
-        while metrics.borrow_watched().state == ServerState::Leader {
-            if metrics.changed().await.is_err() {
-                return;
-            }
-        }
-        // The successor's first entry should find this node still answering, or a cluster of two or three waits for nothing.
-        sleep(self.inner.timing.pause).await;
-    }
-
-    pub(super) fn tasks(&self) -> &Tasks {
+    pub(crate) fn tasks(&self) -> &Tasks {
         &self.inner.tasks
     }
 
@@ -289,89 +135,84 @@ impl RaftNode {
         self.inner.fault.borrow().clone()
     }
 
-    pub(super) fn identity(&self) -> &Identity {
-        &self.inner.identity
+    /// This node's name.
+    pub fn name(&self) -> &NodeName {
+        &self.inner.name
     }
 
-    pub(super) fn data_dir(&self) -> &Path {
-        &self.inner.data_dir
-    }
-
-    pub(super) fn credentials(&self) -> &Credentials {
-        &self.inner.credentials
-    }
-
-    pub(super) fn directory(&self) -> &Directory {
+    /// Who belongs to the cluster, as this node knows it.
+    pub fn directory(&self) -> &Directory {
         &self.inner.directory
     }
 
-    pub(super) fn arrivals(&self) -> &Mutex<Arrivals> {
-        &self.inner.arrivals
-    }
-
-    pub(super) fn is_leaving(&self) -> bool {
+    pub(crate) fn is_leaving(&self) -> bool {
         self.inner.leaving.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_leaving(&self, leaving: bool) {
+    /// This node is leaving: that others remove it is no fault.
+    pub(crate) fn set_leaving(&self, leaving: bool) {
         self.inner.leaving.store(leaving, Ordering::Relaxed);
     }
 
-    /// What members say that answer this node and trust it no more than it trusts them; `None`: some do.
-    pub(super) fn untrusted(&self) -> Option<String> {
-        self.inner.untrusted.borrow().clone()
-    }
-
-    pub(super) fn set_untrusted(&self, why: Option<String>) {
-        self.inner.untrusted.send_replace(why);
-    }
-
-    pub(super) fn timing(&self) -> RaftTiming {
+    pub(crate) fn timing(&self) -> RaftTiming {
         self.inner.timing
+    }
+
+    /// How long a lease of a VIP lasts.
+    pub(super) fn ttl(&self) -> Duration {
+        self.inner.ttl
     }
 
     pub(super) fn raft(&self) -> &OurRaft {
         &self.inner.raft
     }
 
+    /// openraft itself, for tests of whole clusters.
+    #[cfg(test)]
+    pub(crate) fn openraft(&self) -> &OurRaft {
+        self.raft()
+    }
+
+    /// Whether `id` was said to vote, lately.
+    #[cfg(test)]
+    pub(crate) fn is_vouched_for(&self, id: NodeId) -> bool {
+        use crate::clock::{BootClock, Clock};
+        self.vouched().has(id, BootClock.now())
+    }
+
     pub(super) fn log(&self) -> &LogStore {
         &self.inner.log
     }
 
-    pub(super) fn peers(&self) -> &Peers {
+    /// The connections to other members.
+    pub fn peers(&self) -> &Peers {
         &self.inner.peers
+    }
+
+    /// Who was said to vote.
+    pub(super) fn vouched(&self) -> MutexGuard<'_, Vouched> {
+        self.inner.vouched.lock().expect("no holder of this lock panics")
+    }
+
+    /// Notified whenever somebody was not heard of whom others may know that it votes.
+    pub(super) fn doubts(&self) -> &Notify {
+        &self.inner.doubts
     }
 
     pub(super) fn heard(&self) -> &Heard {
         &self.inner.heard
     }
 
-    pub(super) fn live(&self) -> watch::Receiver<BTreeSet<NodeName>> {
+    pub(crate) fn live(&self) -> watch::Receiver<BTreeSet<NodeName>> {
         self.inner.live.clone()
     }
 
     /// Who is heard and who is silent, since when.
-    pub(super) fn hearing(&self) -> Arc<Hearing> {
-        self.inner.hearing.borrow().clone()
+    pub(crate) fn liveness(&self) -> Arc<Liveness> {
+        self.inner.liveness.borrow().clone()
     }
 
-    pub(super) fn published(&self) -> watch::Receiver<Published> {
+    pub(crate) fn published(&self) -> watch::Receiver<Published> {
         self.inner.published.clone()
     }
 }
-
-/// Starts openraft over an open log. It has applied what is known as committed when it returns.
-pub(super) async fn open_raft(
-    identity: &Identity,
-    timing: RaftTiming,
-    network: Network,
-    log: LogStore,
-    machine: StateMachine,
-) -> Result<OurRaft, String> {
-    let config = timing.config(&identity.cluster_id).validate().map_err(|error| error.to_string())?;
-    Raft::new(identity.node_id.0, Arc::new(config), network, log, machine).await.map_err(|error| error.to_string())
-}
-
-mod parcels;
-#[cfg(test)]
-mod tests;

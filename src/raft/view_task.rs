@@ -3,11 +3,11 @@
 use super::{
     RaftView,
     fault::Fault,
-    message::HelloRefusal,
     task::{OurRaft, RaftNode},
     types::{StoredMembership, TypeConfig},
 };
-use crate::{model::NodeId, rules::ClusterState};
+use crate::errors::with_sources;
+use crate::{model::NodeId, peers::HelloRefusal, rules::ClusterState};
 use openraft::{RaftMetrics, ServerState, async_runtime::WatchReceiver};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
@@ -112,7 +112,7 @@ fn view_of(node: &RaftNode, state: &ClusterState, applied: u64) -> RaftView {
         // openraft starts with everything applied that was known as committed; a node that has just joined knows of nothing yet.
         loaded: state.cluster_id == node.cluster_id(),
         refused: refused(node, state),
-        untrusted: node.untrusted(),
+        untrusted: node.peers().untrusted(),
     }
 }
 
@@ -122,7 +122,7 @@ fn refused(node: &RaftNode, state: &ClusterState) -> Option<String> {
     let told = removed.borrow().clone();
     let was_member = state.cluster_id == node.cluster_id() && state.next_node >= id.0;
     let seen = (was_member && state.node_by_id(id).is_none()).then(|| {
-        let barred = Some(node.identity().name.clone()).filter(|name| state.security.barred.has(name));
+        let barred = Some(node.name().clone()).filter(|name| state.security.barred.has(name));
         HelloRefusal::Removed { id, barred }
     });
     told.or(seen).map(|refusal| refusal.to_string())
@@ -196,16 +196,6 @@ pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<Fault>>, s
     }
     fault.send_replace(found);
     shutdown.cancelled().await;
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Why openraft has ended, once it has. These metrics change seldom; the whole ones do with every heartbeat.

@@ -1,7 +1,7 @@
 //! Asks voters and directors who votes, when this node hears no leader and somebody speaks Raft to it who does not vote as far as it knows.
 
 use super::{
-    message::{Request, Response, Voters},
+    message::{Voters, WhoVotes},
     task::RaftNode,
     vouching::{directs, said_by_most},
 };
@@ -32,7 +32,7 @@ const NAMED: usize = 16;
 pub async fn run(node: RaftNode, shutdown: CancellationToken) {
     loop {
         let round = async {
-            node.peers().doubts().notified().await;
+            node.doubts().notified().await;
             ask_around(&node).await;
             // Who is not heard tries many times a second.
             sleep(node.timing().election_max).await;
@@ -52,7 +52,7 @@ async fn ask_around(node: &RaftNode) {
         answers.iter().flat_map(|answer| answer.directors.iter().take(NAMED)).map(|(id, addr)| (*id, *addr)).collect();
     let said: Vec<BTreeSet<NodeId>> = answers.into_iter().map(|answer| answer.voters).collect();
     if has_no_log(node) {
-        node.peers().vouched().note(&said_by_most(&said, known.len()), BootClock.now());
+        node.vouched().note(&said_by_most(&said, known.len()), BootClock.now());
     }
     let ids: BTreeSet<NodeId> = known.iter().map(|(id, _)| *id).collect();
     // Who names them need not be believed: that they are directors, their certificates say.
@@ -75,11 +75,11 @@ async fn ask(node: &RaftNode, whom: Vec<(NodeId, SocketAddr)>) -> Vec<Voters> {
 
 /// What a member says. A voter or a director is believed at once.
 async fn ask_one(node: &RaftNode, id: NodeId, addr: SocketAddr) -> Option<Voters> {
-    let answer = node.peers().call_back(id, addr, &Request::Voters, ANSWER).await;
-    let Ok((Response::Voters(said), certificate)) = answer else { return None };
-    let standing = node.directory().standing(&certificate, id).ok()?;
-    if node.votes(id, &certificate) || directs(&standing, &certificate) {
-        node.peers().vouched().note(&said.voters, BootClock.now());
+    let answer = node.peers().call_back(id, addr, &WhoVotes, ANSWER).await;
+    let Ok((said, certificate)) = answer else { return None };
+    let status = node.directory().status(&certificate, id).ok()?;
+    if node.votes(id, &certificate) || directs(&status, &certificate) {
+        node.vouched().note(&said.voters, BootClock.now());
     }
     Some(said)
 }
@@ -90,7 +90,7 @@ fn whom(node: &RaftNode) -> Vec<(NodeId, SocketAddr)> {
     let voters = node.view().borrow().voters.clone().into_iter().filter_map(|id| Some((id, node.address_of(id)?)));
     let (directors, others): (Vec<_>, Vec<_>) = state.nodes.values().partition(|record| record.roles.has(Role::Director));
     let members = directors.into_iter().chain(others).map(|record| (record.id, record.addr));
-    let met = node.identity().met.iter().map(|met| (met.id, met.addr));
+    let met = node.directory().met().iter().map(|met| (met.id, met.addr));
     let mut seen = BTreeSet::from([node.id()]);
     voters.chain(members).chain(met).filter(|(id, _)| seen.insert(*id)).take(ASKED).collect()
 }

@@ -1,10 +1,10 @@
 //! Whose Raft is heard, and whose word counts on who votes where this node's own log does not say it. Pure.
 
-use super::peer::Standing;
 use crate::{
     clock::BootInstant,
     link::certificate::{Certificate, Subject},
     model::{NodeId, Role},
+    peers::PeerStatus,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,10 +42,10 @@ impl Sender {
 
 /// Whether the holder of this certificate, which stands here like that, is a director. Of nodes that are not known here the CA says it, whose
 /// key directors have.
-pub fn directs(standing: &Standing, certificate: &Certificate) -> bool {
-    match standing {
-        Standing::Member { director, .. } => *director,
-        Standing::Met | Standing::Later => {
+pub fn directs(status: &PeerStatus, certificate: &Certificate) -> bool {
+    match status {
+        PeerStatus::Member { director, .. } => *director,
+        PeerStatus::Bootstrap | PeerStatus::Later => {
             matches!(&certificate.subject, Subject::Node { roles, .. } if roles.has(Role::Director))
         }
     }

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     clock::{BootInstant, Clock},
-    kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, chain},
+    errors::with_sources,
+    kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure},
     model::Role,
     repeats::Repeats,
 };
@@ -154,7 +155,7 @@ impl<P: DataPlane> Reconciler<P> {
         let mut problems = Vec::new();
         let owned: BTreeSet<IpAddr> = self.owned.vips().union(&wanted.vips).copied().collect();
         // Before the first step that rests on it. A full disk is reported, but must not keep a dead server in.
-        problems.extend(self.owned.set(owned.clone()).err().map(|error| chain(&error)));
+        problems.extend(self.owned.set(owned.clone()).err().map(|error| with_sources(&error)));
         let steps = plan(&wanted, &observed, &owned);
         self.log(&wanted, &observed, &steps, now);
         self.rested = steps.is_empty();
@@ -164,7 +165,7 @@ impl<P: DataPlane> Reconciler<P> {
             Ok(after) => after,
             Err(error) => return self.blind(&error, now),
         };
-        problems.extend(self.forget_gone_vips(&wanted, &after).err().map(|error| chain(&error)));
+        problems.extend(self.forget_gone_vips(&wanted, &after).err().map(|error| with_sources(&error)));
         // What the kernel refuses, or what rests on that, breaks one service; the others are in place, and no director would do better.
         let lost = |failure: &StepFailure| !matches!(failure.error, StepError::Refused { .. } | StepError::Voided(_));
         let unready = failures.iter().any(|failure| failure.step.is_ipvs() && lost(failure));
@@ -190,7 +191,7 @@ impl<P: DataPlane> Reconciler<P> {
     /// The kernel could not be read. It forwards on as it is, so that readiness stays what it was.
     fn blind(&mut self, error: &DataPlaneError, now: BootInstant) -> Duration {
         (self.failed_passes, self.rested) = (self.failed_passes.saturating_add(1), false);
-        self.tell(Some(chain(error)), now);
+        self.tell(Some(with_sources(error)), now);
         back_off(self.failed_passes).min(BLIND_RETRY_MOST)
     }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// The rooms of `src/`, in dependency order: a room imports only rooms above it.
-const ROOMS: [&str; 21] = [
+const ROOMS: [&str; 25] = [
+    "errors",
     "model",
     "clock",
     "repeats",
@@ -19,8 +20,11 @@ const ROOMS: [&str; 21] = [
     "gossip",
     "vip",
     "guard",
+    "peers",
     "raft",
+    "members",
     "api",
+    "status",
     "cli",
     "agent",
     "fuzzing",
@@ -34,9 +38,9 @@ const WAITING_ROOMS: [&str; 6] = ["tasks", "cli", "api", "guard", "agent", "main
 const SPAWNING: [(&str, &str); 9] = [
     ("src/tasks.rs", "what makes the fault"),
     ("src/kernel/io/address.rs", "a netlink socket whose task is gone is replaced at the next request"),
-    ("src/raft/task.rs", "what stops raft runs after it was told to, and says when it has ended"),
-    ("src/raft/io/server.rs", "one connection"),
-    ("src/raft/io/network.rs", "one connection; who waits for it is told when it is gone"),
+    ("src/raft/task/start.rs", "what stops raft runs after it was told to, and says when it has ended"),
+    ("src/peers/io/server.rs", "one connection"),
+    ("src/peers/io/pool.rs", "one connection; who waits for it is told when it is gone"),
     ("src/agent/orders.rs", "one answer, with a deadline"),
     ("src/api/routes.rs", "one request; its answer says when it panicked"),
     ("src/api/client/connect.rs", "one request of the command line"),

@@ -4,10 +4,7 @@ use super::*;
 use crate::{
     gossip::NodeView,
     model::Role,
-    rules::{
-        RuleChange,
-        fixture::{cluster, host, joined, name, vip},
-    },
+    rules::fixture::{joined, name, vip},
 };
 
 /// Directors of these names, in the order in which they joined, and VIP groups of these names.
@@ -121,23 +118,6 @@ fn what_is_nearest_to_the_cause_is_said_to_be_in_the_way() {
     assert_eq!(said(&["eth9"], Obstacles::new(), Some(true), None), None, "it is another group's");
     let uninformed = Report { ready: true, ..Report::default() };
     assert_eq!(unready(Some(false), &uninformed).as_deref(), Some("it knows of no server whether it takes traffic"));
-}
-
-#[test]
-fn seeds_are_the_configured_ones_and_every_other_member() {
-    let seeds = |state: &ClusterState, configured: &[SocketAddr]| {
-        gossip_seeds(state, &name("d1"), configured).iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    let elsewhere: SocketAddr = (host(50), 7420).into();
-    let known: SocketAddr = (host(12), 7420).into();
-    let members = ["192.0.2.12:7420", "192.0.2.21:7420", "192.0.2.22:7420"];
-    assert_eq!(seeds(&cluster(), &[]), members);
-    assert_eq!(seeds(&cluster(), &[known]), members, "a configured member is asked once");
-    assert_eq!(seeds(&cluster(), &[elsewhere]), [&members[..], &["192.0.2.50:7420"]].concat());
-    assert_eq!(seeds(&ClusterState::default(), &[elsewhere]), ["192.0.2.50:7420"]);
-    let mut left = cluster();
-    left.apply(&RuleChange::NodeLeft(name("r2"))).unwrap();
-    assert_eq!(seeds(&left, &[]), members[..2]);
 }
 
 #[test]

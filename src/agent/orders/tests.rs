@@ -1,7 +1,7 @@
 //! Orders outside of a cluster, with a real disk.
 
 use super::*;
-use crate::raft::io::scratch::Scratch;
+use crate::raft::Scratch;
 
 /// Configured as `10.0.0.21` with these roles and these lines; its data are in `dir`.
 fn config(dir: &Scratch, roles: &str, more: &str) -> AgentConfig {

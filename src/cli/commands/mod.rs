@@ -17,7 +17,6 @@ mod version;
 use super::{
     Args, Command, Exit, Failure,
     args::{CaCommand, KeysCommand},
-    exit::with_sources,
     fail,
     render::Palette,
     terminal,
@@ -25,6 +24,7 @@ use super::{
 use crate::{
     api::{AdminError, Client, Status},
     config::{LoadError, agent::DEFAULT_SOCKET, cluster::MAX_FILE_BYTES, io::read_text, load_agent},
+    errors::with_sources,
 };
 use std::{
     fs::File,

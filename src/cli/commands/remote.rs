@@ -2,7 +2,8 @@
 
 use crate::{
     api::Server,
-    cli::{Exit, Failure, args::RemoteArgs, exit::with_sources},
+    cli::{Exit, Failure, args::RemoteArgs},
+    errors::with_sources,
     link::{
         io::files,
         tls::{Credentials, Presented, Trust},

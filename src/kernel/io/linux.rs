@@ -5,8 +5,9 @@ use super::{
     ipvs::{Ipvs, PROC_FILE, summary},
     sysctl::Sysctls,
 };
+use crate::errors::with_sources;
 use crate::kernel::{
-    DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, SysctlState, chain, data_plane::voided,
+    DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, SysctlState, data_plane::voided,
 };
 use std::{collections::BTreeSet, net::IpAddr, path::Path};
 
@@ -69,7 +70,7 @@ impl Linux {
 
     /// One step that is not IPVS's.
     async fn perform(&self, step: &Step) -> Result<(), StepError> {
-        let unchanged = |error: &dyn std::error::Error| StepError::Failed(chain(error));
+        let unchanged = |error: &dyn std::error::Error| StepError::Failed(with_sources(error));
         match step {
             Step::SilenceArp => self.arp.enforce().map_err(|error| unchanged(&error)),
             Step::RestoreArp => self.arp.restore().map_err(|error| unchanged(&error)),

@@ -32,6 +32,8 @@ const NODE_KEY: &str = "node.key";
 const CERTIFICATE: &str = "node.crt";
 const TRUSTED: &str = "trusted.crt";
 const AHEAD: &str = "ahead.crt";
+/// Which cluster this node is in, under which number; written by `members`.
+pub const IDENTITY: &str = "identity.json";
 const SESSION: &str = "session-";
 const SESSIONS: [&str; 2] = ["gossip", "guard"];
 

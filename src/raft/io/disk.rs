@@ -7,7 +7,7 @@ use super::store_error::StoreError;
 use crate::{
     link::codec::CodecError,
     raft::{
-        message::{MAX_ENTRY_BYTES, MAX_FRAME_BYTES},
+        message::{MAX_ENTRY_BYTES, MAX_SNAPSHOT_BYTES},
         record::{self, BadRecord},
         types::{Entry, LogId, SnapshotMeta, Vote},
     },
@@ -194,7 +194,7 @@ impl Disk {
             vote: self.small(&small, "vote")?,
             committed: self.small(&small, "committed")?,
             purged: self.small(&small, "purged")?,
-            snapshot: self.value(&small, "snapshot", MAX_FRAME_BYTES)?,
+            snapshot: self.value(&small, "snapshot", MAX_SNAPSHOT_BYTES)?,
             entries: BTreeMap::new(),
         };
         let log = transaction.open_table(LOG).map_err(|e| failed(e.into()))?;
@@ -310,7 +310,7 @@ pub fn seal_entry(entry: &Entry) -> Result<Vec<u8>, CodecError> {
 
 /// A snapshot's record.
 pub fn seal_snapshot(snapshot: &StoredSnapshot) -> Result<Vec<u8>, CodecError> {
-    record::seal("snapshot", snapshot, MAX_FRAME_BYTES)
+    record::seal("snapshot", snapshot, MAX_SNAPSHOT_BYTES)
 }
 
 fn seal_small<T: Serialize>(place: &str, value: &T) -> Result<Vec<u8>, redb::Error> {

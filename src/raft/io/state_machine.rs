@@ -4,6 +4,7 @@ use super::{disk::StoredSnapshot, log_store::LogStore};
 use crate::{
     link::codec::{self, CodecError},
     model::NodeId,
+    peers::Published,
     raft::{
         message::MAX_SNAPSHOT_BYTES,
         types::{Applied, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig},
@@ -19,7 +20,6 @@ use openraft::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
     io,
     sync::{Arc, Mutex},
 };
@@ -29,17 +29,6 @@ use tokio::sync::watch;
 pub const VERSION: u16 = 3;
 /// Entries applied between two publications. Each costs a copy of the state, as long as somebody looks at the last one.
 const CHUNK: usize = 64;
-
-/// What is published: the state, and up to which entry it goes.
-#[derive(Clone, Debug, Default)]
-pub struct Published {
-    /// The state.
-    pub state: Arc<ClusterState>,
-    /// Index of the last entry in it.
-    pub applied: u64,
-    /// Who votes by the last membership in it, in any of its sets.
-    pub voters: BTreeSet<NodeId>,
-}
 
 /// The bytes of a snapshot's data.
 #[derive(Serialize, Deserialize)]

@@ -11,14 +11,12 @@ mod tests;
 
 use crate::{
     config::ScriptsConfig,
+    errors::with_sources,
     health::{
         io::packets::{PacketError, Packets, is_packet_socket},
         script::{Ended, Greeting, MAX_ORDER_BYTES, MAX_REPORT_BYTES, MAX_UNDER_WAY, Order, Report},
     },
-    kernel::{
-        chain,
-        io::privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
-    },
+    kernel::io::privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
 };
 use account::{Account, AccountError};
 use child::Script;
@@ -78,7 +76,7 @@ pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(RunnerError::Runtime)?;
         let packets = Packets::new(socket).map_err(RunnerError::Runtime)?;
-        let greeting: Greeting = prepared.as_ref().map(drop).map_err(|error| chain(error));
+        let greeting: Greeting = prepared.as_ref().map(drop).map_err(|error| with_sources(error));
         // Room for it there is: it is the first.
         packets.send(&greeting, MAX_REPORT_BYTES).await.map_err(|error| RunnerError::Runtime(io::Error::other(error)))?;
         let (user, place) = prepared?;
@@ -128,9 +126,9 @@ impl Runner {
             tokio::select! {
                 order = self.packets.receive::<Order>(MAX_ORDER_BYTES) => match order {
                     Ok(Some(order)) => self.take(order),
-                    Err(error @ PacketError::Codec(_)) => tracing::warn!(error = %chain(&error), "worker orders what is not understood"),
+                    Err(error @ PacketError::Codec(_)) => tracing::warn!(error = %with_sources(&error), "worker orders what is not understood"),
                     Ok(None) => return,
-                    Err(error @ PacketError::Socket(_)) => return tracing::error!(error = %chain(&error), "cannot hear the worker"),
+                    Err(error @ PacketError::Socket(_)) => return tracing::error!(error = %with_sources(&error), "cannot hear the worker"),
                 },
                 Some(_) = self.under_way.join_next() => {}
             }
@@ -183,7 +181,7 @@ fn start(user: &Account, place: &Place, order: &Order) -> Result<Script, Ended> 
 async fn tell(packets: &Packets, report: Report) {
     match timeout(REPORT_LIMIT, packets.send(&report, MAX_REPORT_BYTES)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(error = %chain(&error), "cannot report"),
+        Ok(Err(error)) => tracing::debug!(error = %with_sources(&error), "cannot report"),
         Err(_elapsed) => tracing::debug!("nobody reads a report"),
     }
 }

@@ -5,7 +5,8 @@ use super::{
     socket::{Answer, Dumped, Socket},
     wire::{self, Listed},
 };
-use crate::kernel::{DataPlaneError, IpvsService, IpvsUse, ServiceKey, Step, StepError, StepFailure, chain};
+use crate::errors::with_sources;
+use crate::kernel::{DataPlaneError, IpvsService, IpvsUse, ServiceKey, Step, StepError, StepFailure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -72,7 +73,7 @@ impl Ipvs {
             Ok(Some(connected)) => connected,
             Ok(None) => unreachable!("a required family is found or an error"),
             Err(error) => {
-                let fail = |step: &Step| StepFailure { step: step.clone(), error: StepError::Failed(chain(&error)) };
+                let fail = |step: &Step| StepFailure { step: step.clone(), error: StepError::Failed(with_sources(&error)) };
                 return steps.iter().map(fail).collect();
             }
         };

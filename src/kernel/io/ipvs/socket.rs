@@ -1,7 +1,8 @@
 //! A generic-netlink socket: pipelined requests, every acknowledgement matched, every wait with a deadline.
 
 use super::frame::{Frame, Refusal, Request, frames};
-use crate::kernel::{DataPlaneError, chain};
+use crate::errors::with_sources;
+use crate::kernel::DataPlaneError;
 use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE};
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_GENERIC};
 use std::{collections::BTreeMap, io, time::Duration};
@@ -88,7 +89,7 @@ impl Socket {
             Ok(()) => self.collect(first, batch.len(), &mut received).await.err(),
             Err(error) => Some(error),
         };
-        let silence = silence.map_or_else(|| "lost".to_owned(), |error| chain(&error));
+        let silence = silence.map_or_else(|| "lost".to_owned(), |error| with_sources(&error));
         (0..batch.len()).map(|index| received.remove(&index).unwrap_or_else(|| Answer::Unknown(silence.clone()))).collect()
     }
 

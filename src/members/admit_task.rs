@@ -1,0 +1,199 @@
+//! Letting nodes in: any member takes the request, the leader decides and commits, one at a time.
+
+use super::{
+    admission::{Admission, Asked, decide},
+    request::{JoinAccepted, JoinRefusal, SignedJoin, VerifiedJoin},
+    task::ClusterMember,
+};
+use crate::{
+    clock::{BootClock, BootInstant, Clock},
+    link::certificate::Certificate,
+    model::{NodeId, NodeName, NodeRecord},
+    peers::CallError,
+    raft::{Liveness, NotLeading, Proposed},
+    rules::{ClusterState, RuleChange},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// How long a member tries to have a node let in. Who asks waits a little longer.
+const ADMIT_DEADLINE: Duration = Duration::from_secs(10);
+/// The leader's answer: its turn, that it leads, a commit.
+const PASS_ON_DEADLINE: Duration = Duration::from_secs(8);
+/// A node that was let in counts as living for so long, until it is heard: who claims its name meanwhile is the second.
+const ARRIVING: Duration = Duration::from_secs(30);
+
+/// When nodes were let in by this node.
+#[derive(Debug, Default)]
+pub struct Arrivals(BTreeMap<NodeName, BootInstant>);
+
+impl Arrivals {
+    fn note(&mut self, name: &NodeName, now: BootInstant) {
+        self.0.retain(|_, at| now.saturating_since(*at) < ARRIVING);
+        self.0.insert(name.clone(), now);
+    }
+
+    /// Whether a node was let in lately, and has not been heard since and fallen silent.
+    fn has(&self, name: &NodeName, liveness: &Liveness, now: BootInstant) -> bool {
+        let Some(at) = self.0.get(name) else { return false };
+        let is_gone = liveness.fell_silent(name).is_some_and(|since| since > *at);
+        now.saturating_since(*at) < ARRIVING && !is_gone
+    }
+}
+
+/// Why this node has not let one in.
+enum NotAdmitted {
+    /// Decided.
+    No(JoinRefusal),
+    /// This node does not decide.
+    NotLeader(Option<NodeId>),
+}
+
+impl From<JoinRefusal> for NotAdmitted {
+    fn from(refusal: JoinRefusal) -> Self {
+        NotAdmitted::No(refusal)
+    }
+}
+
+impl From<NotLeading> for NotAdmitted {
+    fn from(why: NotLeading) -> Self {
+        match why {
+            NotLeading::Other(leader) => NotAdmitted::NotLeader(leader),
+            NotLeading::NoQuorum(why) => NotAdmitted::No(JoinRefusal::NoQuorum(why)),
+        }
+    }
+}
+
+impl ClusterMember {
+    /// Lets a node in that asks this one: here when this node leads, else at the leader.
+    pub(super) async fn admit(
+        &self,
+        join: &VerifiedJoin,
+        certificate: Option<&Certificate>,
+    ) -> Result<JoinAccepted, JoinRefusal> {
+        let until = Instant::now() + ADMIT_DEADLINE;
+        loop {
+            let refusal = match self.admit_here(join, certificate).await {
+                Ok(accepted) => return Ok(accepted),
+                Err(NotAdmitted::No(refusal)) => refusal,
+                Err(NotAdmitted::NotLeader(None)) => JoinRefusal::NoQuorum("no leader is known".to_owned()),
+                Err(NotAdmitted::NotLeader(Some(leader))) => match self.pass_on(leader, join.signed()).await {
+                    Ok(accepted) => return Ok(accepted),
+                    Err(refusal) => refusal,
+                },
+            };
+            let is_final = !matches!(refusal, JoinRefusal::NoQuorum(_));
+            if is_final || Instant::now() + self.raft().timing().election_max >= until {
+                return Err(refusal);
+            }
+            sleep(self.raft().timing().pause).await;
+        }
+    }
+
+    /// The same for a request that another member has passed on: decided here or not at all.
+    pub(super) async fn admit_passed_on(&self, signed: SignedJoin) -> Result<JoinAccepted, JoinRefusal> {
+        self.admit_here(&signed.verify()?, None).await.map_err(|not| match not {
+            NotAdmitted::No(refusal) => refusal,
+            NotAdmitted::NotLeader(_) => JoinRefusal::NoQuorum(format!("{} does not lead any more", self.raft().id())),
+        })
+    }
+
+    async fn pass_on(&self, leader: NodeId, signed: &SignedJoin) -> Result<JoinAccepted, JoinRefusal> {
+        let no_quorum = |why: String| Err(JoinRefusal::NoQuorum(why));
+        let Some(addr) = self.raft().address_of(leader) else {
+            return no_quorum(format!("leader {leader} has no known address"));
+        };
+        if self.raft().published().borrow().state.security.authorities.issuing.is_none() {
+            // What the leader decides by is a certificate that only its holder can show.
+            return Err(JoinRefusal::AskLeader(addr));
+        }
+        match self.raft().peers().call(Some(leader), addr, signed, PASS_ON_DEADLINE).await {
+            Ok(joined) => joined,
+            Err(CallError::Failed { why, .. }) => no_quorum(why),
+            Err(error) => no_quorum(error.to_string()),
+        }
+    }
+
+    async fn admit_here(&self, join: &VerifiedJoin, certificate: Option<&Certificate>) -> Result<JoinAccepted, NotAdmitted> {
+        let request = join.request();
+        // One at a time: of two with one name, the second sees that the first is in.
+        let mut arrivals = self.arrivals().lock().await;
+        self.raft().leads_and_knows().await?;
+        let id = match self.decide(join, certificate, &arrivals)? {
+            Admission::Is(id) => id,
+            Admission::Commit(change) => {
+                let id = self.commit_join(change).await?;
+                arrivals.note(&request.name, BootClock.now());
+                id
+            }
+        };
+        drop(arrivals);
+        tracing::info!(node = %request.name, %id, addr = %request.addr, version = ?request.version, "node joined");
+        Ok(accepted(&self.raft().published().borrow().state.clone(), id))
+    }
+
+    fn decide(
+        &self,
+        join: &VerifiedJoin,
+        certificate: Option<&Certificate>,
+        arrivals: &Arrivals,
+    ) -> Result<Admission, JoinRefusal> {
+        let state = self.raft().published().borrow().state.clone();
+        let (live, liveness, now) = (self.raft().live(), self.raft().liveness(), BootClock.now());
+        let is_heard = |node: &NodeRecord| live.borrow().contains(&node.name);
+        let is_awaited = |node: &NodeRecord| arrivals.has(&node.name, &liveness, now);
+        let now_unix_s = BootClock.unix_now().as_secs();
+        decide(&Asked { state: &state, join, certificate, is_heard: &is_heard, is_awaited: &is_awaited, now_unix_s })
+    }
+
+    async fn commit_join(&self, change: RuleChange) -> Result<NodeId, NotAdmitted> {
+        let no_quorum = |why: &str| Err(NotAdmitted::No(JoinRefusal::NoQuorum(why.to_owned())));
+        match self.raft().propose_here(change).await {
+            Proposed::Done(applied) => match applied.result {
+                Ok(Some(id)) => Ok(id),
+                Ok(None) => no_quorum("no number was given"),
+                Err(refusal) => Err(JoinRefusal::Refused(refusal).into()),
+            },
+            Proposed::NotLeader { leader } => Err(NotAdmitted::NotLeader(leader)),
+            // Asked again, it is a member with this key if it was committed, and needs no token.
+            Proposed::Unknown(why) | Proposed::Forbidden(why) => no_quorum(&why),
+        }
+    }
+}
+
+fn accepted(state: &Arc<ClusterState>, id: NodeId) -> JoinAccepted {
+    JoinAccepted {
+        cluster_id: state.cluster_id.clone(),
+        id,
+        timing: state.timing,
+        nodes: state.nodes.values().cloned().collect(),
+        authorities: state.security.authorities.trusted.values().cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn who_was_let_in_is_awaited_until_it_falls_silent_or_for_half_a_minute() {
+        let at = |seconds| BootInstant::from_boot(Duration::from_secs(seconds));
+        let name: NodeName = "a".parse().unwrap();
+        let (mut arrivals, mut liveness) = (Arrivals::default(), Liveness::default());
+        let look = |liveness: &mut Liveness, live: bool, seconds| {
+            let live = if live { BTreeSet::from([name.clone()]) } else { BTreeSet::new() };
+            liveness.look([name.clone()].iter(), &live, at(seconds));
+        };
+        // That a namesake was there before and fell silent says nothing of the one that comes now.
+        look(&mut liveness, true, 1);
+        look(&mut liveness, false, 5);
+        arrivals.note(&name, at(10));
+        assert!(arrivals.has(&name, &liveness, at(39)));
+        assert!(!arrivals.has(&name, &liveness, at(40)));
+        look(&mut liveness, true, 11);
+        look(&mut liveness, false, 15);
+        assert!(!arrivals.has(&name, &liveness, at(16)));
+        assert!(!arrivals.has(&"b".parse().unwrap(), &liveness, at(16)));
+    }
+}

@@ -1,0 +1,152 @@
+//! Who this node is: one small file that says which cluster it belongs to, under which number.
+
+use crate::{
+    link::io::files::{self, FileError},
+    model::{NodeId, NodeName, TimingProfile},
+    peers::BootstrapPeer,
+    raft::{LOG_FILE, Rejoin, sync_parent},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+const FILE: &str = files::IDENTITY;
+/// A name, a cluster id, a number; and those of a thousand members met.
+const MAX_BYTES: u64 = 256 << 10;
+
+/// A node's place in its cluster. Written last when it becomes a member: where this file is, everything else is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster_id: String,
+    /// The node's number in it.
+    pub node_id: NodeId,
+    /// Its name in it.
+    pub name: NodeName,
+    /// The cluster's rhythm, which never changes.
+    pub timing: TimingProfile,
+    /// The members when it joined: whom it hears before it has the cluster's state.
+    #[serde(default)]
+    pub met: Vec<BootstrapPeer>,
+}
+
+/// Why the identity cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The operating system says no.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// read, write.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It says nothing that makes sense.
+    #[error(
+        "{} does not say who this node is; {}",
+        path.display(),
+        Rejoin(path)
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The keys cannot be removed.
+    #[error(transparent)]
+    Keys(#[from] FileError),
+}
+
+impl Identity {
+    /// The identity in `data_dir`, if there is one.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read or understood.
+    pub fn load(data_dir: &Path) -> Result<Option<Self>, IdentityError> {
+        use io::Read;
+        let path = data_dir.join(FILE);
+        let io = |source| IdentityError::Io { path: path.clone(), doing: "read", source };
+        let file = match fs::File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(io)?,
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|source| IdentityError::Damaged { path: path.clone(), source })
+    }
+
+    /// Writes it durably, all or nothing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn save(&self, data_dir: &Path) -> Result<(), IdentityError> {
+        let path = data_dir.join(FILE);
+        self.write(&path).map_err(|source| IdentityError::Io { path, doing: "write", source })
+    }
+
+    /// Removes everything that makes the node a member, its keys too: the identity first, so that a half-done removal is no member.
+    ///
+    /// # Errors
+    /// What the file system says; the node is then out of its cluster, and the rest may be removed by hand.
+    pub fn forget(data_dir: &Path) -> Result<(), IdentityError> {
+        for file in [FILE, LOG_FILE] {
+            let path = data_dir.join(file);
+            match fs::remove_file(&path).and_then(|()| sync_parent(&path)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|source| IdentityError::Io { path, doing: "remove", source })?,
+            }
+        }
+        files::forget(data_dir)?;
+        Ok(())
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let unfinished = path.with_extension("new");
+        let mut file = fs::File::create(&unfinished)?;
+        serde_json::to_writer_pretty(&mut file, self)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        sync_parent(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded_and_rubbish_is_named() {
+        let dir = crate::raft::Scratch::new();
+        assert_eq!(Identity::load(dir.path()).unwrap(), None);
+        let identity = Identity {
+            cluster_id: "0123456789abcdef".to_owned(),
+            node_id: NodeId(3),
+            name: "d1".parse().unwrap(),
+            timing: TimingProfile::Lan,
+            met: vec![BootstrapPeer { id: NodeId(1), name: "d0".parse().unwrap(), addr: "192.0.2.1:7946".parse().unwrap() }],
+        };
+        identity.save(dir.path()).unwrap();
+        assert_eq!(Identity::load(dir.path()).unwrap(), Some(identity.clone()));
+        let thousand = (1..=1000).map(|id| BootstrapPeer {
+            id: NodeId(id),
+            name: format!("n{id:0>62}").parse().unwrap(),
+            ..identity.met[0].clone()
+        });
+        let identity = Identity { met: thousand.collect(), ..identity };
+        identity.save(dir.path()).unwrap();
+        assert_eq!(Identity::load(dir.path()).unwrap(), Some(identity), "a large cluster fits");
+        fs::write(dir.path().join(FILE), b"{\"cluster_id\": \"01").unwrap();
+        let error = Identity::load(dir.path()).unwrap_err();
+        assert!(matches!(error, IdentityError::Damaged { .. }));
+        assert!(error.to_string().contains("identity.json does not say who this node is"), "{error}");
+    }
+}

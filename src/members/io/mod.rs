@@ -1,0 +1,3 @@
+//! The part of `members` that touches files.
+
+pub mod identity;

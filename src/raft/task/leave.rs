@@ -1,0 +1,78 @@
+//! Going out of the cluster for good: the others commit it, and then take this node's vote.
+
+use super::RaftNode;
+use crate::{
+    raft::propose_task::ProposeError,
+    rules::{Refusal, RuleChange},
+};
+use openraft::{ServerState, async_runtime::WatchReceiver};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+impl RaftNode {
+    /// Takes this node out of the cluster for good, and waits until the others can decide without it. Its data is of no use afterwards. A node
+    /// that the others have removed already is out.
+    ///
+    /// # Errors
+    /// As [`RaftNode::propose`]; [`ProposeError::Unknown`] when the node still votes after `within`: it should stay up until it does not.
+    pub async fn leave(&self, within: Duration) -> Result<(), ProposeError> {
+        let until = Instant::now() + within;
+        // Nobody hears a leader that is no member any more: another one has to take this node's vote away.
+        self.hand_over_in_time().await;
+        self.set_leaving(true);
+        let (mut removed, mut state) = (self.peers().removed(), self.state());
+        let name = self.name();
+        let gone = tokio::select! {
+            // Cancel-safe, all: a proposal that was made is found made.
+            gone = self.propose(RuleChange::NodeLeft(name.clone()), within) => gone.map(drop),
+            // Who is no member any more is not answered what became of it.
+            Ok(_) = state.wait_for(|state| !state.nodes.is_empty() && !state.nodes.contains_key(name)) => Ok(()),
+            Ok(_) = removed.wait_for(Option::is_some) => return Ok(()),
+        };
+        match gone {
+            Ok(()) | Err(ProposeError::Refused(Refusal::NoSuchNode(_))) => {}
+            Err(error) => {
+                self.set_leaving(false);
+                return Err(error);
+            }
+        }
+        self.votes_no_more(until).await
+    }
+
+    /// For a node that is no member any more: waits until the others can decide without it, or have said that they do.
+    ///
+    /// # Errors
+    /// [`ProposeError::Unknown`]: at `until` it still votes, as far as it knows.
+    pub async fn votes_no_more(&self, until: Instant) -> Result<(), ProposeError> {
+        let (mut view, mut removed, me) = (self.view(), self.peers().removed(), self.id());
+        let settled = async {
+            // Cancel-safe, both.
+            tokio::select! {
+                _ = view.wait_for(|view| !view.voters.contains(&me)) => false,
+                Ok(_) = removed.wait_for(Option::is_some) => true,
+            }
+        };
+        match timeout_at(until, settled).await {
+            Ok(true) => Ok(()),
+            Ok(false) => self.removal_is_committed(until).await,
+            Err(_) => Err(ProposeError::Unknown { why: "it is no member any more, but still votes".to_owned() }),
+        }
+    }
+
+    /// A leader sees its own removal when it has written it; it must stay until a majority of the others has.
+    async fn removal_is_committed(&self, until: Instant) -> Result<(), ProposeError> {
+        let mut metrics = self.raft().metrics();
+        let me = self.id().0;
+        // Only a leader knows better than others; a follower that no longer votes was told so by a leader.
+        while {
+            let metrics = metrics.borrow_watched();
+            metrics.state == ServerState::Leader
+                && metrics.committed_membership_config.membership().voter_ids().any(|id| id == me)
+        } {
+            if !matches!(timeout_at(until, metrics.changed()).await, Ok(Ok(()))) {
+                return Err(ProposeError::Unknown { why: "its removal is not committed yet".to_owned() });
+            }
+        }
+        Ok(())
+    }
+}

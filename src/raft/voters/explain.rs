@@ -1,0 +1,136 @@
+//! Why a node votes, or does not, in words. Pure.
+
+use super::{
+    best_set::{Move, most_voters},
+    next_change::{DEAD_AFTER, Input, record, wanted_move},
+};
+use crate::model::{NodeId, NodeName, NodeRecord, Role};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// Why each member votes or does not, as `status` says it. What the voters should become is worked out once for all of them.
+pub fn reasons(input: &Input) -> BTreeMap<NodeName, String> {
+    let voters: BTreeSet<NodeId> = input.members.voters.iter().flatten().copied().collect();
+    let plan = wanted_move(input, &voters, true).unwrap_or_default();
+    let why = |node: &NodeRecord| {
+        if voters.contains(&node.id) { votes(input, &voters, node, &plan) } else { does_not_vote(input, &voters, node, &plan) }
+    };
+    input.nodes.values().map(|node| (node.name.clone(), why(node))).collect()
+}
+
+fn votes(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {
+    let Some(silent) = silent_for(input, node) else {
+        return format!("votes: {}", why_it_votes(input, voters, node, plan));
+    };
+    let text = format!("votes: not heard for {}", words(silent));
+    match (silent < DEAD_AFTER, plan.out.contains(&node.id)) {
+        (true, _) => {
+            let left = words(DEAD_AFTER.saturating_sub(silent));
+            match fate_when_dead(input, voters, node) {
+                Fate::Replaced => format!("{text}, will be replaced in {left}"),
+                Fate::Dropped => format!("{text}, will vote no more in {left}"),
+                Fate::Stays => text,
+            }
+        }
+        (false, true) if plan.into.is_empty() => format!("{text}, stops voting now"),
+        (false, true) => format!("{text}, is being replaced"),
+        (false, false) => format!("{text}, and nobody can take its place"),
+    }
+}
+
+/// What becomes of a silent voter.
+enum Fate {
+    Replaced,
+    Dropped,
+    Stays,
+}
+
+/// If it stays silent until it counts as dead, and nothing else happens.
+fn fate_when_dead(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord) -> Fate {
+    let mut silent_for: BTreeMap<NodeName, Duration> = input.silent_for.clone();
+    silent_for.insert(node.name.clone(), DEAD_AFTER);
+    let then = wanted_move(&Input { silent_for: &silent_for, ..*input }, voters, true);
+    match then.filter(|plan| plan.out.contains(&node.id)) {
+        None => Fate::Stays,
+        Some(plan) if plan.into.is_empty() => Fate::Dropped,
+        Some(_) => Fate::Replaced,
+    }
+}
+
+fn why_it_votes(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {
+    let role = role(node);
+    if plan.out.contains(&node.id) {
+        return match plan.into.first().and_then(|id| record(input, *id)) {
+            Some(next) => format!("{role}, until {} takes its place", next.name),
+            None => format!("{role}, soon no more: fewer voters are better now"),
+        };
+    }
+    if node.roles.has(Role::Director) {
+        return role.to_owned();
+    }
+    let alone_in_zone = node.zone.as_ref().filter(|_| {
+        let others = voters.iter().filter(|id| **id != node.id).filter_map(|id| record(input, *id));
+        !others.into_iter().any(|other| other.zone == node.zone)
+    });
+    let idle = |other: &&NodeRecord| other.roles.has(Role::Director) && !voters.contains(&other.id);
+    match (alone_in_zone, input.nodes.values().any(|other| idle(&other))) {
+        (Some(zone), _) => format!("{role}, zone {zone} has no other voter"),
+        (None, false) => format!("{role}, there are not enough directors"),
+        (None, true) => role.to_owned(),
+    }
+}
+
+fn does_not_vote(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {
+    let why = if let Some(silent) = silent_for(input, node) {
+        format!("not heard for {}", words(silent))
+    } else if !input.members.addresses.contains_key(&node.id) || !input.caught_up.contains(&node.id) {
+        "its log is not up to date yet".to_owned()
+    } else if plan.into.contains(&node.id) {
+        return "does not vote yet: it will in a moment".to_owned();
+    } else {
+        enough_others(input, voters, node)
+    };
+    format!("does not vote: {why}")
+}
+
+fn enough_others(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord) -> String {
+    let others = match voters.len() {
+        1 => "one other does".to_owned(),
+        2 => "two others do".to_owned(),
+        3 => "three others do".to_owned(),
+        4 => "four others do".to_owned(),
+        5 => "five others do".to_owned(),
+        more => format!("{more} others do"),
+    };
+    let full = voters.len() >= most_voters(input.nodes.len());
+    match (full, input.lately_back.contains(&node.name)) {
+        (false, true) => format!("{others}, and it is back only lately"),
+        (true, _) if voters.len() + 1 == input.nodes.len() => format!("{others}, and one more would survive no more failures"),
+        (true, _) | (false, false) => others,
+    }
+}
+
+fn silent_for(input: &Input, node: &NodeRecord) -> Option<Duration> {
+    input.silent_for.get(&node.name).copied().filter(|_| node.id != input.me)
+}
+
+fn role(node: &NodeRecord) -> &'static str {
+    if node.roles.has(Role::Director) {
+        "director"
+    } else if node.roles.has(Role::RealServer) {
+        "real server"
+    } else {
+        "witness"
+    }
+}
+
+fn words(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
