@@ -132,7 +132,15 @@ enum About {
 
 impl<P: DataPlane> Reconciler<P> {
     fn new(plane: P, owned: OwnedVips) -> Self {
-        Self { plane, owned, report: Report::default(), settled: None, failed_passes: 0, rested: false, lines: Repeats::default() }
+        Self {
+            plane,
+            owned,
+            report: Report::default(),
+            settled: None,
+            failed_passes: 0,
+            rested: false,
+            lines: Repeats::default(),
+        }
     }
 
     /// One pass. Says when the next is due if nothing changes until then.

@@ -154,7 +154,9 @@ async fn a_kernel_that_takes_long_to_read_is_looked_at_quickly_in_between_and_ha
     let looks = fake.looks();
     quick_looks(3).await;
     assert_eq!(fake.looks(), looks, "nothing had changed");
-    fake.edit(|kernel| drop(kernel.services.get_mut(&http()).unwrap().dests.remove(&dest(21))));
+    fake.edit(|kernel| {
+        kernel.services.get_mut(&http()).unwrap().dests.remove(&dest(21)).unwrap();
+    });
     rig.until(|report| report.drifts == 1).await;
     assert_eq!(pool(&fake), 3);
     // What the inputs say anew never waits for the next whole look.

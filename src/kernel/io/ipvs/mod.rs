@@ -6,6 +6,6 @@ mod socket;
 mod summary;
 pub(crate) mod wire;
 
-pub(crate) use calls::{Ipvs, PROC_FILE};
 pub use calls::load_module;
+pub(crate) use calls::{Ipvs, PROC_FILE};
 pub(crate) use summary::summary;

@@ -25,7 +25,8 @@ pub async fn summary(file: &Path) -> io::Result<Option<u64>> {
         // The kernel gives whole lines, a page at a time.
         let read = file.read(&mut text[filled..])?;
         filled += read;
-        let whole = if read == 0 { filled } else { text[..filled].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1) };
+        let whole =
+            if read == 0 { filled } else { text[..filled].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1) };
         for line in text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             summary.write(lasting(line));
             summary.write_u8(b'\n');
@@ -80,7 +81,10 @@ mod tests {
         let table = |service: &str, dest: &str| format!("{HEAD}{service}\n{dest}\n");
         let (service, dest) = ("TCP  0A000064:0050 wlc ", "  -> 0A000015:0050      Route   1      0          0         ");
         let first = of("first", &table(service, dest)).await;
-        for busy in ["  -> 0A000015:0050      Route   1      17         0         ", "  -> 0A000015:0050      Route   1      1234567890 99999     "] {
+        for busy in [
+            "  -> 0A000015:0050      Route   1      17         0         ",
+            "  -> 0A000015:0050      Route   1      1234567890 99999     ",
+        ] {
             assert_eq!(of("busy", &table(service, busy)).await, first);
         }
         for other in [
@@ -99,7 +103,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_table_is_read_to_its_end() {
-        let lines = |last: u32| (0..5000).map(|n| format!("  -> 0A000015:{n:04X}      Route   {}      0          0\n", if n == 4999 { last } else { 1 })).collect::<String>();
+        let lines = |last: u32| {
+            (0..5000)
+                .map(|n| format!("  -> 0A000015:{n:04X}      Route   {}      0          0\n", if n == 4999 { last } else { 1 }))
+                .collect::<String>()
+        };
         assert_ne!(of("long", &lines(1)).await, of("longer", &lines(2)).await);
     }
 
