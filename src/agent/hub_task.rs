@@ -18,6 +18,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::pending,
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -126,9 +127,13 @@ impl Sources {
 /// How often a director looks whether the interfaces of its VIP groups have come or gone.
 const LOOK: Duration = Duration::from_millis(500);
 
+fn is_director(state: &ClusterState, config: &AgentConfig) -> bool {
+    state.nodes.get(&config.node).is_some_and(|node| node.roles.has(Role::Director))
+}
+
 /// Where VIP groups go on this director, and which of these interfaces it does not have. Nothing on other nodes.
 fn interfaces(state: &ClusterState, config: &AgentConfig) -> (BTreeMap<VipName, String>, BTreeSet<String>) {
-    if !state.nodes.get(&config.node).is_some_and(|node| node.roles.has(Role::Director)) {
+    if !is_director(state, config) {
         return Default::default();
     }
     let interfaces = derive::interfaces(state, config);
@@ -175,6 +180,9 @@ impl Hub {
             let now = state.borrow().clone();
             // The kernel is asked for some names; everything else is passed on only when something has changed.
             let interfaces_change = async {
+                if !is_director(&now, config) {
+                    return pending().await;
+                }
                 loop {
                     look.tick().await;
                     if interfaces(&now, config).1 != *seen {

@@ -29,8 +29,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a leader looks whether there is something to do while the membership is on the move, besides whenever its Raft state or the members change.
 const EVERY: Duration = Duration::from_millis(100);
-/// How often it looks while the membership rests, and others look who is heard and how long the log is. A new leader counts anew anyway.
+/// How often it looks while the membership rests.
 const SELDOM: Duration = Duration::from_millis(500);
+/// How often others look how long the log is. Who is heard, all see when it changes; a new leader counts anew anyway.
+const RARELY: Duration = Duration::from_secs(2);
 /// A change that is not committed by then is left to whoever leads; the next look sees what became of it.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
 /// A learner that lacks no more entries than this is up to date enough to vote.
@@ -68,9 +70,13 @@ impl Watch {
         Some(now.saturating_since(leads.max(settled)))
     }
 
-    /// Whether a step may be waiting for a moment to pass.
-    fn is_on_the_move(&self, now: BootInstant) -> bool {
-        self.leads.is_some() && self.quiet_for(now).is_none_or(|quiet| quiet <= CALM + SELDOM)
+    /// A step may be waiting for a moment to pass until the membership has rested for some time.
+    fn until_next_look(&self, now: BootInstant) -> Duration {
+        match self.leads {
+            None => RARELY,
+            Some(_) if self.quiet_for(now).is_none_or(|quiet| quiet <= CALM + SELDOM) => EVERY,
+            Some(_) => SELDOM,
+        }
     }
 
     fn settled_for(&self, now: BootInstant) -> Duration {
@@ -85,16 +91,17 @@ fn is_settled(metrics: &RaftMetrics<TypeConfig>) -> bool {
 /// Does a leader's duties while this node leads, and says always in `liveness` who is heard and who is silent.
 pub async fn run(node: RaftNode, liveness: watch::Sender<Arc<Liveness>>, shutdown: CancellationToken) {
     let mut server = node.raft().server_metrics();
-    let mut state = node.state();
+    let (mut state, mut live) = (node.state(), node.live());
     let mut watch = Watch::default();
     loop {
-        let every = if watch.is_on_the_move(BootClock.now()) { EVERY } else { SELDOM };
+        let every = watch.until_next_look(BootClock.now());
         tokio::select! {
             // All cancel-safe: they only say that it is time to look.
             () = shutdown.cancelled() => return,
             // openraft is gone, which `view_task::watch_faults` says.
             changed = server.changed() => if changed.is_err() { return shutdown.cancelled().await },
             Ok(()) = state.changed() => {}
+            Ok(()) = live.changed() => {}
             () = sleep(every) => {}
         }
         keep_log_short(&node).await;
