@@ -14,9 +14,12 @@ mod member_error;
 mod network_task;
 mod orders;
 mod parcel_task;
+mod refusals;
+mod remote;
 mod running;
 mod security;
 mod waiting;
+mod wires;
 
 use crate::{
     api,
@@ -32,6 +35,7 @@ use admin::Agent;
 use member::{Member, Stage};
 use member_error::MemberError;
 use orders::{Entered, Order};
+use remote::Remote;
 use running::{Ended, Running};
 use std::sync::Arc;
 use tokio::{
@@ -106,12 +110,6 @@ pub async fn run(config: AgentConfig, reread: Reread) -> Result<(), AgentError> 
     // The server has deadlines of its own for what is under way.
     let _ = serving.await;
     ended
-}
-
-/// What a remote administrator meets: the same orders as on the socket, and who lets them in.
-pub(crate) struct Remote {
-    admin: Arc<dyn api::Admin>,
-    gate: Arc<dyn api::Gate>,
 }
 
 /// What a worker lives with.

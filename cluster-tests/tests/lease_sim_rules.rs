@@ -1,4 +1,4 @@
-//! A checker that cannot find the violation shows nothing: with each of these rules of LEASE.md off in turn, random search finds two holders.
+//! A checker that cannot find the violation shows nothing: with each of these rules of docs/lease.md off in turn, random search finds two holders.
 //! `lease_sim_scripts.rs` has the rules for which it would need too long.
 
 use cluster_tests::sim::{Options, run::run_chaos};

@@ -169,8 +169,8 @@ fn the_margin_covers_clocks_that_drift() {
     assert_eq!(found.map(|found| found.nodes), Some(vec![OLD_HOLDER, RIVAL]));
 }
 
-/// LEASE.md's ghost. A leader (node 2) commits a joint {012|0123} and stores the uniform {0123} only itself. Node 0 leads next, goes back to
-/// {012} without having committed anything of its own, and loses. Node 2 leads again, commits {0123} of its old term, and later {01234}. The
+/// The ghost of docs/lease.md. A leader (node 2) commits a joint {012|0123} and stores the uniform {0123} only itself. Node 0 leads next, goes
+/// back to {012} without having committed anything of its own, and loses. Node 2 leads again, commits {0123} of its old term, and later {01234}. The
 /// ghost {012} has the newer-looking id than {0123}, so node 1 goes on granting it.
 fn ghost(log: LogRules) -> Option<TwoHolders> {
     let mut world = calm_world(&[0, 1, 2], Options { log, ..Options::default() }, 1);

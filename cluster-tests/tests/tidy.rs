@@ -1,7 +1,11 @@
-//! Holds the conventions of the tree: file heads, file length, the order of the rooms, where time and I/O may appear.
+//! Holds the conventions of the tree: file heads, file length, the order of the rooms, where time and I/O may appear, what documents point to.
 
 #[path = "tidy/checks.rs"]
 mod checks;
+#[path = "tidy/circles.rs"]
+mod circles;
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/scenarios.rs"]
 mod scenarios;
 
@@ -80,6 +84,39 @@ fn a_scenario_that_takes_long_says_why() {
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
+#[test]
+fn no_files_of_a_room_import_each_other_in_a_circle() {
+    let (root, mut paths) = (root(), Vec::new());
+    files(&root.join("src"), &mut paths);
+    let read = |path: PathBuf| {
+        let place = path.strip_prefix(&root).expect("found below it").to_string_lossy().into_owned();
+        std::fs::read_to_string(&path).ok().map(|text| (place, text))
+    };
+    let all: Vec<(String, String)> = paths.into_iter().filter_map(read).collect();
+    assert!(all.len() > 100, "found {} files below src", all.len());
+    let found: Vec<String> = circles::circles(&all).into_iter().map(|circle| circle.join("\n")).collect();
+    assert!(found.is_empty(), "\n{}", found.join("\n\n"));
+}
+
+#[test]
+fn what_documents_point_to_is_there() {
+    let (root, mut paths) = (root(), Vec::new());
+    files(&root, &mut paths);
+    let (mut texts, mut code) = (Vec::new(), String::new());
+    for path in paths {
+        let place = path.strip_prefix(&root).expect("found below it").to_string_lossy().into_owned();
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("md") => texts.push((place, std::fs::read_to_string(&path).expect("documents are text"))),
+            Some("rs" | "sh") => code += &std::fs::read_to_string(&path).expect("code is text"),
+            _ => {}
+        }
+    }
+    assert!(texts.iter().any(|(place, _)| place == "docs/decisions/README.md"), "found no decisions");
+    let exists = |place: &str| root.join(place).exists();
+    let found = documents::judge(&documents::Tree { documents: &texts, exists: &exists, code: &code });
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
 fn whats(place: &str, text: &str) -> Vec<String> {
     Source { place, text }.rust().into_iter().map(|violation| violation.to_string()).collect()
 }
@@ -91,11 +128,14 @@ fn the_checks_find_what_they_are_for() {
     assert!(whats("src/kitchen/a.rs", "//! a\n")[0].contains("no such room: kitchen"));
     assert!(whats("src/vip/fsm.rs", "//! a\nfn f() { x().await }\n")[0].contains("fsm.rs:2: .await"));
     assert!(whats("src/vip/fsm.rs", "//! a\nuse tokio::time;\n")[0].contains("tokio::"));
+    assert!(whats("src/guard/leases.rs", "//! a\nfn f() { x().await }\n")[0].contains("leases.rs:2: .await"));
+    assert!(whats("src/agent/derive.rs", "//! a\nfn f() { x().await }\n")[0].contains("derive.rs:2: .await"));
     assert!(whats("src/clock.rs", "//! a\n#[cfg(test)]\nmod tests { let t = Instant::now(); }\n")[0].contains("::now()"));
     assert!(whats("src/rules/a.rs", "//! a\nfn f() { println!(\"x\") }\n")[0].contains("printing"));
     assert!(whats("cluster-tests/src/lab/a.rs", "//! a\nfn f() { eprintln!(\"x\") }\n")[0].contains("printing"));
     assert!(
-        whats("src/agent/a.rs", "//! a\nfn f() { tokio::spawn(judge()); }\n")[0].contains("a.rs:2: start it by tasks::Tasks")
+        whats("src/agent/a_task.rs", "//! a\nfn f() { tokio::spawn(judge()); }\n")[0]
+            .contains("a_task.rs:2: start it by tasks::Tasks")
     );
     let bad = Source { place: "README.md", text: concat!("see\n/ho", "me/me/x\n") };
     assert_eq!(bad.machine_paths()[0].line, 2);
@@ -120,7 +160,7 @@ fn files_that_are_for_waiting_may_wait() {
         "src/vip/lease_task.rs",
         "src/kernel/io/ipvs.rs",
         "src/api/serve.rs",
-        "src/agent/wire.rs",
+        "src/agent/wires.rs",
         "src/main.rs",
     ] {
         assert_eq!(

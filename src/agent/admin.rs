@@ -8,14 +8,12 @@ use super::{
 };
 use crate::{
     api::{
-        Admin, AdminError, Applied, CHANGE_DEADLINE, Founded, IdentityMade, IdentityRequest, IdentityStatus, LeaveRequest,
-        Membership, Status, TokenMade, TokenRequest, TokenStatus,
+        Admin, AdminError, Applied, Founded, IdentityMade, IdentityRequest, IdentityStatus, LeaveRequest, Membership, Status,
+        TokenMade, TokenRequest, TokenStatus,
     },
     config::AgentConfig,
-    errors::with_sources,
     link::token::JoinToken,
     model::{IdentityName, NodeName, Roles, TokenId},
-    raft::{Committed, ProposeError},
     rules::{RuleChange, RuleSet, SecurityChange, Warning},
     status::warnings::warnings,
 };
@@ -81,7 +79,7 @@ impl Admin for Agent {
 
     async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<Applied, AdminError> {
         let member = self.director()?;
-        let made = change(&member, RuleChange::Apply { base_revision: base, rules }).await?;
+        let made = member.change(RuleChange::Apply { base_revision: base, rules }).await?;
         Ok(Applied { revision: made.revision, changed: made.changed })
     }
 
@@ -118,7 +116,7 @@ impl Admin for Agent {
 
     async fn allow_node(&self, name: NodeName) -> Result<(), AdminError> {
         let allowed = RuleChange::Security(SecurityChange::NodeAllowed(name.clone()));
-        change(&*self.director()?, allowed).await?;
+        self.director()?.change(allowed).await?;
         tracing::info!(node = %name, "removed node allowed back by an administrator");
         Ok(())
     }
@@ -146,25 +144,6 @@ impl Admin for Agent {
     async fn revoke_identity(&self, name: IdentityName) -> Result<(), AdminError> {
         security::revoke_identity(&*self.director()?, name).await
     }
-}
-
-/// Makes a change of the cluster that an operator has asked this node for. What the node is asked next is answered with it.
-pub async fn change(member: &Member, change: RuleChange) -> Result<Committed, AdminError> {
-    member.raft().propose_and_see(change, CHANGE_DEADLINE).await.map_err(refused)
-}
-
-/// How a proposal's failure reads to an operator.
-pub fn refused(error: ProposeError) -> AdminError {
-    match error {
-        ProposeError::Refused(refusal) => refusal.into(),
-        ProposeError::NotSeen => AdminError::Timeout(error.to_string()),
-        other => AdminError::NoQuorum(with_sources(&other)),
-    }
-}
-
-/// A refusal with everything that caused it.
-pub fn wrong(error: &dyn std::error::Error) -> AdminError {
-    AdminError::Refused(with_sources(error))
 }
 
 #[cfg(test)]

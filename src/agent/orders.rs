@@ -1,6 +1,6 @@
 //! What only the worker's main loop can do: make a cluster, enter one, go out of it.
 
-use super::admin::wrong;
+use super::refusals::wrong;
 use crate::{
     api::{AdminError, Founded, JOIN_DEADLINE, LeaveRequest, Membership, TokenMade, TokenStatus},
     config::AgentConfig,

@@ -1,9 +1,9 @@
 //! A member's tasks, once they run: until the worker is told to stop, the node leaves, or something ends that must not.
 
 use super::{
-    admin::{self, wrong},
     member_error::MemberError,
     orders::{self, Inside, Order},
+    refusals::{refused, wrong},
 };
 use crate::{
     api::{AdminError, CHANGE_DEADLINE, JOIN_DEADLINE, LeaveRequest},
@@ -136,7 +136,7 @@ impl Running {
             } else {
                 self.cluster.raft().leave(CHANGE_DEADLINE).await
             };
-            gone.map_err(|error| or_by_force(admin::refused(error)))?;
+            gone.map_err(|error| or_by_force(refused(error)))?;
         }
         self.guard.leave().await.map_err(|gone| AdminError::Internal(gone.to_string()))?;
         // The directors hear of it with the next heartbeat; requests that this node has begun to answer may end.

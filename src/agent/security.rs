@@ -1,9 +1,6 @@
 //! An administrator's changes of who may speak: tokens, members, keys, CAs, remote identities. Each is one proposal.
 
-use super::{
-    admin::{self, wrong},
-    member::Member,
-};
+use super::{member::Member, refusals::wrong};
 use crate::{
     api::{AdminError, IdentityMade, IdentityRequest, IdentityStatus, TokenMade, TokenRequest, TokenStatus},
     clock::{BootClock, Clock},
@@ -34,7 +31,7 @@ pub fn must_be_director(state: &ClusterState, me: &NodeName) -> Result<(), Admin
 }
 
 async fn change(member: &Member, change: SecurityChange) -> Result<(), AdminError> {
-    admin::change(member, RuleChange::Security(change)).await.map(drop)
+    member.change(RuleChange::Security(change)).await.map(drop)
 }
 
 fn unix_s() -> u64 {
@@ -95,7 +92,7 @@ pub async fn remove_node(member: &Member, me: &NodeName, name: NodeName) -> Resu
         check.is_directed_without(&name).map_err(AdminError::Refused)?;
         check.votes_suffice_without(node.id).map_err(AdminError::NoQuorum)?;
     }
-    admin::change(member, RuleChange::NodeRemoved(name.clone())).await?;
+    member.change(RuleChange::NodeRemoved(name.clone())).await?;
     tracing::info!(node = %name, "node removed by an administrator");
     Ok(())
 }
@@ -112,7 +109,7 @@ pub async fn set_roles(member: &Member, name: NodeName, roles: Roles) -> Result<
             return Err(AdminError::Refused(format!("{name} is the only director: make another node one first")));
         }
     }
-    admin::change(member, RuleChange::NodeRoles { name: name.clone(), roles: roles.clone() }).await?;
+    member.change(RuleChange::NodeRoles { name: name.clone(), roles: roles.clone() }).await?;
     tracing::info!(node = %name, %roles, "node has other roles");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What the agent must offer for the admin protocol to be served.
 
 use super::{
+    error::AdminError,
     message::{
         Founded, IdentityMade, IdentityRequest, IdentityStatus, LeaveRequest, Membership, TokenMade, TokenRequest, TokenStatus,
     },
@@ -8,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{IdentityName, NodeName, Roles, TokenId},
-    rules::{Refusal, RuleSet, Warning},
+    rules::{RuleSet, Warning},
 };
 use async_trait::async_trait;
 use std::net::SocketAddr;
@@ -21,61 +22,6 @@ pub struct Applied {
     pub revision: u64,
     /// The rules were not the same before.
     pub changed: bool,
-}
-
-/// Why the agent did not do what was asked.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum AdminError {
-    /// This agent is in no cluster yet.
-    #[error("not in a cluster: run `lvs-agent init`, or `lvs-agent join SEED --token TOKEN`")]
-    NotInCluster,
-    /// This agent is in a cluster already.
-    #[error(
-        "this node is in cluster {0} already: run `lvs-agent leave` first if it shall join another; if no member trusts it any more because the ca was replaced while it was away, give `join` a token (`lvs-agent token create` on a director)"
-    )]
-    InCluster(String),
-    /// This agent is in a cluster, but its member cannot start.
-    #[error("this node has not started: {0}")]
-    NotStarted(
-        /// Why, and what to do.
-        String,
-    ),
-    /// What was asked makes no sense for this node, whatever the cluster is like.
-    #[error("{0}")]
-    Invalid(String),
-    /// There is something to be warned of, and the request is strict.
-    #[error("refused because of --strict: nothing is changed")]
-    Warned(
-        /// What, one line each.
-        Vec<String>,
-    ),
-    /// The cluster decided against it.
-    #[error("{0}")]
-    Refused(String),
-    /// More is lost by it than one may know; it was not said that this is meant.
-    #[error("{0}")]
-    Unconfirmed(String),
-    /// No seed could be asked.
-    #[error("no seed answered")]
-    NoSeed(
-        /// What became of each, and what to do.
-        Vec<String>,
-    ),
-    /// No leader with a quorum behind it could be found.
-    #[error("no quorum: {0}")]
-    NoQuorum(String),
-    /// It is not known whether it happened.
-    #[error("{0}")]
-    Timeout(String),
-    /// The agent's own fault.
-    #[error("{0}")]
-    Internal(String),
-}
-
-impl From<Refusal> for AdminError {
-    fn from(refusal: Refusal) -> Self {
-        AdminError::Refused(refusal.to_string())
-    }
 }
 
 /// The agent, as the admin protocol sees it.

@@ -29,6 +29,7 @@
 mod access;
 mod admin;
 mod client;
+mod error;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -41,8 +42,9 @@ mod socket;
 pub mod status;
 
 pub use access::{Caller, Gate};
-pub use admin::{Admin, AdminError, Applied};
+pub use admin::{Admin, Applied};
 pub use client::{Client, ClientError, Server};
+pub use error::AdminError;
 pub use message::{
     ApplyAnswer, ApplyRequest, ErrorBody, Founded, IdentityMade, IdentityRequest, IdentityStatus, InitRequest, JoinRequest,
     LeaveRequest, Membership, Plan, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,

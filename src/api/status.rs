@@ -1,6 +1,6 @@
 //! What `GET /v1/status` says: stable names, for people's scripts too. Fields are added, never renamed.
 
-use super::AdminError;
+use super::error::AdminError;
 use crate::model::{
     Fingerprint, ForwardMethod, KeyId, NodeName, Protocol, Roles, Scheduler, ServerName, ServiceName, VipName, ZoneName,
 };

@@ -11,3 +11,6 @@ pub mod value;
 pub use agent::{AgentConfig, ScriptsConfig};
 pub use io::{LoadError, load_agent};
 pub use problem::{Problem, Problems};
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@
 //! - What chitchat holds is bounded: starts by what the digest of all of them takes, words by their weight.
 
 mod member;
+mod voice;
 
 use super::{
     refusal::Refusal,
@@ -23,6 +24,7 @@ use crate::{
 };
 use chitchat::{Chitchat, ChitchatId, ChitchatMessage};
 use member::{Claim, Member, Weight};
+use voice::FLOOR;
 
 pub use member::KEY_BYTES;
 use std::{
@@ -30,6 +32,7 @@ use std::{
     net::SocketAddr,
     time::Duration,
 };
+pub use voice::Voice;
 
 /// What the digest of all starts may take of chitchat's longest message where each member has an equal share of it. It is sent whole, and deltas need
 /// the rest.
@@ -49,9 +52,6 @@ const WORDS_BYTES: usize = 128 << 20;
 const WORD_BYTES: usize = 16 << 20;
 /// How far others' words of this node may be ahead of its own; more than anyone lets anyone else be ahead, as long as they hear each other.
 const OWN_STEP: u64 = 1 << 20;
-/// Heartbeats up to this are believed of a node that has not been heard itself.
-pub const FLOOR: u64 = 1 << 40;
-
 /// See the file's first line.
 #[derive(Debug)]
 pub struct Hearsay {
@@ -66,17 +66,6 @@ pub struct Hearsay {
     members: BTreeMap<String, Member>,
     /// What starts of former members take of the digest, and when each was heard of last: chitchat holds them still.
     departed: Vec<(usize, BootInstant)>,
-}
-
-/// Who sent a message, and when it came.
-#[derive(Clone, Copy, Debug)]
-pub struct Voice {
-    /// The member.
-    pub node: NodeId,
-    /// Which start of it: its generation.
-    pub session: u64,
-    /// Now.
-    pub now: BootInstant,
 }
 
 /// A message as chitchat may have it.

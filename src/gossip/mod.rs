@@ -9,6 +9,7 @@ pub mod keys;
 pub mod parts;
 pub mod refusal;
 pub mod said;
+mod settings;
 mod speaker;
 pub mod task;
 mod tuning;
@@ -17,5 +18,6 @@ pub mod wire;
 pub mod word;
 mod words;
 
-pub use task::{GossipError, GossipSettings, run};
+pub use settings::GossipSettings;
+pub use task::{GossipError, run};
 pub use view::{ClusterView, Facts, Holds, NodeView, Word};

@@ -8,6 +8,7 @@ use super::{
     io::transport::SealedUdp,
     keys,
     said::Said,
+    settings::GossipSettings,
     speaker::Speaker,
     tuning::{config, kept, own_id},
     view::{ClusterView, Incarnation, Memory, Word},
@@ -17,10 +18,9 @@ use super::{
 use crate::{
     link::{
         datagram::{Kind, Seal},
-        node_key::NodeKey,
         parcel::Mailbox,
     },
-    model::{NodeId, NodeName, Role},
+    model::{NodeName, Role},
     rules::security::Speakers,
 };
 use chitchat::{Chitchat, ChitchatHandle, ChitchatId, spawn_chitchat};
@@ -46,25 +46,6 @@ const GATHER: Duration = Duration::from_millis(2);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How long the goodbye may take.
 const LEAVE: Duration = Duration::from_millis(300);
-
-/// Who this node is in gossip.
-#[derive(Clone, Debug)]
-pub struct GossipSettings {
-    /// This node.
-    pub node: NodeName,
-    /// Its number, in the header of its datagrams.
-    pub id: NodeId,
-    /// Whose gossip it is: other clusters' is not heard.
-    pub cluster_id: String,
-    /// Where it listens (UDP), and where others reach it.
-    pub listen: SocketAddr,
-    /// Time between two rounds of gossip.
-    pub interval: Duration,
-    /// Must be higher at each start of this node's agent: `link::io::files::next_session`.
-    pub generation: u64,
-    /// What its datagrams and its word are signed with.
-    pub key: Arc<NodeKey>,
-}
 
 /// Why gossip ended by itself. The worker is of no use without it and should be started again.
 #[derive(Debug, thiserror::Error)]

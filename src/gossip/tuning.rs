@@ -1,6 +1,6 @@
 //! How chitchat is set up.
 
-use super::task::GossipSettings;
+use super::settings::GossipSettings;
 use chitchat::{ChitchatConfig, ChitchatId, FailureDetectorConfig};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
 use super::{
-    CannotSpeak, GuardError, GuardOptions,
+    error::{CannotSpeak, GuardError},
     hands::Hands,
     io::{
         notify::ServiceManager,
@@ -11,6 +11,7 @@ use super::{
         worker::{WorkerDid, WorkerProcess},
     },
     leases::{LeaseEvent, Leases, Moment},
+    options::GuardOptions,
     protocol::{ToGuard, ToWorker},
     report::{Report, Standing},
     supervisor::{Supervisor, WorkerEvent, WorkerOrder},

@@ -2,10 +2,11 @@
 //! address, and takes off what an earlier run has left.
 
 use super::{
-    GuardError,
+    effect::Effect,
+    error::GuardError,
     io::{announce::announce, socket::LeaseSocket, vip_file::Placed},
-    leases::{Act, LeaseEvent},
-    slot::Place,
+    leases::LeaseEvent,
+    place::Place,
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
@@ -96,17 +97,17 @@ impl Hands {
     }
 
     /// Does one act; what came of it, if the leases want to know.
-    pub(super) async fn perform(&mut self, act: Act) -> Option<LeaseEvent> {
+    pub(super) async fn perform(&mut self, act: Effect) -> Option<LeaseEvent> {
         match act {
-            Act::Send { to, message } => {
+            Effect::Send { to, message } => {
                 self.socket.send(to, &message);
                 None
             }
-            Act::Install { group, places, kept, stale, until, fresh, epoch } => {
+            Effect::Install { group, places, kept, stale, until, fresh, epoch } => {
                 Some(self.install(group, &places, &kept, &stale, until, (epoch, fresh)).await)
             }
-            Act::Remove { group, places, why, epoch } => Some(self.remove(group, &places, why, epoch).await),
-            Act::Announce { group, interface, vips } => {
+            Effect::Remove { group, places, why, epoch } => Some(self.remove(group, &places, why, epoch).await),
+            Effect::Announce { group, interface, vips } => {
                 let about = (group, Doing::Announcing);
                 match announce(&interface, vips.iter().copied()) {
                     Ok(()) => {

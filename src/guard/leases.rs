@@ -1,8 +1,10 @@
 //! This node's part in all leases: one voter, a holder for each group it may hold, and who reaches whom. Pure: it says what is to be done.
 
 use super::{
+    effect::Effect,
+    place::Place,
     protocol::GroupOrder,
-    slot::{Place, Slot, Wish},
+    slot::{Slot, Wish},
 };
 use crate::{
     clock::BootInstant,
@@ -11,7 +13,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -45,18 +47,18 @@ pub enum LeaseEvent {
         /// What.
         message: Message,
     },
-    /// [`Act::Install`] is done.
+    /// [`Effect::Install`] is done.
     Installed(VipName),
-    /// [`Act::Install`] failed.
+    /// [`Effect::Install`] failed.
     InstallFailed {
         /// Of this group.
         group: VipName,
         /// What the kernel said.
         why: String,
     },
-    /// [`Act::Remove`] is done.
+    /// [`Effect::Remove`] is done.
     Removed(VipName),
-    /// [`Act::Remove`] failed.
+    /// [`Effect::Remove`] failed.
     RemovalFailed(VipName),
     /// Give up every group and take none until [`LeaseEvent::Return`]: shutdown, or the node leaves.
     RetireAll,
@@ -64,55 +66,6 @@ pub enum LeaseEvent {
     Return,
     /// A deadline has come.
     Tick,
-}
-
-/// What is to be done, in this order.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Act {
-    /// Send a datagram.
-    Send {
-        /// Where.
-        to: SocketAddr,
-        /// What.
-        message: Message,
-    },
-    /// Put addresses on, or refresh them, for as long as the lease lasts.
-    Install {
-        /// For this group.
-        group: VipName,
-        /// Which and where.
-        places: BTreeSet<Place>,
-        /// Which of them have been there since they were put on: where one is not, somebody else has removed it.
-        kept: BTreeSet<Place>,
-        /// Which the group no longer has: take them off.
-        stale: BTreeSet<Place>,
-        /// Local end of the lease.
-        until: BootInstant,
-        /// First installation of this holding.
-        fresh: bool,
-        /// Label of this holding.
-        epoch: u64,
-    },
-    /// Take addresses off now.
-    Remove {
-        /// For this group.
-        group: VipName,
-        /// Which and where.
-        places: BTreeSet<Place>,
-        /// In one line, for the log.
-        why: &'static str,
-        /// Label of the holding that ends; `None`: it was not held, and this only makes sure.
-        epoch: Option<u64>,
-    },
-    /// Tell the neighbours that the VIPs are here.
-    Announce {
-        /// For this group.
-        group: VipName,
-        /// Where.
-        interface: String,
-        /// Which.
-        vips: Vec<Ipv4Addr>,
-    },
 }
 
 /// See the file's first line.
@@ -137,7 +90,7 @@ pub struct Leases {
 struct Step {
     at: Moment,
     queue: VecDeque<Work>,
-    acts: Vec<Act>,
+    acts: Vec<Effect>,
 }
 
 enum Work {
@@ -163,7 +116,7 @@ impl Leases {
     }
 
     /// Takes one event; says what is to be done, in order.
-    pub fn step(&mut self, event: LeaseEvent, at: Moment) -> Vec<Act> {
+    pub fn step(&mut self, event: LeaseEvent, at: Moment) -> Vec<Effect> {
         let mut step = Step { at, queue: VecDeque::new(), acts: Vec::new() };
         self.take(event, &mut step);
         self.work_off(&mut step);
@@ -345,7 +298,7 @@ impl Leases {
         for wish in wishes {
             match wish {
                 Wish::Send(to, message) => self.post(to, message, step),
-                Wish::Act(act) => step.acts.push(act),
+                Wish::Effect(act) => step.acts.push(act),
             }
         }
     }
@@ -355,7 +308,7 @@ impl Leases {
         if to == self.me {
             step.queue.push_back(routed(self.me, message));
         } else if let Some(to) = self.address_of(to, &message) {
-            step.acts.push(Act::Send { to, message });
+            step.acts.push(Effect::Send { to, message });
         }
     }
 

@@ -4,23 +4,25 @@
 //! manager hears; `event_loop` drives them and `hands` does what they want.
 
 pub mod arp;
+pub mod effect;
+mod error;
 mod event_loop;
 mod hands;
 pub mod io;
 pub mod leases;
+mod options;
+pub mod place;
 pub mod protocol;
 pub mod report;
 pub mod slot;
 pub mod supervisor;
 
-use crate::{
-    kernel::io::{
-        address::{AddressError, Addresses},
-        load_module,
-        privilege::{AGENT, PrivilegeError, give_up},
-    },
-    link::{io::files::FileError, node_key::BadKey},
+use crate::kernel::io::{
+    address::Addresses,
+    load_module,
+    privilege::{AGENT, give_up},
 };
+pub use error::GuardError;
 use event_loop::EventLoop;
 use hands::Hands;
 pub use io::{
@@ -29,72 +31,14 @@ pub use io::{
     worker::WorkerCommand,
 };
 use io::{
-    lock::{DataDirLock, LockError},
-    privilege,
-    runner::{self, RunnerStartError},
+    lock::DataDirLock,
+    privilege, runner,
     socket::LeaseSocket,
     vip_file::{self, VipFile},
 };
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+pub use options::GuardOptions;
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// What a guard needs to know. Who it is in which cluster its worker tells it.
-#[derive(Clone, Debug)]
-pub struct GuardOptions {
-    /// Where it hears lease messages (UDP), see [`crate::model::node::guard_addr`].
-    pub listen: SocketAddr,
-    /// The node's data directory.
-    pub data_dir: PathBuf,
-    /// How the worker is started.
-    pub worker: WorkerCommand,
-    /// How the script runner is started; `None`: this node runs no scripts.
-    pub runner: Option<RunnerCommand>,
-}
-
-/// Why a guard could not start, or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum GuardError {
-    /// The data directory is not this agent's.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// Scripts are configured and cannot be run.
-    #[error(transparent)]
-    Runner(#[from] RunnerStartError),
-    /// It would run with more rights than it needs.
-    #[error(transparent)]
-    Privilege(#[from] PrivilegeError),
-    /// The runtime, its timer or its signals.
-    #[error("cannot set up the guard's event loop")]
-    Runtime(#[source] std::io::Error),
-    /// The UDP address.
-    #[error("cannot listen on {listen} (udp): is no other lvs-agent running?")]
-    Listen {
-        /// Which.
-        listen: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Addresses of an earlier run could not be looked for or taken off. A guard that may leave a VIP behind does not start.
-    #[error("cannot take off the vips that an earlier run may have left")]
-    Sweep(#[source] AddressError),
-    /// The list of those addresses.
-    #[error("cannot read {path}: remove it if it is damaged, after taking its addresses off by hand")]
-    VipFile {
-        /// Where it is.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
-/// Why nothing can be said in this node's name.
-#[derive(Debug, thiserror::Error)]
-enum CannotSpeak {
-    #[error("the worker gave no key to sign with")]
-    Key(#[from] BadKey),
-    #[error("there is no number for this start")]
-    Session(#[from] FileError),
-}
 
 /// Runs the guard until SIGTERM or SIGINT; SIGHUP is for its worker. Call it from the main thread, before there is any other: the worker's life hangs on that thread.
 pub fn run(mut options: GuardOptions) -> Result<(), GuardError> {

@@ -1,15 +1,12 @@
 //! One VIP group on this node: its holder side, what it has put on the interface, when that is announced. Pure.
 
-use super::{arp::Burst, leases::Act, protocol::GroupOrder};
+use super::{arp::Burst, effect::Effect, place::Place, protocol::GroupOrder};
 use crate::{
     clock::BootInstant,
     model::{Holding, NodeId, VipName},
     vip::{Holder, HolderEffect, Message, Standing},
 };
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
-
-/// An address on an interface.
-pub type Place = (String, IpAddr);
 
 /// A removal that the kernel refused is tried again after so long. Until it succeeds nothing is released; the address's lifetime runs out meanwhile.
 const REMOVAL_RETRY: Duration = Duration::from_millis(50);
@@ -23,10 +20,10 @@ pub struct Slot {
     refused: Option<String>,
     /// What may be on interfaces because of us.
     placed: BTreeSet<Place>,
-    /// An [`Act::Install`] is with the driver.
+    /// An [`Effect::Install`] is with the driver.
     installing: Option<Installing>,
     held: Option<Held>,
-    /// An [`Act::Remove`] is with the driver, or to be tried again.
+    /// An [`Effect::Remove`] is with the driver, or to be tried again.
     removing: Option<Removing>,
 }
 
@@ -57,7 +54,7 @@ pub enum Wish {
     /// Send a lease message.
     Send(NodeId, Message),
     /// Do something to the kernel or the network.
-    Act(Act),
+    Effect(Effect),
 }
 
 impl Slot {
@@ -115,7 +112,7 @@ impl Slot {
     }
 
     /// What has come due beside the holder side's own deadline.
-    pub fn due(&mut self, now: BootInstant) -> Option<Act> {
+    pub fn due(&mut self, now: BootInstant) -> Option<Effect> {
         let retry = self.removing.as_mut().filter(|removing| removing.retry_at.is_some_and(|at| now >= at));
         if let Some(removing) = retry {
             removing.retry_at = None;
@@ -129,17 +126,17 @@ impl Slot {
     pub fn translate(&mut self, effect: HolderEffect) -> Option<Wish> {
         match effect {
             HolderEffect::Send { to, message } => Some(Wish::Send(to, message)),
-            HolderEffect::Install { until, fresh, epoch } => Some(Wish::Act(self.install_act(until, fresh, epoch))),
+            HolderEffect::Install { until, fresh, epoch } => Some(Wish::Effect(self.install_act(until, fresh, epoch))),
             HolderEffect::Remove { why } => {
                 let epoch = self.held.take().map(|held| held.epoch);
                 self.installing = None;
                 self.removing = Some(Removing { why, epoch, retry_at: None });
-                self.remove_act().map(Wish::Act)
+                self.remove_act().map(Wish::Effect)
             }
         }
     }
 
-    /// The driver did [`Act::Install`].
+    /// The driver did [`Effect::Install`].
     pub fn installed(&mut self, now: BootInstant, unix: Duration) {
         let Some(Installing { epoch, announce }) = self.installing.take() else { return };
         self.refused = None;
@@ -155,18 +152,18 @@ impl Slot {
         }
     }
 
-    /// The driver could not do [`Act::Install`].
+    /// The driver could not do [`Effect::Install`].
     pub fn install_failed(&mut self, why: String) {
         self.refused = Some(why);
     }
 
-    /// The driver did [`Act::Remove`].
+    /// The driver did [`Effect::Remove`].
     pub fn removed(&mut self) {
         self.placed.clear();
         self.removing = None;
     }
 
-    /// The driver could not do [`Act::Remove`].
+    /// The driver could not do [`Effect::Remove`].
     pub fn removal_failed(&mut self, now: BootInstant) {
         if let Some(removing) = &mut self.removing {
             removing.retry_at = Some(now + REMOVAL_RETRY);
@@ -182,7 +179,7 @@ impl Slot {
         group.addresses.iter().map(|address| (group.interface.clone(), *address))
     }
 
-    fn install_act(&mut self, until: BootInstant, fresh: bool, epoch: u64) -> Act {
+    fn install_act(&mut self, until: BootInstant, fresh: bool, epoch: u64) -> Effect {
         let places: BTreeSet<Place> = self.wanted().collect();
         let stale = self.placed.difference(&places).cloned().collect();
         let kept =
@@ -190,21 +187,21 @@ impl Slot {
         self.installing = Some(Installing { epoch, announce: fresh || !places.is_subset(&self.placed) });
         // They may be there from now on, whatever becomes of it.
         self.placed.extend(places.iter().cloned());
-        Act::Install { group: self.name(), places, kept, stale, until, fresh, epoch }
+        Effect::Install { group: self.name(), places, kept, stale, until, fresh, epoch }
     }
 
-    fn remove_act(&self) -> Option<Act> {
+    fn remove_act(&self) -> Option<Effect> {
         let Removing { why, epoch, .. } = self.removing?;
-        Some(Act::Remove { group: self.name(), places: self.places(), why, epoch })
+        Some(Effect::Remove { group: self.name(), places: self.places(), why, epoch })
     }
 
     /// IPv4 only: VIPs are (IPv6 neighbours would be told by unsolicited neighbour advertisements).
-    fn announce_act(&self) -> Act {
+    fn announce_act(&self) -> Effect {
         let group = &self.order.group;
         let vips = group.addresses.iter().filter_map(|address| match address {
             IpAddr::V4(vip) => Some(*vip),
             IpAddr::V6(_) => None,
         });
-        Act::Announce { group: self.name(), interface: group.interface.clone(), vips: vips.collect() }
+        Effect::Announce { group: self.name(), interface: group.interface.clone(), vips: vips.collect() }
     }
 }

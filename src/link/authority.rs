@@ -9,7 +9,6 @@
 use super::{
     certificate::{self, Certificate, IDENTITY_SAN, NODE_SAN, access_word, role_words},
     node_key::NodeKey,
-    tls,
 };
 use crate::model::{Access, Fingerprint, IdentityName, NodeId, NodeName, PublicKey, Roles};
 use rcgen::{
@@ -112,7 +111,7 @@ impl Authority {
 
     /// SHA-256 of its certificate.
     pub fn fingerprint(&self) -> Fingerprint {
-        tls::fingerprint(&self.certificate)
+        crate::link::fingerprint::fingerprint(&self.certificate)
     }
 
     /// Signs a node's request ([`request`]). Gives the certificate and the key that the request proves to hold: the caller decides whether that

@@ -14,7 +14,7 @@
 //! and number count only with the SAN of the own CA: in an organisation's own certificates, O and serialNumber mean what they mean there.
 //! The key usage is TLS's to check: a remote identity of the own CA cannot be a server, hence no node.
 
-use super::tls;
+use super::fingerprint::fingerprint;
 use crate::model::{Access, Fingerprint, IdentityName, NodeId, NodeName, PublicKey, Role, Roles};
 use std::{collections::BTreeSet, str::FromStr};
 use x509_parser::{
@@ -98,7 +98,7 @@ impl Certificate {
         let x509 = read(der)?;
         let marks = Marks::of(&x509)?;
         Ok(Self {
-            fingerprint: tls::fingerprint(der),
+            fingerprint: fingerprint(der),
             subject: subject(&x509, marks)?,
             cluster_id: if marks == Marks::default() { None } else { Some(cluster_id(&x509)?) },
             key: key(&x509),

@@ -10,10 +10,12 @@ mod header;
 mod peer;
 mod refusal;
 mod ring_keys;
+mod size;
 mod window;
 
-pub use header::{ENVELOPE_BYTES, HEADER_BYTES, Header, Kind, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES};
+pub use header::{Header, Kind};
 pub use refusal::{Rejected, Rejections, Unsent};
+pub use size::{ENVELOPE_BYTES, HEADER_BYTES, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES};
 
 use super::node_key::{NodeKey, Purpose, SIGNATURE_BYTES, Signature, verify};
 use crate::{
@@ -21,10 +23,11 @@ use crate::{
     model::{KeyId, NodeId, PublicKey},
     rules::security::KeyRing,
 };
-use header::{Fields, TAG_BYTES, cluster_tag};
+use header::{Fields, cluster_tag};
 use peer::{Peer, Place};
 use refusal::Refusals;
 use ring_keys::Opener;
+use size::TAG_BYTES;
 use std::{
     collections::BTreeMap,
     fmt,

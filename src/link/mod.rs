@@ -4,6 +4,7 @@ pub mod authority;
 pub mod certificate;
 pub mod codec;
 pub mod datagram;
+pub mod fingerprint;
 pub mod host;
 pub mod io;
 pub mod node_key;

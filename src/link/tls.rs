@@ -5,13 +5,16 @@
 //!   in the certificate and holds against the cluster's records.
 //! - The dates of the CAs themselves do not count: a CA is trusted while it is in the list.
 
+mod error;
 mod verify;
 
+pub use error::TlsError;
 pub(super) use verify::{NotPinned, Seen};
 
-use super::certificate::{self, Certificate};
-use crate::model::Fingerprint;
-use ring::digest::{SHA256, digest};
+use super::{
+    certificate::{self, Certificate},
+    fingerprint::fingerprint,
+};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     client::{ResolvesClientCert, Resumption},
@@ -48,11 +51,6 @@ pub enum Trust {
     /// certificate.
     Pinned([u8; 16]),
 }
-
-/// Why TLS cannot be spoken with what is given.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TlsError(pub String);
 
 /// Clones share what is in it.
 #[derive(Clone)]
@@ -174,11 +172,6 @@ impl ResolvesClientCert for Identity {
     fn has_certs(&self) -> bool {
         self.0.is_some()
     }
-}
-
-/// SHA-256.
-pub fn fingerprint(der: &[u8]) -> Fingerprint {
-    Fingerprint(digest(&SHA256, der).as_ref().try_into().expect("SHA-256 is 32 bytes"))
 }
 
 /// A chain and its key, if they can be presented.

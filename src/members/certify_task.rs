@@ -231,7 +231,7 @@ pub(super) fn believed(chain: &[Vec<u8>], key: PublicKey, trusted: &[Vec<u8>]) -
 
 /// The CA that a chain is of, if it is none of these.
 fn stranger(chain: &[Vec<u8>], trusted: &[Vec<u8>]) -> Option<Fingerprint> {
-    chain.get(1).filter(|ca| !trusted.contains(ca)).map(|ca| tls::fingerprint(ca))
+    chain.get(1).filter(|ca| !trusted.contains(ca)).map(|ca| crate::link::fingerprint::fingerprint(ca))
 }
 
 fn none_did(tried: Vec<String>) -> CertifyError {

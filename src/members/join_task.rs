@@ -11,9 +11,10 @@ use crate::{
     link::{
         authority::{self, AuthorityError, NodeSubject},
         certificate::Subject,
+        fingerprint::fingerprint,
         io::files::{self, FileError},
         node_key::NodeKey,
-        tls::{Credentials, TlsError, Trust, fingerprint},
+        tls::{Credentials, TlsError, Trust},
         token::JoinToken,
     },
     model::{Fingerprint, NodeName, NodeRecord, Roles, TimingProfile, ZoneName},

@@ -10,6 +10,7 @@ pub mod address_task;
 mod admission;
 mod admit_task;
 mod answer_task;
+mod arrivals;
 mod certify_task;
 pub mod departure;
 mod init_task;

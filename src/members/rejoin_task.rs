@@ -6,8 +6,9 @@ use crate::{
     link::{
         authority,
         certificate::{Certificate, Subject},
+        fingerprint::fingerprint,
         io::files::{self, FileError},
-        tls::{Credentials, TlsError, Trust, fingerprint},
+        tls::{Credentials, TlsError, Trust},
         token::JoinToken,
     },
     model::{NodeId, NodeName, PublicKey, Role},

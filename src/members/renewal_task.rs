@@ -177,7 +177,8 @@ impl Renewal {
         let authorities = &state.security.authorities;
         let taken = files::ahead(dir).map_err(|error| with_sources(&error))?;
         let still = renewal::still_ahead(&fingerprints(&taken), self.own()?.map(|own| own.issuer), authorities);
-        let ahead: Vec<Vec<u8>> = taken.iter().filter(|der| still.contains(&tls::fingerprint(der))).cloned().collect();
+        let ahead: Vec<Vec<u8>> =
+            taken.iter().filter(|der| still.contains(&crate::link::fingerprint::fingerprint(der))).cloned().collect();
         if ahead.len() < taken.len() {
             files::save_ahead(dir, &ahead).map_err(|error| with_sources(&error))?;
             tracing::info!("the state has caught up with the ca that was taken on");
@@ -282,7 +283,7 @@ fn send<T: PartialEq>(to: &watch::Sender<T>, value: T) {
 }
 
 fn fingerprints(certificates: &[Vec<u8>]) -> BTreeSet<Fingerprint> {
-    certificates.iter().map(|der| tls::fingerprint(der)).collect()
+    certificates.iter().map(|der| crate::link::fingerprint::fingerprint(der)).collect()
 }
 
 fn leaf(chain: &[Vec<u8>]) -> Result<Certificate, String> {
@@ -292,7 +293,7 @@ fn leaf(chain: &[Vec<u8>]) -> Result<Certificate, String> {
 
 fn read(chain: &[Vec<u8>]) -> Result<Own, String> {
     let issuer = chain.get(1).ok_or("a certificate came without its ca's")?;
-    Ok(Own { leaf: leaf(chain)?, issuer: tls::fingerprint(issuer) })
+    Ok(Own { leaf: leaf(chain)?, issuer: crate::link::fingerprint::fingerprint(issuer) })
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub enum TimingProfile {
 }
 
 impl TimingProfile {
-    /// Lease duration that a holder asks for, and the longest that a voter grants (LEASE.md's `ttl` and `ttl_max`). The cluster has one
+    /// Lease duration that a holder asks for, and the longest that a voter grants (docs/lease.md, "Times": `ttl`, `ttl_max`). The cluster has one
     /// profile, fixed at `init`, so that a voter's quiet time after a restart covers any promise it may have forgotten.
     pub const fn ttl(self) -> Duration {
         match self {

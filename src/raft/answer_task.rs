@@ -6,7 +6,6 @@ use super::{
     permissions::may_propose,
     task::RaftNode,
     types::Vote,
-    view_task,
     vouching::{Sender, directs},
 };
 use crate::{
@@ -118,7 +117,7 @@ fn raft_refusal(
         directs: directs(status, certificate),
         is_vouched_for: node.vouched().has(id, BootClock.now()),
     };
-    let leaderless = view_task::is_leaderless(node);
+    let leaderless = node.is_leaderless();
     if sender.is_heard(leaderless) {
         return None;
     }

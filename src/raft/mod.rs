@@ -32,7 +32,7 @@ pub use fault::{Fault, StartError};
 #[cfg(test)]
 pub(crate) use io::scratch::Scratch;
 pub use io::store_error::StoreError;
-pub(crate) use io::{disk::sync_parent, log_store::FILE as LOG_FILE, store_error::Rejoin};
+pub(crate) use io::{disk::sync_parent, store_error::Rejoin};
 pub(crate) use message::Proposed;
 pub use propose_task::{Committed, NotLeading, ProposeError};
 pub use sink::{MembershipSink, SinkError};

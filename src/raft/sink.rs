@@ -1,4 +1,4 @@
-//! Who is told the effective membership before anything that makes it so is reported as stored (LEASE.md, "Order of knowing").
+//! Who is told the effective membership before anything that makes it so is reported as stored (docs/lease.md, "Known before stored").
 
 use crate::vip::Membership;
 

@@ -6,7 +6,6 @@ use super::{
     io::{log_store::LogStore, state_machine::StateMachine},
     timing::RaftTiming,
     types::TypeConfig,
-    view_task,
     voters::Liveness,
     vouching::Vouched,
 };
@@ -16,7 +15,7 @@ use crate::{
     rules::ClusterState,
     tasks::Tasks,
 };
-use openraft::Raft;
+use openraft::{Raft, ServerState, async_runtime::WatchReceiver};
 use std::{
     collections::BTreeSet,
     sync::{
@@ -32,6 +31,7 @@ pub(super) use heard::Heard;
 
 mod found;
 mod heard;
+pub(super) mod leadership;
 mod leave;
 mod start;
 mod stop;
@@ -99,7 +99,14 @@ impl RaftNode {
 
     /// Whether this node leads and a majority has acknowledged that within the last election timeout: it may commit verdicts.
     pub fn is_leader_with_quorum(&self) -> bool {
-        view_task::is_leader_with_quorum(self)
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        metrics.state == ServerState::Leader && leadership::has_quorum(&metrics, self.heard(), self.timing())
+    }
+
+    /// See [`leadership::is_leaderless`].
+    pub(super) fn is_leaderless(&self) -> bool {
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        leadership::is_leaderless(&metrics, self.heard(), self.timing())
     }
 
     /// Returns when Raft, or a task of it, has stopped by itself: a full disk, a guard that does not answer, a bug. Never returns otherwise.

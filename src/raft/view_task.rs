@@ -3,17 +3,15 @@
 use super::{
     RaftView,
     fault::Fault,
+    task::leadership::{has_quorum, longest_silence, quorum_age, votes},
     task::{OurRaft, RaftNode},
-    types::{StoredMembership, TypeConfig},
 };
 use crate::errors::with_sources;
 use crate::{model::NodeId, peers::HelloRefusal, rules::ClusterState};
-use openraft::{RaftMetrics, ServerState, async_runtime::WatchReceiver};
+use openraft::{ServerState, async_runtime::WatchReceiver};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
-
-type Metrics = RaftMetrics<TypeConfig>;
 
 /// Between two looks at silence that is about to be too long.
 const SHORTEST_LOOK: Duration = Duration::from_millis(5);
@@ -51,16 +49,10 @@ fn tick_if_needed(node: &RaftNode) {
     let may_elect = votes(&metrics) || metrics.membership_config.voter_ids().next().is_none();
     let needed = match metrics.state {
         ServerState::Leader => false,
-        ServerState::Follower | ServerState::Learner => may_elect && !has_quorum(node, &metrics),
+        ServerState::Follower | ServerState::Learner => may_elect && !has_quorum(&metrics, node.heard(), node.timing()),
         ServerState::Candidate | ServerState::Shutdown => true,
     };
     node.raft().runtime_config().tick(needed);
-}
-
-/// Whether this node votes. A voter that is removed may still be needed until that is committed.
-fn votes(metrics: &Metrics) -> bool {
-    let votes = |membership: &StoredMembership| membership.voter_ids().any(|id| id == metrics.id);
-    votes(&metrics.membership_config) || votes(&metrics.committed_membership_config)
 }
 
 /// A quorum that was heard is lost by silence only: not before that is long enough.
@@ -71,11 +63,11 @@ fn next_look(node: &RaftNode) -> Duration {
         ServerState::Follower | ServerState::Learner => node.heard().age(),
         ServerState::Candidate | ServerState::Shutdown => None,
     };
-    if !has_quorum(node, &metrics) {
+    if !has_quorum(&metrics, node.heard(), node.timing()) {
         return node.timing().pause;
     }
     // A sole voter waits for nobody.
-    longest_silence(node, &metrics).saturating_sub(heard.unwrap_or_default()).max(SHORTEST_LOOK)
+    longest_silence(&metrics, node.timing()).saturating_sub(heard.unwrap_or_default()).max(SHORTEST_LOOK)
 }
 
 fn publish(node: &RaftNode, view: &watch::Sender<RaftView>, state: &watch::Sender<Arc<ClusterState>>) {
@@ -107,7 +99,7 @@ fn view_of(node: &RaftNode, state: &ClusterState, applied: u64) -> RaftView {
         term: metrics.current_term,
         voters: membership.voter_ids().map(NodeId).collect(),
         learners: membership.learner_ids().map(NodeId).collect(),
-        quorum: has_quorum(node, &metrics),
+        quorum: has_quorum(&metrics, node.heard(), node.timing()),
         applied,
         // openraft starts with everything applied that was known as committed; a node that has just joined knows of nothing yet.
         loaded: state.cluster_id == node.cluster_id(),
@@ -126,57 +118,6 @@ fn refused(node: &RaftNode, state: &ClusterState) -> Option<String> {
         HelloRefusal::Removed { id, barred }
     });
     told.or(seen).map(|refusal| refusal.to_string())
-}
-
-/// See [`RaftNode::is_leader_with_quorum`].
-pub fn is_leader_with_quorum(node: &RaftNode) -> bool {
-    let metrics = node.raft().metrics().borrow_watched().clone();
-    metrics.state == ServerState::Leader && has_quorum(node, &metrics)
-}
-
-/// openraft's state says `Leader` long after the majority is gone, so what was heard, and when, decides.
-fn has_quorum(node: &RaftNode, metrics: &Metrics) -> bool {
-    if metrics.running_state.is_err() {
-        return false;
-    }
-    let recent = longest_silence(node, metrics);
-    match metrics.state {
-        ServerState::Leader => is_alone(metrics) || quorum_age(metrics).is_some_and(|age| age <= recent),
-        ServerState::Follower | ServerState::Learner => {
-            metrics.current_leader.is_some_and(|leader| leader != metrics.id)
-                && node.heard().age().is_some_and(|age| age <= recent)
-        }
-        ServerState::Candidate | ServerState::Shutdown => false,
-    }
-}
-
-/// See [`RaftTiming::longest_silence`](super::timing::RaftTiming::longest_silence).
-fn longest_silence(node: &RaftNode, metrics: &Metrics) -> Duration {
-    node.timing().longest_silence(votes(metrics))
-}
-
-/// Whether this node needs somebody who leads it. A leader with a majority has no other to hear.
-pub fn is_leaderless(node: &RaftNode) -> bool {
-    let metrics = node.raft().metrics().borrow_watched().clone();
-    let leads = metrics.state == ServerState::Leader && has_quorum(node, &metrics);
-    !leads && node.heard().age().is_none_or(|age| age > longest_silence(node, &metrics))
-}
-
-/// A sole voter is its own majority, which nobody acknowledges.
-fn is_alone(metrics: &Metrics) -> bool {
-    metrics.membership_config.membership().voter_ids().eq([metrics.id])
-}
-
-fn quorum_age(metrics: &Metrics) -> Option<Duration> {
-    use openraft::Instant;
-    metrics.last_quorum_acked.map(|acked| acked.elapsed())
-}
-
-/// The voter that should lead when this leader stops: the one whose log is nearest, of members if any vote.
-pub fn successor(metrics: &Metrics, state: &ClusterState) -> Option<u64> {
-    let replication = metrics.replication.as_ref()?;
-    let others = metrics.membership_config.membership().voter_ids().filter(|id| *id != metrics.id);
-    others.max_by_key(|id| (state.node_by_id(NodeId(*id)).is_some(), replication.get(id).cloned().flatten()))
 }
 
 /// Waits for the log's, openraft's or a task's end and says why it came, until `shutdown`.

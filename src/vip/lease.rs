@@ -377,7 +377,7 @@ impl Holder {
         }
     }
 
-    /// What rule 4 forbids; only the simulation does it.
+    /// What holder rule 5 of docs/lease.md forbids; only the simulation does it.
     fn release_failed_renewal(&mut self, effects: &mut Vec<HolderEffect>) {
         let failed = self.rounds.newest().is_some_and(|tally| tally.outcome(self.rules.both_majorities) != Outcome::Won);
         if failed && !self.rules.no_release_while_holding {

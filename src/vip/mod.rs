@@ -1,4 +1,4 @@
-//! Who holds each VIP: the lease's two sides as pure state machines, and the messages between guards (LEASE.md).
+//! Who holds each VIP: the lease's two sides as pure state machines, and the messages between guards (docs/lease.md).
 
 pub mod grant;
 pub mod lease;
@@ -16,7 +16,7 @@ pub use message::{Membership, MembershipId, Message, Round, Why};
 
 use std::time::Duration;
 
-/// LEASE.md's ε: 2%, twice the drift that clocks may show against each other.
+/// The ε of docs/lease.md, "What is assumed": 2%, twice the drift that clocks may show against each other.
 pub const EPSILON_PERCENT: u32 = 2;
 
 /// `ttl·(1+ε)`: how long a voter keeps a promise, counted from after it granted.

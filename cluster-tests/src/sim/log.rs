@@ -1,6 +1,6 @@
-//! The membership entries of a Raft log, as the lease needs them: elections, replication, truncation, commitment, and LEASE.md's rules for
-//! changes. What Raft does over many messages happens here in one step; what matters to the lease (who has stored what, and when a leader
-//! may go on) is Raft's.
+//! The membership entries of a Raft log, as the lease needs them: elections, replication, truncation, commitment, and the rules for changes
+//! ("Changes of the voters" in docs/lease.md). What Raft does over many messages happens here in one step; what matters to the lease (who has
+//! stored what, and when a leader may go on) is Raft's.
 
 use super::Nanos;
 use lvs_agent::{
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Voter sets of a membership entry: one, or two while joint.
 pub type Sets = Vec<BTreeSet<NodeId>>;
 
-/// One switch for each of LEASE.md's rules on membership changes.
+/// One switch for each rule of docs/lease.md, "Changes of the voters".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogRules {
     /// At least 2·ttl_max between changes.
@@ -30,7 +30,7 @@ pub struct LogRules {
 }
 
 impl LogRules {
-    /// As LEASE.md has it.
+    /// As docs/lease.md has it.
     pub const ON: Self = Self {
         spacing: true,
         later_of: true,

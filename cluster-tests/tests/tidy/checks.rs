@@ -32,7 +32,24 @@ const ROOMS: [&str; 25] = [
 ];
 
 /// Rooms that wait and look at the clock as their job.
-const WAITING_ROOMS: [&str; 6] = ["tasks", "cli", "api", "guard", "agent", "main"];
+const WAITING_ROOMS: [&str; 4] = ["tasks", "cli", "api", "main"];
+
+/// Files of other rooms that wait, or look at the clock, though their name does not say so, and why.
+const WAITING_FILES: [(&str, &str); 13] = [
+    ("src/agent.rs", "the worker from start to stop"),
+    ("src/agent/admin.rs", "requests of the API"),
+    ("src/agent/answering.rs", "asks by ARP"),
+    ("src/agent/gate.rs", "reads a watch"),
+    ("src/agent/member.rs", "starts a member"),
+    ("src/agent/orders.rs", "founds and joins"),
+    ("src/agent/running.rs", "a member from start to stop"),
+    ("src/agent/security.rs", "requests of the API"),
+    ("src/agent/waiting", "waits for what keeps a member from starting"),
+    ("src/agent/wires.rs", "makes the channels"),
+    ("src/guard/event_loop.rs", "the guard's one loop"),
+    ("src/guard/hands.rs", "carries out what is decided"),
+    ("src/guard/mod.rs", "the guard from start to stop"),
+];
 
 /// Where a task is started without `tasks::Tasks`, which makes a fault of its end, and why its end is seen all the same.
 const SPAWNING: [(&str, &str); 9] = [
@@ -139,7 +156,14 @@ impl Source<'_> {
         };
         let name = self.place.rsplit('/').next().unwrap_or("");
         let inside = |folder: &str| self.place.contains(&format!("/{folder}/"));
-        if WAITING_ROOMS.contains(&room) || name == "task.rs" || name.ends_with("_task.rs") || inside("io") || inside("task") {
+        let listed = WAITING_FILES.iter().any(|(place, _)| self.place.starts_with(place));
+        if listed
+            || WAITING_ROOMS.contains(&room)
+            || name == "task.rs"
+            || name.ends_with("_task.rs")
+            || inside("io")
+            || inside("task")
+        {
             return Vec::new();
         }
         let tests = self.tests_begin();

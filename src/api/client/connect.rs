@@ -1,6 +1,6 @@
 //! One exchange with an agent: a connection, a request, its answer.
 
-use super::ClientError;
+use super::error::ClientError;
 use crate::{
     api::MAX_ANSWER_BYTES,
     link::{

@@ -1,6 +1,6 @@
 //! Reads `[service.check]`: what is asked, how often, and how many answers count.
 
-use super::read::{HOMES, PORTS};
+use super::places::{HOMES, PORTS};
 use crate::{
     config::{
         document::{At, Decoded, List, Table, clip, integer, parsed, text},

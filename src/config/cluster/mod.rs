@@ -3,6 +3,7 @@
 mod check;
 mod cross;
 mod draft;
+mod places;
 mod read;
 
 use super::{

@@ -3,6 +3,7 @@
 use super::{
     check,
     draft::{Draft, DraftServer, DraftService, DraftVip},
+    places::{HOMES, PORTS},
 };
 use crate::{
     config::{
@@ -12,17 +13,6 @@ use crate::{
     },
     model::{ForwardMethod, Protocol, Scheduler, Weight},
 };
-
-/// A port that something can listen on.
-pub(super) const PORTS: std::ops::RangeInclusive<i64> = 1..=65535;
-
-/// Where tables belong that stand elsewhere.
-pub(super) const HOMES: [(&str, &str); 4] = [
-    ("check", "did you mean [service.check], below the [[service]] that it is for?"),
-    ("server", "did you mean [[service.server]], below the [[service]] that it is for?"),
-    ("service", "did you mean [[service]], a table of its own?"),
-    ("vip", "did you mean [[vip]], a table of its own?"),
-];
 
 pub(super) fn cluster(mut root: Table<'_>, findings: &mut Findings<'_>) -> Draft {
     let vips = root.tables("vip", "[[vip]]", findings).into_iter().map(|table| vip(table, findings)).collect();

@@ -1,6 +1,6 @@
 //! What is known of one member besides its words: its latest start, what it said itself of that, which starts chitchat may hold.
 
-use super::{FLOOR, Voice};
+use super::voice::{FLOOR, Voice};
 use crate::{
     clock::BootInstant,
     gossip::{refusal::Refusal, speaker::Speaker, wire::Part},

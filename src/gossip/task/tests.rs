@@ -10,6 +10,7 @@ use crate::{
     rules::{Target, security::KeyRing},
     verdict::{Observation, Seen},
 };
+use crate::{link::node_key::NodeKey, model::NodeId};
 use std::{net::UdpSocket, sync::Mutex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;

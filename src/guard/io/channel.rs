@@ -129,7 +129,7 @@ impl GuardHandle {
     }
 
     /// Tells the effective membership and waits until the voter side knows it. Raft's storage calls this *before* it reports the entry,
-    /// truncation or snapshot as stored, and reports nothing if it fails (LEASE.md, voter rule 4).
+    /// truncation or snapshot as stored, and reports nothing if it fails (docs/lease.md, "Known before stored").
     pub async fn membership_known(&self, membership: Membership) -> Result<(), GuardGone> {
         let question = Question::Membership(membership.id);
         self.ask(question, ToGuard::Membership(membership), ANSWER_LIMIT).await

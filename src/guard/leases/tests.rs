@@ -19,7 +19,7 @@ struct Node {
     /// Datagrams to and from it are lost.
     cut: bool,
     /// Everything it did.
-    log: Vec<Act>,
+    log: Vec<Effect>,
 }
 
 /// Acts are carried out at once, datagrams take a millisecond.
@@ -73,25 +73,25 @@ impl World {
     fn event(&mut self, id: NodeId, event: LeaseEvent) {
         let at = Moment { now: BootInstant::from_boot(self.now), unix: self.now };
         let node = self.nodes.get_mut(&id).unwrap();
-        let mut acts: VecDeque<Act> = node.leases.step(event, at).into();
+        let mut acts: VecDeque<Effect> = node.leases.step(event, at).into();
         while let Some(act) = acts.pop_front() {
             node.log.push(act.clone());
             let result = match act {
-                Act::Send { to, message } => {
+                Effect::Send { to, message } => {
                     self.under_way.push_back((self.now + Duration::from_millis(1), address(id), to, message));
                     continue;
                 }
-                Act::Install { group, places, stale, .. } => {
+                Effect::Install { group, places, stale, .. } => {
                     node.kernel.extend(places);
                     node.kernel.retain(|place| !stale.contains(place));
                     LeaseEvent::Installed(group)
                 }
-                Act::Remove { group, .. } if node.stubborn => LeaseEvent::RemovalFailed(group),
-                Act::Remove { group, places, .. } => {
+                Effect::Remove { group, .. } if node.stubborn => LeaseEvent::RemovalFailed(group),
+                Effect::Remove { group, places, .. } => {
                     node.kernel.retain(|place| !places.contains(place));
                     LeaseEvent::Removed(group)
                 }
-                Act::Announce { .. } => {
+                Effect::Announce { .. } => {
                     assert!(!node.kernel.is_empty(), "{id} announces what it does not have");
                     node.announced += 1;
                     continue;
@@ -162,7 +162,10 @@ fn a_guard_removes_before_it_sends_anything() {
     world.run_ms(100);
     for id in [D1, D2] {
         let first = &world.node(id).log[0];
-        assert!(matches!(first, Act::Remove { epoch: None, places, .. } if *places == [place("192.0.2.10")].into()), "{first:?}");
+        assert!(
+            matches!(first, Effect::Remove { epoch: None, places, .. } if *places == [place("192.0.2.10")].into()),
+            "{first:?}"
+        );
     }
     // Who is no candidate has nothing to remove, and asks nothing.
     assert!(
@@ -170,7 +173,7 @@ fn a_guard_removes_before_it_sends_anything() {
             .node(WITNESS)
             .log
             .iter()
-            .all(|act| matches!(act, Act::Send { message: Message::Grant { .. } | Message::Refuse { .. }, .. }))
+            .all(|act| matches!(act, Effect::Send { message: Message::Grant { .. } | Message::Refuse { .. }, .. }))
     );
 }
 
@@ -210,10 +213,10 @@ fn nothing_is_released_before_the_kernel_confirms_the_removal() {
     world.node(D1).log.clear();
     world.event(D1, LeaseEvent::RetireAll);
     world.run_ms(120);
-    let removals = world.node(D1).log.iter().filter(|act| matches!(act, Act::Remove { epoch: Some(1), .. })).count();
+    let removals = world.node(D1).log.iter().filter(|act| matches!(act, Effect::Remove { epoch: Some(1), .. })).count();
     assert_eq!(removals, 3, "at once, after 50 ms, after 100 ms");
     let released = |world: &mut World| {
-        world.node(D1).log.iter().any(|act| matches!(act, Act::Send { message: Message::Release { .. }, .. }))
+        world.node(D1).log.iter().any(|act| matches!(act, Effect::Send { message: Message::Release { .. }, .. }))
     };
     assert!(!released(&mut world));
     assert!(!world.node(D1).leases.all_retired());
@@ -298,7 +301,7 @@ fn a_renewal_says_what_should_be_there_and_what_is_new_should_not() {
     world.run_ms(1000);
     let kept = |world: &mut World| {
         let acts = std::mem::take(&mut world.node(D1).log).into_iter();
-        acts.filter_map(|act| if let Act::Install { kept, .. } = act { Some(kept) } else { None }).collect::<Vec<_>>()
+        acts.filter_map(|act| if let Effect::Install { kept, .. } = act { Some(kept) } else { None }).collect::<Vec<_>>()
     };
     let (old, both) = ([place("192.0.2.10")].into(), ["192.0.2.10", "192.0.2.11"].map(place).into());
     let seen = kept(&mut world);

@@ -3,7 +3,10 @@
 mod head;
 mod stream;
 
-use super::{Fault, Patience, tcp};
+use super::{
+    patience::{Fault, Patience},
+    tcp,
+};
 use crate::{health::hysteresis::Grade, model::StatusRange};
 use http_body_util::{BodyExt, Empty};
 use hyper::{

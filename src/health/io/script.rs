@@ -1,8 +1,8 @@
 //! The script runner as the worker sees it: orders out, reports back by their number.
 
 use super::{
-    Fault,
     packets::{PacketError, Packets, is_packet_socket},
+    patience::Fault,
 };
 use crate::{
     health::{

@@ -1,6 +1,6 @@
 //! The TCP check: a connection is accepted.
 
-use super::{Fault, Patience};
+use super::patience::{Fault, Patience};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
@@ -16,7 +16,7 @@ pub(super) async fn connect(address: SocketAddr, patience: Patience) -> Result<T
 #[cfg(test)]
 mod tests {
     use crate::{
-        health::{hysteresis::Grade, io::tests::probe, observer::Answer},
+        health::{hysteresis::Grade, io::probe::tests::probe, observer::Answer},
         model::{Check, CheckKind},
     };
     use std::{net::SocketAddr, time::Duration};

@@ -112,7 +112,7 @@ proptest! {
             let mut changed = der.clone();
             changed[at.index(der.len())] = byte;
             if let Ok(read) = Certificate::parse(&changed) {
-                prop_assert_eq!(read.fingerprint == tls::fingerprint(&der), changed == der);
+                prop_assert_eq!(read.fingerprint == fingerprint(&der), changed == der);
             }
             prop_assert!(Certificate::parse(&der[..cut.index(der.len())]).is_err());
         }

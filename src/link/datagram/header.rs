@@ -15,26 +15,16 @@
 //!
 //! Numbers are big-endian. After it come the body and its sender's signature, encrypted, and the AEAD's tag.
 
-use super::Rejected;
+use super::{
+    refusal::Rejected,
+    size::{MAX_DATAGRAM_BYTES, TAG_BYTES, VERSION},
+};
 use crate::{
     link::node_key::SIGNATURE_BYTES,
     model::{KeyId, NodeId},
 };
 
-/// Bytes of the header.
-pub const HEADER_BYTES: usize = 50;
-/// Bytes of AES-GCM's tag.
-pub(super) const TAG_BYTES: usize = 16;
-/// What a body costs on the wire beyond its own bytes.
-pub const ENVELOPE_BYTES: usize = HEADER_BYTES + SIGNATURE_BYTES + TAG_BYTES;
-/// The longest datagram: what passes every link that IPv6 may run over (RFC 8200 §5: 1280 bytes), less the headers of IPv6 and UDP. So no datagram
-/// ever needs fragments, which firewalls and some clouds drop.
-pub const MAX_DATAGRAM_BYTES: usize = 1280 - 40 - 8;
-/// The longest body.
-pub const MAX_BODY_BYTES: usize = MAX_DATAGRAM_BYTES - ENVELOPE_BYTES;
-
 const MAGIC: [u8; 4] = *b"lvsA";
-pub(super) const VERSION: u8 = 2;
 const NOTICE: u8 = 0x80;
 
 /// What a datagram is about, and so which socket it belongs to.

@@ -1,6 +1,6 @@
 //! Why datagrams are thrown away or not sent, how often, and how often a line in the log is due about it.
 
-use super::header::{MAX_BODY_BYTES, VERSION};
+use super::size::{MAX_BODY_BYTES, VERSION};
 use crate::{
     clock::BootInstant,
     model::{KeyId, NodeId},

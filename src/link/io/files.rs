@@ -18,7 +18,7 @@ mod store;
 pub use external::{ChainAndKey, external, external_authorities};
 
 use crate::{
-    link::{authority::Authority, node_key::NodeKey, tls},
+    link::{authority::Authority, node_key::NodeKey},
     model::Fingerprint,
 };
 use std::{
@@ -32,6 +32,8 @@ const NODE_KEY: &str = "node.key";
 const CERTIFICATE: &str = "node.crt";
 const TRUSTED: &str = "trusted.crt";
 const AHEAD: &str = "ahead.crt";
+/// The Raft log; written by `raft`.
+pub const RAFT_LOG: &str = "raft.redb";
 /// Which cluster this node is in, under which number; written by `members`.
 pub const IDENTITY: &str = "identity.json";
 const SESSION: &str = "session-";
@@ -180,7 +182,7 @@ fn save_authorities(path: &Path, authorities: &[Vec<u8>]) -> Result<(), FileErro
 /// # Errors
 /// [`FileError`]; also when the key is another CA's.
 pub fn authority(data_dir: &Path, certificate: &[u8]) -> Result<Option<Authority>, FileError> {
-    let path = data_dir.join(authority_file(&tls::fingerprint(certificate)));
+    let path = data_dir.join(authority_file(&crate::link::fingerprint::fingerprint(certificate)));
     let Some(text) = store::read_secret(&path)? else { return Ok(None) };
     let damaged = |why: String| FileError::Damaged { path: path.clone(), why, hint: NEW_AUTHORITY };
     let der = pem::decode_secret(&text).ok_or_else(|| damaged("it holds no private key in PEM form".to_owned()))?;

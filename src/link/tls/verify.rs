@@ -1,7 +1,10 @@
 //! Whether the other side of a handshake is believed, and what it has shown, for the words of a refusal.
 
-use super::{TlsError, fingerprint};
-use crate::link::certificate::{self, BadCertificate, Certificate, Subject};
+use super::error::TlsError;
+use crate::link::{
+    certificate::{self, BadCertificate, Certificate, Subject},
+    fingerprint::fingerprint,
+};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme,
     client::{

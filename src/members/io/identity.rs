@@ -4,7 +4,7 @@ use crate::{
     link::io::files::{self, FileError},
     model::{NodeId, NodeName, TimingProfile},
     peers::BootstrapPeer,
-    raft::{LOG_FILE, Rejoin, sync_parent},
+    raft::{Rejoin, sync_parent},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -97,7 +97,7 @@ impl Identity {
     /// # Errors
     /// What the file system says; the node is then out of its cluster, and the rest may be removed by hand.
     pub fn forget(data_dir: &Path) -> Result<(), IdentityError> {
-        for file in [FILE, LOG_FILE] {
+        for file in [FILE, files::RAFT_LOG] {
             let path = data_dir.join(file);
             match fs::remove_file(&path).and_then(|()| sync_parent(&path)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -11,18 +11,17 @@ mod trust;
 mod voters;
 
 use super::*;
+use crate::{link::tls::Credentials, model::NodeName, raft::MembershipSink};
 use crate::{
     link::{
-        io::files,
+        io::files::{self, RAFT_LOG as FILE},
         tls::{Presented, Trust},
         token::JoinToken,
     },
     members::{InitSettings, JoinError, JoinRefusal, JoinSettings, init, join},
     model::{NodeId, Role, Roles, TimingProfile},
     peers::{Peers, Published},
-    raft::{
-        Fault, LOG_FILE as FILE, ProposeError, Scratch, SinkError, StartError as RaftStartError, StoreError, types::TypeConfig,
-    },
+    raft::{Fault, ProposeError, Scratch, SinkError, StartError as RaftStartError, StoreError, types::TypeConfig},
     rules::{Refusal, RuleChange, RuleSet},
     vip::Membership,
 };
@@ -31,7 +30,10 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
     time::Duration,
 };
+use std::{collections::BTreeSet, net::SocketAddr};
 use tokio::time::{sleep, timeout};
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 /// Far longer than anything takes; only a test that fails waits so long.

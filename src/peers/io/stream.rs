@@ -3,8 +3,9 @@
 use crate::{
     link::{
         certificate::Certificate,
+        fingerprint::fingerprint,
         io::handshake::{self, TlsStream},
-        tls::{Credentials, fingerprint},
+        tls::Credentials,
     },
     model::Fingerprint,
 };

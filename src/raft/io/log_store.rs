@@ -5,11 +5,14 @@ use super::{
     store_error::StoreError,
     writer::{Command, Done, QUEUE, Writer},
 };
-use crate::raft::{
-    effective::Memberships,
-    message::APPEND_BYTES,
-    sink::MembershipSink,
-    types::{Entry, LogId, StoredMembership, TypeConfig, Vote},
+use crate::{
+    link::io::files::RAFT_LOG as FILE,
+    raft::{
+        effective::Memberships,
+        message::APPEND_BYTES,
+        sink::MembershipSink,
+        types::{Entry, LogId, StoredMembership, TypeConfig, Vote},
+    },
 };
 use openraft::{
     OptionalSend,
@@ -27,8 +30,6 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// The file's name in the data directory.
-pub const FILE: &str = "raft.redb";
 /// The guard answers over a socketpair within a fraction of a millisecond; one that does not answer for so long is no guard.
 const SINK_DEADLINE: Duration = Duration::from_secs(5);
 

@@ -1,6 +1,5 @@
 //! What can be wrong with the Raft log's file, in words that say where it is and what to do.
 
-use super::log_store;
 use crate::link::io::files;
 use std::{
     fmt, io,
@@ -96,7 +95,7 @@ pub(crate) struct Rejoin<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for Rejoin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [log, identity] = [log_store::FILE, files::IDENTITY].map(|file| self.0.with_file_name(file));
+        let [log, identity] = [files::RAFT_LOG, files::IDENTITY].map(|file| self.0.with_file_name(file));
         write!(
             f,
             "stop the agent, move {} and {} away, start the agent, and run `lvs-agent join SEED`: with its key and certificate still there it needs no token",

@@ -218,7 +218,7 @@ impl Writer {
         (changes, replies, close)
     }
 
-    /// The guard first, then the disk: what is reported as stored is known to the guard (LEASE.md, "Order of knowing").
+    /// The guard first, then the disk: what is reported as stored is known to the guard (docs/lease.md, "Known before stored").
     async fn store(&mut self, mut changes: Vec<DiskChange>, closing: bool) -> Result<(), Arc<StoreError>> {
         if self.failure.borrow().is_some() {
             self.committed_due = None;

@@ -2,12 +2,13 @@
 
 use super::start::open_raft;
 use crate::{
+    link::io::files::RAFT_LOG as FILE,
     model::{NodeId, NodeName, TimingProfile},
     peers::Peers,
     raft::{
         io::{
             disk::{Disk, Stamp},
-            log_store::{FILE, LogStore},
+            log_store::LogStore,
             raft_client::Network,
             state_machine::StateMachine,
             store_error::StoreError,

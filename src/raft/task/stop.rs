@@ -1,6 +1,6 @@
 //! The end of a node's Raft: it hands leadership over, answers until that is done, and closes its log.
 
-use super::{RaftNode, view_task};
+use super::{RaftNode, leadership};
 use crate::model::NodeId;
 use openraft::{ServerState, async_runtime::WatchReceiver};
 use std::time::Duration;
@@ -42,7 +42,7 @@ impl RaftNode {
         let mut metrics = self.inner.raft.metrics();
         let (leads, successor) = {
             let metrics = metrics.borrow_watched();
-            (metrics.state == ServerState::Leader, view_task::successor(&metrics, &self.state().borrow()))
+            (metrics.state == ServerState::Leader, leadership::successor(&metrics, &self.state().borrow()))
         };
         let Some(successor) = successor.filter(|_| leads) else { return };
         tracing::info!(node = %NodeId(successor), "leadership is handed over");

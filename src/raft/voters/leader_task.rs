@@ -9,10 +9,9 @@ use crate::{
     clock::{BootClock, BootInstant, Clock},
     model::{NodeId, NodeName, NodeRecord},
     raft::{
-        task::RaftNode,
+        task::{RaftNode, leadership},
         timing::RaftTiming,
         types::{LogId, Node, TypeConfig},
-        view_task,
     },
 };
 use openraft::{ChangeMembers, Precondition, RaftMetrics, ServerState, async_runtime::WatchReceiver};
@@ -42,7 +41,7 @@ const KEEP_AS_LEARNER: bool = true;
 /// A snapshot is made when the log's entries are this long together, however few they are.
 const LONG_LOG_BYTES: usize = 8 << 20;
 
-/// Since when the leader has seen things as they are (LEASE.md, "Membership changes").
+/// Since when the leader has seen things as they are (docs/lease.md, "Changes of the voters").
 #[derive(Default)]
 struct Watch {
     /// The term it leads, and since when it has seen that.
@@ -181,7 +180,7 @@ fn hear<'a>(
 
 /// A leader that is to vote no more lets another one lead, which takes the vote from it: leadership ends in order, without an election timeout.
 async fn hand_over(node: &RaftNode, seen: &RaftMetrics<TypeConfig>) {
-    let Some(successor) = view_task::successor(seen, &node.state().borrow()) else { return };
+    let Some(successor) = leadership::successor(seen, &node.state().borrow()) else { return };
     tracing::info!(node = %NodeId(successor), "leadership is handed over: this node is to vote no more");
     let mut metrics = node.raft().metrics();
     let gone = async {

@@ -70,13 +70,13 @@ pub struct Input<'a> {
     pub members: &'a Members,
     /// Its entry is committed.
     pub settled: bool,
-    /// An entry of the leader's own term is committed (LEASE.md: a ghost membership of a former term must not be built upon).
+    /// An entry of the leader's own term is committed (docs/lease.md, "The ghost": nothing is built upon a membership of a former term).
     pub own_term_committed: bool,
     /// Time since the leader saw the last membership entry committed, or since its leadership began, whichever is later.
     pub quiet_for: Duration,
     /// Time since this node saw the last membership entry committed, whoever led: a new leader does not count anew.
     pub settled_for: Duration,
-    /// LEASE.md's `2·ttl_max`: how long voters stay before the next change of voters.
+    /// `2·ttl_max` of docs/lease.md, "Changes of the voters": how long voters stay before the next change of voters.
     pub spacing: Duration,
 }
 

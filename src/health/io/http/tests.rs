@@ -1,7 +1,7 @@
 //! Answers as bytes, from a local listener.
 
 use crate::{
-    health::{hysteresis::Grade, io::tests::probe},
+    health::{hysteresis::Grade, io::probe::tests::probe},
     model::{Check, CheckKind, StatusRange},
 };
 use std::{net::SocketAddr, time::Duration};

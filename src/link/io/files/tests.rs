@@ -235,7 +235,7 @@ proptest! {
             let _ = pem::certificates(text);
             let _ = pem::decode_secret(text);
             if let pem::Found::Key(key) = pem::private_key(text) {
-                let _ = tls::certified(&[], &key);
+                let _ = crate::link::tls::certified(&[], &key);
             }
         }
     }

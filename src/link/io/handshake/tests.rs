@@ -228,7 +228,7 @@ async fn a_token_s_holder_believes_its_cluster_and_no_other() {
 async fn a_pinned_certificate_must_be_a_ca_that_was_sent() {
     let cluster = Cluster::new("c1");
     let mut presented = cluster.presented("d1", now());
-    let leaf = crate::link::tls::fingerprint(&presented.chain[0]);
+    let leaf = crate::link::fingerprint::fingerprint(&presented.chain[0]);
     presented.chain.insert(1, presented.chain[0].clone());
     let server = Credentials::new(Some(presented), cluster.trust()).unwrap();
     let pinned = Credentials::new(None, Trust::Pinned(JoinToken::make(leaf).pin())).unwrap();

@@ -58,7 +58,7 @@ async fn without_a_certificate_only_join_and_certify_are_heard() {
     let addr = cluster.members[0].addr;
     let trusted = files::trusted(cluster.members[0].dir.path()).unwrap();
     let peers = Peers::of_stranger(Credentials::new(None, Trust::Authorities(trusted.clone())).unwrap());
-    let key = AuthorityKeyOf(crate::link::tls::fingerprint(&trusted[0]));
+    let key = AuthorityKeyOf(crate::link::fingerprint::fingerprint(&trusted[0]));
     assert_eq!(hello_refusal(ask(&peers, addr, &vote_for(1)).await), HelloRefusal::NoCertificate);
     assert_eq!(hello_refusal(ask(&peers, addr, &Propose(apply(0, 1))).await), HelloRefusal::NoCertificate);
     assert_eq!(hello_refusal(ask(&peers, addr, &WhoVotes).await), HelloRefusal::NoCertificate);

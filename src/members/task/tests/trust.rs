@@ -70,7 +70,7 @@ impl Cluster {
         for member in self.running() {
             member.renews().await;
         }
-        self.commit(SecurityChange::AuthorityDropped(crate::link::tls::fingerprint(&old))).await;
+        self.commit(SecurityChange::AuthorityDropped(crate::link::fingerprint::fingerprint(&old))).await;
         self.running().for_each(|member| member.trusts(std::slice::from_ref(&der)));
         (old, new)
     }
@@ -95,7 +95,7 @@ async fn a_member_that_was_off_while_the_ca_was_replaced_comes_back_with_a_token
     let before = Identity::load(dir).unwrap().unwrap();
     let token = JoinToken::make(new.fingerprint());
     let seeds = [cluster.members[0].addr];
-    let error = node.rejoin(&seeds, &JoinToken::make(crate::link::tls::fingerprint(&old))).await.unwrap_err();
+    let error = node.rejoin(&seeds, &JoinToken::make(crate::link::fingerprint::fingerprint(&old))).await.unwrap_err();
     assert!(matches!(error, RejoinError::Tried(_)), "a token of the old ca proves nothing: {error}");
     let other = Cluster::of(1).await;
     let error = node.rejoin(&[other.members[0].addr], &other.token).await.unwrap_err();

@@ -1,0 +1,235 @@
+//! The channels between a member's tasks, and the tasks' start.
+
+use super::{
+    derive,
+    hub_task::{self, Hub},
+    judge_task,
+    member_error::MemberError,
+    network_task, parcel_task,
+    remote::Remote,
+    running::Running,
+};
+use crate::{
+    api,
+    clock::{BootClock, Clock},
+    config::AgentConfig,
+    gossip::{self, ClusterView, Facts, GossipSettings, Holds, Word},
+    guard::{GuardChannel, GuardHandle},
+    health::{self, HealthInputs, io::script::ScriptRunner},
+    kernel::io::Linux,
+    link::{node_key::NodeKey, parcel::Mailbox, tls::Credentials},
+    members::{ClusterMember, Identity, address_task, renewal_task::Renewal, rotation_task},
+    model::{NodeName, Obstacles, Ownership},
+    raft::{MembershipSink, RaftNode, SinkError},
+    reconcile::{self, Inputs, OwnedVips, Report},
+    rules::{Target, security::Speakers},
+    tasks::Tasks,
+    verdict::Observation,
+    vip::Membership,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, Notify, watch},
+};
+use tokio_util::sync::CancellationToken;
+
+/// What a member's tasks are made of.
+pub struct Parts {
+    pub config: Arc<AgentConfig>,
+    pub identity: Identity,
+    pub cluster: ClusterMember,
+    pub facts: Facts,
+    pub node_key: Arc<NodeKey>,
+    pub credentials: Credentials,
+    pub key_files: Arc<Mutex<()>>,
+    pub renew_now: Arc<Notify>,
+    pub data_plane: Linux,
+    pub owned: OwnedVips,
+    pub live: watch::Sender<BTreeSet<NodeName>>,
+    pub guard: GuardHandle,
+    pub scripts: ScriptRunner,
+    pub tasks: Tasks,
+    pub shutdown: CancellationToken,
+}
+
+impl Parts {
+    /// The remote API, where the configuration wants it. It needs this node's certificate, so it is there while the node is a member.
+    pub fn serve_remote(&self, listener: TcpListener, remote: &Remote) {
+        let (admin, gate, credentials) = (remote.admin.clone(), remote.gate.clone(), self.credentials.clone());
+        let serving = api::serve_remote(listener, credentials, admin, gate, self.shutdown.child_token());
+        self.tasks.spawn("remote api", &self.shutdown, serving);
+    }
+}
+
+/// Listens for remote administrators, where agent.toml says so.
+///
+/// # Errors
+/// An address that is taken.
+pub async fn listen_remotely(config: &AgentConfig) -> Result<Option<TcpListener>, MemberError> {
+    let Some(listen) = config.api_listen else { return Ok(None) };
+    let listener = TcpListener::bind(listen).await.map_err(|source| MemberError::Remote { listen, source })?;
+    tracing::info!(%listen, "remote api is served");
+    Ok(Some(listener))
+}
+
+/// Both ends of a watch.
+type Wire<T> = (watch::Sender<T>, watch::Receiver<T>);
+
+/// The channels between the tasks.
+pub struct Wires {
+    pub view: Wire<Arc<ClusterView>>,
+    pub own: Wire<Arc<BTreeMap<Target, Observation>>>,
+    pub report: Wire<Report>,
+    pub word: Wire<Arc<Word>>,
+    pub seeds: Wire<BTreeSet<SocketAddr>>,
+    pub speakers: Wire<Arc<Speakers>>,
+    pub holds: Wire<Holds>,
+    pub troubles: Wire<Vec<String>>,
+    pub health: Wire<HealthInputs>,
+    pub reconcile: Wire<Inputs>,
+    pub ownership: watch::Receiver<Ownership>,
+    pub refused: watch::Receiver<Obstacles>,
+}
+
+impl Wires {
+    /// All that can be said before anything has happened.
+    pub fn new(config: &AgentConfig, raft: &RaftNode, facts: Facts, guard: &GuardChannel) -> Self {
+        let state = raft.state().borrow().clone();
+        let word = Word {
+            facts,
+            observations: BTreeMap::new(),
+            in_place: BTreeMap::new(),
+            holding: guard.ownership.borrow().clone(),
+            obstacles: guard.obstacles.borrow().clone(),
+            network: None,
+            revision: 0,
+            informed: false,
+        };
+        let speakers = Arc::new(derive::speakers(&state));
+        let inputs = Inputs {
+            loaded: false,
+            roles: config.roles.clone(),
+            address: config.address.ip(),
+            state,
+            in_place: Arc::default(),
+            own: Arc::default(),
+            ownership: Ownership::new(),
+        };
+        Self {
+            view: watch::channel(Arc::default()),
+            own: watch::channel(Arc::default()),
+            report: watch::channel(Report::default()),
+            word: watch::channel(Arc::new(word)),
+            seeds: watch::channel(config.seeds.iter().copied().collect()),
+            speakers: watch::channel(speakers),
+            holds: watch::channel(Holds::default()),
+            troubles: watch::channel(Vec::new()),
+            health: watch::channel(HealthInputs::default()),
+            reconcile: watch::channel(inputs),
+            ownership: guard.ownership.clone(),
+            refused: guard.obstacles.clone(),
+        }
+    }
+
+    /// Starts every task.
+    pub fn spawn(self, parts: Parts, generation: u64) -> Running {
+        let Parts {
+            config,
+            identity,
+            cluster,
+            facts,
+            node_key,
+            credentials,
+            key_files,
+            renew_now,
+            data_plane,
+            owned,
+            live,
+            guard,
+            scripts,
+            tasks,
+            shutdown,
+        } = parts;
+        let raft = cluster.raft().clone();
+        let clock: Arc<dyn Clock> = Arc::new(BootClock);
+        let gossip = GossipSettings {
+            node: config.node.clone(),
+            id: identity.node_id,
+            key: node_key,
+            cluster_id: identity.cluster_id.clone(),
+            listen: config.address,
+            interval: identity.timing.gossip_interval(),
+            generation,
+        };
+        let (mailbox, sent) = Mailbox::new(cluster.parcels());
+        let (seeds, speakers, word) = (self.seeds.1, self.speakers.1, self.word.1);
+        let gossip = gossip::run(gossip, seeds, speakers, word, self.view.0, mailbox, shutdown.child_token());
+        tasks.spawn("gossip", &shutdown, gossip);
+        tasks.spawn("parcels", &shutdown, parcel_task::run(raft.clone(), sent, shutdown.child_token()));
+        let health = health::run(scripts, self.health.1, self.own.0, clock, shutdown.child_token());
+        tasks.spawn("health", &shutdown, health);
+        let reconciling = shutdown.child_token();
+        let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
+        let reconcile = tasks.spawn("reconcile", &reconciling, reconcile);
+        tasks.spawn("address update", &shutdown, address_task::run(config.clone(), raft.clone(), shutdown.child_token()));
+        tasks.spawn("judge", &shutdown, judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
+        let rotation = rotation_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token());
+        tasks.spawn("rotation", &shutdown, rotation);
+        let renewal = Renewal {
+            config: config.clone(),
+            member: cluster.clone(),
+            credentials,
+            holds: self.holds.0,
+            troubles: self.troubles.0,
+            key_files: key_files.clone(),
+            look_now: renew_now.clone(),
+        };
+        tasks.spawn("certificate renewal", &shutdown, renewal.run(shutdown.child_token()));
+        let view = self.view.1.clone();
+        let hub = Hub {
+            config: config.clone(),
+            facts,
+            sources: hub_task::Sources {
+                state: raft.state(),
+                raft: raft.view(),
+                view: self.view.1,
+                own: self.own.1,
+                ownership: self.ownership,
+                refused: self.refused,
+                network: network_task::start(&tasks, config.clone(), &shutdown),
+                report: self.report.1,
+                holds: self.holds.1,
+            },
+            sinks: hub_task::Sinks {
+                live,
+                seeds: self.seeds.0,
+                speakers: self.speakers.0,
+                word: self.word.0,
+                health: self.health.0,
+                reconcile: self.reconcile.0,
+                guard: guard.clone(),
+            },
+            told: hub_task::Told::default(),
+            uninformed_since: None,
+            assigned: Default::default(),
+            kept: None,
+        };
+        tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
+        Running { config, identity, cluster, view, reconcile, reconciling, tasks, guard, key_files, renew_now, shutdown }
+    }
+}
+
+/// The guard's voter side, as Raft's log tells it who votes.
+pub struct Sink(pub GuardHandle);
+
+#[async_trait::async_trait]
+impl MembershipSink for Sink {
+    async fn effective(&self, membership: Membership) -> Result<(), SinkError> {
+        self.0.membership_known(membership).await.map_err(|gone| SinkError(gone.to_string()))
+    }
+}

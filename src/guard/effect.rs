@@ -1,0 +1,57 @@
+//! What this node's part in the leases wants done.
+
+use super::place::Place;
+use crate::{clock::BootInstant, model::VipName, vip::Message};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+/// What is to be done, in this order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Send a datagram.
+    Send {
+        /// Where.
+        to: SocketAddr,
+        /// What.
+        message: Message,
+    },
+    /// Put addresses on, or refresh them, for as long as the lease lasts.
+    Install {
+        /// For this group.
+        group: VipName,
+        /// Which and where.
+        places: BTreeSet<Place>,
+        /// Which of them have been there since they were put on: where one is not, somebody else has removed it.
+        kept: BTreeSet<Place>,
+        /// Which the group no longer has: take them off.
+        stale: BTreeSet<Place>,
+        /// Local end of the lease.
+        until: BootInstant,
+        /// First installation of this holding.
+        fresh: bool,
+        /// Label of this holding.
+        epoch: u64,
+    },
+    /// Take addresses off now.
+    Remove {
+        /// For this group.
+        group: VipName,
+        /// Which and where.
+        places: BTreeSet<Place>,
+        /// In one line, for the log.
+        why: &'static str,
+        /// Label of the holding that ends; `None`: it was not held, and this only makes sure.
+        epoch: Option<u64>,
+    },
+    /// Tell the neighbours that the VIPs are here.
+    Announce {
+        /// For this group.
+        group: VipName,
+        /// Where.
+        interface: String,
+        /// Which.
+        vips: Vec<Ipv4Addr>,
+    },
+}

@@ -1,0 +1,6 @@
+//! Where a VIP is put.
+
+use std::net::IpAddr;
+
+/// An address on an interface.
+pub type Place = (String, IpAddr);

@@ -1,0 +1,53 @@
+//! The timeout that all steps of a probe share, and why a probe did not pass.
+
+use crate::health::hysteresis::Grade;
+use std::{
+    future::Future,
+    io::{Error, ErrorKind},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout_at};
+
+/// The timeout that all steps of a probe share.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub(super) whole: Duration,
+    pub(super) until: Instant,
+}
+
+impl Patience {
+    /// Waits for one step of a probe, with its name for the reason.
+    pub(super) async fn with<T>(self, step: &str, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let timeout = |_| Err(Fault::failed(format!("timeout after {} ms in {step}", self.whole.as_millis())));
+        timeout_at(self.until, work).await.unwrap_or_else(timeout)
+    }
+}
+
+/// Why a probe did not pass.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    pub(super) grade: Grade,
+    pub(super) what: String,
+}
+
+impl Fault {
+    pub(super) fn failed(what: impl Into<String>) -> Self {
+        Self { grade: Grade::Failed, what: what.into() }
+    }
+
+    /// The server is not to blame for what this node lacks: descriptors, ports, memory.
+    pub(super) fn of_system(error: &Error) -> Self {
+        let lacks = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL, libc::EAGAIN];
+        if error.raw_os_error().is_some_and(|code| lacks.contains(&code)) {
+            return Self { grade: Grade::NotAsked, what: format!("not asked: {error}") };
+        }
+        Self::failed(match error.kind() {
+            ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+            ErrorKind::ConnectionReset => "connection reset".to_owned(),
+            ErrorKind::HostUnreachable => "host unreachable".to_owned(),
+            ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
+            ErrorKind::TimedOut => "no answer to the connection attempt".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+}
