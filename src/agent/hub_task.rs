@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::watch,
+    sync::watch::{self, error::RecvError},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -190,22 +190,22 @@ impl Hub {
                     }
                 }
             };
-            // A watch that was not looked at stays changed, and a tick comes again, so all arms are cancel-safe.
+            // A watch that was not looked at stays changed, since `again` leaves that to `pass_on`, and a tick comes again, so all arms are cancel-safe.
             let changed = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 () = interfaces_change => {
                     self.kept.iter_mut().for_each(|kept| kept.is_stale = true);
                     Ok(())
                 }
-                changed = state.changed() => changed,
+                changed = again(state) => changed,
                 changed = raft.changed() => changed,
-                changed = view.changed() => changed,
-                changed = own.changed() => changed,
-                changed = ownership.changed() => changed,
-                changed = refused.changed() => changed,
-                changed = network.changed() => changed,
-                changed = report.changed() => changed,
-                changed = holds.changed() => changed,
+                changed = again(view) => changed,
+                changed = again(own) => changed,
+                changed = again(ownership) => changed,
+                changed = again(refused) => changed,
+                changed = again(network) => changed,
+                changed = again(report) => changed,
+                changed = again(holds) => changed,
                 () = sleep_until(patience_ends.unwrap_or_else(Instant::now)), if patience_ends.is_some() => Ok(()),
             };
             if changed.is_err() {
@@ -336,6 +336,13 @@ impl Hub {
         }
         Ok(())
     }
+}
+
+/// Waits for a change, and leaves it to be seen: [`Sources::news`] asks for it.
+async fn again<T>(source: &mut watch::Receiver<T>) -> Result<(), RecvError> {
+    let changed = source.changed().await;
+    source.mark_changed();
+    changed
 }
 
 fn send<T: PartialEq>(to: &watch::Sender<T>, value: T) {

@@ -45,21 +45,21 @@ pub async fn run<P: DataPlane, C: Clock>(
     cancel: CancellationToken,
 ) {
     let mut reconciler = Reconciler::new(plane, owned);
-    // Until when a quick look does, if it finds nothing new.
-    let mut rests_until = None;
+    // With which inputs nothing was to be done, and until when a quick look does if it finds nothing new.
+    let mut rest: Option<(Inputs, BootInstant)> = None;
     loop {
-        let is_new = inputs.has_changed().unwrap_or(true);
         let current = inputs.borrow_and_update().clone();
         let begun = clock.now();
         // Not cancelled in the middle: every wait within has a deadline.
         let next = if !may_act(&current) {
             RESYNC
-        } else if !is_new && rests_until.is_some_and(|end| begun < end) && reconciler.plane.is_as_observed().await {
+        } else if rest.as_ref().is_some_and(|(of, end)| *of == current && begun < *end) && reconciler.plane.is_as_observed().await
+        {
             RESYNC.max(clock.now().saturating_since(begun) * (SHARE / 2))
         } else {
             let next = reconciler.pass(&current, begun).await;
             let took = clock.now().saturating_since(begun);
-            rests_until = reconciler.is_at_rest().then(|| begun + (took * SHARE).min(WHOLE_MOST));
+            rest = reconciler.is_at_rest().then(|| (current, begun + (took * SHARE).min(WHOLE_MOST)));
             next
         };
         report.send_if_modified(|last| std::mem::replace(last, reconciler.report.clone()) != reconciler.report);
