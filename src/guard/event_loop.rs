@@ -17,8 +17,8 @@ use super::{
     supervisor::{Supervisor, WorkerEvent, WorkerOrder},
 };
 use crate::{
+    base::errors::with_sources,
     clock::{BootClock, BootInstant, Clock},
-    errors::with_sources,
     link::{
         datagram::{Kind, Seal},
         io::files::next_session,

@@ -9,8 +9,8 @@ use super::{
     place::Place,
 };
 use crate::{
+    base::errors::with_sources,
     clock::{BootClock, BootInstant, Clock},
-    errors::with_sources,
     kernel::io::address::{AddressError, Addresses, LOOPBACK},
     model::VipName,
     repeats::Repeats,

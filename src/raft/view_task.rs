@@ -6,7 +6,7 @@ use super::{
     task::leadership::{has_quorum, longest_silence, quorum_age, votes},
     task::{OurRaft, RaftNode},
 };
-use crate::errors::with_sources;
+use crate::base::errors::with_sources;
 use crate::{model::NodeId, peers::HelloRefusal, rules::ClusterState};
 use openraft::{ServerState, async_runtime::WatchReceiver};
 use std::{sync::Arc, time::Duration};

@@ -7,8 +7,8 @@ use super::{
     plan::{foreign, found, plan},
 };
 use crate::{
+    base::errors::with_sources,
     clock::{BootInstant, Clock},
-    errors::with_sources,
     kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure},
     model::Role,
     repeats::Repeats,

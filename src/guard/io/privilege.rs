@@ -1,6 +1,6 @@
 //! Keeps the guard on time: memory locked, a low real-time priority. Both are best effort.
 
-use crate::kernel::io::privilege::unlimit_locked_memory;
+use crate::base::io::privilege::unlimit_locked_memory;
 use caps::Capability;
 use rustix::mm::{MlockAllFlags, mlockall};
 use std::io;

@@ -5,11 +5,11 @@ use super::{
     patience::Fault,
 };
 use crate::{
+    base::io::inherit::{self, NotInherited},
     health::{
         hysteresis::Grade,
         script::{Ended, GONE, MAX_ORDER_BYTES, MAX_REPORT_BYTES, OFF, Order, OrderId, Report, judged},
     },
-    kernel::io::inherit::{self, NotInherited},
     model::ScriptName,
     rules::Target,
     tasks::Tasks,

@@ -5,7 +5,7 @@ use super::{
     ipvs::{Ipvs, PROC_FILE, summary},
     sysctl::Sysctls,
 };
-use crate::errors::with_sources;
+use crate::base::errors::with_sources;
 use crate::kernel::{
     DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, SysctlState, data_plane::voided,
 };

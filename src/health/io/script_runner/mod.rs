@@ -10,13 +10,13 @@ mod place;
 mod tests;
 
 use crate::{
+    base::errors::with_sources,
+    base::io::privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
     config::ScriptsConfig,
-    errors::with_sources,
     health::{
         io::packets::{PacketError, Packets, is_packet_socket},
         script::{Ended, Greeting, MAX_ORDER_BYTES, MAX_REPORT_BYTES, MAX_UNDER_WAY, Order, Report},
     },
-    kernel::io::privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
 };
 use account::{Account, AccountError};
 use child::Script;
