@@ -1,6 +1,6 @@
 #!/bin/bash
 # 1000 services of ten servers each: what the workers of both directors spend while nothing happens, and how soon hand edits are put back all the same.
-# lab: --time real --cluster none --real-servers 1 --memory 2048 --timeout 300
+# lab: --time real --cluster none --real-servers 1 --memory 2048 --timeout 300 -- a table of ten thousand servers takes its time to fill
 . "$(dirname "$0")/lib.sh"
 
 SERVICES=1000 SERVERS=10
