@@ -2,10 +2,12 @@
 
 mod edges;
 mod electorate;
+mod electorates;
 mod question;
 
 pub use edges::{Testimonies, Testimony, ballots, edges};
 pub use electorate::electorate;
+pub use electorates::{Electorates, KnownElectorates, electorates};
 pub use question::{asked_at, question, stable_hash};
 
 use crate::{model::NodeName, rules::Verdict};

@@ -4,11 +4,12 @@ use super::schedule;
 use crate::{
     model::{Check, NodeName},
     rules::{ClusterState, Target},
-    verdict::{Seen, Testimonies, asked_at, electorate, question},
+    verdict::{Electorates, Seen, Testimonies, asked_at, question},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -49,20 +50,19 @@ pub struct Alarm {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct HealthInputs {
     /// What to observe.
-    pub assignments: BTreeMap<Target, Assignment>,
+    pub assignments: Arc<BTreeMap<Target, Assignment>>,
     /// What other observers suspect or say is down, see [`peer_alarms`].
     pub peer_alarms: BTreeMap<Target, BTreeSet<Alarm>>,
 }
 
 /// The targets that `me` is an observer of.
-pub fn assignments(me: &NodeName, state: &ClusterState, live: &BTreeSet<NodeName>) -> BTreeMap<Target, Assignment> {
+pub fn assignments(me: &NodeName, state: &ClusterState, electorates: &Electorates) -> BTreeMap<Target, Assignment> {
     state
         .rules
         .targets()
         .filter_map(|(target, service, server)| {
             let check = service.check.as_ref()?;
-            let own = state.node_at(server.address).map(|node| &node.name);
-            let observers = electorate(own, &state.nodes, live, &target);
+            let observers = electorates.get(&target)?;
             let position = observers.iter().position(|observer| observer == me)?;
             let address = asked_at(server, check);
             Some((target, Assignment { address, check: check.clone(), position, of: observers.len() }))
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{CheckKind, ForwardMethod, NodeId, NodeRecord, Protocol, RealServer, Role, Roles, Scheduler, Service, Weight},
-        verdict::{Observation, Testimony},
+        verdict::{Observation, Testimony, electorates},
     };
 
     fn node(text: &str) -> NodeName {
@@ -146,9 +146,9 @@ mod tests {
 
     fn assigned(me: &str) -> Vec<String> {
         let state = state();
-        let live = state.nodes.keys().cloned().collect();
+        let electorates = electorates(&state, &state.nodes.keys().cloned().collect());
         let line = |(target, a): (Target, Assignment)| format!("{target} at {}: {} of {}", a.address, a.position, a.of);
-        assignments(&node(me), &state, &live).into_iter().map(line).collect()
+        assignments(&node(me), &state, &electorates).into_iter().map(line).collect()
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
     fn alarms_are_fresh_bad_news_from_others_about_what_is_asked_here() {
         let (me, other) = (node("d1"), node("d2"));
         let state = state();
-        let mine = assignments(&me, &state, &state.nodes.keys().cloned().collect());
+        let mine = assignments(&me, &state, &electorates(&state, &state.nodes.keys().cloned().collect()));
         let question = mine[&target("r1")].question();
         let alarms = |who: &NodeName, live, seen, question| {
             let observation = Observation { seen, reason: String::new(), since_unix_ms: 7, question };

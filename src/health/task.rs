@@ -149,6 +149,18 @@ impl<P: Prober> Health<P> {
     /// Removed targets stop, targets with another question start anew, others keep what they know.
     fn take_inputs(&mut self, inputs: HealthInputs) {
         let former = std::mem::replace(&mut self.inputs, inputs.clone());
+        if !Arc::ptr_eq(&former.assignments, &inputs.assignments) {
+            self.take_assignments(&former, &inputs);
+        }
+        let none = BTreeSet::new();
+        for (target, alarms) in &inputs.peer_alarms {
+            if !alarms.is_subset(former.peer_alarms.get(target).unwrap_or(&none)) {
+                self.step(target, Event::Alarm);
+            }
+        }
+    }
+
+    fn take_assignments(&mut self, former: &HealthInputs, inputs: &HealthInputs) {
         let gone: Vec<Target> = self
             .watched
             .iter()
@@ -159,15 +171,9 @@ impl<P: Prober> Health<P> {
             .map(|(target, _)| target.clone())
             .collect();
         gone.iter().for_each(|target| self.stop(target));
-        for (target, assignment) in inputs.assignments {
-            if former.assignments.get(&target) != Some(&assignment) || !self.watched.contains_key(&target) {
-                self.assign(target, assignment);
-            }
-        }
-        let none = BTreeSet::new();
-        for (target, alarms) in &inputs.peer_alarms {
-            if !alarms.is_subset(former.peer_alarms.get(target).unwrap_or(&none)) {
-                self.step(target, Event::Alarm);
+        for (target, assignment) in inputs.assignments.iter() {
+            if former.assignments.get(target) != Some(assignment) || !self.watched.contains_key(target) {
+                self.assign(target.clone(), assignment.clone());
             }
         }
     }

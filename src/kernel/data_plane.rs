@@ -106,6 +106,10 @@ pub trait DataPlane: Send + 'static {
     /// Reads everything. Cancel-safe: reading changes nothing.
     fn observe(&mut self, ipvs: IpvsUse) -> impl Future<Output = Result<KernelState, DataPlaneError>> + Send;
 
+    /// A quick look: whether everything is as the last [`DataPlane::observe`] saw it, as far as that can be told at a fraction of its cost.
+    /// `false` also where it cannot be told. Cancel-safe.
+    fn is_as_observed(&mut self) -> impl Future<Output = bool> + Send;
+
     /// Does every step in the given order, goes on past failures, and gives back the steps that were not done: empty when all is well.
     /// A step that rests on a failed one (see [`Step::is_voided_by`]) is not tried. Not cancel-safe: let it finish, its waits have deadlines.
     fn execute(&mut self, steps: &[Step]) -> impl Future<Output = Vec<StepFailure>> + Send;

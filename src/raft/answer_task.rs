@@ -118,7 +118,7 @@ fn raft_refusal(
         directs: directs(status, certificate),
         is_vouched_for: node.vouched().has(id, BootClock.now()),
     };
-    let leaderless = is_leaderless(node);
+    let leaderless = node.is_leaderless();
     if sender.is_heard(leaderless) {
         return None;
     }
@@ -128,11 +128,6 @@ fn raft_refusal(
         node.doubts().notify_one();
     }
     Some(AnswerFrame::Failed(format!("{id} does not vote, as far as {} knows", node.id())))
-}
-
-/// Whether this node needs a leader. A leader with a majority needs no other.
-fn is_leaderless(node: &RaftNode) -> bool {
-    !node.is_leader_with_quorum() && node.leader_contact().age().is_none_or(|age| age > node.timing().election_max)
 }
 
 /// A leader that is removed, or gives its vote away, keeps leading until the voters have committed that, or until no successor can take over in

@@ -2,20 +2,23 @@
 //!
 //! # Layout
 //! `task` is the handle that the agent has; `task/start` starts it and `task/stop` stops it, `task/found` writes the log of a new cluster,
-//! `task/leave` takes a node out. `propose_task` gets changes committed, `view_task` publishes leader, voters and quorum, `answer_task` answers members
-//! with what `permissions` allows. `voters/` decides who votes. `vouching` decides whose Raft messages are accepted, `vouch_task` asks others for that,
+//! `task/leave` takes a node out. `propose_task` gets changes committed, `view_task` publishes leader, voters and quorum, `answer_task` answers
+//! members with what `permissions` allows. `voters/` decides who votes. `vouching` decides whose Raft messages are accepted, `vouch_task` asks for that,
 //! `later_votes` decides what a leader accepts of later terms. `types` names openraft's types, `message` has Raft's questions, `record` the form of
-//! records on disk; `effective_membership` knows which membership counts, `timing` the rhythm. `io` holds the log, the state machine and the client.
+//! records on disk; `effective_membership` knows which membership counts, `timing` the rhythm, `heartbeat_task` sends a leader's heartbeats to the
+//! `recipients`. `io` holds the log, the state machine and openraft's client.
 
 mod answer_task;
 mod effective_membership;
 mod fault;
+mod heartbeat_task;
 pub mod io;
 mod later_votes;
 mod membership_observer;
 pub(crate) mod message;
 mod permissions;
 mod propose_task;
+mod recipients;
 pub(crate) mod record;
 mod task;
 mod timing;

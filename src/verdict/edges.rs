@@ -1,11 +1,11 @@
 //! Which committed verdicts the present votes change.
 
-use super::{Ballot, Observation, Outcome, asked_at, decide, electorate, question, why};
+use super::{Ballot, Electorates, Observation, Outcome, asked_at, decide, question, why};
 use crate::{
     model::{NodeName, RealServer, Service},
     rules::{ClusterState, Edge, Target},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What is heard of one observer.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +22,12 @@ pub type Testimonies<'a> = BTreeMap<&'a NodeName, Testimony<'a>>;
 /// The verdicts that a majority now sees differently than the state has them. Empty when there is nothing to commit.
 ///
 /// Targets without a check have no verdict, and a target without a majority keeps the one it has.
-pub fn edges(state: &ClusterState, heard: &Testimonies<'_>) -> Vec<Edge> {
-    let live = live(heard);
+pub fn edges(state: &ClusterState, heard: &Testimonies<'_>, electorates: &Electorates) -> Vec<Edge> {
     state
         .rules
         .targets()
         .filter_map(|(target, service, server)| {
-            let ballots = cast(state, heard, &live, &target, service, server);
+            let ballots = cast(heard, electorates, &target, service, server);
             let Outcome::Decided(to) = decide(&ballots) else { return None };
             let stands = state.verdicts.get(&target).is_some_and(|(verdict, _)| *verdict == to);
             (!stands).then(|| Edge { target, to, why: why(&ballots) })
@@ -37,33 +36,28 @@ pub fn edges(state: &ClusterState, heard: &Testimonies<'_>) -> Vec<Edge> {
 }
 
 /// The ballots of a target's electorate, by observer. Empty for a target that is not in the rules or has no check.
-pub fn ballots(state: &ClusterState, heard: &Testimonies<'_>, target: &Target) -> Vec<Ballot> {
+pub fn ballots(state: &ClusterState, heard: &Testimonies<'_>, electorates: &Electorates, target: &Target) -> Vec<Ballot> {
     let service = state.rules.services.get(&target.service);
     let server = service.and_then(|service| Some((service, service.servers.get(&target.server)?)));
-    server.map(|(service, server)| cast(state, heard, &live(heard), target, service, server)).unwrap_or_default()
-}
-
-fn live(heard: &Testimonies<'_>) -> BTreeSet<NodeName> {
-    heard.iter().filter(|(_, testimony)| testimony.live).map(|(name, _)| (*name).clone()).collect()
+    server.map(|(service, server)| cast(heard, electorates, target, service, server)).unwrap_or_default()
 }
 
 fn cast(
-    state: &ClusterState,
     heard: &Testimonies<'_>,
-    live: &BTreeSet<NodeName>,
+    electorates: &Electorates,
     target: &Target,
     service: &Service,
     server: &RealServer,
 ) -> Vec<Ballot> {
-    let Some(check) = &service.check else { return Vec::new() };
+    let (Some(check), Some(electorate)) = (&service.check, electorates.get(target)) else { return Vec::new() };
     let asked = question(asked_at(server, check), &check.kind);
-    let own = state.node_at(server.address).map(|node| &node.name);
-    electorate(own, &state.nodes, live, target)
-        .into_iter()
+    electorate
+        .iter()
         .map(|observer| {
-            let word = heard.get(&observer).and_then(|testimony| testimony.observations.get(target));
+            let testimony = heard.get(observer);
+            let word = testimony.and_then(|testimony| testimony.observations.get(target));
             let observation = word.filter(|observation| observation.question == asked).cloned();
-            Ballot { fresh: live.contains(&observer), observer, observation }
+            Ballot { fresh: testimony.is_some_and(|testimony| testimony.live), observer: observer.clone(), observation }
         })
         .collect()
 }

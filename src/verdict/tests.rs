@@ -260,8 +260,9 @@ fn edges_of(state: &ClusterState, words: &str) -> Vec<String> {
     };
     let heard: BTreeMap<NodeName, (bool, BTreeMap<Target, Observation>)> =
         words.split_whitespace().map(|word| word.split_once(':').unwrap()).map(|(node, l)| (name(node), said(l))).collect();
+    let live = heard.iter().filter(|(_, (live, _))| *live).map(|(node, _)| node.clone()).collect();
     let heard = heard.iter().map(|(node, (live, observations))| (node, Testimony { live: *live, observations })).collect();
-    edges(state, &heard).into_iter().map(|edge| format!("{} {:?}", edge.target, edge.to)).collect()
+    edges(state, &heard, &electorates(state, &live)).into_iter().map(|edge| format!("{} {:?}", edge.target, edge.to)).collect()
 }
 
 #[test]

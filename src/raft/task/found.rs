@@ -14,6 +14,7 @@ use crate::{
             store_error::StoreError,
         },
         membership_observer::NoGuard,
+        recipients::Recipients,
         timing::RaftTiming,
         types::RaftMember,
     },
@@ -75,7 +76,7 @@ async fn write(founder: &Founder<'_>, entries: Vec<RuleChange>) -> Result<(), Fo
     let (log, snapshot) = LogStore::open(data_dir, &stamp, Arc::new(NoGuard)).await?;
     let (machine, _published) = StateMachine::new(log.clone(), snapshot);
     let timing = RaftTiming::of(timing);
-    let network = RaftNetwork::new(Peers::nobody(), None, timing);
+    let network = RaftNetwork::new(Peers::nobody(), None, timing, Recipients::default());
     let raft = open_raft(cluster_id, me, timing, network, log.clone(), machine).await.map_err(FoundError::Raft)?;
     let node = RaftMember { name: name.clone(), addr };
     raft.initialize(BTreeMap::from([(me.0, node)])).await.map_err(|error| failed(&error))?;

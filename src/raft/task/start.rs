@@ -8,8 +8,10 @@ use crate::{
     raft::{
         RaftView,
         fault::{RaftFault, RaftStartError},
+        heartbeat_task,
         io::{disk::LogOwner, log_store::LogStore, raft_client::RaftNetwork, state_machine::StateMachine},
         membership_observer::MembershipObserver,
+        recipients::Recipients,
         timing::RaftTiming,
         view_task,
         voters::{Liveness, leader_task},
@@ -70,7 +72,8 @@ impl RaftNode {
         let (machine, published) = StateMachine::new(log.clone(), snapshot);
         let directory = Directory::new(&cluster_id, published.clone(), &bootstrap_peers);
         let peers = Peers::of_member(me, directory.clone(), credentials);
-        let network = RaftNetwork::new(peers.clone(), Some(directory.clone()), timing);
+        let recipients = Recipients::default();
+        let network = RaftNetwork::new(peers.clone(), Some(directory.clone()), timing, recipients.clone());
         let raft = open_raft(&cluster_id, me, timing, network, log.clone(), machine);
         let raft = raft.await.map_err(|why| RaftStartError::Raft { data_dir: data_dir.clone(), why })?;
         let (view_sender, view) = watch::channel(RaftView::default());
@@ -104,6 +107,8 @@ impl RaftNode {
             }),
         };
         node.spawn_tasks(view_sender, state_sender, liveness_sender, fault_sender);
+        let (shutdown, halt) = (&node.inner.shutdown, node.inner.halt.clone());
+        node.inner.tasks.spawn("raft heartbeats", shutdown, heartbeat_task::run(node.clone(), recipients, halt));
         Ok(node)
     }
 

@@ -10,20 +10,14 @@ use std::{
     time::Duration,
 };
 
-/// The text of `status` that explains why node `id` votes or does not.
-pub fn why(input: &MembershipInput, id: NodeId) -> String {
+/// The texts of `status` that explain why each member votes or does not. The voters to aim at are worked out once for all of them.
+pub fn reasons(input: &MembershipInput) -> BTreeMap<NodeName, String> {
     let voters: BTreeSet<NodeId> = input.members.voters.iter().flatten().copied().collect();
-    let Some(node) = record(input, id) else {
-        let votes = voters.contains(&id);
-        return if votes {
-            "removed; votes until a majority of the others has committed its removal"
-        } else {
-            "is no member any more"
-        }
-        .to_owned();
-    };
     let plan = wanted_move(input, &voters, true).unwrap_or_default();
-    if voters.contains(&id) { votes(input, &voters, node, &plan) } else { does_not_vote(input, &voters, node, &plan) }
+    let why = |node: &NodeRecord| {
+        if voters.contains(&node.id) { votes(input, &voters, node, &plan) } else { does_not_vote(input, &voters, node, &plan) }
+    };
+    input.nodes.values().map(|node| (node.name.clone(), why(node))).collect()
 }
 
 fn votes(input: &MembershipInput, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {

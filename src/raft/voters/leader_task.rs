@@ -1,15 +1,16 @@
 //! The leader task: changes the membership step by step, and has snapshots made before the log grows long.
 
 use super::{
-    explain::why,
+    explain,
     liveness::Liveness,
-    next_change::{MembershipChange, MembershipInput, RaftMembers, next_change},
+    next_change::{CALM, MembershipChange, MembershipInput, RaftMembers, next_change},
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
     model::{NodeId, NodeName, NodeRecord},
     raft::{
         task::{RaftNode, leadership},
+        timing::RaftTiming,
         types::{LogId, RaftMember, TypeConfig},
     },
 };
@@ -27,8 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a leader checks for work, besides whenever its Raft state changes.
 const EVERY: Duration = Duration::from_millis(100);
-/// How often other nodes check the liveness of the members and the length of the log. A new leader counts anew anyway.
+/// How often a leader checks while the membership rests.
 const SELDOM: Duration = Duration::from_millis(500);
+/// How often other nodes check the length of the log. They take in a change of liveness at once; a new leader counts anew anyway.
+const RARELY: Duration = Duration::from_secs(2);
 /// A change that is not committed by then is left to the leader of that time; its next check sees the result.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
 /// A learner that lacks no more entries than this is up to date enough to vote.
@@ -38,7 +41,7 @@ const KEEP_AS_LEARNER: bool = true;
 /// A snapshot is made when the log's entries are this long together, however few they are.
 const LONG_LOG_BYTES: usize = 8 << 20;
 
-/// Since when the leader has seen things as they are (docs/lease.md, "Changes of the voters").
+/// The times since when the leader has seen its term and the membership unchanged (docs/lease.md, "Changes of the voters").
 #[derive(Default)]
 struct Watch {
     /// The term it leads, and since when it has seen that.
@@ -66,6 +69,15 @@ impl Watch {
         Some(now.saturating_since(leads.max(settled)))
     }
 
+    /// A step may be waiting for a moment to pass until the membership has rested for some time.
+    fn until_next_look(&self, now: BootInstant) -> Duration {
+        match self.leads {
+            None => RARELY,
+            Some(_) if self.quiet_for(now).is_none_or(|quiet| quiet <= CALM + SELDOM) => EVERY,
+            Some(_) => SELDOM,
+        }
+    }
+
     fn settled_for(&self, now: BootInstant) -> Duration {
         self.settled.map_or(Duration::ZERO, |(_, settled)| now.saturating_since(settled))
     }
@@ -78,14 +90,18 @@ fn is_settled(metrics: &RaftMetrics<TypeConfig>) -> bool {
 /// Runs the leader task while this node leads; publishes the members' liveness always.
 pub async fn run(node: RaftNode, liveness: watch::Sender<Arc<Liveness>>, shutdown: CancellationToken) {
     let mut server = node.raft().server_metrics();
+    let (mut state, mut live) = (node.state(), node.live());
     let mut watch = Watch::default();
     loop {
+        let every = watch.until_next_look(BootClock.now());
         tokio::select! {
             // All cancel-safe: they only say that it is time to look.
             () = shutdown.cancelled() => return,
             // openraft is gone, which `view_task::watch_faults` says.
             changed = server.changed() => if changed.is_err() { return shutdown.cancelled().await },
-            () = sleep(if watch.leads.is_some() { EVERY } else { SELDOM }) => {}
+            Ok(()) = state.changed() => {}
+            Ok(()) = live.changed() => {}
+            () = sleep(every) => {}
         }
         keep_log_short(&node).await;
         tokio::select! {
@@ -129,7 +145,7 @@ async fn lead(node: &RaftNode, watch: &mut Watch, liveness: &watch::Sender<Arc<L
         silent_for: &heard.silent_for(now),
         lately_back: &heard.lately_back(now),
         caught_up: &caught_up(&metrics),
-        acking: &acking(&metrics, node.timing().election_max),
+        acking: &acking(&metrics, node.timing()),
         told: &told(&metrics),
         members: &members(&metrics),
         settled: is_settled(&metrics),
@@ -162,7 +178,7 @@ fn hear<'a>(
     });
 }
 
-/// A leader that is to lose its vote gives leadership to another node, which then takes the vote: so leadership ends without an election timeout.
+/// A leader that is to lose its vote gives leadership to another node, which then takes the vote. Leadership ends without an election timeout.
 async fn hand_over(node: &RaftNode, seen: &RaftMetrics<TypeConfig>) {
     let Some(successor) = leadership::successor(seen, &node.state().borrow()) else { return };
     tracing::info!(node = %NodeId(successor), "leadership is handed over: this node is to lose its vote");
@@ -210,7 +226,7 @@ impl RaftNode {
             settled_for: Duration::ZERO,
             spacing: Duration::ZERO,
         };
-        state.nodes.values().map(|record| (record.name.clone(), why(&input, record.id))).collect()
+        explain::reasons(&input)
     }
 
     /// The members that this node does not hear now, and for how long it has not. A leader counts from when it began to lead.
@@ -238,11 +254,13 @@ fn caught_up(metrics: &RaftMetrics<TypeConfig>) -> BTreeSet<NodeId> {
     replication.filter(|(_, matched)| near(matched)).map(|(id, _)| NodeId(*id)).collect()
 }
 
-/// Nodes that have acknowledged a heartbeat or an entry so lately.
-fn acking(metrics: &RaftMetrics<TypeConfig>, recent: Duration) -> BTreeSet<NodeId> {
+/// Nodes that have acknowledged a heartbeat or an entry lately.
+fn acking(metrics: &RaftMetrics<TypeConfig>, timing: RaftTiming) -> BTreeSet<NodeId> {
     use openraft::Instant;
+    let votes = |id: &u64| metrics.membership_config.voter_ids().any(|voter| voter == *id);
     let heartbeats = metrics.heartbeat.iter().flatten();
-    heartbeats.filter(|(_, at)| at.is_some_and(|at| at.elapsed() <= recent)).map(|(id, _)| NodeId(*id)).collect()
+    let lately = heartbeats.filter(|(id, at)| at.is_some_and(|at| at.elapsed() <= timing.longest_silence(votes(id))));
+    lately.map(|(id, _)| NodeId(*id)).collect()
 }
 
 /// Nodes that know the effective membership.
@@ -271,7 +289,7 @@ fn to_openraft(change: &MembershipChange) -> ChangeMembers<u64, RaftMember> {
     let one = |id: &NodeId| BTreeSet::from([id.0]);
     let with = |record: &NodeRecord| BTreeMap::from([(record.id.0, RaftMember { name: record.name.clone(), addr: record.addr })]);
     match change {
-        // Adds nobody to the newer set, which openraft takes as: go to the newer set.
+        // An empty addition to the newer set, which openraft takes as: go to the newer set.
         MembershipChange::Complete => ChangeMembers::AddVoterIds(BTreeSet::new()),
         MembershipChange::RemoveVoter(id) | MembershipChange::Demote(id) => ChangeMembers::RemoveVoters(one(id)),
         MembershipChange::Promote(id) => ChangeMembers::AddVoterIds(one(id)),

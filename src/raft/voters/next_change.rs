@@ -15,7 +15,7 @@ use std::{
 pub const DEAD_AFTER: Duration = Duration::from_secs(60);
 /// A living voter is displaced for a better one only when the membership has rested for this time: while nodes come one after the other, each of
 /// them changes which set is best.
-const CALM: Duration = Duration::from_secs(10);
+pub(super) const CALM: Duration = Duration::from_secs(10);
 /// How long a node that left is still sent entries if it does not acknowledge that it has them: it may be gone.
 const TELL: Duration = Duration::from_secs(5);
 
