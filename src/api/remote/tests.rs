@@ -41,7 +41,8 @@ async fn registered(fake: &Fake, address: SocketAddr, name: &str, access: Access
 async fn identity(fake: &Fake, name: &str, access: Access) -> Presented {
     let request = IdentityRequest { name: name.parse().unwrap(), access, ttl_s: 3600 };
     let bundle = fake.make_identity(request).await.unwrap().bundle;
-    let file = std::env::temp_dir().join(format!("lvs-agent-{}-{name}.pem", std::process::id()));
+    // Several tests of this process use the same name at the same time.
+    let file = std::env::temp_dir().join(format!("lvs-agent-{}-{name}-{:x}.pem", std::process::id(), rand::random::<u64>()));
     std::fs::write(&file, bundle).unwrap();
     let (mut chain, key) = crate::link::io::files::external(&file, &file).unwrap();
     std::fs::remove_file(&file).unwrap();
