@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::Parser;
 use lvs_agent::{
     agent,
-    cli::{self, Args, Command, Exit, args::LogArgs},
+    cli::{self, Args, CliCommand, Exit, args::LogArgs},
     config::{AgentConfig, LoadError, load_agent},
     errors::with_sources,
     guard::{self, GuardOptions, RunnerCommand, WorkerCommand},
@@ -17,9 +17,9 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 fn main() -> ExitCode {
     let args = Args::parse();
     match &args.command {
-        Command::Run(log) => ended(&args, log, |config| start_guard(config, |process| args.for_child(process, log))),
-        Command::Worker(log) => ended(&args, log, |config| start_worker(config, &args)),
-        Command::ScriptRunner(log) => ended(&args, log, |config| Ok(script_runner::run(config.scripts.as_ref())?)),
+        CliCommand::Run(log) => ended(&args, log, |config| start_guard(config, |process| args.for_child(process, log))),
+        CliCommand::Worker(log) => ended(&args, log, |config| start_worker(config, &args)),
+        CliCommand::ScriptRunner(log) => ended(&args, log, |config| Ok(script_runner::run(config.scripts.as_ref())?)),
         _ => cli::run(&args),
     }
 }

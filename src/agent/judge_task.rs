@@ -5,7 +5,7 @@ use crate::{
     gossip::ClusterView,
     raft::{RaftNode, RaftView},
     repeats::Repeats,
-    rules::{ClusterState, Edge, RuleChange, Verdict},
+    rules::{ClusterState, Command, Edge, Verdict},
     verdict,
 };
 use std::{sync::Arc, time::Duration};
@@ -39,7 +39,7 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
         }
         let proposed = tokio::select! {
             () = shutdown.cancelled() => return,
-            proposed = raft.propose(RuleChange::Verdicts(due.clone()), PROPOSAL) => proposed,
+            proposed = raft.propose(Command::Verdicts(due.clone()), PROPOSAL) => proposed,
         };
         // What is committed shows in the state a moment later; before that it would be proposed again.
         let stands = |state: &Arc<ClusterState>| due.iter().all(|edge| verdict_of(state, edge) == Some(edge.to));

@@ -20,7 +20,7 @@ use crate::{
     members::{ClusterMember, Identity, MemberSettings, renewal_task},
     raft::{Committed, RaftNode, RaftView},
     reconcile::{OwnedVips, Report},
-    rules::{ClusterState, RuleChange, Target},
+    rules::{ClusterState, Command, Target},
     status,
     tasks::Tasks,
     verdict::Observation,
@@ -97,7 +97,7 @@ impl Member {
     ///
     /// # Errors
     /// A refusal, or nobody to decide.
-    pub async fn change(&self, change: RuleChange) -> Result<Committed, AdminError> {
+    pub async fn change(&self, change: Command) -> Result<Committed, AdminError> {
         self.raft().propose_and_see(change, CHANGE_DEADLINE).await.map_err(refused)
     }
 

@@ -36,7 +36,7 @@ pub struct Args {
     pub remote: RemoteArgs,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// A remote agent, and what to reach it with.
@@ -59,7 +59,7 @@ pub struct RemoteArgs {
 
 /// What to do.
 #[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run the agent on this node, in the foreground.
     #[command(after_help = RUN_HELP)]
     Run(LogArgs),

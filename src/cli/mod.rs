@@ -7,7 +7,7 @@ pub mod log;
 mod render;
 mod terminal;
 
-pub use args::{Args, Command};
+pub use args::{Args, CliCommand};
 pub use commands::run;
 pub use exit::{Exit, Failure};
 

@@ -19,7 +19,7 @@ use crate::{
         record,
         types::{Applied, Entry, Node, TypeConfig, Vote},
     },
-    rules::{ClusterState, Joining, Refusal, RuleChange},
+    rules::{ClusterState, Command, Joining, Refusal},
 };
 use openraft::{
     EntryPayload, Membership,
@@ -119,7 +119,7 @@ fn raft_requests(entries: &[Entry]) -> Vec<RaftRequest> {
 }
 
 fn proposals() -> Vec<Propose> {
-    let left = RuleChange::NodeLeft(sample::name("d1"));
+    let left = Command::NodeLeft(sample::name("d1"));
     sample::changes().into_iter().chain([left]).map(Propose).collect()
 }
 

@@ -6,7 +6,7 @@ use crate::{
         Access, Fingerprint, IdentityName, KeyId, NodeId, NodeRecord, PublicKey, Role, Roles, Secret, TimingProfile, TokenId,
     },
     rules::{
-        ClusterState, Edge, Joining, RuleChange, RuleSet, SecurityChange, Target, Verdict,
+        ClusterState, Command, Edge, Joining, RuleSet, SecurityChange, Target, Verdict,
         security::{Founding, Identity, KeyRing, Token, TokenUse},
     },
     vip::{Membership, MembershipId},
@@ -131,7 +131,7 @@ fn token() -> Token {
 }
 
 /// One of each kind of log entry.
-pub fn changes() -> Vec<RuleChange> {
+pub fn changes() -> Vec<Command> {
     let founding = Founding { authority: Some((Fingerprint([1; 32]), vec![48, 3, 1, 1, 255])), key: Secret::new([2; 32]) };
     let identity = Identity {
         access: Access::ReadOnly,
@@ -149,14 +149,14 @@ pub fn changes() -> Vec<RuleChange> {
     ];
     let edge = Edge { target: target(), to: Verdict::Up, why: "3 of 3".to_owned() };
     let mut changes = vec![
-        RuleChange::Init { cluster_id: "0123456789abcdef".to_owned(), timing: TimingProfile::Lan, founding },
-        RuleChange::Apply { base_revision: Some(0), rules: rules() },
-        RuleChange::Verdicts(vec![edge]),
-        RuleChange::NodeJoined(Joining { name: name("d1"), addr: addr(11), token: None, ..joining() }),
-        RuleChange::NodeRoles { name: name("d1"), roles: roles() },
-        RuleChange::NodeRemoved(name("d3")),
+        Command::Init { cluster_id: "0123456789abcdef".to_owned(), timing: TimingProfile::Lan, founding },
+        Command::Apply { base_revision: Some(0), rules: rules() },
+        Command::Verdicts(vec![edge]),
+        Command::NodeJoined(Joining { name: name("d1"), addr: addr(11), token: None, ..joining() }),
+        Command::NodeRoles { name: name("d1"), roles: roles() },
+        Command::NodeRemoved(name("d3")),
     ];
-    changes.extend(security.into_iter().map(RuleChange::Security));
+    changes.extend(security.into_iter().map(Command::Security));
     changes
 }
 

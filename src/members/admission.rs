@@ -5,7 +5,7 @@ use crate::{
     link::certificate::{Certificate, Subject},
     model::{NodeId, NodeRecord, Roles},
     peers::is_plausible,
-    rules::{ClusterState, Joining, Refusal, RuleChange, SecurityRefusal, security::TokenUse},
+    rules::{ClusterState, Command, Joining, Refusal, SecurityRefusal, security::TokenUse},
 };
 
 /// How old a signed request may be, and how far clocks may disagree. It bounds how long a member that passed a request on could use it again.
@@ -33,7 +33,7 @@ pub enum Admission {
     /// It is a member as it says.
     Is(NodeId),
     /// Once this is committed.
-    Commit(RuleChange),
+    Commit(Command),
 }
 
 /// Decides.
@@ -76,7 +76,7 @@ pub fn decide(asked: &Asked<'_>) -> Result<Admission, JoinRefusal> {
     let joining = Joining { name, roles, addr, zone, key, keeps_id: returning.is_some(), token };
     // It is looked at again when the entry is applied; what is known to be refused then is not written.
     asked.state.check_joining(&joining).map_err(JoinRefusal::Refused)?;
-    Ok(Admission::Commit(RuleChange::NodeJoined(joining)))
+    Ok(Admission::Commit(Command::NodeJoined(joining)))
 }
 
 fn is_as_it_says(record: &NodeRecord, request: &JoinRequest, roles: &Roles) -> bool {

@@ -8,7 +8,7 @@ use crate::{
     raft::{RaftNode, RaftView},
     repeats::Repeats,
     rules::{
-        ClusterState, RuleChange, Security, SecurityChange,
+        ClusterState, Command, Security, SecurityChange,
         rotation::{self, Wanted},
     },
 };
@@ -112,7 +112,7 @@ async fn carry_out(raft: &RaftNode, before: &ClusterState, wanted: Wanted, faili
     };
     tracing::info!(?wanted, "key rotation goes on");
     // What is committed and does not show in the state yet would be proposed again.
-    if let Err(error) = raft.propose_and_see(RuleChange::Security(change), PROPOSAL).await {
+    if let Err(error) = raft.propose_and_see(Command::Security(change), PROPOSAL).await {
         if let Some(times) = failing.due(&(), &error.to_string(), BootClock.now()) {
             tracing::warn!(?wanted, %error, times, "key rotation held up, looking again");
         }

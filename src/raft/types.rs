@@ -2,7 +2,7 @@
 
 use crate::{
     model::{NodeId, NodeName, node::guard_addr},
-    rules::{Refusal, RuleChange},
+    rules::{Command, Refusal},
     vip::{Membership, MembershipId},
 };
 use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
@@ -48,7 +48,7 @@ impl Default for Node {
 
 openraft::declare_raft_types!(
     /// The types that openraft is used with.
-    pub TypeConfig: D = RuleChange, R = Applied, NodeId = u64, Node = Node
+    pub TypeConfig: D = Command, R = Applied, NodeId = u64, Node = Node
 );
 
 /// An entry of the log.

@@ -1,7 +1,7 @@
 //! How a change makes the next state. The same change on the same state gives the same state on every node.
 
 use super::{
-    change::{Edge, Joining, RuleChange},
+    change::{Command, Edge, Joining},
     security::{Founding, Security, SecurityRefusal},
     state::{ClusterState, RuleSet},
 };
@@ -96,19 +96,19 @@ impl ClusterState {
     ///
     /// # Errors
     /// A [`Refusal`] says why nothing was changed.
-    pub fn apply(&mut self, change: &RuleChange) -> Result<Option<NodeId>, Refusal> {
+    pub fn apply(&mut self, change: &Command) -> Result<Option<NodeId>, Refusal> {
         match change {
-            RuleChange::Init { cluster_id, timing, founding } => self.init(cluster_id, *timing, founding),
-            RuleChange::Apply { base_revision, rules } => self.replace_rules(*base_revision, rules),
-            RuleChange::Verdicts(edges) => {
+            Command::Init { cluster_id, timing, founding } => self.init(cluster_id, *timing, founding),
+            Command::Apply { base_revision, rules } => self.replace_rules(*base_revision, rules),
+            Command::Verdicts(edges) => {
                 self.judge(edges);
                 Ok(None)
             }
-            RuleChange::NodeJoined(joining) => self.join(joining).map(Some),
-            RuleChange::NodeRoles { name, roles } => self.give_roles(name, roles).map(Some),
-            RuleChange::NodeLeft(name) => self.leave(name).map(Some),
-            RuleChange::NodeRemoved(name) => self.remove(name),
-            RuleChange::Security(change) => {
+            Command::NodeJoined(joining) => self.join(joining).map(Some),
+            Command::NodeRoles { name, roles } => self.give_roles(name, roles).map(Some),
+            Command::NodeLeft(name) => self.leave(name).map(Some),
+            Command::NodeRemoved(name) => self.remove(name),
+            Command::Security(change) => {
                 self.security.apply(change)?;
                 Ok(None)
             }

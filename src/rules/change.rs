@@ -40,7 +40,7 @@ pub struct Joining {
 
 /// One entry of the log. Applying it is atomic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum RuleChange {
+pub enum Command {
     /// First entry of a cluster.
     Init {
         /// The cluster's identity.
@@ -77,31 +77,31 @@ pub enum RuleChange {
     NodeRemoved(NodeName),
 }
 
-impl RuleChange {
+impl Command {
     /// As the leader has it written. How long a token lasts is counted by the leader's clock: that one is asked when it is used.
     pub fn by_clock(self, now_unix_s: u64) -> Self {
         match self {
-            RuleChange::Security(SecurityChange::TokenMade { id, token, at_unix_s }) => {
+            Command::Security(SecurityChange::TokenMade { id, token, at_unix_s }) => {
                 let lasts_s = token.expires_unix_s.saturating_sub(at_unix_s);
                 let token = Token { expires_unix_s: now_unix_s.saturating_add(lasts_s), ..token };
-                RuleChange::Security(SecurityChange::TokenMade { id, token, at_unix_s: now_unix_s })
+                Command::Security(SecurityChange::TokenMade { id, token, at_unix_s: now_unix_s })
             }
             other => other,
         }
     }
 }
 
-impl fmt::Display for RuleChange {
+impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RuleChange::Init { cluster_id, .. } => write!(f, "init {cluster_id}"),
-            RuleChange::Apply { rules, .. } => write!(f, "apply {} services", rules.services.len()),
-            RuleChange::Verdicts(edges) => write!(f, "{} verdicts", edges.len()),
-            RuleChange::NodeJoined(joining) => write!(f, "node {} joined", joining.name),
-            RuleChange::NodeRoles { name, roles } => write!(f, "node {name} is {roles}"),
-            RuleChange::Security(_) => f.write_str("keys and tokens"),
-            RuleChange::NodeLeft(name) => write!(f, "node {name} left"),
-            RuleChange::NodeRemoved(name) => write!(f, "node {name} removed"),
+            Command::Init { cluster_id, .. } => write!(f, "init {cluster_id}"),
+            Command::Apply { rules, .. } => write!(f, "apply {} services", rules.services.len()),
+            Command::Verdicts(edges) => write!(f, "{} verdicts", edges.len()),
+            Command::NodeJoined(joining) => write!(f, "node {} joined", joining.name),
+            Command::NodeRoles { name, roles } => write!(f, "node {name} is {roles}"),
+            Command::Security(_) => f.write_str("keys and tokens"),
+            Command::NodeLeft(name) => write!(f, "node {name} left"),
+            Command::NodeRemoved(name) => write!(f, "node {name} removed"),
         }
     }
 }

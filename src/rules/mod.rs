@@ -13,7 +13,7 @@ mod warning;
 
 pub use apply::{MAX_MEMBERS, Refusal};
 pub use barred::{Barred, MAX_BARRED};
-pub use change::{Edge, Joining, RuleChange};
+pub use change::{Command, Edge, Joining};
 pub use diff::{Difference, diff};
 pub use security::{Security, SecurityChange, SecurityRefusal};
 pub use state::{ClusterState, RuleSet, Target, Verdict};

@@ -129,7 +129,7 @@ pub enum SecurityChange {
         id: TokenId,
         /// What it is worth.
         token: Token,
-        /// The leader's clock, see [`RuleChange::by_clock`](super::RuleChange::by_clock).
+        /// The leader's clock, see [`Command::by_clock`](super::Command::by_clock).
         at_unix_s: u64,
     },
     /// A token is worth nothing any more.

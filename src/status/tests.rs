@@ -6,7 +6,7 @@ use crate::{
     model::{KeyId, Secret, Weight},
     reconcile::{OutReason, Presence},
     rules::{
-        RuleChange, SecurityChange,
+        Command, SecurityChange,
         fixture::{self, edge, host, joined, name, server_of, service, target},
     },
     verdict::Seen as Sight,
@@ -30,7 +30,7 @@ impl World {
     fn well() -> Self {
         let mut state = fixture::cluster();
         let up = ["r1", "r2"].map(|server| edge("http", server, Verdict::Up, "all say up"));
-        state.apply(&RuleChange::Verdicts(up.into())).unwrap();
+        state.apply(&Command::Verdicts(up.into())).unwrap();
         let nodes = state.nodes.values().map(|node| {
             let facts = Facts {
                 roles: node.roles.clone(),
@@ -74,7 +74,7 @@ impl World {
     }
 
     fn judges(&mut self, server: &str, to: Verdict) {
-        self.state.apply(&RuleChange::Verdicts(vec![edge("http", server, to, "2 of 3")])).unwrap();
+        self.state.apply(&Command::Verdicts(vec![edge("http", server, to, "2 of 3")])).unwrap();
     }
 
     fn decides(&mut self, server: &str, presence: Presence) {
@@ -361,7 +361,7 @@ fn a_rotation_says_whom_it_waits_for() {
     let mut world = World::well();
     let rotating = |world: &World| world.status().cluster.unwrap().security.rotating;
     assert_eq!(rotating(&world), None);
-    world.state.apply(&RuleChange::Security(SecurityChange::KeyAdded { key: Secret::new([2; 32]), departures: None })).unwrap();
+    world.state.apply(&Command::Security(SecurityChange::KeyAdded { key: Secret::new([2; 32]), departures: None })).unwrap();
     let has_new_key = |world: &mut World, node: &str| {
         world.node(node).facts.as_mut().unwrap().holds.keys = [KeyId(1), KeyId(2)].into();
     };

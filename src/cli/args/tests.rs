@@ -4,7 +4,7 @@ use super::*;
 use crate::model::Access;
 use clap::CommandFactory;
 
-fn command(line: &str) -> Result<Command, clap::Error> {
+fn command(line: &str) -> Result<CliCommand, clap::Error> {
     Args::try_parse_from(line.split(' ')).map(|args| args.command)
 }
 
@@ -41,7 +41,7 @@ fn check_help(definition: &mut clap::Command, path: &str) {
 
 #[test]
 fn seeds_are_addresses() {
-    let Ok(Command::Join(join)) = command("lvs-agent join 10.0.0.11 10.0.0.12:7500") else { panic!("not taken") };
+    let Ok(CliCommand::Join(join)) = command("lvs-agent join 10.0.0.11 10.0.0.12:7500") else { panic!("not taken") };
     assert_eq!(join.seeds, ["10.0.0.11:7400".parse().unwrap(), "10.0.0.12:7500".parse().unwrap()]);
     let error = command("lvs-agent join d1.example.org").unwrap_err();
     assert_eq!(error.exit_code(), 2);
@@ -50,7 +50,7 @@ fn seeds_are_addresses() {
 
 #[test]
 fn seeds_may_stand_with_commas_between() {
-    let Ok(Command::Join(join)) = command("lvs-agent join 10.0.0.11,10.0.0.12:7500 10.0.0.13 --token lvs1_x") else {
+    let Ok(CliCommand::Join(join)) = command("lvs-agent join 10.0.0.11,10.0.0.12:7500 10.0.0.13 --token lvs1_x") else {
         panic!("not taken")
     };
     let seeds: Vec<String> = join.seeds.iter().map(ToString::to_string).collect();
@@ -61,7 +61,7 @@ fn seeds_may_stand_with_commas_between() {
 #[test]
 fn a_token_lasts_an_hour_for_one_real_server_unless_told_otherwise() {
     let create = |line: &str| match command(line) {
-        Ok(Command::Token(TokenCommand::Create(args))) => Ok((args.ttl.as_secs(), args.uses, args.roles.to_string())),
+        Ok(CliCommand::Token(TokenCommand::Create(args))) => Ok((args.ttl.as_secs(), args.uses, args.roles.to_string())),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.to_string()),
     };
@@ -86,7 +86,7 @@ fn a_token_lasts_an_hour_for_one_real_server_unless_told_otherwise() {
 #[test]
 fn an_identity_looks_only_unless_it_is_an_administrators() {
     let access = |line: &str| match command(line) {
-        Ok(Command::Identity(IdentityCommand::Create(args))) => args.access(),
+        Ok(CliCommand::Identity(IdentityCommand::Create(args))) => args.access(),
         other => panic!("{other:?}"),
     };
     assert_eq!(access("lvs-agent identity create a"), Access::ReadOnly);
@@ -109,7 +109,7 @@ fn a_server_is_a_host_with_its_port_and_may_stand_anywhere() {
 #[test]
 fn watching_takes_an_optional_pace() {
     let watch = |line: &str| match command(line) {
-        Ok(Command::Status(status)) => status.watch,
+        Ok(CliCommand::Status(status)) => status.watch,
         other => panic!("{other:?}"),
     };
     assert_eq!(watch("lvs-agent status"), None);
@@ -123,8 +123,10 @@ fn watching_takes_an_optional_pace() {
 fn worker_and_script_runner_are_started_as_their_guard_was() {
     let line = "lvs-agent --config /a.toml run --log debug --log-format json --socket /s";
     let args = Args::try_parse_from(line.split(' ')).unwrap();
-    let Command::Run(log) = &args.command else { panic!("{args:?}") };
-    for (process, command) in [("worker", Command::Worker(log.clone())), ("script-runner", Command::ScriptRunner(log.clone()))] {
+    let CliCommand::Run(log) = &args.command else { panic!("{args:?}") };
+    for (process, command) in
+        [("worker", CliCommand::Worker(log.clone())), ("script-runner", CliCommand::ScriptRunner(log.clone()))]
+    {
         let mut words = vec![OsString::from("lvs-agent")];
         words.extend(args.for_child(process, log));
         let child = Args::try_parse_from(words).unwrap();

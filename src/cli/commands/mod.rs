@@ -15,7 +15,7 @@ mod token;
 mod version;
 
 use super::{
-    Args, Command, Exit, Failure,
+    Args, CliCommand, Exit, Failure,
     args::{CaCommand, KeysCommand},
     fail,
     render::Palette,
@@ -48,23 +48,23 @@ pub fn run(args: &Args) -> ExitCode {
 
 async fn dispatch(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
-        Command::Run(_) | Command::Worker(_) | Command::ScriptRunner(_) => {
+        CliCommand::Run(_) | CliCommand::Worker(_) | CliCommand::ScriptRunner(_) => {
             Err(Failure::new(Exit::Failed, "this is not a command for a running agent"))
         }
-        Command::Plan(plan) if plan.offline => plan::offline(plan),
-        Command::Init(init) => init::run(&here(args, "init")?, init).await,
-        Command::Join(join) => join::run(&here(args, "join")?, join).await,
-        Command::Leave(leave) => leave::run(&here(args, "leave")?, leave).await,
-        Command::Status(status) => status::run(&client(args)?, status).await,
-        Command::Plan(plan) => plan::run(&client(args)?, plan).await,
-        Command::Apply(apply) => apply::run(&client(args)?, apply).await,
-        Command::Export(export) => export::run(&client(args)?, export).await,
-        Command::Node(command) => node::run(&client(args)?, command).await,
-        Command::Token(command) => token::run(&client(args)?, command).await,
-        Command::Identity(command) => identity::run(&client(args)?, command).await,
-        Command::Keys(KeysCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::What::Key, how).await,
-        Command::Ca(CaCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::What::Authority, how).await,
-        Command::Version(version) => version::run(&client(args)?, version).await,
+        CliCommand::Plan(plan) if plan.offline => plan::offline(plan),
+        CliCommand::Init(init) => init::run(&here(args, "init")?, init).await,
+        CliCommand::Join(join) => join::run(&here(args, "join")?, join).await,
+        CliCommand::Leave(leave) => leave::run(&here(args, "leave")?, leave).await,
+        CliCommand::Status(status) => status::run(&client(args)?, status).await,
+        CliCommand::Plan(plan) => plan::run(&client(args)?, plan).await,
+        CliCommand::Apply(apply) => apply::run(&client(args)?, apply).await,
+        CliCommand::Export(export) => export::run(&client(args)?, export).await,
+        CliCommand::Node(command) => node::run(&client(args)?, command).await,
+        CliCommand::Token(command) => token::run(&client(args)?, command).await,
+        CliCommand::Identity(command) => identity::run(&client(args)?, command).await,
+        CliCommand::Keys(KeysCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::What::Key, how).await,
+        CliCommand::Ca(CaCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::What::Authority, how).await,
+        CliCommand::Version(version) => version::run(&client(args)?, version).await,
     }
 }
 

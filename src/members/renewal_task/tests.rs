@@ -5,7 +5,7 @@ use crate::{
     members::{Identity, InitSettings, MemberSettings, init},
     model::{Fingerprint, Role, TimingProfile},
     raft::{MembershipSink, Scratch, SinkError},
-    rules::{RuleChange, SecurityChange},
+    rules::{Command, SecurityChange},
     vip::Membership,
 };
 use std::{collections::BTreeSet, net::SocketAddr};
@@ -72,7 +72,7 @@ impl Director {
     }
 
     async fn commit(&self, change: SecurityChange) {
-        self.member.raft().propose(RuleChange::Security(change), PATIENCE).await.unwrap();
+        self.member.raft().propose(Command::Security(change), PATIENCE).await.unwrap();
     }
 
     async fn says(&mut self, what: impl FnMut(&Holds) -> bool) -> Holds {

@@ -22,7 +22,7 @@ use crate::{
     model::{NodeId, Role, Roles, TimingProfile},
     peers::{Peers, Published},
     raft::{Fault, ProposeError, Scratch, SinkError, StartError as RaftStartError, StoreError, types::TypeConfig},
-    rules::{Refusal, RuleChange, RuleSet},
+    rules::{Command, Refusal, RuleSet},
     vip::Membership,
 };
 use std::{
@@ -257,8 +257,8 @@ fn rules(n: u8) -> RuleSet {
     RuleSet { vips: BTreeMap::from([(name, group)]), ..RuleSet::default() }
 }
 
-fn apply(base: u64, n: u8) -> RuleChange {
-    RuleChange::Apply { base_revision: Some(base), rules: rules(n) }
+fn apply(base: u64, n: u8) -> Command {
+    Command::Apply { base_revision: Some(base), rules: rules(n) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use super::{
     disk::{Contents, Disk, Stamp, StoredSnapshot, seal_entry, seal_snapshot},
     store_error::StoreError,
-    writer::{Command, Done, QUEUE, Writer},
+    writer::{Done, QUEUE, Writer, WriterCommand},
 };
 use crate::{
     link::io::files::RAFT_LOG as FILE,
@@ -46,7 +46,7 @@ struct Memory {
 #[derive(Clone)]
 pub struct LogStore {
     memory: Arc<Mutex<Memory>>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<WriterCommand>,
     failure: watch::Receiver<Option<Arc<StoreError>>>,
     path: Arc<PathBuf>,
 }
@@ -114,7 +114,7 @@ impl LogStore {
     pub async fn save_snapshot(&self, snapshot: &StoredSnapshot) -> io::Result<()> {
         let sealed = seal_snapshot(snapshot).map_err(|error| self.too_long("a snapshot", &error))?;
         let (end, membership) = (snapshot.meta.last_log_id, snapshot.meta.last_membership.clone());
-        self.ask(|done| Command::Snapshot { end, membership, sealed, done }).await
+        self.ask(|done| WriterCommand::Snapshot { end, membership, sealed, done }).await
     }
 
     /// Makes everything durable and closes the file. Whatever comes later fails.
@@ -122,10 +122,10 @@ impl LogStore {
     /// # Errors
     /// The log's failure.
     pub async fn close(&self) -> io::Result<()> {
-        self.ask(Command::Close).await
+        self.ask(WriterCommand::Close).await
     }
 
-    async fn ask(&self, command: impl FnOnce(Done) -> Command) -> io::Result<()> {
+    async fn ask(&self, command: impl FnOnce(Done) -> WriterCommand) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
         self.commands.send(command(done)).await.map_err(|_| self.stopped())?;
         answer.await.map_err(|_| self.stopped())?.map_err(io::Error::other)
@@ -204,14 +204,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        self.ask(|done| Command::Vote(*vote, done)).await?;
+        self.ask(|done| WriterCommand::Vote(*vote, done)).await?;
         self.memory().vote = Some(*vote);
         Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         self.memory().committed = committed;
-        self.commands.send(Command::Committed(committed)).await.map_err(|_| self.stopped())
+        self.commands.send(WriterCommand::Committed(committed)).await.map_err(|_| self.stopped())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
@@ -234,13 +234,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             sealed.push((index, record));
         }
         self.memory().entries.extend(held);
-        self.commands.send(Command::Append { sealed, memberships, done }).await.map_err(|_| self.stopped())
+        self.commands.send(WriterCommand::Append { sealed, memberships, done }).await.map_err(|_| self.stopped())
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
         let first = last.map_or(0, |id| id.index + 1);
         self.memory().entries.split_off(&first);
-        self.ask(|done| Command::TruncateFrom(first, done)).await
+        self.ask(|done| WriterCommand::TruncateFrom(first, done)).await
     }
 
     async fn purge(&mut self, last: LogId) -> Result<(), io::Error> {
@@ -249,7 +249,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             memory.entries = memory.entries.split_off(&(last.index + 1));
             memory.purged = Some(last);
         }
-        self.ask(|done| Command::Purge(last, done)).await
+        self.ask(|done| WriterCommand::Purge(last, done)).await
     }
 }
 

@@ -30,7 +30,7 @@ const COMMITTED_DELAY: Duration = Duration::from_millis(100);
 pub type Done = oneshot::Sender<Result<(), Arc<StoreError>>>;
 
 /// What the log is told to do.
-pub enum Command {
+pub enum WriterCommand {
     /// Append entries.
     Append {
         /// Index and record of each.
@@ -63,21 +63,25 @@ pub enum Command {
     Close(Done),
 }
 
-impl Command {
+impl WriterCommand {
     fn bytes(&self) -> usize {
         match self {
-            Command::Append { sealed, .. } => sealed.iter().map(|(_, record)| record.len()).sum(),
-            Command::Snapshot { sealed, .. } => sealed.len(),
-            Command::Vote(..) | Command::Committed(_) | Command::TruncateFrom(..) | Command::Purge(..) | Command::Close(_) => 0,
+            WriterCommand::Append { sealed, .. } => sealed.iter().map(|(_, record)| record.len()).sum(),
+            WriterCommand::Snapshot { sealed, .. } => sealed.len(),
+            WriterCommand::Vote(..)
+            | WriterCommand::Committed(_)
+            | WriterCommand::TruncateFrom(..)
+            | WriterCommand::Purge(..)
+            | WriterCommand::Close(_) => 0,
         }
     }
 
     /// A command that may change who votes ends its batch, so that the guard is told of each membership before it is reported as stored.
     fn ends_batch(&self) -> bool {
         match self {
-            Command::Append { memberships, .. } => !memberships.is_empty(),
-            Command::TruncateFrom(..) | Command::Snapshot { .. } | Command::Close(_) => true,
-            Command::Vote(..) | Command::Committed(_) | Command::Purge(..) => false,
+            WriterCommand::Append { memberships, .. } => !memberships.is_empty(),
+            WriterCommand::TruncateFrom(..) | WriterCommand::Snapshot { .. } | WriterCommand::Close(_) => true,
+            WriterCommand::Vote(..) | WriterCommand::Committed(_) | WriterCommand::Purge(..) => false,
         }
     }
 }
@@ -112,7 +116,7 @@ pub struct Writer {
     /// End of the stored snapshot.
     pub snapshot_end: Option<LogId>,
     /// What to do.
-    pub commands: mpsc::Receiver<Command>,
+    pub commands: mpsc::Receiver<WriterCommand>,
     /// First failure; nothing is written after it.
     pub failure: watch::Sender<Option<Arc<StoreError>>>,
     /// Last known as committed.
@@ -123,7 +127,7 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread. `told` resolves when the sink knows the effective membership on disk; the thread ends at
-    /// [`Command::Close`], or when nobody can command it any more.
+    /// [`WriterCommand::Close`], or when nobody can command it any more.
     ///
     /// # Errors
     /// No thread, no timers.
@@ -155,7 +159,7 @@ impl Writer {
     }
 
     /// What has queued up; nothing, when only the committed id is due; `None` when nobody can queue anything any more.
-    async fn next_batch(&mut self) -> Option<Vec<Command>> {
+    async fn next_batch(&mut self) -> Option<Vec<WriterCommand>> {
         let first = match self.committed_due {
             None => self.commands.recv().await?,
             Some(due) => match timeout_at(due, self.commands.recv()).await {
@@ -175,37 +179,37 @@ impl Writer {
         Some(batch)
     }
 
-    fn prepare(&mut self, batch: Vec<Command>) -> (Vec<DiskChange>, Vec<Reply>, Option<Done>) {
+    fn prepare(&mut self, batch: Vec<WriterCommand>) -> (Vec<DiskChange>, Vec<Reply>, Option<Done>) {
         let mut changes = Vec::new();
         let mut replies = Vec::new();
         let mut close = None;
         for command in batch {
             match command {
-                Command::Append { sealed, memberships, done } => {
+                WriterCommand::Append { sealed, memberships, done } => {
                     memberships.into_iter().for_each(|(index, membership)| self.memberships.append(index, membership));
                     changes.extend(sealed.into_iter().map(|(index, sealed)| DiskChange::Append { index, sealed }));
                     replies.push(Reply::Flushed(done));
                 }
-                Command::Vote(vote, done) => {
+                WriterCommand::Vote(vote, done) => {
                     changes.push(DiskChange::Vote(vote));
                     replies.push(Reply::Done(done));
                 }
-                Command::Committed(id) => {
+                WriterCommand::Committed(id) => {
                     self.committed = id;
                     self.committed_due.get_or_insert_with(|| Instant::now() + COMMITTED_DELAY);
                 }
-                Command::Close(done) => close = Some(done),
-                Command::TruncateFrom(first, done) => {
+                WriterCommand::Close(done) => close = Some(done),
+                WriterCommand::TruncateFrom(first, done) => {
                     self.memberships.truncate_from(first);
                     changes.push(DiskChange::TruncateFrom(first));
                     replies.push(Reply::Done(done));
                 }
-                Command::Purge(last, done) => {
+                WriterCommand::Purge(last, done) => {
                     self.memberships.purge_to(last.index);
                     changes.push(DiskChange::Purge(last));
                     replies.push(Reply::Done(done));
                 }
-                Command::Snapshot { end, membership, sealed, done } => {
+                WriterCommand::Snapshot { end, membership, sealed, done } => {
                     if end > self.snapshot_end {
                         self.memberships.snapshot(end, membership);
                         self.snapshot_end = end;

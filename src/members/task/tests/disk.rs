@@ -76,7 +76,7 @@ async fn a_node_with_a_full_disk_stops_and_goes_on_when_there_is_room() {
             tokio::select! {
                 fault = &mut failed => break fault,
                 // The cluster decides all the while.
-                done = cluster.members[0].node().propose(RuleChange::Verdicts(long.clone()), PATIENCE) => { done.unwrap(); }
+                done = cluster.members[0].node().propose(Command::Verdicts(long.clone()), PATIENCE) => { done.unwrap(); }
             }
         }
     };

@@ -12,16 +12,16 @@ use crate::{
 
 const TOKEN: TokenId = TokenId([1; 8]);
 
-fn removed(node: &str) -> RuleChange {
-    RuleChange::NodeRemoved(name(node))
+fn removed(node: &str) -> Command {
+    Command::NodeRemoved(name(node))
 }
 
-fn allowed(node: &str) -> RuleChange {
-    RuleChange::Security(SecurityChange::NodeAllowed(name(node)))
+fn allowed(node: &str) -> Command {
+    Command::Security(SecurityChange::NodeAllowed(name(node)))
 }
 
-fn given(node: &str, role: Role) -> RuleChange {
-    RuleChange::NodeRoles { name: name(node), roles: Roles::new([role]).unwrap() }
+fn given(node: &str, role: Role) -> Command {
+    Command::NodeRoles { name: name(node), roles: Roles::new([role]).unwrap() }
 }
 
 /// [`cluster`] with a token for nodes with these roles.
@@ -36,14 +36,14 @@ fn with_token(roles: &[Role]) -> ClusterState {
         authority: crate::model::Fingerprint([1; 32]),
     };
     let made = SecurityChange::TokenMade { id: TOKEN, token, at_unix_s: 50 };
-    state.apply(&RuleChange::Security(made)).unwrap();
+    state.apply(&Command::Security(made)).unwrap();
     state
 }
 
 /// Comes in by that token, with the key `number`.
-fn by_token(node: &str, number: u8, role: Role) -> RuleChange {
+fn by_token(node: &str, number: u8, role: Role) -> Command {
     let token = Some(TokenUse { id: TOKEN, at_unix_s: 60 });
-    RuleChange::NodeJoined(Joining { token, ..joining(node, number, role) })
+    Command::NodeJoined(Joining { token, ..joining(node, number, role) })
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn another_port_of_a_members_machine_is_its_address_too() {
     let mut state = cluster();
     let at = |addr: &str, node: &str| {
         let addr: SocketAddr = addr.parse().unwrap();
-        RuleChange::NodeJoined(Joining { addr, ..joining(node, 99, Role::RealServer) })
+        Command::NodeJoined(Joining { addr, ..joining(node, 99, Role::RealServer) })
     };
     let taken = |addr: &str| Refusal::AddressTaken { addr: addr.to_owned(), owner: name("r2") };
     // A member of its own name or a new one; IPv4 in an IPv6 dress is no way around it.
@@ -146,7 +146,7 @@ fn a_key_that_is_replaced_makes_the_gossip_key_stale_and_one_that_comes_back_doe
     state.apply(&joined("r9", 99, Role::RealServer)).unwrap();
     assert!(!state.security.keyring.stale, "with an empty log, but its key; and a new node");
     let Joining { addr, .. } = joining("r1", 21, Role::RealServer);
-    state.apply(&RuleChange::NodeJoined(Joining { addr, ..joining("r1", 91, Role::RealServer) })).unwrap();
+    state.apply(&Command::NodeJoined(Joining { addr, ..joining("r1", 91, Role::RealServer) })).unwrap();
     assert!(state.security.keyring.stale);
 }
 
@@ -193,7 +193,7 @@ fn there_are_as_many_members_as_gossip_has_room_for() {
     let newcomer = |number: usize| {
         let joining = joining(&format!("n{number}"), 0, Role::RealServer);
         let [high, low] = u16::try_from(number).unwrap().to_be_bytes();
-        RuleChange::NodeJoined(Joining { addr: ([10, 9, high, low], 7400).into(), ..joining })
+        Command::NodeJoined(Joining { addr: ([10, 9, high, low], 7400).into(), ..joining })
     };
     let let_in = (0..).take_while(|number| state.apply(&newcomer(*number)).is_ok()).count();
     assert_eq!((state.nodes.len(), let_in > 270), (MAX_MEMBERS, true));
@@ -202,6 +202,6 @@ fn there_are_as_many_members_as_gossip_has_room_for() {
     assert!(words.contains("280") && words.contains("`lvs-agent node remove NAME`"), "{words}");
     // A member comes back, and in the place of one that is gone there is room.
     assert!(state.apply(&newcomer(5)).is_ok());
-    assert!(state.apply(&RuleChange::NodeLeft(name("n7"))).is_ok());
+    assert!(state.apply(&Command::NodeLeft(name("n7"))).is_ok());
     assert!(state.apply(&newcomer(1000)).is_ok());
 }
