@@ -6,7 +6,7 @@ use crate::{
     guard::protocol::GroupOrder,
     model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
     reconcile::{InPlace, Report},
-    rules::{ClusterState, security::Speakers},
+    rules::{ClusterState, security::PeerKeys},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -96,14 +96,14 @@ pub fn unready(ready: Option<bool>, report: &Report) -> Option<String> {
 }
 
 /// Who may speak, and with which keys.
-pub fn speakers(state: &ClusterState) -> Speakers {
+pub fn speakers(state: &ClusterState) -> PeerKeys {
     let members = state.nodes.values().map(|node| (node.id, (node.addr, node.key)));
     let names = state.nodes.values().map(|node| (node.name.clone(), node.id));
-    Speakers { keyring: state.security.keyring.clone(), members: members.collect(), names: names.collect() }
+    PeerKeys { keyring: state.security.keyring.clone(), members: members.collect(), names: names.collect() }
 }
 
 /// The same for guards: they speak from another port.
-pub fn guards(speakers: &Speakers) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> {
+pub fn guards(speakers: &PeerKeys) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> {
     speakers.members.iter().map(|(id, (addr, key))| (*id, (guard_addr(*addr), *key))).collect()
 }
 

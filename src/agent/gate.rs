@@ -63,7 +63,7 @@ mod tests {
         rules::{
             Command, SecurityChange,
             fixture::{cluster, name},
-            security::Identity,
+            security::RemoteIdentity,
         },
     };
 
@@ -72,7 +72,7 @@ mod tests {
     fn state() -> ClusterState {
         let mut state = cluster();
         let identity =
-            Identity { access: Access::ReadOnly, certificate: CERTIFICATE, expires_unix_s: 100, authority: Fingerprint([1; 32]) };
+            RemoteIdentity { access: Access::ReadOnly, certificate: CERTIFICATE, expires_unix_s: 100, authority: Fingerprint([1; 32]) };
         state.apply(&Command::Security(SecurityChange::IdentityAdded { name: name("grafana"), identity })).unwrap();
         state
     }

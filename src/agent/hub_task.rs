@@ -13,7 +13,7 @@ use crate::{
     model::{Network, NodeName, Obstacles, Ownership, Role, VipName},
     raft::RaftView,
     reconcile::{Inputs, Report},
-    rules::{ClusterState, Target, security::Speakers},
+    rules::{ClusterState, Target, security::PeerKeys},
     verdict::Observation,
 };
 use std::{
@@ -60,7 +60,7 @@ pub struct Sinks {
     /// To gossip: whom to knock at.
     pub seeds: watch::Sender<BTreeSet<SocketAddr>>,
     /// To gossip: who may speak, and with which keys.
-    pub speakers: watch::Sender<Arc<Speakers>>,
+    pub speakers: watch::Sender<Arc<PeerKeys>>,
     /// To gossip: what to say.
     pub word: watch::Sender<Arc<Word>>,
     /// To health: what to observe.
@@ -119,7 +119,7 @@ pub fn interface_problems(state: &ClusterState, config: &AgentConfig) -> Vec<Str
 /// What the guard was last told, so that it is told changes only.
 #[derive(Default)]
 pub struct Told {
-    speakers: Option<Arc<Speakers>>,
+    speakers: Option<Arc<PeerKeys>>,
     groups: Option<Vec<GroupOrder>>,
     ready: Option<bool>,
     absent: BTreeSet<String>,
@@ -253,7 +253,7 @@ impl Hub {
     }
 
     /// Before there is a key nobody can be heard anyway.
-    fn tell_guard_who_speaks(&mut self, speakers: &Arc<Speakers>) -> Result<(), GuardGone> {
+    fn tell_guard_who_speaks(&mut self, speakers: &Arc<PeerKeys>) -> Result<(), GuardGone> {
         if speakers.keyring.keys.is_empty() || self.told.speakers.as_ref() == Some(speakers) {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use crate::{
     gossip::ClusterView,
     raft::{RaftNode, RaftView},
     repeats::Repeats,
-    rules::{ClusterState, Command, Edge, Verdict},
+    rules::{ClusterState, Command, VerdictChange, Verdict},
     verdict,
 };
 use std::{sync::Arc, time::Duration};
@@ -58,11 +58,11 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
     }
 }
 
-fn verdict_of(state: &ClusterState, edge: &Edge) -> Option<Verdict> {
+fn verdict_of(state: &ClusterState, edge: &VerdictChange) -> Option<Verdict> {
     state.verdicts.get(&edge.target).map(|(verdict, _)| *verdict)
 }
 
-fn edges(raft: &RaftNode, standing: &RaftView, state: &ClusterState, view: &ClusterView) -> Vec<Edge> {
+fn edges(raft: &RaftNode, standing: &RaftView, state: &ClusterState, view: &ClusterView) -> Vec<VerdictChange> {
     let leads = standing.loaded && raft.is_leader_with_quorum();
     if leads { verdict::edges(state, &view.testimonies()) } else { Vec::new() }
 }

@@ -11,7 +11,7 @@ use crate::{
     model::{Fingerprint, IdentityName, NodeName, Role, Roles, TokenId},
     rules::{
         ClusterState, Command, SecurityChange,
-        security::{Identity, Token},
+        security::{RemoteIdentity, Token},
     },
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -166,7 +166,7 @@ pub async fn make_identity(member: &Member, config: &AgentConfig, request: Ident
     let status =
         IdentityStatus { name: name.clone(), access, certificate: leaf.fingerprint, expires_unix_s: leaf.not_after_unix_s };
     let (certificate, expires_unix_s) = (leaf.fingerprint, leaf.not_after_unix_s);
-    let identity = Identity { access, certificate, expires_unix_s, authority: authority.fingerprint() };
+    let identity = RemoteIdentity { access, certificate, expires_unix_s, authority: authority.fingerprint() };
     change(member, SecurityChange::IdentityAdded { name: name.clone(), identity }).await?;
     tracing::info!(%name, %access, "remote identity made");
     let trusted: Vec<Vec<u8>> = authorities.trusted.values().cloned().collect();

@@ -19,7 +19,7 @@ use crate::{
         record,
         types::{Applied, Entry, Node, TypeConfig, Vote},
     },
-    rules::{ClusterState, Command, Joining, Refusal},
+    rules::{ClusterState, Command, Joining, CommandRefusal},
 };
 use openraft::{
     EntryPayload, Membership,
@@ -160,7 +160,7 @@ fn join() -> SignedJoin {
     SignedJoin { request: encoded(&join_request()), by_node: signature(), by_token }
 }
 
-fn applied(result: Result<Option<NodeId>, Refusal>) -> Applied {
+fn applied(result: Result<Option<NodeId>, CommandRefusal>) -> Applied {
     Applied { index: 6, revision: 2, changed: false, result }
 }
 
@@ -177,7 +177,7 @@ fn raft_answers() -> Vec<Vec<u8>> {
 fn proposed() -> Vec<Vec<u8>> {
     let answers = [
         Proposed::Done(applied(Ok(Some(NodeId(3))))),
-        Proposed::Done(applied(Err(Refusal::Initialised))),
+        Proposed::Done(applied(Err(CommandRefusal::Initialised))),
         Proposed::NotLeader { leader: Some(NodeId(1)) },
     ];
     answers.iter().map(encoded).collect()

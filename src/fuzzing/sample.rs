@@ -6,8 +6,8 @@ use crate::{
         Access, Fingerprint, IdentityName, KeyId, NodeId, NodeRecord, PublicKey, Role, Roles, Secret, TimingProfile, TokenId,
     },
     rules::{
-        ClusterState, Command, Edge, Joining, RuleSet, SecurityChange, Target, Verdict,
-        security::{Founding, Identity, KeyRing, Token, TokenUse},
+        ClusterState, Command, VerdictChange, Joining, RuleSet, SecurityChange, Target, Verdict,
+        security::{Founding, RemoteIdentity, KeyRing, Token, TokenUse},
     },
     vip::{Membership, MembershipId},
 };
@@ -133,7 +133,7 @@ fn token() -> Token {
 /// One of each kind of log entry.
 pub fn changes() -> Vec<Command> {
     let founding = Founding { authority: Some((Fingerprint([1; 32]), vec![48, 3, 1, 1, 255])), key: Secret::new([2; 32]) };
-    let identity = Identity {
+    let identity = RemoteIdentity {
         access: Access::ReadOnly,
         certificate: Fingerprint([9; 32]),
         expires_unix_s: 1_900_000_000,
@@ -147,11 +147,11 @@ pub fn changes() -> Vec<Command> {
         SecurityChange::IdentityAdded { name: name::<IdentityName>("alice"), identity },
         SecurityChange::NodeAllowed(name("d3")),
     ];
-    let edge = Edge { target: target(), to: Verdict::Up, why: "3 of 3".to_owned() };
+    let change = VerdictChange { target: target(), to: Verdict::Up, why: "3 of 3".to_owned() };
     let mut changes = vec![
         Command::Init { cluster_id: "0123456789abcdef".to_owned(), timing: TimingProfile::Lan, founding },
         Command::Apply { base_revision: Some(0), rules: rules() },
-        Command::Verdicts(vec![edge]),
+        Command::Verdicts(vec![change]),
         Command::NodeJoined(Joining { name: name("d1"), addr: addr(11), token: None, ..joining() }),
         Command::NodeRoles { name: name("d1"), roles: roles() },
         Command::NodeRemoved(name("d3")),

@@ -5,7 +5,7 @@ use crate::{
     link::certificate::{Certificate, Subject},
     model::{NodeId, NodeRecord, Roles},
     peers::is_plausible,
-    rules::{ClusterState, Command, Joining, Refusal, SecurityRefusal, security::TokenUse},
+    rules::{ClusterState, Command, Joining, CommandRefusal, SecurityRefusal, security::TokenUse},
 };
 
 /// How old a signed request may be, and how far clocks may disagree. It bounds how long a member that passed a request on could use it again.
@@ -47,7 +47,7 @@ pub fn decide(asked: &Asked<'_>) -> Result<Admission, JoinRefusal> {
         check_certificate(asked.certificate, request)?;
     }
     if asked.state.security.barred.has(&request.name) {
-        return Err(JoinRefusal::Refused(Refusal::Barred(request.name.clone())));
+        return Err(JoinRefusal::Refused(CommandRefusal::Barred(request.name.clone())));
     }
     let namesake = asked.state.nodes.get(&request.name);
     let returning = match &request.known {
@@ -146,7 +146,7 @@ fn check_roles(record: &NodeRecord, request: &JoinRequest) -> Result<(), JoinRef
 }
 
 fn check_token(asked: &Asked<'_>, request: &JoinRequest) -> Result<TokenUse, JoinRefusal> {
-    let refused = |refusal: SecurityRefusal| JoinRefusal::Refused(Refusal::Security(refusal));
+    let refused = |refusal: SecurityRefusal| JoinRefusal::Refused(CommandRefusal::Security(refusal));
     let no_token = || JoinRefusal::NoToken { roles: comma_separated(&request.roles) };
     let id = asked.join.token().ok_or_else(no_token)?;
     let security = &asked.state.security;

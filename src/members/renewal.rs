@@ -268,7 +268,7 @@ mod tests {
     fn only_keys_cas_and_members_wake_a_keeper() {
         let before = fixture::cluster();
         let mut after = before.clone();
-        after.apply(&Command::Verdicts(vec![fixture::edge("http", "r1", Verdict::Up, "up")])).unwrap();
+        after.apply(&Command::Verdicts(vec![fixture::verdict_change("http", "r1", Verdict::Up, "up")])).unwrap();
         assert!(before != after && !differs(&before, &after));
         after.apply(&Command::NodeLeft(fixture::name("r2"))).unwrap();
         assert!(differs(&before, &after));

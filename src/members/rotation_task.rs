@@ -95,7 +95,7 @@ fn wanted(
 ) -> Option<Wanted> {
     let live = held(state, view);
     let followers = || standing.voters.iter().chain(&standing.learners);
-    rotation::next(&rotation::Input {
+    rotation::next(&rotation::RotationInput {
         security: &state.security,
         me,
         live: &live,

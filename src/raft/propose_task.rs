@@ -11,7 +11,7 @@ use crate::{
     link::codec::{self, CodecError},
     model::NodeId,
     peers::CallError,
-    rules::{Command, Refusal, SecurityChange, SecurityRefusal},
+    rules::{Command, CommandRefusal, SecurityChange, SecurityRefusal},
 };
 use openraft::{
     ReadPolicy,
@@ -29,7 +29,7 @@ const COMMIT_DEADLINE: Duration = Duration::from_secs(3);
 pub enum ProposeError {
     /// The rules forbid it. It was committed, and left everything as it was.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] CommandRefusal),
     /// It is too long for the log.
     #[error("the change is too long for the log")]
     TooLong(#[source] CodecError),
@@ -211,13 +211,13 @@ impl RaftNode {
     async fn settle(&self, change: &Command, applied: Applied, before: u64, until: Instant) -> Applied {
         let made = match (change, &applied.result) {
             (Command::Apply { .. }, Ok(_)) => true,
-            (Command::Apply { rules, .. }, Err(Refusal::Stale { current, .. })) => {
+            (Command::Apply { rules, .. }, Err(CommandRefusal::Stale { current, .. })) => {
                 let mut state = self.state();
                 let seen = timeout_at(until, state.wait_for(|state| state.revision >= *current)).await;
                 matches!(seen, Ok(Ok(state)) if state.rules == *rules)
             }
-            (Command::NodeLeft(_) | Command::NodeRemoved(_), Err(Refusal::NoSuchNode(_))) => true,
-            (Command::Security(change), Err(Refusal::Security(refusal))) => is_made(change, refusal),
+            (Command::NodeLeft(_) | Command::NodeRemoved(_), Err(CommandRefusal::NoSuchNode(_))) => true,
+            (Command::Security(change), Err(CommandRefusal::Security(refusal))) => is_made(change, refusal),
             _ => false,
         };
         if made { Applied { changed: applied.revision != before, result: Ok(None), ..applied } } else { applied }

@@ -2,7 +2,7 @@
 
 use crate::{
     model::{NodeId, NodeName, node::guard_addr},
-    rules::{Command, Refusal},
+    rules::{Command, CommandRefusal},
     vip::{Membership, MembershipId},
 };
 use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
@@ -19,7 +19,7 @@ pub struct Applied {
     /// The rules are others than before it.
     pub changed: bool,
     /// The number of the node that the change was about, if any, or why the state stayed as it was.
-    pub result: Result<Option<NodeId>, Refusal>,
+    pub result: Result<Option<NodeId>, CommandRefusal>,
 }
 
 /// A member as the Raft membership knows it.

@@ -1,7 +1,7 @@
 //! How a change makes the next state. The same change on the same state gives the same state on every node.
 
 use super::{
-    change::{Command, Edge, Joining},
+    change::{Command, VerdictChange, Joining},
     security::{Founding, Security, SecurityRefusal},
     state::{ClusterState, RuleSet},
 };
@@ -17,7 +17,7 @@ pub const MAX_MEMBERS: usize = 280;
 
 /// Why a committed change left the state as it was.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
-pub enum Refusal {
+pub enum CommandRefusal {
     /// Somebody else applied in between.
     #[error("the rules are at revision {current}, the change was made for revision {base}: look at `lvs-agent plan` again")]
     Stale {
@@ -95,13 +95,13 @@ impl ClusterState {
     /// Applies one change. The number is that of the node a `NodeJoined` was about.
     ///
     /// # Errors
-    /// A [`Refusal`] says why nothing was changed.
-    pub fn apply(&mut self, change: &Command) -> Result<Option<NodeId>, Refusal> {
+    /// A [`CommandRefusal`] says why nothing was changed.
+    pub fn apply(&mut self, change: &Command) -> Result<Option<NodeId>, CommandRefusal> {
         match change {
             Command::Init { cluster_id, timing, founding } => self.init(cluster_id, *timing, founding),
             Command::Apply { base_revision, rules } => self.replace_rules(*base_revision, rules),
-            Command::Verdicts(edges) => {
-                self.judge(edges);
+            Command::Verdicts(changes) => {
+                self.judge(changes);
                 Ok(None)
             }
             Command::NodeJoined(joining) => self.join(joining).map(Some),
@@ -115,7 +115,7 @@ impl ClusterState {
         }
     }
 
-    fn join(&mut self, joining: &Joining) -> Result<NodeId, Refusal> {
+    fn join(&mut self, joining: &Joining) -> Result<NodeId, CommandRefusal> {
         self.check_joining(joining)?;
         let Joining { name, roles, addr, zone, key, keeps_id, token } = joining;
         if let Some(token) = token {
@@ -140,50 +140,50 @@ impl ClusterState {
     ///
     /// # Errors
     /// Why it stays out.
-    pub fn check_joining(&self, joining: &Joining) -> Result<(), Refusal> {
+    pub fn check_joining(&self, joining: &Joining) -> Result<(), CommandRefusal> {
         let Joining { name, roles, addr, key, token, .. } = joining;
         if self.security.barred.has(name) {
-            return Err(Refusal::Barred(name.clone()));
+            return Err(CommandRefusal::Barred(name.clone()));
         }
         if let Some(owner) = self.nodes.values().find(|node| node.name != *name && is_one_place(node.addr, *addr)) {
-            return Err(Refusal::AddressTaken { addr: addr.to_string(), owner: owner.name.clone() });
+            return Err(CommandRefusal::AddressTaken { addr: addr.to_string(), owner: owner.name.clone() });
         }
         let ip = addr.ip().to_canonical();
         if self.rules.vips.values().any(|group| group.addresses.contains(&ip)) {
-            return Err(Refusal::VipIsNode { address: ip, node: name.clone() });
+            return Err(CommandRefusal::VipIsNode { address: ip, node: name.clone() });
         }
         if self.nodes.len() >= MAX_MEMBERS && !self.nodes.contains_key(name) {
-            return Err(Refusal::Full(MAX_MEMBERS));
+            return Err(CommandRefusal::Full(MAX_MEMBERS));
         }
         if let Some(token) = token {
             let token = self.security.check_token(token, roles)?;
             let replaced = self.nodes.get(name).filter(|known| known.key != *key);
             if let Some(known) = replaced.filter(|known| !known.roles.iter().all(|role| token.roles.has(role))) {
                 let has: Vec<String> = known.roles.iter().map(|role| role.to_string()).collect();
-                return Err(Refusal::Replaces { name: name.clone(), has: has.join(",") });
+                return Err(CommandRefusal::Replaces { name: name.clone(), has: has.join(",") });
             }
         }
         self.check_directors(name, Some(roles))
     }
 
-    fn give_roles(&mut self, name: &NodeName, roles: &Roles) -> Result<NodeId, Refusal> {
+    fn give_roles(&mut self, name: &NodeName, roles: &Roles) -> Result<NodeId, CommandRefusal> {
         if self.security.is_foreign() && self.nodes.contains_key(name) {
-            return Err(Refusal::RolesFromCertificate(name.clone()));
+            return Err(CommandRefusal::RolesFromCertificate(name.clone()));
         }
         self.check_directors(name, Some(roles))?;
-        let node = self.nodes.get_mut(name).ok_or_else(|| Refusal::NoSuchNode(name.clone()))?;
+        let node = self.nodes.get_mut(name).ok_or_else(|| CommandRefusal::NoSuchNode(name.clone()))?;
         node.roles = roles.clone();
         Ok(node.id)
     }
 
-    fn leave(&mut self, name: &NodeName) -> Result<NodeId, Refusal> {
+    fn leave(&mut self, name: &NodeName) -> Result<NodeId, CommandRefusal> {
         self.check_directors(name, None)?;
-        let node = self.nodes.remove(name).ok_or_else(|| Refusal::NoSuchNode(name.clone()))?;
+        let node = self.nodes.remove(name).ok_or_else(|| CommandRefusal::NoSuchNode(name.clone()))?;
         self.security.keyring.somebody_left();
         Ok(node.id)
     }
 
-    fn remove(&mut self, name: &NodeName) -> Result<Option<NodeId>, Refusal> {
+    fn remove(&mut self, name: &NodeName) -> Result<Option<NodeId>, CommandRefusal> {
         if !self.security.is_foreign() {
             return self.leave(name).map(Some);
         }
@@ -194,7 +194,7 @@ impl ClusterState {
     }
 
     /// Members are never left without a director; the last of them may go. `after`: what `name` will be.
-    fn check_directors(&self, name: &NodeName, after: Option<&Roles>) -> Result<(), Refusal> {
+    fn check_directors(&self, name: &NodeName, after: Option<&Roles>) -> Result<(), CommandRefusal> {
         let directs = |roles: &Roles| roles.has(Role::Director);
         let is_one = self.nodes.get(name).is_some_and(|node| directs(&node.roles));
         let mut others = self.nodes.values().filter(|node| node.name != *name).peekable();
@@ -202,12 +202,12 @@ impl ClusterState {
         if !is_one || is_last || after.is_some_and(directs) || others.any(|node| directs(&node.roles)) {
             return Ok(());
         }
-        Err(Refusal::OnlyDirector(name.clone()))
+        Err(CommandRefusal::OnlyDirector(name.clone()))
     }
 
-    fn init(&mut self, cluster_id: &str, timing: TimingProfile, founding: &Founding) -> Result<Option<NodeId>, Refusal> {
+    fn init(&mut self, cluster_id: &str, timing: TimingProfile, founding: &Founding) -> Result<Option<NodeId>, CommandRefusal> {
         if !self.cluster_id.is_empty() {
-            return Err(Refusal::Initialised);
+            return Err(CommandRefusal::Initialised);
         }
         self.cluster_id = cluster_id.to_owned();
         self.timing = timing;
@@ -220,13 +220,13 @@ impl ClusterState {
         NodeId(self.next_node)
     }
 
-    fn replace_rules(&mut self, base: Option<u64>, rules: &RuleSet) -> Result<Option<NodeId>, Refusal> {
+    fn replace_rules(&mut self, base: Option<u64>, rules: &RuleSet) -> Result<Option<NodeId>, CommandRefusal> {
         if let Some(base) = base.filter(|base| *base != self.revision) {
-            return Err(Refusal::Stale { base, current: self.revision });
+            return Err(CommandRefusal::Stale { base, current: self.revision });
         }
         let vips: BTreeSet<IpAddr> = rules.vips.values().flat_map(|group| &group.addresses).copied().collect();
         if let Some(node) = self.nodes.values().find(|node| vips.contains(&node.addr.ip())) {
-            return Err(Refusal::VipIsNode { address: node.addr.ip(), node: node.name.clone() });
+            return Err(CommandRefusal::VipIsNode { address: node.addr.ip(), node: node.name.clone() });
         }
         if self.rules == *rules {
             return Ok(None);
@@ -250,13 +250,13 @@ impl ClusterState {
         Ok(None)
     }
 
-    fn judge(&mut self, edges: &[Edge]) {
-        for edge in edges {
+    fn judge(&mut self, changes: &[VerdictChange]) {
+        for change in changes {
             let known =
-                self.rules.services.get(&edge.target.service).is_some_and(|s| s.servers.contains_key(&edge.target.server));
+                self.rules.services.get(&change.target.service).is_some_and(|s| s.servers.contains_key(&change.target.server));
             // Rules may have changed between proposal and commit.
             if known {
-                self.verdicts.insert(edge.target.clone(), (edge.to, edge.why.clone()));
+                self.verdicts.insert(change.target.clone(), (change.to, change.why.clone()));
             }
         }
     }

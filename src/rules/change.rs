@@ -10,7 +10,7 @@ use std::{fmt, net::SocketAddr};
 
 /// A target's verdict changes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Edge {
+pub struct VerdictChange {
     /// Who is judged.
     pub target: Target,
     /// The new verdict.
@@ -58,7 +58,7 @@ pub enum Command {
         rules: RuleSet,
     },
     /// Verdicts change.
-    Verdicts(Vec<Edge>),
+    Verdicts(Vec<VerdictChange>),
     /// A node becomes a member, or comes back with an empty disk (a new number for an old name), or with another address, zone or key.
     NodeJoined(Joining),
     /// An administrator gives a member other roles.
@@ -96,7 +96,7 @@ impl fmt::Display for Command {
         match self {
             Command::Init { cluster_id, .. } => write!(f, "init {cluster_id}"),
             Command::Apply { rules, .. } => write!(f, "apply {} services", rules.services.len()),
-            Command::Verdicts(edges) => write!(f, "{} verdicts", edges.len()),
+            Command::Verdicts(changes) => write!(f, "{} verdicts", changes.len()),
             Command::NodeJoined(joining) => write!(f, "node {} joined", joining.name),
             Command::NodeRoles { name, roles } => write!(f, "node {name} is {roles}"),
             Command::Security(_) => f.write_str("keys and tokens"),

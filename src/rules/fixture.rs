@@ -1,7 +1,7 @@
 //! For tests: short ways to write members and rule sets, and generators of them.
 
 use super::{
-    change::{Command, Edge, Joining},
+    change::{Command, VerdictChange, Joining},
     security::{Authorities, Founding},
     state::{ClusterState, RuleSet, Target, Verdict},
 };
@@ -24,8 +24,8 @@ pub fn target(service: &str, server: &str) -> Target {
     Target { service: name(service), server: name(server) }
 }
 
-pub fn edge(service: &str, server: &str, to: Verdict, why: &str) -> Edge {
-    Edge { target: target(service, server), to, why: why.to_owned() }
+pub fn verdict_change(service: &str, server: &str, to: Verdict, why: &str) -> VerdictChange {
+    VerdictChange { target: target(service, server), to, why: why.to_owned() }
 }
 
 /// A new node at `host(number)`.

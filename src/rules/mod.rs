@@ -11,10 +11,10 @@ pub mod security;
 mod state;
 mod warning;
 
-pub use apply::{MAX_MEMBERS, Refusal};
+pub use apply::{MAX_MEMBERS, CommandRefusal};
 pub use barred::{Barred, MAX_BARRED};
-pub use change::{Command, Edge, Joining};
+pub use change::{Command, VerdictChange, Joining};
 pub use diff::{Difference, diff};
 pub use security::{Security, SecurityChange, SecurityRefusal};
 pub use state::{ClusterState, RuleSet, Target, Verdict};
-pub use warning::{Lacks, Warning};
+pub use warning::{MissingInterface, Warning};

@@ -18,7 +18,7 @@ pub const DROP_AFTER: Duration = Duration::from_secs(60);
 
 /// What a member says it has. Nothing, for one that has not spoken yet: then it holds up what would leave it behind.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Held {
+pub struct KeyInventory {
     /// Gossip keys that it accepts.
     pub keys: BTreeSet<KeyId>,
     /// CAs that it trusts.
@@ -31,7 +31,7 @@ pub struct Held {
 
 /// What a rotation is at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stage {
+pub enum RotationStage {
     /// Members learn this gossip key, which is used once they have it.
     Key(KeyId),
     /// Members learn this CA, which signs once they trust it.
@@ -40,7 +40,7 @@ pub enum Stage {
     Certificates(Fingerprint),
 }
 
-impl Stage {
+impl RotationStage {
     /// `None` where nothing is waited for.
     pub fn of(security: &Security) -> Option<Self> {
         let Security { keyring, authorities, .. } = security;
@@ -50,15 +50,15 @@ impl Stage {
     }
 
     /// Members that are heard and hold it up.
-    pub fn held_up_by(self, live: &BTreeMap<NodeName, Held>) -> impl Iterator<Item = &NodeName> {
+    pub fn held_up_by(self, live: &BTreeMap<NodeName, KeyInventory>) -> impl Iterator<Item = &NodeName> {
         live.iter().filter(move |(_, held)| !self.is_done_by(held)).map(|(name, _)| name)
     }
 
-    fn is_done(self, live: &BTreeMap<NodeName, Held>) -> bool {
+    fn is_done(self, live: &BTreeMap<NodeName, KeyInventory>) -> bool {
         self.held_up_by(live).next().is_none()
     }
 
-    fn is_done_by(self, held: &Held) -> bool {
+    fn is_done_by(self, held: &KeyInventory) -> bool {
         match self {
             Self::Key(id) => held.keys.contains(&id),
             Self::Authority(ca) => held.authorities.contains(&ca),
@@ -68,7 +68,7 @@ impl Stage {
     }
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for RotationStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(id) => write!(f, "gossip key {id} is going round"),
@@ -80,13 +80,13 @@ impl fmt::Display for Stage {
 
 /// What there is to decide by.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
+pub struct RotationInput<'a> {
     /// As the cluster has agreed.
     pub security: &'a Security,
     /// The leader, which decides this.
     pub me: &'a NodeName,
     /// What the members that are heard say they have, the leader among them.
-    pub live: &'a BTreeMap<NodeName, Held>,
+    pub live: &'a BTreeMap<NodeName, KeyInventory>,
     /// For how long this leader has seen the present primary key as the primary one.
     pub key_age: Duration,
     /// For how long this leader has seen the present issuing CA as the issuing one.
@@ -111,35 +111,35 @@ pub enum Wanted {
 }
 
 /// The next change that is wanted and safe now, if there is one.
-pub fn next(input: &Input) -> Option<Wanted> {
+pub fn next(input: &RotationInput) -> Option<Wanted> {
     if !input.live.contains_key(input.me) {
         return None;
     }
     key(input, &input.security.keyring).or_else(|| authority(input, &input.security.authorities))
 }
 
-fn key(input: &Input, ring: &KeyRing) -> Option<Wanted> {
+fn key(input: &RotationInput, ring: &KeyRing) -> Option<Wanted> {
     let primary = ring.primary?;
     if let Some(next) = ring.next() {
-        return Stage::Key(next).is_done(input.live).then_some(Wanted::PromoteKey(next));
+        return RotationStage::Key(next).is_done(input.live).then_some(Wanted::PromoteKey(next));
     }
-    let may_drop = input.key_age >= DROP_AFTER && Stage::Key(primary).is_done(input.live);
+    let may_drop = input.key_age >= DROP_AFTER && RotationStage::Key(primary).is_done(input.live);
     let former = ring.keys.keys().copied().find(|id| *id != primary).filter(|_| may_drop);
     let renew = ring.stale && input.leavers_are_out && ring.keys.len() < MAX_KEYS;
     former.map(Wanted::DropKey).or(renew.then_some(Wanted::AddKey))
 }
 
-fn authority(input: &Input, authorities: &Authorities) -> Option<Wanted> {
+fn authority(input: &RotationInput, authorities: &Authorities) -> Option<Wanted> {
     let issuing = authorities.issuing?;
     // Nobody could have a certificate from a CA whose key is with nobody.
     let somebody_signs = |ca: Fingerprint| input.live.values().any(|held| held.signs.contains(&ca));
     if let Some(upcoming) = authorities.upcoming
-        && Stage::Authority(upcoming).is_done(input.live)
+        && RotationStage::Authority(upcoming).is_done(input.live)
         && somebody_signs(upcoming)
     {
         return Some(Wanted::PromoteAuthority(upcoming));
     }
-    if input.authority_age < DROP_AFTER || !Stage::Certificates(issuing).is_done(input.live) {
+    if input.authority_age < DROP_AFTER || !RotationStage::Certificates(issuing).is_done(input.live) {
         return None;
     }
     let is_former = |ca: &Fingerprint| *ca != issuing && authorities.upcoming != Some(*ca);

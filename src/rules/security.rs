@@ -30,7 +30,7 @@ pub struct Security {
     /// Join tokens that were made and neither used up nor revoked.
     pub tokens: BTreeMap<TokenId, Token>,
     /// Who may use the remote API with a certificate of the cluster's CA.
-    pub identities: BTreeMap<IdentityName, Identity>,
+    pub identities: BTreeMap<IdentityName, RemoteIdentity>,
     /// Removed nodes with certificates of somebody else's CA. Always empty where the cluster has one of its own.
     pub barred: Barred,
 }
@@ -63,7 +63,7 @@ pub struct KeyRing {
 
 /// Who may speak by datagrams, and what those are sealed with.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Speakers {
+pub struct PeerKeys {
     /// Gossip keys.
     pub keyring: KeyRing,
     /// Members: where each speaks from, and what it signs with.
@@ -100,7 +100,7 @@ pub struct TokenUse {
 
 /// A person or a program that may use the remote API.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Identity {
+pub struct RemoteIdentity {
     /// What it may do.
     pub access: Access,
     /// SHA-256 of its certificate: another one with the same name is not it.
@@ -161,7 +161,7 @@ pub enum SecurityChange {
         /// Its name.
         name: IdentityName,
         /// What it may do, and how it is known.
-        identity: Identity,
+        identity: RemoteIdentity,
     },
     /// A remote identity is worth nothing any more.
     IdentityRevoked(IdentityName),

@@ -70,7 +70,7 @@ pub struct ClusterState {
     pub revision: u64,
     /// What operators applied.
     pub rules: RuleSet,
-    /// Committed verdicts, with what the votes were at that edge.
+    /// Committed verdicts, with what the votes were at that change.
     pub verdicts: BTreeMap<Target, (Verdict, String)>,
     /// Members by name.
     pub nodes: BTreeMap<NodeName, NodeRecord>,

@@ -38,7 +38,7 @@ pub enum Warning {
         /// Who holds it now, and gives it up.
         holder: Option<NodeName>,
         /// Every director that is heard.
-        directors: Vec<Lacks>,
+        directors: Vec<MissingInterface>,
         /// Directors of which it is not known.
         unknown: Vec<NodeName>,
     },
@@ -49,7 +49,7 @@ pub enum Warning {
         /// Who holds it now, and gives it up to another.
         holder: Option<NodeName>,
         /// Those.
-        directors: Vec<Lacks>,
+        directors: Vec<MissingInterface>,
     },
     /// A VIP is the address of a machine.
     VipIsAHostsAddress {
@@ -77,7 +77,7 @@ pub enum Warning {
 
 /// A director without the interface that a group is to go on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Lacks {
+pub struct MissingInterface {
     /// Which director.
     pub node: NodeName,
     /// Where it would put the group.
@@ -88,7 +88,7 @@ pub struct Lacks {
     pub has: Vec<String>,
 }
 
-impl fmt::Display for Lacks {
+impl fmt::Display for MissingInterface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whose = if self.configured { " (as its agent.toml says)" } else { "" };
         write!(f, "{} has no {}{whose}", self.node, self.interface)?;
@@ -145,7 +145,7 @@ impl fmt::Display for Warning {
     }
 }
 
-fn joined(directors: &[Lacks]) -> String {
+fn joined(directors: &[MissingInterface]) -> String {
     let shown: Vec<String> = directors.iter().take(NAMED).map(ToString::to_string).collect();
     let more = directors.len() - shown.len();
     if more == 0 { shown.join("; ") } else { format!("{}; and {more} more", shown.join("; ")) }

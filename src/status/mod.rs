@@ -13,7 +13,7 @@ use crate::{
     model::{Fingerprint, Holding, NodeId, NodeName, RealServer, Role, Roles, Service, VipGroup},
     raft::RaftView,
     reconcile::{Decision, Report},
-    rules::{ClusterState, Security, Target, Verdict, rotation::Stage},
+    rules::{ClusterState, Security, Target, Verdict, rotation::RotationStage},
     verdict::{self, Ballot, Observation, Testimonies},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -87,7 +87,7 @@ fn cluster(sources: &Sources<'_>) -> ClusterStatus {
 
 /// How far a rotation is, and who holds it up.
 fn rotating(sources: &Sources<'_>) -> Option<String> {
-    let stage = Stage::of(&sources.state.security)?;
+    let stage = RotationStage::of(&sources.state.security)?;
     let live = held(sources.state, sources.view);
     let awaited: Vec<&NodeName> = stage.held_up_by(&live).collect();
     let shown: Vec<String> = awaited.iter().take(AWAITED_SHOWN).map(ToString::to_string).collect();

@@ -7,7 +7,7 @@ use crate::{
     reconcile::{OutReason, Presence},
     rules::{
         Command, SecurityChange,
-        fixture::{self, edge, host, joined, name, server_of, service, target},
+        fixture::{self, verdict_change, host, joined, name, server_of, service, target},
     },
     verdict::Seen as Sight,
 };
@@ -29,7 +29,7 @@ struct World {
 impl World {
     fn well() -> Self {
         let mut state = fixture::cluster();
-        let up = ["r1", "r2"].map(|server| edge("http", server, Verdict::Up, "all say up"));
+        let up = ["r1", "r2"].map(|server| verdict_change("http", server, Verdict::Up, "all say up"));
         state.apply(&Command::Verdicts(up.into())).unwrap();
         let nodes = state.nodes.values().map(|node| {
             let facts = Facts {
@@ -74,7 +74,7 @@ impl World {
     }
 
     fn judges(&mut self, server: &str, to: Verdict) {
-        self.state.apply(&Command::Verdicts(vec![edge("http", server, to, "2 of 3")])).unwrap();
+        self.state.apply(&Command::Verdicts(vec![verdict_change("http", server, to, "2 of 3")])).unwrap();
     }
 
     fn decides(&mut self, server: &str, presence: Presence) {

@@ -3,7 +3,7 @@
 use super::{Ballot, Observation, Outcome, asked_at, decide, electorate, question, why};
 use crate::{
     model::{NodeName, RealServer, Service},
-    rules::{ClusterState, Edge, Target},
+    rules::{ClusterState, VerdictChange, Target},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub type Testimonies<'a> = BTreeMap<&'a NodeName, Testimony<'a>>;
 /// The verdicts that a majority now sees differently than the state has them. Empty when there is nothing to commit.
 ///
 /// Targets without a check have no verdict, and a target without a majority keeps the one it has.
-pub fn edges(state: &ClusterState, heard: &Testimonies<'_>) -> Vec<Edge> {
+pub fn edges(state: &ClusterState, heard: &Testimonies<'_>) -> Vec<VerdictChange> {
     let live = live(heard);
     state
         .rules
@@ -31,7 +31,7 @@ pub fn edges(state: &ClusterState, heard: &Testimonies<'_>) -> Vec<Edge> {
             let ballots = cast(state, heard, &live, &target, service, server);
             let Outcome::Decided(to) = decide(&ballots) else { return None };
             let stands = state.verdicts.get(&target).is_some_and(|(verdict, _)| *verdict == to);
-            (!stands).then(|| Edge { target, to, why: why(&ballots) })
+            (!stands).then(|| VerdictChange { target, to, why: why(&ballots) })
         })
         .collect()
 }

@@ -224,21 +224,21 @@ fn a_real_servers_token_does_not_take_a_directors_place() {
     let mut case = Case::new();
     let addr = case.state.nodes[&name("d1")].addr;
     let request = JoinRequest { name: name("d1"), addr, ..case.request() };
-    let replaces = Refusal::Replaces { name: name("d1"), has: "director".to_owned() };
+    let replaces = CommandRefusal::Replaces { name: name("d1"), has: "director".to_owned() };
     assert_eq!(case.decide(&request), Err(JoinRefusal::Refused(replaces)));
     // Nor does a director's one when nobody else would direct.
     let all = Token { roles: Roles::new(Role::ALL).unwrap(), ..case.state.security.tokens[&case.token.id()].clone() };
     case.state.security.tokens.insert(case.token.id(), all);
     assert!(!joining(case.decide(&request)).keeps_id);
     case.state.apply(&Command::NodeLeft(name("d2"))).unwrap();
-    assert_eq!(case.decide(&request), Err(JoinRefusal::Refused(Refusal::OnlyDirector(name("d1")))));
+    assert_eq!(case.decide(&request), Err(JoinRefusal::Refused(CommandRefusal::OnlyDirector(name("d1")))));
 }
 
 #[test]
 fn another_members_address_is_refused_whatever_the_port() {
     let case = Case::new();
     let request = JoinRequest { addr: "192.0.2.21:9".parse().unwrap(), ..case.request() };
-    assert!(matches!(case.decide(&request), Err(JoinRefusal::Refused(Refusal::AddressTaken { .. }))));
+    assert!(matches!(case.decide(&request), Err(JoinRefusal::Refused(CommandRefusal::AddressTaken { .. }))));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn where_certificates_come_from_elsewhere_the_certificate_lets_in_and_nothing_el
     assert_eq!(joining(case.decide_as(&case.signed(&more), Some(&right))).roles, more.roles);
     // Removed, it is out whatever its certificate says, with another key as well.
     case.state.apply(&Command::NodeRemoved(name("r9"))).unwrap();
-    let barred = Err(JoinRefusal::Refused(Refusal::Barred(name("r9"))));
+    let barred = Err(JoinRefusal::Refused(CommandRefusal::Barred(name("r9"))));
     assert_eq!(case.decide_as(&signed, Some(&right)), barred);
     case.key = NodeKey::generate();
     let anew = case.signed(&JoinRequest { key: case.key.public(), ..request });

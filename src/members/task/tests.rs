@@ -22,7 +22,7 @@ use crate::{
     model::{NodeId, Role, Roles, TimingProfile},
     peers::{Peers, Published},
     raft::{Fault, ProposeError, Scratch, SinkError, StartError as RaftStartError, StoreError, types::TypeConfig},
-    rules::{Command, Refusal, RuleSet},
+    rules::{Command, CommandRefusal, RuleSet},
     vip::Membership,
 };
 use std::{
@@ -268,7 +268,7 @@ async fn a_cluster_of_three_decides_and_goes_on_without_its_leader() {
     cluster.follower().await.node().propose(apply(0, 1), PATIENCE).await.unwrap();
     cluster.has_revision(1).await;
     let stale = cluster.follower().await.node().propose(apply(0, 2), PATIENCE).await.unwrap_err();
-    assert!(matches!(stale, ProposeError::Refused(Refusal::Stale { base: 0, current: 1 })), "{stale}");
+    assert!(matches!(stale, ProposeError::Refused(CommandRefusal::Stale { base: 0, current: 1 })), "{stale}");
 
     let leader = cluster.leader().await;
     cluster.members[leader].crash().await;

@@ -3,7 +3,7 @@
 use super::RaftNode;
 use crate::{
     raft::propose_task::ProposeError,
-    rules::{Command, Refusal},
+    rules::{Command, CommandRefusal},
 };
 use openraft::{ServerState, async_runtime::WatchReceiver};
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl RaftNode {
             Ok(_) = removed.wait_for(Option::is_some) => return Ok(()),
         };
         match gone {
-            Ok(()) | Err(ProposeError::Refused(Refusal::NoSuchNode(_))) => {}
+            Ok(()) | Err(ProposeError::Refused(CommandRefusal::NoSuchNode(_))) => {}
             Err(error) => {
                 self.set_leaving(false);
                 return Err(error);

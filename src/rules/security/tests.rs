@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     model::{NodeId, Role},
     rules::{
-        Command, Joining, Refusal,
+        Command, Joining, CommandRefusal,
         fixture::{cluster, founding, joining, name},
     },
 };
@@ -38,10 +38,10 @@ fn a_token_lets_in_as_many_as_it_says_and_no_more() {
         assert!(state.apply(&with_token(joining(node, number, Role::RealServer), 99)).is_ok());
     }
     let refused = state.apply(&with_token(joining("r5", 25, Role::RealServer), 99)).unwrap_err();
-    assert_eq!(refused, Refusal::Security(SecurityRefusal::NoSuchToken(TokenId([1; 8]))));
+    assert_eq!(refused, CommandRefusal::Security(SecurityRefusal::NoSuchToken(TokenId([1; 8]))));
     assert_eq!(state.nodes.len(), 6);
     let revoked = state.apply(&Command::Security(SecurityChange::TokenRevoked(TokenId([1; 8])))).unwrap_err();
-    assert_eq!(revoked, Refusal::Security(SecurityRefusal::NotThere(TokenId([1; 8]))), "whoever revokes it joins nothing");
+    assert_eq!(revoked, CommandRefusal::Security(SecurityRefusal::NotThere(TokenId([1; 8]))), "whoever revokes it joins nothing");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn an_expired_token_or_one_for_other_roles_lets_nobody_in_and_is_not_used_up() {
     let mut state = cluster();
     state.apply(&Command::Security(made(1, token(1, 100)))).unwrap();
     let late = state.apply(&with_token(joining("r3", 23, Role::RealServer), 100)).unwrap_err();
-    assert_eq!(late, Refusal::Security(SecurityRefusal::TokenExpired(TokenId([1; 8]))));
+    assert_eq!(late, CommandRefusal::Security(SecurityRefusal::TokenExpired(TokenId([1; 8]))));
     assert!(late.to_string().contains("by the clock of the leader"), "{late}");
     let wrong = state.apply(&with_token(joining("d3", 13, Role::Director), 99)).unwrap_err();
     assert!(wrong.to_string().contains("token create --roles director"), "{wrong}");
@@ -60,7 +60,7 @@ fn an_expired_token_or_one_for_other_roles_lets_nobody_in_and_is_not_used_up() {
 fn a_join_that_is_refused_does_not_use_its_token_up() {
     let mut state = cluster();
     state.apply(&Command::Security(made(1, token(1, 100)))).unwrap();
-    assert!(matches!(state.apply(&with_token(joining("x", 21, Role::RealServer), 99)), Err(Refusal::AddressTaken { .. })));
+    assert!(matches!(state.apply(&with_token(joining("x", 21, Role::RealServer), 99)), Err(CommandRefusal::AddressTaken { .. })));
     assert_eq!(state.security.tokens[&TokenId([1; 8])].uses_left, 1);
 }
 
@@ -154,7 +154,7 @@ fn a_ca_is_trusted_before_it_issues_and_what_it_has_made_ends_with_it() {
 }
 
 fn known(who: &str, authority: Fingerprint) -> SecurityChange {
-    let identity = Identity { access: Access::ReadOnly, certificate: Fingerprint([7; 32]), expires_unix_s: 100, authority };
+    let identity = RemoteIdentity { access: Access::ReadOnly, certificate: Fingerprint([7; 32]), expires_unix_s: 100, authority };
     SecurityChange::IdentityAdded { name: name(who), identity }
 }
 

@@ -6,7 +6,7 @@ use crate::link::parcel::{Parcel, Slot};
 static SLOTS: Mutex<BTreeMap<SocketAddr, Slot>> = Mutex::new(BTreeMap::new());
 
 /// The mailbox of the node that listens there, in a cluster of these.
-pub fn mailbox(GossipSettings { id, listen, .. }: &GossipSettings, speakers: &Speakers) -> Mailbox {
+pub fn mailbox(GossipSettings { id, listen, .. }: &GossipSettings, speakers: &PeerKeys) -> Mailbox {
     let slot = Slot::default();
     let (mailbox, mut sent) = Mailbox::new(&slot);
     SLOTS.lock().unwrap().insert(*listen, slot);

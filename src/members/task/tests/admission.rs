@@ -15,7 +15,7 @@ fn refusal(error: JoinError) -> JoinRefusal {
 
 fn security(error: JoinError) -> SecurityRefusal {
     match refusal(error) {
-        JoinRefusal::Refused(Refusal::Security(refusal)) => refusal,
+        JoinRefusal::Refused(CommandRefusal::Security(refusal)) => refusal,
         other => panic!("{other}"),
     }
 }
@@ -147,7 +147,7 @@ async fn a_join_that_cannot_be_says_why() {
     assert_eq!(refused, JoinRefusal::NameTaken { name: "n1".parse().unwrap(), addr: cluster.members[0].addr });
     let neighbour = JoinSettings { addr: cluster.members[0].addr, ..newcomer.settings(token) };
     let refused = refusal(join(&seeds, neighbour).await.unwrap_err());
-    assert!(matches!(refused, JoinRefusal::Refused(Refusal::AddressTaken { .. })), "{refused}");
+    assert!(matches!(refused, JoinRefusal::Refused(CommandRefusal::AddressTaken { .. })), "{refused}");
 
     let twice = init(cluster.members[0].founding()).await;
     assert!(twice.unwrap_err().to_string().contains("this node is n1 of cluster"));

@@ -110,7 +110,7 @@ async fn a_removed_node_is_out_with_a_good_certificate_until_it_is_allowed_back(
     // As `leave` does, and then `join`: with another key, and the same certificate.
     std::fs::remove_dir_all(removed.dir.path()).unwrap();
     let refused = cluster.join_with(removed.settings(None)).await.unwrap_err();
-    assert!(matches!(&refused, JoinError::Refused { refusal: JoinRefusal::Refused(Refusal::Barred(_)), .. }), "{refused}");
+    assert!(matches!(&refused, JoinError::Refused { refusal: JoinRefusal::Refused(CommandRefusal::Barred(_)), .. }), "{refused}");
     let allowed = Command::Security(SecurityChange::NodeAllowed(removed.name.clone()));
     cluster.members[0].node().propose(allowed, PATIENCE).await.unwrap();
     let identity = cluster.join_with(removed.settings(None)).await.unwrap();

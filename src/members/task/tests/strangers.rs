@@ -9,7 +9,7 @@ use crate::{
         Proposed,
         message::{Propose, RaftRequest, WhoVotes},
     },
-    rules::Edge,
+    rules::VerdictChange,
 };
 use openraft::raft::VoteRequest;
 
@@ -102,7 +102,7 @@ async fn a_member_speaks_for_itself_only_and_a_real_server_changes_nothing() {
     assert!(matches!(ask(&peers, addr, &vote_for(id.0)).await, Err(CallError::Failed { .. })), "it does not vote");
     assert!(ask(&peers, addr, &WhoVotes).await.is_ok(), "any member may know who does");
 
-    let verdicts = Command::Verdicts(Vec::<Edge>::new());
+    let verdicts = Command::Verdicts(Vec::<VerdictChange>::new());
     for change in [apply(0, 1), verdicts, Command::NodeLeft("n1".parse().unwrap())] {
         let answer = ask(&peers, addr, &Propose(change)).await;
         assert!(matches!(answer, Ok(Proposed::Forbidden(_))));

@@ -196,14 +196,14 @@ async fn entries_for_a_follower_come_in_portions_that_fit_a_frame() {
     let big = |index| {
         let why = "x".repeat(APPEND_BYTES * 2 / 5);
         let target = crate::rules::Target { service: "s".parse().unwrap(), server: "r".parse().unwrap() };
-        let change = Command::Verdicts(vec![crate::rules::Edge { target, to: crate::rules::Verdict::Up, why }]);
+        let change = Command::Verdicts(vec![crate::rules::VerdictChange { target, to: crate::rules::Verdict::Up, why }]);
         Entry { payload: openraft::EntryPayload::Normal(change), ..blank_ent::<TypeConfig>(1, 1, index) }
     };
     append(&mut log, (0..5).map(big)).await.unwrap();
     assert_eq!(log.limited_get_log_entries(0, 5).await.unwrap().len(), 2);
     assert_eq!(log.limited_get_log_entries(4, 5).await.unwrap().len(), 1);
     assert!(log.bytes() >= 2 * APPEND_BYTES);
-    let huge = Command::Verdicts(vec![crate::rules::Edge {
+    let huge = Command::Verdicts(vec![crate::rules::VerdictChange {
         target: crate::rules::Target { service: "s".parse().unwrap(), server: "r".parse().unwrap() },
         to: crate::rules::Verdict::Up,
         why: "x".repeat(crate::raft::message::MAX_ENTRY_BYTES),
