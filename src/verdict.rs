@@ -1,12 +1,12 @@
 //! From what observers say of a real server to what the cluster says of it. Pure.
 
-mod edges;
-mod electorate;
-mod question;
+mod changes;
+mod fingerprint;
+mod observers;
 
-pub use edges::{Testimonies, Testimony, ballots, edges};
-pub use electorate::electorate;
-pub use question::{asked_at, question, stable_hash};
+pub use changes::{ObserverReport, ObserverReports, ballots, verdict_changes};
+pub use fingerprint::{check_address, check_fingerprint, stable_hash};
+pub use observers::observers;
 
 use crate::{model::NodeName, rules::Verdict};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// What one observer sees of a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Seen {
+pub enum Finding {
     /// `rise` probes in a row were answered well, and none failed since.
     Up,
     /// Up so far, but the last probe failed: others, look!
@@ -29,13 +29,13 @@ pub enum Seen {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Observation {
     /// What is seen.
-    pub seen: Seen,
+    pub seen: Finding,
     /// The last probe's result in words: `200 in 1 ms`, `connection refused`.
     pub reason: String,
     /// When `seen` last changed, in Unix milliseconds of the observer; a label for people.
     pub since_unix_ms: u64,
     /// What was asked, as [`question`] counts it: a word about a target's former address or check is no vote on the present one.
-    pub question: u32,
+    pub fingerprint: u32,
 }
 
 /// One elector's paper.
@@ -51,26 +51,26 @@ pub struct Ballot {
 
 /// What the votes add up to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub enum VoteOutcome {
     /// A majority of the electorate decided.
     Decided(Verdict),
     /// No majority of fresh votes: the last verdict stays.
     Undecided,
 }
 
-/// What the ballots of the whole electorate, silent observers among them, add up to.
+/// What the ballots of the whole observers, silent observers among them, add up to.
 ///
 /// A majority counts from all electors, not from those that spoke: a leader that hears few others decides nothing. A suspicion is a vote
 /// for up: the observer's own hysteresis is not done yet.
-pub fn decide(ballots: &[Ballot]) -> Outcome {
+pub fn decide(ballots: &[Ballot]) -> VoteOutcome {
     let majority = ballots.len() / 2 + 1;
     let votes = |verdict: Verdict| ballots.iter().filter(|ballot| ballot.vote() == Some(verdict)).count();
     if votes(Verdict::Down) >= majority {
-        Outcome::Decided(Verdict::Down)
+        VoteOutcome::Decided(Verdict::Down)
     } else if votes(Verdict::Up) >= majority {
-        Outcome::Decided(Verdict::Up)
+        VoteOutcome::Decided(Verdict::Up)
     } else {
-        Outcome::Undecided
+        VoteOutcome::Undecided
     }
 }
 
@@ -79,9 +79,9 @@ impl Ballot {
     pub fn vote(&self) -> Option<Verdict> {
         let observation = self.observation.as_ref().filter(|_| self.fresh)?;
         match observation.seen {
-            Seen::Up | Seen::Suspect => Some(Verdict::Up),
-            Seen::Down => Some(Verdict::Down),
-            Seen::Unable => None,
+            Finding::Up | Finding::Suspect => Some(Verdict::Up),
+            Finding::Down => Some(Verdict::Down),
+            Finding::Unable => None,
         }
     }
 }
@@ -105,10 +105,10 @@ fn words(ballot: &Ballot) -> String {
         Some(Observation { seen, reason, .. }) if ballot.fresh => {
             let reason: String = reason.chars().take(REASON_CHARS).collect();
             match seen {
-                Seen::Up => format!("{observer} {reason}"),
-                Seen::Suspect => format!("{observer} suspects: {reason}"),
-                Seen::Down => format!("{observer} {reason}"),
-                Seen::Unable => format!("{observer} (cannot ask: {reason})"),
+                Finding::Up => format!("{observer} {reason}"),
+                Finding::Suspect => format!("{observer} suspects: {reason}"),
+                Finding::Down => format!("{observer} {reason}"),
+                Finding::Unable => format!("{observer} (cannot ask: {reason})"),
             }
         }
         None | Some(_) => observer.to_string(),

@@ -5,7 +5,7 @@ use crate::{
     gossip::ClusterView,
     raft::{RaftNode, RaftView},
     repeats::Repeats,
-    rules::{ClusterState, Command, VerdictChange, Verdict},
+    rules::{ClusterState, Command, Verdict, VerdictChange},
     verdict,
 };
 use std::{sync::Arc, time::Duration};
@@ -64,5 +64,5 @@ fn verdict_of(state: &ClusterState, edge: &VerdictChange) -> Option<Verdict> {
 
 fn edges(raft: &RaftNode, standing: &RaftView, state: &ClusterState, view: &ClusterView) -> Vec<VerdictChange> {
     let leads = standing.loaded && raft.is_leader_with_quorum();
-    if leads { verdict::edges(state, &view.testimonies()) } else { Vec::new() }
+    if leads { verdict::verdict_changes(state, &view.observer_reports()) } else { Vec::new() }
 }

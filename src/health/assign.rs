@@ -4,7 +4,7 @@ use super::schedule;
 use crate::{
     model::{Check, NodeName},
     rules::{ClusterState, Target},
-    verdict::{Seen, Testimonies, asked_at, electorate, question},
+    verdict::{Finding, ObserverReports, check_address, check_fingerprint, observers},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,9 +26,9 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// See [`question`].
-    pub fn question(&self) -> u32 {
-        question(self.address, &self.check.kind)
+    /// See [`check_fingerprint`].
+    pub fn fingerprint(&self) -> u32 {
+        check_fingerprint(self.address, &self.check.kind)
     }
 
     pub(super) fn phase(&self, target: &Target) -> Duration {
@@ -62,9 +62,9 @@ pub fn assignments(me: &NodeName, state: &ClusterState, live: &BTreeSet<NodeName
         .filter_map(|(target, service, server)| {
             let check = service.check.as_ref()?;
             let own = state.node_at(server.address).map(|node| &node.name);
-            let observers = electorate(own, &state.nodes, live, &target);
+            let observers = observers(own, &state.nodes, live, &target);
             let position = observers.iter().position(|observer| observer == me)?;
-            let address = asked_at(server, check);
+            let address = check_address(server, check);
             Some((target, Assignment { address, check: check.clone(), position, of: observers.len() }))
         })
         .collect()
@@ -73,15 +73,15 @@ pub fn assignments(me: &NodeName, state: &ClusterState, live: &BTreeSet<NodeName
 /// What other live nodes suspect or say is down of what this node observes. A word about a former question is no alarm.
 pub fn peer_alarms(
     me: &NodeName,
-    heard: &Testimonies<'_>,
+    heard: &ObserverReports<'_>,
     assignments: &BTreeMap<Target, Assignment>,
 ) -> BTreeMap<Target, BTreeSet<Alarm>> {
     let mut alarms: BTreeMap<Target, BTreeSet<Alarm>> = BTreeMap::new();
-    for (observer, testimony) in heard.iter().filter(|(observer, testimony)| **observer != me && testimony.live) {
-        for (target, observation) in testimony.observations {
-            let bad = matches!(observation.seen, Seen::Suspect | Seen::Down);
+    for (observer, report) in heard.iter().filter(|(observer, report)| **observer != me && report.live) {
+        for (target, observation) in report.observations {
+            let bad = matches!(observation.seen, Finding::Suspect | Finding::Down);
             let Some(assignment) = assignments.get(target).filter(|_| bad) else { continue };
-            if assignment.question() == observation.question {
+            if assignment.fingerprint() == observation.fingerprint {
                 let alarm = Alarm { observer: (*observer).clone(), since_unix_ms: observation.since_unix_ms };
                 alarms.entry(target.clone()).or_default().insert(alarm);
             }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{CheckKind, ForwardMethod, NodeId, NodeRecord, Protocol, RealServer, Role, Roles, Scheduler, Service, Weight},
-        verdict::{Observation, Testimony},
+        verdict::{Observation, ObserverReport},
     };
 
     fn node(text: &str) -> NodeName {
@@ -164,18 +164,18 @@ mod tests {
         let (me, other) = (node("d1"), node("d2"));
         let state = state();
         let mine = assignments(&me, &state, &state.nodes.keys().cloned().collect());
-        let question = mine[&target("r1")].question();
-        let alarms = |who: &NodeName, live, seen, question| {
-            let observation = Observation { seen, reason: String::new(), since_unix_ms: 7, question };
+        let fingerprint = mine[&target("r1")].fingerprint();
+        let alarms = |who: &NodeName, live, seen, fingerprint| {
+            let observation = Observation { seen, reason: String::new(), since_unix_ms: 7, fingerprint };
             let observations = [(target("r1"), observation)].into();
-            let heard = [(who, Testimony { live, observations: &observations })].into();
+            let heard = [(who, ObserverReport { live, observations: &observations })].into();
             peer_alarms(&me, &heard, &mine).into_values().flatten().count()
         };
-        assert_eq!(alarms(&other, true, Seen::Suspect, question), 1);
-        assert_eq!(alarms(&other, true, Seen::Down, question), 1);
-        assert_eq!(alarms(&other, true, Seen::Up, question), 0);
-        assert_eq!(alarms(&other, false, Seen::Down, question), 0);
-        assert_eq!(alarms(&other, true, Seen::Down, question + 1), 0);
-        assert_eq!(alarms(&me, true, Seen::Down, question), 0);
+        assert_eq!(alarms(&other, true, Finding::Suspect, fingerprint), 1);
+        assert_eq!(alarms(&other, true, Finding::Down, fingerprint), 1);
+        assert_eq!(alarms(&other, true, Finding::Up, fingerprint), 0);
+        assert_eq!(alarms(&other, false, Finding::Down, fingerprint), 0);
+        assert_eq!(alarms(&other, true, Finding::Down, fingerprint + 1), 0);
+        assert_eq!(alarms(&me, true, Finding::Down, fingerprint), 0);
     }
 }

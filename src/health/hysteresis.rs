@@ -1,6 +1,6 @@
 //! What an observer makes of a row of probes: `fall` failures in a row are down, `rise` successes in a row are up again.
 
-use crate::verdict::Seen;
+use crate::verdict::Finding;
 
 /// What one probe brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,7 +17,7 @@ pub enum Grade {
 
 /// An observer's judgement of a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Judgement {
+pub enum Hysteresis {
     /// Nothing is said yet.
     #[default]
     Unknown,
@@ -33,49 +33,49 @@ pub enum Judgement {
     Unable,
 }
 
-impl Judgement {
+impl Hysteresis {
     /// The judgement after one more probe. At the start one good probe is enough for up: a cluster that starts is not to wait for `rise`.
     #[must_use]
     pub fn after(self, grade: Grade, fall: u8, rise: u8) -> Self {
         match (self, grade) {
             (unchanged, Grade::NotAsked) => unchanged,
-            (_, Grade::Unable) => Judgement::Unable,
+            (_, Grade::Unable) => Hysteresis::Unable,
             (
-                Judgement::Unknown | Judgement::Unable | Judgement::Doubtful(_) | Judgement::Up | Judgement::Suspect(_),
+                Hysteresis::Unknown | Hysteresis::Unable | Hysteresis::Doubtful(_) | Hysteresis::Up | Hysteresis::Suspect(_),
                 Grade::Passed,
-            ) => Judgement::Up,
-            (Judgement::Unknown | Judgement::Unable, Grade::Failed) => fallen(1, fall, Judgement::Doubtful),
-            (Judgement::Doubtful(failed), Grade::Failed) => fallen(failed.saturating_add(1), fall, Judgement::Doubtful),
-            (Judgement::Up, Grade::Failed) => fallen(1, fall, Judgement::Suspect),
-            (Judgement::Suspect(failed), Grade::Failed) => fallen(failed.saturating_add(1), fall, Judgement::Suspect),
-            (Judgement::Down(passed), Grade::Passed) if passed.saturating_add(1) >= rise => Judgement::Up,
-            (Judgement::Down(passed), Grade::Passed) => Judgement::Down(passed.saturating_add(1)),
-            (Judgement::Down(_), Grade::Failed) => Judgement::Down(0),
+            ) => Hysteresis::Up,
+            (Hysteresis::Unknown | Hysteresis::Unable, Grade::Failed) => fallen(1, fall, Hysteresis::Doubtful),
+            (Hysteresis::Doubtful(failed), Grade::Failed) => fallen(failed.saturating_add(1), fall, Hysteresis::Doubtful),
+            (Hysteresis::Up, Grade::Failed) => fallen(1, fall, Hysteresis::Suspect),
+            (Hysteresis::Suspect(failed), Grade::Failed) => fallen(failed.saturating_add(1), fall, Hysteresis::Suspect),
+            (Hysteresis::Down(passed), Grade::Passed) if passed.saturating_add(1) >= rise => Hysteresis::Up,
+            (Hysteresis::Down(passed), Grade::Passed) => Hysteresis::Down(passed.saturating_add(1)),
+            (Hysteresis::Down(_), Grade::Failed) => Hysteresis::Down(0),
         }
     }
 
     /// What is told to others; `None` before the first judgement.
-    pub const fn seen(self) -> Option<Seen> {
+    pub const fn seen(self) -> Option<Finding> {
         match self {
-            Judgement::Unknown | Judgement::Doubtful(_) => None,
-            Judgement::Up => Some(Seen::Up),
-            Judgement::Suspect(_) => Some(Seen::Suspect),
-            Judgement::Down(_) => Some(Seen::Down),
-            Judgement::Unable => Some(Seen::Unable),
+            Hysteresis::Unknown | Hysteresis::Doubtful(_) => None,
+            Hysteresis::Up => Some(Finding::Up),
+            Hysteresis::Suspect(_) => Some(Finding::Suspect),
+            Hysteresis::Down(_) => Some(Finding::Down),
+            Hysteresis::Unable => Some(Finding::Unable),
         }
     }
 
     /// The next probe is not to wait for its turn: a judgement hangs on it.
     pub const fn in_a_hurry(self) -> bool {
         match self {
-            Judgement::Doubtful(_) | Judgement::Suspect(_) => true,
-            Judgement::Unknown | Judgement::Up | Judgement::Down(_) | Judgement::Unable => false,
+            Hysteresis::Doubtful(_) | Hysteresis::Suspect(_) => true,
+            Hysteresis::Unknown | Hysteresis::Up | Hysteresis::Down(_) | Hysteresis::Unable => false,
         }
     }
 }
 
-fn fallen(failed: u8, fall: u8, not_yet: fn(u8) -> Judgement) -> Judgement {
-    if failed >= fall { Judgement::Down(0) } else { not_yet(failed) }
+fn fallen(failed: u8, fall: u8, not_yet: fn(u8) -> Hysteresis) -> Hysteresis {
+    if failed >= fall { Hysteresis::Down(0) } else { not_yet(failed) }
 }
 
 #[cfg(test)]
@@ -93,13 +93,13 @@ mod tests {
         }
     }
 
-    fn judged(probes: &str, fall: u8, rise: u8) -> Judgement {
-        probes.chars().fold(Judgement::default(), |judgement, letter| judgement.after(grade(letter), fall, rise))
+    fn judged(probes: &str, fall: u8, rise: u8) -> Hysteresis {
+        probes.chars().fold(Hysteresis::default(), |judgement, letter| judgement.after(grade(letter), fall, rise))
     }
 
     #[test]
     fn rows_of_probes_are_judged() {
-        use Seen::{Down, Suspect, Unable, Up};
+        use Finding::{Down, Suspect, Unable, Up};
         for (probes, fall, rise, seen) in [
             ("", 3, 2, None),
             (".", 3, 2, None),
@@ -130,19 +130,19 @@ mod tests {
     }
 
     /// Looks at the whole row each time: up or down is whichever row was completed last. Nothing before an `x` counts.
-    fn twin(probes: &str, fall: usize, rise: usize) -> Option<Seen> {
+    fn twin(probes: &str, fall: usize, rise: usize) -> Option<Finding> {
         let asked: Vec<char> = probes.rsplit('x').next().unwrap_or("").chars().filter(|letter| *letter != '.').collect();
         if probes.contains('x') && asked.is_empty() {
-            return Some(Seen::Unable);
+            return Some(Finding::Unable);
         }
         let mut says = None;
         for end in 1..=asked.len() {
             let row = asked[..end].iter().rev().take_while(|letter| **letter == asked[end - 1]).count();
             let enough = if says.is_none() { 1 } else { rise };
             says = match asked[end - 1] {
-                '-' if row >= fall => Some(Seen::Down),
-                '+' if row >= enough || says != Some(Seen::Down) => Some(Seen::Up),
-                '-' if matches!(says, Some(Seen::Up | Seen::Suspect)) => Some(Seen::Suspect),
+                '-' if row >= fall => Some(Finding::Down),
+                '+' if row >= enough || says != Some(Finding::Down) => Some(Finding::Up),
+                '-' if matches!(says, Some(Finding::Up | Finding::Suspect)) => Some(Finding::Suspect),
                 _ => says,
             };
         }

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, time::Duration};
 /// Scripts under way at a time: a process each, so that a cluster file alone cannot fill a node.
 pub const MAX_UNDER_WAY: usize = 64;
 /// Longest order: arguments, and less than half a kilobyte besides.
-pub const MAX_ORDER_BYTES: usize = 16 << 10;
+pub const MAX_RUN_BYTES: usize = 16 << 10;
 /// Longest report.
 pub const MAX_REPORT_BYTES: usize = 4 << 10;
 /// Longest timeout, as the cluster file has it.
@@ -26,7 +26,7 @@ pub const GONE: &str = "the script runner is gone: restart the agent";
 
 /// Which order a report is about. Workers come and go while the runner stays, so that each takes a number of its own for its life.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub struct OrderId {
+pub struct RunId {
     /// Drawn by lot when the worker started.
     pub life: u64,
     /// Counted within it.
@@ -35,9 +35,9 @@ pub struct OrderId {
 
 /// Run one script once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Order {
+pub struct ScriptRun {
     /// Comes back in the report.
-    pub id: OrderId,
+    pub id: RunId,
     /// Which.
     pub script: ScriptName,
     /// Its arguments.
@@ -52,7 +52,7 @@ pub struct Order {
     pub server: ServerName,
 }
 
-impl Order {
+impl ScriptRun {
     /// Whether it stays within what a cluster file may say. The runner has more rights than who orders, and does not take its word.
     pub fn is_proper(&self) -> bool {
         self.args.len() <= MAX_ARGS && self.args.iter().all(|arg| is_script_arg(arg)) && self.timeout <= MAX_TIMEOUT
@@ -60,11 +60,11 @@ impl Order {
 }
 
 /// What the runner says first: that it can do its work, or why not.
-pub type Greeting = Result<(), String>;
+pub type RunnerReady = Result<(), String>;
 
 /// How a script ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Ended {
+pub enum ScriptEnd {
     /// By itself, with this code.
     Exited(i32),
     /// By this signal.
@@ -79,25 +79,25 @@ pub enum Ended {
 
 /// What became of an order.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Report {
+pub struct ScriptReport {
     /// Of the order.
-    pub id: OrderId,
+    pub id: RunId,
     /// How it ended.
-    pub ended: Ended,
+    pub ended: ScriptEnd,
     /// The first line that it wrote, as [`FirstLine`] has it.
     pub line: String,
 }
 
 /// Good or bad, and why in words. A script that passes may say what it likes, and something else each time: that is not told.
-pub fn judged(ended: Ended, line: &str, timeout: Duration) -> (Grade, String) {
+pub fn judged(ended: ScriptEnd, line: &str, timeout: Duration) -> (Grade, String) {
     let with_line = |what: String| if line.is_empty() { what } else { format!("{what}: {line}") };
     match ended {
-        Ended::Exited(0) => (Grade::Passed, "exit 0".to_owned()),
-        Ended::Exited(code) => (Grade::Failed, with_line(format!("exit {code}"))),
-        Ended::Killed(signal) => (Grade::Failed, with_line(format!("killed by signal {signal}"))),
-        Ended::TimedOut => (Grade::Failed, with_line(format!("timeout after {} ms", timeout.as_millis()))),
-        Ended::NotNow(why) => (Grade::NotAsked, format!("not asked: {why}")),
-        Ended::Unable(why) => (Grade::Unable, why),
+        ScriptEnd::Exited(0) => (Grade::Passed, "exit 0".to_owned()),
+        ScriptEnd::Exited(code) => (Grade::Failed, with_line(format!("exit {code}"))),
+        ScriptEnd::Killed(signal) => (Grade::Failed, with_line(format!("killed by signal {signal}"))),
+        ScriptEnd::TimedOut => (Grade::Failed, with_line(format!("timeout after {} ms", timeout.as_millis()))),
+        ScriptEnd::NotNow(why) => (Grade::NotAsked, format!("not asked: {why}")),
+        ScriptEnd::Unable(why) => (Grade::Unable, why),
     }
 }
 
@@ -172,21 +172,21 @@ mod tests {
         let timeout = Duration::from_millis(500);
         let judged = |ended, line: &str| judged(ended, line, timeout);
         for (ended, line, grade, what) in [
-            (Ended::Exited(0), "12 queries", Grade::Passed, "exit 0"),
-            (Ended::Exited(2), "no replication", Grade::Failed, "exit 2: no replication"),
-            (Ended::Exited(1), "", Grade::Failed, "exit 1"),
-            (Ended::Killed(11), "", Grade::Failed, "killed by signal 11"),
-            (Ended::TimedOut, "waiting", Grade::Failed, "timeout after 500 ms: waiting"),
-            (Ended::NotNow("too many".to_owned()), "", Grade::NotAsked, "not asked: too many"),
-            (Ended::Unable(OFF.to_owned()), "", Grade::Unable, OFF),
+            (ScriptEnd::Exited(0), "12 queries", Grade::Passed, "exit 0"),
+            (ScriptEnd::Exited(2), "no replication", Grade::Failed, "exit 2: no replication"),
+            (ScriptEnd::Exited(1), "", Grade::Failed, "exit 1"),
+            (ScriptEnd::Killed(11), "", Grade::Failed, "killed by signal 11"),
+            (ScriptEnd::TimedOut, "waiting", Grade::Failed, "timeout after 500 ms: waiting"),
+            (ScriptEnd::NotNow("too many".to_owned()), "", Grade::NotAsked, "not asked: too many"),
+            (ScriptEnd::Unable(OFF.to_owned()), "", Grade::Unable, OFF),
         ] {
             assert_eq!(judged(ended, line), (grade, what.to_owned()));
         }
     }
 
-    fn order(args: Vec<String>, timeout: Duration) -> Order {
-        Order {
-            id: OrderId { life: u64::MAX, number: u64::MAX },
+    fn order(args: Vec<String>, timeout: Duration) -> ScriptRun {
+        ScriptRun {
+            id: RunId { life: u64::MAX, number: u64::MAX },
             script: "x".repeat(63).parse().unwrap(),
             args,
             timeout,
@@ -200,7 +200,7 @@ mod tests {
     fn the_longest_order_and_report_fit_and_others_are_refused() {
         let arg = "a".repeat(256);
         let longest = order(vec![arg.clone(); MAX_ARGS], MAX_TIMEOUT);
-        assert!(longest.is_proper() && codec::encode(&longest, MAX_ORDER_BYTES).is_ok());
+        assert!(longest.is_proper() && codec::encode(&longest, MAX_RUN_BYTES).is_ok());
         let second = Duration::from_secs(1);
         for (args, timeout) in [
             (vec![arg.clone(); MAX_ARGS + 1], second),
@@ -210,7 +210,8 @@ mod tests {
         ] {
             assert!(!order(args, timeout).is_proper());
         }
-        let report = Report { id: longest.id, ended: Ended::Exited(i32::MIN), line: "\u{10ffff}".repeat(MAX_LINE_CHARS) };
+        let report =
+            ScriptReport { id: longest.id, ended: ScriptEnd::Exited(i32::MIN), line: "\u{10ffff}".repeat(MAX_LINE_CHARS) };
         assert!(codec::encode(&report, MAX_REPORT_BYTES).is_ok());
     }
 }

@@ -3,14 +3,13 @@
 use super::{
     HealthInputs,
     io::{self, script::ScriptRunner},
-    observer::{Answer, Effect, Event, Observer},
-    schedule::Moment,
+    observer::{Observer, ObserverEffect, ObserverEvent, ProbeResult},
 };
 use crate::{
-    clock::{BootInstant, Clock},
+    clock::{BootInstant, BothClocks, Clock},
     model::Check,
     rules::Target,
-    verdict::{Observation, Seen},
+    verdict::{Finding, Observation},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,18 +30,18 @@ const MAX_PROBES: usize = 256;
 /// Puts one question to one address.
 pub trait Prober: Clone + Send + Sync + 'static {
     /// Ends within the check's timeout; where another process asks, a little later at the most.
-    fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> impl Future<Output = Answer> + Send;
+    fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> impl Future<Output = ProbeResult> + Send;
 }
 
 /// Asks over the network, or has a script do so.
 #[derive(Clone, Debug)]
-pub struct Network {
+pub struct NetworkProber {
     /// Who runs scripts.
     pub scripts: ScriptRunner,
 }
 
-impl Prober for Network {
-    async fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> Answer {
+impl Prober for NetworkProber {
+    async fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> ProbeResult {
         io::probe(&self.scripts, target, address, check).await
     }
 }
@@ -57,7 +56,7 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) {
-    run_with(Network { scripts }, inputs, out, clock, shutdown).await;
+    run_with(NetworkProber { scripts }, inputs, out, clock, shutdown).await;
 }
 
 /// [`run`] with another way to ask.
@@ -103,10 +102,10 @@ struct Watched {
     observer: Observer,
 }
 
-struct Ended {
+struct EndedProbe {
     target: Target,
     number: u64,
-    answer: Answer,
+    answer: ProbeResult,
 }
 
 struct Health<P> {
@@ -118,7 +117,7 @@ struct Health<P> {
     /// The observers' deadlines, the next one first.
     due: BTreeSet<(BootInstant, Target)>,
     /// At most one of each observer, and those of observers that are gone, each within its timeout.
-    probes: JoinSet<Ended>,
+    probes: JoinSet<EndedProbe>,
     permits: Arc<Semaphore>,
     observations: BTreeMap<Target, Observation>,
     changed: bool,
@@ -142,8 +141,8 @@ impl<P: Prober> Health<P> {
         }
     }
 
-    fn now(&self) -> Moment {
-        Moment { boot: self.clock.now(), unix: self.clock.unix_now() }
+    fn now(&self) -> BothClocks {
+        BothClocks { boot: self.clock.now(), unix: self.clock.unix_now() }
     }
 
     /// Removed targets stop, targets with another question start anew, others keep what they know.
@@ -153,8 +152,8 @@ impl<P: Prober> Health<P> {
             .watched
             .iter()
             .filter(|(target, watched)| {
-                let asked = watched.observer.assignment().question();
-                inputs.assignments.get(target).is_none_or(|assignment| assignment.question() != asked)
+                let asked = watched.observer.assignment().fingerprint();
+                inputs.assignments.get(target).is_none_or(|assignment| assignment.fingerprint() != asked)
             })
             .map(|(target, _)| target.clone())
             .collect();
@@ -167,7 +166,7 @@ impl<P: Prober> Health<P> {
         let none = BTreeSet::new();
         for (target, alarms) in &inputs.peer_alarms {
             if !alarms.is_subset(former.peer_alarms.get(target).unwrap_or(&none)) {
-                self.step(target, Event::Alarm);
+                self.step(target, ObserverEvent::Alarm);
             }
         }
     }
@@ -204,13 +203,13 @@ impl<P: Prober> Health<P> {
         Some(result)
     }
 
-    fn step(&mut self, target: &Target, event: Event) {
+    fn step(&mut self, target: &Target, event: ObserverEvent) {
         let now = self.now();
         let effects = self.with(target, |observer| observer.step(event, now)).unwrap_or_default();
         for effect in effects {
             match effect {
-                Effect::Probe => self.start_probe(target),
-                Effect::Publish(observation) => self.tell(target, observation),
+                ObserverEffect::Probe => self.start_probe(target),
+                ObserverEffect::Publish(observation) => self.tell(target, observation),
             }
         }
     }
@@ -219,7 +218,7 @@ impl<P: Prober> Health<P> {
         let now = self.clock.now();
         let due: Vec<Target> = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, target)| target.clone()).collect();
         for target in due {
-            self.step(&target, Event::Due);
+            self.step(&target, ObserverEvent::Due);
         }
     }
 
@@ -230,18 +229,18 @@ impl<P: Prober> Health<P> {
         self.probes.spawn(async move {
             let _permit = permits.acquire().await.expect("the semaphore is never closed");
             let answer = prober.probe(&target, assignment.address, &assignment.check).await;
-            Ended { target, number, answer }
+            EndedProbe { target, number, answer }
         });
     }
 
-    fn take_answer(&mut self, ended: Result<Ended, JoinError>) {
+    fn take_answer(&mut self, ended: Result<EndedProbe, JoinError>) {
         let ended = match ended {
             Ok(ended) => ended,
             // Its observer would wait for ever. Probes are aborted only when the set is dropped, so this is a panic, and a bug.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         if self.watched.get(&ended.target).is_some_and(|watched| watched.number == ended.number) {
-            self.step(&ended.target, Event::Answered(ended.answer));
+            self.step(&ended.target, ObserverEvent::Answered(ended.answer));
         }
     }
 
@@ -251,10 +250,10 @@ impl<P: Prober> Health<P> {
         let Observation { seen: to, reason: why, .. } = observation;
         match to {
             _ if from == Some(to) => {}
-            Seen::Unable => {
+            Finding::Unable => {
                 tracing::warn!(service = %target.service, real_server = %target.server, why, "cannot ask how a real server is");
             }
-            Seen::Up | Seen::Suspect | Seen::Down => {
+            Finding::Up | Finding::Suspect | Finding::Down => {
                 tracing::info!(service = %target.service, real_server = %target.server, ?from, ?to, why, "real server is seen differently");
             }
         }

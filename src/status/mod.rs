@@ -12,9 +12,9 @@ use crate::{
     members::{departure::RemovalCheck, key_inventory::held},
     model::{Fingerprint, Holding, NodeId, NodeName, RealServer, Role, Roles, Service, VipGroup},
     raft::RaftView,
-    reconcile::{Decision, Report},
+    reconcile::{Decision, ReconcileReport},
     rules::{ClusterState, Security, Target, Verdict, rotation::RotationStage},
-    verdict::{self, Ballot, Observation, Testimonies},
+    verdict::{self, Ballot, Observation, ObserverReports},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -35,7 +35,7 @@ pub struct Sources<'a> {
     /// What Raft says of itself.
     pub raft: &'a RaftView,
     /// What reconciling last came to.
-    pub report: &'a Report,
+    pub report: &'a ReconcileReport,
     /// What this node's probes see.
     pub own: &'a BTreeMap<Target, Observation>,
     /// Why each member votes or does not.
@@ -53,7 +53,7 @@ pub struct Sources<'a> {
 /// The status of a member.
 pub fn status(sources: &Sources<'_>) -> Status {
     let state = sources.state;
-    let heard = sources.view.testimonies();
+    let heard = sources.view.observer_reports();
     let mut status = Status {
         cluster: Some(cluster(sources)),
         nodes: state.nodes.values().map(|node| node_status(sources, &node.name, node.id)).collect(),
@@ -176,7 +176,7 @@ fn placement(sources: &Sources<'_>, group: &VipGroup) -> (Vec<NodeName>, Vec<Mis
     (in_place, missing)
 }
 
-fn service_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Service) -> ServiceStatus {
+fn service_status(sources: &Sources<'_>, heard: &ObserverReports<'_>, service: &Service) -> ServiceStatus {
     ServiceStatus {
         name: service.name.clone(),
         vip: service.vip.clone(),
@@ -189,7 +189,7 @@ fn service_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Serv
     }
 }
 
-fn server_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Service, server: &RealServer) -> ServerStatus {
+fn server_status(sources: &Sources<'_>, heard: &ObserverReports<'_>, service: &Service, server: &RealServer) -> ServerStatus {
     let target = Target { service: service.name.clone(), server: server.name.clone() };
     let committed = sources.state.verdicts.get(&target);
     let verdict = match (&service.check, committed) {
@@ -224,12 +224,12 @@ fn server_status(sources: &Sources<'_>, heard: &Testimonies<'_>, service: &Servi
     }
 }
 
-fn seen(seen: verdict::Seen) -> Seen {
+fn seen(seen: verdict::Finding) -> Seen {
     match seen {
-        verdict::Seen::Up => Seen::Up,
-        verdict::Seen::Suspect => Seen::Suspect,
-        verdict::Seen::Down => Seen::Down,
-        verdict::Seen::Unable => Seen::Unable,
+        verdict::Finding::Up => Seen::Up,
+        verdict::Finding::Suspect => Seen::Suspect,
+        verdict::Finding::Down => Seen::Down,
+        verdict::Finding::Unable => Seen::Unable,
     }
 }
 

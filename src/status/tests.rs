@@ -7,9 +7,9 @@ use crate::{
     reconcile::{OutReason, Presence},
     rules::{
         Command, SecurityChange,
-        fixture::{self, verdict_change, host, joined, name, server_of, service, target},
+        fixture::{self, host, joined, name, server_of, service, target, verdict_change},
     },
-    verdict::Seen as Sight,
+    verdict::Finding as Sight,
 };
 
 mod unheld;
@@ -21,7 +21,7 @@ struct World {
     state: ClusterState,
     view: ClusterView,
     raft: RaftView,
-    report: Report,
+    report: ReconcileReport,
     own: BTreeMap<Target, Observation>,
     troubles: Vec<String>,
 }
@@ -44,7 +44,8 @@ impl World {
         let view = ClusterView { nodes: nodes.collect() };
         let voters = [NodeId(1), NodeId(2), NodeId(3)].into();
         let raft = RaftView { leader: Some(NodeId(2)), term: 7, voters, quorum: true, ..RaftView::default() };
-        let mut world = Self { state, view, raft, report: Report::default(), own: BTreeMap::new(), troubles: Vec::new() };
+        let mut world =
+            Self { state, view, raft, report: ReconcileReport::default(), own: BTreeMap::new(), troubles: Vec::new() };
         world.holds("d1", 1, 4_000);
         world.places("r1", Ok(()));
         world.places("r2", Ok(()));
@@ -67,9 +68,9 @@ impl World {
     fn says(&mut self, node: &str, seen: Sight, since_unix_ms: u64) {
         let service = &self.state.rules.services[&name("http")];
         let check = service.check.as_ref().unwrap();
-        let asked = verdict::asked_at(&service.servers[&name("r1")], check);
-        let question = verdict::question(asked, &check.kind);
-        let word = Observation { seen, reason: format!("{node} says so"), since_unix_ms, question };
+        let asked = verdict::check_address(&service.servers[&name("r1")], check);
+        let fingerprint = verdict::check_fingerprint(asked, &check.kind);
+        let word = Observation { seen, reason: format!("{node} says so"), since_unix_ms, fingerprint };
         self.node(node).observations.insert(target("http", "r1"), word);
     }
 
@@ -305,7 +306,7 @@ fn what_this_director_does_counts_more_than_what_it_should() {
         let status = world.server(server);
         assert_eq!((status.verdict, status.state, status.why.as_str()), (verdict, state, "as decided"));
     }
-    let word = Observation { seen: Sight::Down, reason: "refused".to_owned(), since_unix_ms: 0, question: 0 };
+    let word = Observation { seen: Sight::Down, reason: "refused".to_owned(), since_unix_ms: 0, fingerprint: 0 };
     world.own.insert(target("http", "r1"), word);
     assert_eq!(world.server("r1").local, Some(LocalView { state: Seen::Down, reason: "refused".to_owned() }));
     assert_eq!(world.server("r2").local, None);

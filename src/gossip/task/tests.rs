@@ -8,7 +8,7 @@ use crate::{
     gossip::Facts,
     model::{KeyId, Roles, Secret},
     rules::{Target, security::KeyRing},
-    verdict::{Observation, Seen},
+    verdict::{Finding, Observation},
 };
 use crate::{link::node_key::NodeKey, model::NodeId};
 use std::{net::UdpSocket, sync::Mutex};
@@ -41,8 +41,8 @@ fn target(server: &str) -> Target {
     Target { service: "web".parse().unwrap(), server: server.parse().unwrap() }
 }
 
-fn seen(seen: Seen, since_unix_ms: u64) -> Observation {
-    Observation { seen, reason: "connection refused".to_owned(), since_unix_ms, question: 1 }
+fn seen(seen: Finding, since_unix_ms: u64) -> Observation {
+    Observation { seen, reason: "connection refused".to_owned(), since_unix_ms, fingerprint: 1 }
 }
 
 /// A node's key, the same at each of its starts; its number is its name's last letter or digit.
@@ -137,13 +137,13 @@ async fn three_nodes_that_know_one_seed_hear_each_other_and_each_change() {
         node.sees("all three", |view| live("a b c")(view) && view.nodes.values().all(|node| node.facts.is_some())).await;
     }
     nodes[2].say(|word| {
-        word.observations.insert(target("r1"), seen(Seen::Down, 7));
+        word.observations.insert(target("r1"), seen(Finding::Down, 7));
         word.in_place.insert("front".parse().unwrap(), Err("no address".to_owned()));
     });
     let c: NodeName = "c".parse().unwrap();
     for node in &mut nodes {
         let said = |view: &ClusterView| {
-            view.nodes[&c].observations.get(&target("r1")) == Some(&seen(Seen::Down, 7)) && view.nodes[&c].in_place.len() == 1
+            view.nodes[&c].observations.get(&target("r1")) == Some(&seen(Finding::Down, 7)) && view.nodes[&c].in_place.len() == 1
         };
         node.sees("c's observation", said).await;
     }
@@ -353,7 +353,7 @@ async fn measure(interval: Duration) {
     for round in 0..100_u64 {
         let start = Instant::now();
         first.say(|word| {
-            word.observations.insert(target("r1"), seen(Seen::Up, round));
+            word.observations.insert(target("r1"), seen(Finding::Up, round));
         });
         let waits = others.iter_mut().map(|node| async {
             let told = |view: &ClusterView| {

@@ -1,8 +1,8 @@
 //! The part of `health` that touches the network and starts scripts: one question, one answer, within its timeout.
 
+mod deadline;
 pub mod http;
 pub mod packets;
-mod patience;
 pub(super) mod probe;
 pub mod script;
 pub mod script_runner;

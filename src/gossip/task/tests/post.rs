@@ -37,7 +37,7 @@ async fn a_word_of_several_datagrams_arrives_whole() {
             for server in 0..TARGETS {
                 // As hard to compress as text can be.
                 let reason: String = (0..100).map(|_| char::from(random.random_range(b' '..=b'~'))).collect();
-                word.observations.insert(target(&format!("r{server}")), Observation { reason, ..seen(Seen::Down, round) });
+                word.observations.insert(target(&format!("r{server}")), Observation { reason, ..seen(Finding::Down, round) });
             }
             word.revision = round;
         });

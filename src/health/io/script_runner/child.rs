@@ -1,7 +1,7 @@
 //! One script: started with the rights of its user and nothing of the runner's, watched, killed with its whole process group.
 
 use super::account::Account;
-use crate::health::script::{Ended, FirstLine, Order};
+use crate::health::script::{FirstLine, ScriptEnd, ScriptRun};
 use rustix::{
     fs::{Mode, OFlags, open},
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
@@ -60,7 +60,7 @@ impl Group {
     }
 
     /// Nobody will see it end, so it does at once.
-    fn give_up(mut self, why: io::Error) -> Ended {
+    fn give_up(mut self, why: io::Error) -> ScriptEnd {
         self.kill();
         let _ = self.leader.wait();
         self.over = true;
@@ -81,7 +81,7 @@ impl Script {
     ///
     /// # Errors
     /// The answer to the order.
-    pub fn start(file: &Path, order: &Order, user: &Account) -> Result<Self, Ended> {
+    pub fn start(file: &Path, order: &ScriptRun, user: &Account) -> Result<Self, ScriptEnd> {
         let (output, theirs) = io::pipe().map_err(without("a pipe"))?;
         let output = pipe::Receiver::from_owned_fd(output.into()).map_err(without("a pipe"))?;
         let mut command = Command::new(file);
@@ -108,7 +108,7 @@ impl Script {
 
     /// Waits until the script has ended, or kills it after `limit`; then nothing of its group runs any more. Returns how it ended and its first
     /// line. Afterwards call [`Script::gone`].
-    pub async fn end(&mut self, limit: Duration) -> (Ended, String) {
+    pub async fn end(&mut self, limit: Duration) -> (ScriptEnd, String) {
         let deadline = Instant::now() + limit;
         let mut chunk = [0; CHUNK_BYTES];
         let in_time = loop {
@@ -132,11 +132,11 @@ impl Script {
         // With what it has started, whether it has ended or not.
         self.group.kill();
         self.read_what_is_left();
-        let ended = if in_time { self.reap() } else { Ended::TimedOut };
+        let ended = if in_time { self.reap() } else { ScriptEnd::TimedOut };
         (ended, self.line.text())
     }
 
-    /// Waits until the process is gone for good. One that sleeps in the kernel may take its time to die, and takes up a place for so long.
+    /// Waits until the process is gone for good. One that sleeps in the kernel may take its time to die, and counts as one under way for so long.
     pub async fn gone(mut self) {
         if !self.group.over {
             let _ = self.ended.readable().await;
@@ -157,10 +157,10 @@ impl Script {
     }
 
     /// After the process has ended and its group has been killed.
-    fn reap(&mut self) -> Ended {
+    fn reap(&mut self) -> ScriptEnd {
         self.group.over = true;
         match self.group.leader.wait() {
-            Ok(status) => status.code().map_or_else(|| Ended::Killed(status.signal().unwrap_or_default()), Ended::Exited),
+            Ok(status) => status.code().map_or_else(|| ScriptEnd::Killed(status.signal().unwrap_or_default()), ScriptEnd::Exited),
             Err(error) => without("the exit status")(error),
         }
     }
@@ -200,22 +200,22 @@ fn may_pass(error: &io::Error) -> bool {
 }
 
 /// What a script needs besides its file could not be had.
-fn without(what: &'static str) -> impl Fn(io::Error) -> Ended {
+fn without(what: &'static str) -> impl Fn(io::Error) -> ScriptEnd {
     move |error| {
         let why = format!("cannot have {what} for a script: {error}");
-        if may_pass(&error) { Ended::NotNow(why) } else { Ended::Unable(why) }
+        if may_pass(&error) { ScriptEnd::NotNow(why) } else { ScriptEnd::Unable(why) }
     }
 }
 
-fn cannot_run(file: &Path, user: &Account, error: &io::Error) -> Ended {
+fn cannot_run(file: &Path, user: &Account, error: &io::Error) -> ScriptEnd {
     let file = file.display();
     match error.raw_os_error() {
-        _ if may_pass(error) => Ended::NotNow(format!("cannot start {file}: {error}")),
-        Some(libc::ENOENT) => Ended::Unable(format!("{file} names an interpreter in its first line that is not there")),
-        Some(libc::EACCES) => Ended::Unable(format!(
+        _ if may_pass(error) => ScriptEnd::NotNow(format!("cannot start {file}: {error}")),
+        Some(libc::ENOENT) => ScriptEnd::Unable(format!("{file} names an interpreter in its first line that is not there")),
+        Some(libc::EACCES) => ScriptEnd::Unable(format!(
             "{file} cannot be run by {}: let that user read it and its interpreter, and enter their folders",
             user.name
         )),
-        Some(_) | None => Ended::Unable(format!("cannot start {file} as {}: {error}", user.name)),
+        Some(_) | None => ScriptEnd::Unable(format!("cannot start {file} as {}: {error}", user.name)),
     }
 }

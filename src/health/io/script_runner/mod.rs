@@ -5,7 +5,7 @@
 
 mod account;
 mod child;
-mod place;
+mod directory;
 #[cfg(test)]
 mod tests;
 
@@ -14,14 +14,14 @@ use crate::{
     errors::with_sources,
     health::{
         io::packets::{PacketError, Packets, is_packet_socket},
-        script::{Ended, Greeting, MAX_ORDER_BYTES, MAX_REPORT_BYTES, MAX_UNDER_WAY, Order, Report},
+        script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, MAX_UNDER_WAY, RunnerReady, ScriptEnd, ScriptReport, ScriptRun},
     },
     kernel::io::privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
 };
 use account::{Account, AccountError};
 use child::Script;
+use directory::ScriptDirectory;
 use futures_util::FutureExt;
-use place::Place;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -76,12 +76,12 @@ pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(RunnerError::Runtime)?;
         let packets = Packets::new(socket).map_err(RunnerError::Runtime)?;
-        let greeting: Greeting = prepared.as_ref().map(drop).map_err(|error| with_sources(error));
+        let greeting: RunnerReady = prepared.as_ref().map(drop).map_err(|error| with_sources(error));
         // Room for it there is: it is the first.
         packets.send(&greeting, MAX_REPORT_BYTES).await.map_err(|error| RunnerError::Runtime(io::Error::other(error)))?;
-        let (user, place) = prepared?;
-        tracing::info!(user = user.name, directory = %place, "script runner started");
-        let runner = Runner::new(packets, user, place);
+        let (user, directory) = prepared?;
+        tracing::info!(user = user.name, directory = %directory, "script runner started");
+        let runner = Runner::new(packets, user, directory);
         tokio::select! {
             () = runner.serve() => {}
             // The guard is gone.
@@ -93,7 +93,7 @@ pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
 }
 
 /// Looks the user up while it still may, then gives its other rights up.
-fn prepare(config: Option<&ScriptsConfig>) -> Result<(Account, Place), RunnerError> {
+fn prepare(config: Option<&ScriptsConfig>) -> Result<(Account, ScriptDirectory), RunnerError> {
     let config = config.ok_or(RunnerError::NotConfigured)?;
     let user = Account::look_up(&config.user)?;
     if let Some((capability, without)) = missing(&SCRIPT_RUNNER)? {
@@ -101,13 +101,13 @@ fn prepare(config: Option<&ScriptsConfig>) -> Result<(Account, Place), RunnerErr
     }
     take_back_limits();
     give_up(&SCRIPT_RUNNER, &[])?;
-    Ok((user, Place::new(&config.directory)))
+    Ok((user, ScriptDirectory::new(&config.directory)))
 }
 
 struct Runner {
     packets: Arc<Packets>,
     user: Arc<Account>,
-    place: Arc<Place>,
+    directory: Arc<ScriptDirectory>,
     /// Each within the order's timeout, unless the kernel does not let it die.
     under_way: JoinSet<()>,
     /// Said once, until there is room again.
@@ -115,8 +115,8 @@ struct Runner {
 }
 
 impl Runner {
-    fn new(packets: Packets, user: Account, place: Place) -> Self {
-        Self { packets: packets.into(), user: user.into(), place: place.into(), under_way: JoinSet::new(), full: false }
+    fn new(packets: Packets, user: Account, directory: ScriptDirectory) -> Self {
+        Self { packets: packets.into(), user: user.into(), directory: directory.into(), under_way: JoinSet::new(), full: false }
     }
 
     /// Until the other end is closed.
@@ -124,7 +124,7 @@ impl Runner {
         loop {
             // Both arms are cancel-safe.
             tokio::select! {
-                order = self.packets.receive::<Order>(MAX_ORDER_BYTES) => match order {
+                order = self.packets.receive::<ScriptRun>(MAX_RUN_BYTES) => match order {
                     Ok(Some(order)) => self.take(order),
                     Err(error @ PacketError::Codec(_)) => tracing::warn!(error = %with_sources(&error), "worker orders what is not understood"),
                     Ok(None) => return,
@@ -135,7 +135,7 @@ impl Runner {
         }
     }
 
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: ScriptRun) {
         let (packets, id) = (self.packets.clone(), order.id);
         while self.under_way.try_join_next().is_some() {}
         let is_full = self.under_way.len() >= MAX_UNDER_WAY;
@@ -147,38 +147,38 @@ impl Runner {
         }
         self.full = is_full;
         if is_full {
-            let ended = Ended::NotNow(format!("{MAX_UNDER_WAY} scripts are under way on this node"));
+            let ended = ScriptEnd::NotNow(format!("{MAX_UNDER_WAY} scripts are under way on this node"));
             // Now or not at all: who orders so much and does not read is not waited for.
-            let _ = packets.send(&Report { id, ended, line: String::new() }, MAX_REPORT_BYTES).now_or_never();
+            let _ = packets.send(&ScriptReport { id, ended, line: String::new() }, MAX_REPORT_BYTES).now_or_never();
             return;
         }
-        let (user, place) = (self.user.clone(), self.place.clone());
-        self.under_way.spawn(async move { run_one(&packets, &user, &place, order).await });
+        let (user, directory) = (self.user.clone(), self.directory.clone());
+        self.under_way.spawn(async move { run_one(&packets, &user, &directory, order).await });
     }
 }
 
-async fn run_one(packets: &Packets, user: &Account, place: &Place, order: Order) {
+async fn run_one(packets: &Packets, user: &Account, directory: &ScriptDirectory, order: ScriptRun) {
     let id = order.id;
-    match start(user, place, &order) {
-        Err(ended) => tell(packets, Report { id, ended, line: String::new() }).await,
+    match start(user, directory, &order) {
+        Err(ended) => tell(packets, ScriptReport { id, ended, line: String::new() }).await,
         Ok(mut script) => {
             let (ended, line) = script.end(order.timeout).await;
             tracing::debug!(script = %order.script, server = %order.server, ?ended, line, "script ended");
-            tell(packets, Report { id, ended, line }).await;
+            tell(packets, ScriptReport { id, ended, line }).await;
             script.gone().await;
         }
     }
 }
 
-fn start(user: &Account, place: &Place, order: &Order) -> Result<Script, Ended> {
+fn start(user: &Account, directory: &ScriptDirectory, order: &ScriptRun) -> Result<Script, ScriptEnd> {
     if !order.is_proper() {
-        return Err(Ended::Unable("the order is none that a cluster file can give".to_owned()));
+        return Err(ScriptEnd::Unable("the order is none that a cluster file can give".to_owned()));
     }
-    let file = place.find(&order.script, user).map_err(Ended::Unable)?;
+    let file = directory.find(&order.script, user).map_err(ScriptEnd::Unable)?;
     Script::start(&file, order, user)
 }
 
-async fn tell(packets: &Packets, report: Report) {
+async fn tell(packets: &Packets, report: ScriptReport) {
     match timeout(REPORT_LIMIT, packets.send(&report, MAX_REPORT_BYTES)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(error = %with_sources(&error), "cannot report"),
@@ -188,6 +188,6 @@ async fn tell(packets: &Packets, report: Report) {
 
 /// Serves orders without giving up rights first, for tests.
 #[cfg(test)]
-async fn serve(socket: std::os::fd::OwnedFd, user: Account, place: Place) {
-    Runner::new(Packets::new(socket).expect("a socket"), user, place).serve().await;
+async fn serve(socket: std::os::fd::OwnedFd, user: Account, directory: ScriptDirectory) {
+    Runner::new(Packets::new(socket).expect("a socket"), user, directory).serve().await;
 }

@@ -17,7 +17,7 @@ use std::{
 
 /// The directory that scripts are in.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ScriptDirectory {
     /// Where to begin; this and what is below is looked at.
     from: PathBuf,
     /// The way from there.
@@ -26,7 +26,7 @@ pub struct Place {
     owner: Uid,
 }
 
-impl Place {
+impl ScriptDirectory {
     /// The directory of this absolute path; everything on it must be root's.
     pub fn new(directory: &Path) -> Self {
         let way = directory.strip_prefix("/").unwrap_or(directory).to_owned();
@@ -79,7 +79,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ScriptDirectory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.from.join(&self.way).display())
     }
@@ -130,12 +130,12 @@ pub(super) mod tests {
             fs::set_permissions(self.path(path), Permissions::from_mode(mode)).unwrap();
         }
 
-        pub(in super::super) fn place(&self) -> Place {
-            Place { from: self.base.clone(), way: "etc/checks".into(), owner: geteuid() }
+        pub(in super::super) fn directory(&self) -> ScriptDirectory {
+            ScriptDirectory { from: self.base.clone(), way: "etc/checks".into(), owner: geteuid() }
         }
 
         fn find(&self, script: &str) -> Result<PathBuf, String> {
-            self.place().find(&script.parse().unwrap(), &checker())
+            self.directory().find(&script.parse().unwrap(), &checker())
         }
     }
 
@@ -199,7 +199,7 @@ pub(super) mod tests {
         symlink("etc2", scratch.path("etc")).unwrap();
         assert!(scratch.find("up").unwrap_err().contains("etc is a symbolic link"));
         // The directory for temporary files is everybody's.
-        let all = Place { owner: geteuid(), ..Place::new(&scratch.path("etc2/checks")) };
+        let all = ScriptDirectory { owner: geteuid(), ..ScriptDirectory::new(&scratch.path("etc2/checks")) };
         assert!(all.find(&"up".parse().unwrap(), &checker()).is_err());
     }
 
@@ -207,8 +207,8 @@ pub(super) mod tests {
     fn what_belongs_to_somebody_else_is_not_run() {
         let scratch = Scratch::new();
         scratch.write("up", "");
-        let place = Place { owner: Uid::from_raw(geteuid().as_raw() + 1), ..scratch.place() };
-        assert!(place.find(&"up".parse().unwrap(), &checker()).unwrap_err().contains("who could change it: chown root"));
+        let directory = ScriptDirectory { owner: Uid::from_raw(geteuid().as_raw() + 1), ..scratch.directory() };
+        assert!(directory.find(&"up".parse().unwrap(), &checker()).unwrap_err().contains("who could change it: chown root"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ const FEWEST: usize = 3;
 /// least three, the live ones first, each target's in an order of its own (highest random weight), so that a node's death moves only the
 /// targets it witnessed. Where live nodes are too few, dead ones are counted in: how many votes are needed follows from the membership
 /// alone, and a node that hears nobody is never a majority of itself. The server's own node has no vote.
-pub fn electorate(
+pub fn observers(
     own: Option<&NodeName>,
     nodes: &BTreeMap<NodeName, NodeRecord>,
     live: &BTreeSet<NodeName>,
