@@ -55,6 +55,15 @@ impl fmt::Debug for BootInstant {
     }
 }
 
+/// The present on both clocks of a machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BothClocks {
+    /// Boot-time clock: deadlines are counted on it.
+    pub boot: BootInstant,
+    /// Unix time, which nodes share roughly: for labels, for turns, and for numbers that no earlier start has used.
+    pub unix: Duration,
+}
+
 /// Where tasks and io read the time. Pure files never do: they are given `now`.
 pub trait Clock: Send + Sync + 'static {
     /// The present moment.

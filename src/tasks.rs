@@ -21,18 +21,18 @@ pub struct TaskFault {
 }
 
 /// What a task may return.
-pub trait Outcome: Send + 'static {
+pub trait TaskEnd: Send + 'static {
     /// Why it ended, for a fault.
     fn why(self) -> String;
 }
 
-impl Outcome for () {
+impl TaskEnd for () {
     fn why(self) -> String {
         "it returned".to_owned()
     }
 }
 
-impl<E: std::error::Error + Send + 'static> Outcome for Result<(), E> {
+impl<E: std::error::Error + Send + 'static> TaskEnd for Result<(), E> {
     fn why(self) -> String {
         match self {
             Ok(()) => ().why(),
@@ -63,7 +63,7 @@ impl Default for Tasks {
 
 impl Tasks {
     /// Runs `task`. Its end is a fault of the group, whatever it is, unless `until` was cancelled before.
-    pub fn spawn<O: Outcome>(
+    pub fn spawn<O: TaskEnd>(
         &self,
         name: &'static str,
         until: &CancellationToken,
@@ -74,7 +74,7 @@ impl Tasks {
         // The group is told of a panic, and nothing of the task is looked at afterwards.
         let guarded = AssertUnwindSafe(task).catch_unwind();
         self.tracker.spawn(async move {
-            let why = guarded.await.map_or_else(|panic| format!("it panicked: {}", words(&*panic)), Outcome::why);
+            let why = guarded.await.map_or_else(|panic| format!("it panicked: {}", words(&*panic)), TaskEnd::why);
             group.ended(name, why, until.is_cancelled());
         })
     }
@@ -140,7 +140,7 @@ mod tests {
     use std::io;
     use tokio::sync::oneshot;
 
-    async fn fault_of<O: Outcome>(task: impl Future<Output = O> + Send + 'static) -> String {
+    async fn fault_of<O: TaskEnd>(task: impl Future<Output = O> + Send + 'static) -> String {
         let (tasks, until) = (Tasks::default(), CancellationToken::new());
         assert_eq!(tasks.fault(), None);
         tasks.spawn("judge", &until, task);

@@ -17,7 +17,7 @@ const MAX_NAME_BYTES: usize = 15;
 
 /// See the file's first line.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Network {
+pub struct NodeNetwork {
     /// Names of its interfaces, the alternative ones among them.
     pub interfaces: BTreeSet<String>,
     /// It may have more interfaces: these are as many as are told.
@@ -33,7 +33,7 @@ pub struct Network {
     pub called: BTreeMap<String, String>,
 }
 
-impl Network {
+impl NodeNetwork {
     /// Where this node puts VIPs of a group that the cluster file puts on `interface`; `only`: that file names no other.
     pub fn places<'a>(&'a self, interface: &'a str, only: bool) -> &'a str {
         let default = self.vips_on.as_ref().filter(|_| only);
@@ -78,21 +78,21 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn having(interfaces: &[&str]) -> Network {
-        Network { interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(), ..Network::default() }
+    fn having(interfaces: &[&str]) -> NodeNetwork {
+        NodeNetwork { interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(), ..NodeNetwork::default() }
     }
 
     #[test]
     fn an_interface_is_lacking_only_where_all_are_known() {
         let network = having(&["eth0", "lo"]);
         assert!(network.lacks("eth9") && !network.lacks("eth0"));
-        assert!(!Network { more: true, ..network }.lacks("eth9"));
+        assert!(!NodeNetwork { more: true, ..network }.lacks("eth9"));
     }
 
     #[test]
     fn what_agent_toml_says_counts_more_than_the_cluster_file() {
         assert_eq!(having(&[]).places("eth0", true), "eth0");
-        let mut network = Network { vips_on: Some("ens3".to_owned()), ..having(&[]) };
+        let mut network = NodeNetwork { vips_on: Some("ens3".to_owned()), ..having(&[]) };
         assert_eq!((network.places("eth0", true), network.places("eth0", false)), ("ens3", "eth0"));
         network.called = [("eth0".to_owned(), "ens4".to_owned())].into();
         assert_eq!((network.places("eth0", true), network.places("eth1", true)), ("ens4", "ens3"));

@@ -4,7 +4,7 @@ use crate::{
     kernel::{Dest, DestKey, IpvsService, KernelState, ServiceKey, ServiceOptions},
     model::{Holding, NodeName, Ownership, RealServer, Role, Roles, Service, VipName, Weight},
     rules::{ClusterState, Target, Verdict},
-    verdict::{Observation, Seen, asked_at, question},
+    verdict::{Finding, Observation, check_address, check_fingerprint},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use std::{
 };
 
 /// For each VIP group whether it is in place on a real server: on `lo`, with ARP silenced. `Err` says what is in the way.
-pub type InPlace = BTreeMap<VipName, Result<(), String>>;
+pub type VipsReady = BTreeMap<VipName, Result<(), String>>;
 
 /// What the decision rests on.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct DesiredInput<'a> {
     /// Rules, committed verdicts, members.
     pub state: &'a ClusterState,
     /// What nodes say of their VIPs; absent means no word yet.
-    pub in_place: &'a BTreeMap<NodeName, InPlace>,
+    pub in_place: &'a BTreeMap<NodeName, VipsReady>,
     /// What this node's own probes say.
     pub own: &'a BTreeMap<Target, Observation>,
     /// What the guard says; absent means no word yet.
@@ -244,9 +244,9 @@ fn judge(input: &DesiredInput<'_>, service: &Service, server: &RealServer, keys:
 fn leave_out_path_faults(input: &DesiredInput<'_>, service: &Service, decisions: &mut [Decision]) {
     let fault = |decision: &Decision| {
         let check = service.check.as_ref()?;
-        let asked = question(asked_at(&service.servers[&decision.target.server], check), &check.kind);
-        let own = input.own.get(&decision.target).filter(|own| own.question == asked)?;
-        (own.seen == Seen::Down).then(|| own.reason.clone())
+        let asked = check_fingerprint(check_address(&service.servers[&decision.target.server], check), &check.kind);
+        let own = input.own.get(&decision.target).filter(|own| own.fingerprint == asked)?;
+        (own.seen == Finding::Down).then(|| own.reason.clone())
     };
     let takes_traffic = |decision: &Decision| decision.presence.weight().is_some_and(|weight| weight.0 > 0);
     let some_remain = decisions.iter().any(|decision| takes_traffic(decision) && fault(decision).is_none());

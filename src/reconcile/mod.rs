@@ -9,7 +9,7 @@ mod io;
 mod plan;
 mod task;
 
-pub use desired::{Decision, Desired, DesiredInput, InPlace, OutReason, Presence, desired};
+pub use desired::{Decision, Desired, DesiredInput, OutReason, Presence, VipsReady, desired};
 pub use io::OwnedVips;
 pub use plan::{foreign, plan};
 pub use task::{RESYNC, WithdrawError, run, withdraw};
@@ -24,7 +24,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// All that reconciling depends on. The composition root fills it from the other tasks.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Inputs {
+pub struct ReconcileInputs {
     /// The replicated state is complete up to what was known committed. Before that the kernel is left alone.
     pub loaded: bool,
     /// What it does.
@@ -34,7 +34,7 @@ pub struct Inputs {
     /// Rules, committed verdicts, members.
     pub state: Arc<ClusterState>,
     /// For each node whether it has its VIPs in place, as it says by gossip. A node or VIP that is absent has not said anything (yet).
-    pub in_place: Arc<BTreeMap<NodeName, InPlace>>,
+    pub in_place: Arc<BTreeMap<NodeName, VipsReady>>,
     /// What this node's own probes say.
     pub own: Arc<BTreeMap<Target, Observation>>,
     /// What the guard says. A VIP group that is absent has not been heard of (yet).
@@ -43,7 +43,7 @@ pub struct Inputs {
 
 /// What the last pass found and did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Report {
+pub struct ReconcileReport {
     /// For each real server of each service, on directors: whether this node forwards to it, and why.
     pub decisions: Vec<Decision>,
     /// The rules' revision that the kernel has; 0 before the first.
@@ -54,7 +54,7 @@ pub struct Report {
     /// anywhere.
     pub informed: bool,
     /// Real servers: for each VIP group that they serve, whether it is on `lo` with ARP silenced, or what is in the way. For gossip.
-    pub in_place: InPlace,
+    pub in_place: VipsReady,
     /// Services that are not the cluster's.
     pub foreign: Vec<ServiceKey>,
     /// How many steps the last pass took that changed anything.

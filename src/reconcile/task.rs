@@ -2,8 +2,8 @@
 //! changes that others make.
 
 use super::{
-    Inputs, OwnedVips, Report,
-    desired::{Decision, Desired, DesiredInput, InPlace, OutReason, Presence, desired},
+    OwnedVips, ReconcileInputs, ReconcileReport,
+    desired::{Decision, Desired, DesiredInput, OutReason, Presence, VipsReady, desired},
     plan::{foreign, found, plan},
 };
 use crate::{
@@ -35,8 +35,8 @@ const DRIFT_LINES: usize = 20;
 pub async fn run<P: DataPlane, C: Clock>(
     plane: P,
     owned: OwnedVips,
-    mut inputs: watch::Receiver<Inputs>,
-    report: watch::Sender<Report>,
+    mut inputs: watch::Receiver<ReconcileInputs>,
+    report: watch::Sender<ReconcileReport>,
     clock: C,
     cancel: CancellationToken,
 ) {
@@ -63,7 +63,7 @@ pub async fn run<P: DataPlane, C: Clock>(
 
 /// Nothing is done before the replicated state is known, or without a cluster: an empty rule set must come from the cluster, not from a lack of
 /// knowledge.
-fn may_act(inputs: &Inputs) -> bool {
+fn may_act(inputs: &ReconcileInputs) -> bool {
     inputs.loaded && !inputs.state.cluster_id.is_empty()
 }
 
@@ -97,7 +97,7 @@ pub async fn withdraw<P: DataPlane>(plane: &mut P, owned: &mut OwnedVips) -> Res
 struct Reconciler<P> {
     plane: P,
     owned: OwnedVips,
-    report: Report,
+    report: ReconcileReport,
     /// What the kernel was brought to: a difference from it is somebody else's doing.
     settled: Option<Desired>,
     failed_passes: u32,
@@ -114,11 +114,11 @@ enum About {
 
 impl<P: DataPlane> Reconciler<P> {
     fn new(plane: P, owned: OwnedVips) -> Self {
-        Self { plane, owned, report: Report::default(), settled: None, failed_passes: 0, lines: Repeats::default() }
+        Self { plane, owned, report: ReconcileReport::default(), settled: None, failed_passes: 0, lines: Repeats::default() }
     }
 
     /// One pass. Says when the next is due if nothing changes until then.
-    async fn pass(&mut self, inputs: &Inputs, now: BootInstant) -> Duration {
+    async fn pass(&mut self, inputs: &ReconcileInputs, now: BootInstant) -> Duration {
         let director = inputs.roles.has(Role::Director);
         let ipvs = if director { IpvsUse::Required } else { IpvsUse::IfLoaded };
         let observed = match self.plane.observe(ipvs).await {
@@ -234,7 +234,7 @@ fn is_informed(decisions: &[Decision]) -> bool {
 }
 
 /// What to say of the VIPs that this node serves.
-fn in_place(wanted: &Desired, after: &KernelState, failures: &[StepFailure]) -> InPlace {
+fn in_place(wanted: &Desired, after: &KernelState, failures: &[StepFailure]) -> VipsReady {
     let stands = |addresses: &BTreeSet<IpAddr>| {
         if addresses.is_subset(&after.lo_addresses) && after.arp.in_force {
             return Ok(());

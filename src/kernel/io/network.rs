@@ -1,7 +1,7 @@
 //! Which interfaces and addresses this machine has (this network namespace), for what is told to the other nodes.
 
 use super::address::{AddressError, Addresses, InstalledAddress, LOOPBACK, MARK};
-use crate::model::Network;
+use crate::model::NodeNetwork;
 use rtnetlink::{
     packet_core::NLM_F_DUMP,
     packet_route::{
@@ -16,12 +16,12 @@ const INTERFACES: &str = "/proc/self/net/dev";
 
 impl Addresses {
     /// What there is now.
-    pub async fn network(&self) -> Result<Network, AddressError> {
+    pub async fn network(&self) -> Result<NodeNetwork, AddressError> {
         let text = std::fs::read_to_string(INTERFACES).map_err(AddressError::Interfaces)?;
         let mut interfaces = names(&text);
         interfaces.extend(self.alternative_names().await?);
         let own = self.list().await?.into_iter().filter(is_own).map(|found| found.address);
-        Ok(Network { interfaces, addresses: own.collect(), ..Network::default() })
+        Ok(NodeNetwork { interfaces, addresses: own.collect(), ..NodeNetwork::default() })
     }
 
     /// `ip link property`: the kernel takes these for names too.

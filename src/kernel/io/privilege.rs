@@ -11,17 +11,17 @@ use rustix::{
 use std::io;
 
 /// A capability that a process needs, and what does not work without it.
-pub type Need = (Capability, &'static str);
+pub type NeededCapability = (Capability, &'static str);
 
 /// What guard and worker need.
-pub const AGENT: [Need; 3] = [
+pub const AGENT: [NeededCapability; 3] = [
     (Capability::CAP_NET_ADMIN, "ipvs, addresses and sysctls cannot be changed"),
     (Capability::CAP_NET_RAW, "vips cannot be announced"),
     (Capability::CAP_NET_BIND_SERVICE, "ports below 1024 cannot be listened on"),
 ];
 
 /// What the script runner needs.
-pub const SCRIPT_RUNNER: [Need; 3] = [
+pub const SCRIPT_RUNNER: [NeededCapability; 3] = [
     (Capability::CAP_SETUID, "scripts cannot be run as another user"),
     (Capability::CAP_SETGID, "scripts cannot be run in another group"),
     (Capability::CAP_KILL, "scripts that hang cannot be killed"),
@@ -76,7 +76,7 @@ pub fn unlimit_locked_memory() -> bool {
 ///
 /// # Errors
 /// Its capabilities cannot be read.
-pub fn missing(needs: &[Need]) -> Result<Option<Need>, PrivilegeError> {
+pub fn missing(needs: &[NeededCapability]) -> Result<Option<NeededCapability>, PrivilegeError> {
     let has = caps::read(None, CapSet::Permitted)?;
     Ok(needs.iter().find(|(capability, _)| !has.contains(capability)).copied())
 }
@@ -88,7 +88,7 @@ pub fn missing(needs: &[Need]) -> Result<Option<Need>, PrivilegeError> {
 ///
 /// # Errors
 /// What cannot be given up. Do not go on.
-pub fn give_up(needs: &[Need], besides: &[Capability]) -> Result<(), PrivilegeError> {
+pub fn give_up(needs: &[NeededCapability], besides: &[Capability]) -> Result<(), PrivilegeError> {
     hide_memory()?;
     set_no_new_privs(true).map_err(process("forbid new privileges"))?;
     let had = caps::read(None, CapSet::Permitted)?;
