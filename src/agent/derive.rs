@@ -5,7 +5,7 @@ use crate::{
     gossip::ClusterView,
     guard::protocol::GroupOrder,
     model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
-    reconcile::{InPlace, Report},
+    reconcile::{ReconcileReport, VipsReady},
     rules::{ClusterState, security::PeerKeys},
 };
 use std::{
@@ -84,7 +84,7 @@ pub fn obstacles(groups: &[GroupOrder], absent: &BTreeSet<String>, refused: Obst
 }
 
 /// Why a director whose guard was told `ready` is not ready, in words; none where it is.
-pub fn unready(ready: Option<bool>, report: &Report) -> Option<String> {
+pub fn unready(ready: Option<bool>, report: &ReconcileReport) -> Option<String> {
     if ready == Some(true) {
         return None;
     }
@@ -126,7 +126,7 @@ pub fn readiness(in_kernel: bool, waited: Option<bool>, others_know: bool) -> Op
 }
 
 /// What each node's agent says of its VIPs.
-pub fn in_place(view: &ClusterView) -> BTreeMap<NodeName, InPlace> {
+pub fn in_place(view: &ClusterView) -> BTreeMap<NodeName, VipsReady> {
     view.nodes.iter().map(|(name, node)| (name.clone(), node.in_place.clone())).collect()
 }
 

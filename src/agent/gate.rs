@@ -71,8 +71,12 @@ mod tests {
 
     fn state() -> ClusterState {
         let mut state = cluster();
-        let identity =
-            RemoteIdentity { access: Access::ReadOnly, certificate: CERTIFICATE, expires_unix_s: 100, authority: Fingerprint([1; 32]) };
+        let identity = RemoteIdentity {
+            access: Access::ReadOnly,
+            certificate: CERTIFICATE,
+            expires_unix_s: 100,
+            authority: Fingerprint([1; 32]),
+        };
         state.apply(&Command::Security(SecurityChange::IdentityAdded { name: name("grafana"), identity })).unwrap();
         state
     }

@@ -10,9 +10,9 @@ use crate::{
     health::{self, HealthInputs},
     kernel::io::address::{AddressError, interface_index},
     members::gossip_seeds,
-    model::{Network, NodeName, Obstacles, Ownership, Role, VipName},
+    model::{NodeName, NodeNetwork, Obstacles, Ownership, Role, VipName},
     raft::RaftView,
-    reconcile::{Inputs, Report},
+    reconcile::{ReconcileInputs, ReconcileReport},
     rules::{ClusterState, Target, security::PeerKeys},
     verdict::Observation,
 };
@@ -46,9 +46,9 @@ pub struct Sources {
     /// What its kernel would not let it take.
     pub refused: watch::Receiver<Obstacles>,
     /// Its interfaces and addresses; `None` before they were looked at.
-    pub network: watch::Receiver<Option<Network>>,
+    pub network: watch::Receiver<Option<NodeNetwork>>,
     /// What reconciling came to.
-    pub report: watch::Receiver<Report>,
+    pub report: watch::Receiver<ReconcileReport>,
     /// Which keys and certificates this node has.
     pub holds: watch::Receiver<Holds>,
 }
@@ -66,7 +66,7 @@ pub struct Sinks {
     /// To health: what to observe.
     pub health: watch::Sender<HealthInputs>,
     /// To reconcile: what there is to go by.
-    pub reconcile: watch::Sender<Inputs>,
+    pub reconcile: watch::Sender<ReconcileInputs>,
     /// To the guard.
     pub guard: GuardHandle,
 }
@@ -185,7 +185,7 @@ impl Hub {
         let roles = state.nodes.get(me).map_or_else(|| self.config.roles.clone(), |node| node.roles.clone());
         let live = view.live();
         let assignments = self.assigned.to(me, &state, &live).clone();
-        let peer_alarms = health::peer_alarms(me, &view.testimonies(), &assignments);
+        let peer_alarms = health::peer_alarms(me, &view.observer_reports(), &assignments);
         send(&self.sinks.health, HealthInputs { assignments, peer_alarms });
         send(&self.sinks.live, live);
         send(&self.sinks.seeds, gossip_seeds(&state, me, &self.config.seeds));
@@ -199,13 +199,13 @@ impl Hub {
             in_place: report.in_place.clone(),
             holding: ownership.clone(),
             obstacles: derive::obstacles(own_groups, &self.told.absent, refused, derive::unready(ready, &report)),
-            network: network.as_ref().map(Network::told),
+            network: network.as_ref().map(NodeNetwork::told),
             revision: report.applied_revision,
             informed: report.informed,
         };
         send(&self.sinks.word, Arc::new(word));
         let loaded = raft.loaded;
-        let inputs = Inputs {
+        let inputs = ReconcileInputs {
             loaded,
             roles,
             address: self.config.address.ip(),
@@ -219,7 +219,7 @@ impl Hub {
     }
 
     /// What the guard is told of readiness, if anything. A director that begins to leave VIPs to a better informed one says so.
-    fn readiness(&mut self, state: &ClusterState, view: &ClusterView, report: &Report) -> Option<bool> {
+    fn readiness(&mut self, state: &ClusterState, view: &ClusterView, report: &ReconcileReport) -> Option<bool> {
         // A worker that has not been through the kernel yet says nothing: its predecessor's word stands.
         let in_kernel = (report.applied_revision > 0 || report.ready).then_some(report.ready);
         if report.informed || !report.ready {

@@ -19,7 +19,7 @@ use crate::{
     link::io::files,
     members::{ClusterMember, Identity, MemberSettings, renewal_task},
     raft::{Committed, RaftNode, RaftView},
-    reconcile::{OwnedVips, Report},
+    reconcile::{OwnedVips, ReconcileReport},
     rules::{ClusterState, Command, Target},
     status,
     tasks::Tasks,
@@ -67,7 +67,7 @@ pub struct Member {
     raft_view: watch::Receiver<RaftView>,
     view: watch::Receiver<Arc<ClusterView>>,
     own: watch::Receiver<Arc<BTreeMap<Target, Observation>>>,
-    report: watch::Receiver<Report>,
+    report: watch::Receiver<ReconcileReport>,
     troubles: watch::Receiver<Vec<String>>,
     key_files: Arc<Mutex<()>>,
 }

@@ -19,7 +19,7 @@ use crate::{
         record,
         types::{Applied, Entry, Node, TypeConfig, Vote},
     },
-    rules::{ClusterState, Command, Joining, CommandRefusal},
+    rules::{ClusterState, Command, CommandRefusal, Joining},
 };
 use openraft::{
     EntryPayload, Membership,

@@ -6,10 +6,10 @@ use crate::{
         Access, Fingerprint, IdentityName, KeyId, NodeId, NodeRecord, PublicKey, Role, Roles, Secret, TimingProfile, TokenId,
     },
     rules::{
-        ClusterState, Command, VerdictChange, Joining, RuleSet, SecurityChange, Target, Verdict,
-        security::{Founding, RemoteIdentity, KeyRing, Token, TokenUse},
+        ClusterState, Command, Joining, RuleSet, SecurityChange, Target, Verdict, VerdictChange,
+        security::{Founding, KeyRing, RemoteIdentity, Token, TokenUse},
     },
-    vip::{Membership, MembershipId},
+    vip::{LeaseMembership, MembershipId},
 };
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -170,8 +170,8 @@ pub fn state() -> ClusterState {
     state
 }
 
-pub fn membership() -> Membership {
-    Membership {
+pub fn membership() -> LeaseMembership {
+    LeaseMembership {
         id: MembershipId { term: 2, leader: NodeId(1), index: 9 },
         voters: vec![[NodeId(1), NodeId(2), NodeId(3)].into(), [NodeId(1)].into()],
         addresses: (1..4).map(|n| (NodeId(u64::from(n)), addr(n))).collect(),

@@ -5,7 +5,7 @@ use crate::{
     link::certificate::{Certificate, Subject},
     model::{NodeId, NodeRecord, Roles},
     peers::is_plausible,
-    rules::{ClusterState, Command, Joining, CommandRefusal, SecurityRefusal, security::TokenUse},
+    rules::{ClusterState, Command, CommandRefusal, Joining, SecurityRefusal, security::TokenUse},
 };
 
 /// How old a signed request may be, and how far clocks may disagree. It bounds how long a member that passed a request on could use it again.

@@ -1,6 +1,6 @@
 //! Who is told the effective membership before anything that makes it so is reported as stored (docs/lease.md, "Known before stored").
 
-use crate::vip::Membership;
+use crate::vip::LeaseMembership;
 
 /// Why the membership could not be told. The node stops storing: the process ends and is started again.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub trait MembershipSink: Send + Sync + 'static {
     ///
     /// # Errors
     /// The log then refuses everything that follows.
-    async fn effective(&self, membership: Membership) -> Result<(), SinkError>;
+    async fn effective(&self, membership: LeaseMembership) -> Result<(), SinkError>;
 }
 
 /// For a node that is being founded: no guard runs yet, and one that starts asks the disk.
@@ -24,7 +24,7 @@ pub(super) struct NoGuard;
 
 #[async_trait::async_trait]
 impl MembershipSink for NoGuard {
-    async fn effective(&self, _: Membership) -> Result<(), SinkError> {
+    async fn effective(&self, _: LeaseMembership) -> Result<(), SinkError> {
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     model::{NodeId, NodeName, node::guard_addr},
     rules::{Command, CommandRefusal},
-    vip::{Membership, MembershipId},
+    vip::{LeaseMembership, MembershipId},
 };
 use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
 use serde::{Deserialize, Serialize};
@@ -68,12 +68,12 @@ pub fn membership_id(id: &LogId) -> MembershipId {
 }
 
 /// Who votes, in the lease protocol's terms.
-pub fn lease_membership(stored: &StoredMembership) -> Membership {
+pub fn lease_membership(stored: &StoredMembership) -> LeaseMembership {
     let voters = stored.membership().get_joint_config().iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
     let addresses = stored
         .membership()
         .voter_ids()
         .filter_map(|id| stored.membership().get_node(&id).map(|node| (NodeId(id), node.guard_addr())))
         .collect();
-    Membership { id: stored.log_id().as_ref().map(membership_id).unwrap_or_default(), voters, addresses }
+    LeaseMembership { id: stored.log_id().as_ref().map(membership_id).unwrap_or_default(), voters, addresses }
 }

@@ -1,7 +1,7 @@
 //! How a change makes the next state. The same change on the same state gives the same state on every node.
 
 use super::{
-    change::{Command, VerdictChange, Joining},
+    change::{Command, Joining, VerdictChange},
     security::{Founding, Security, SecurityRefusal},
     state::{ClusterState, RuleSet},
 };

@@ -1,7 +1,7 @@
 //! For tests: short ways to write members and rule sets, and generators of them.
 
 use super::{
-    change::{Command, VerdictChange, Joining},
+    change::{Command, Joining, VerdictChange},
     security::{Authorities, Founding},
     state::{ClusterState, RuleSet, Target, Verdict},
 };

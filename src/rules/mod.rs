@@ -11,9 +11,9 @@ pub mod security;
 mod state;
 mod warning;
 
-pub use apply::{MAX_MEMBERS, CommandRefusal};
+pub use apply::{CommandRefusal, MAX_MEMBERS};
 pub use barred::{Barred, MAX_BARRED};
-pub use change::{Command, VerdictChange, Joining};
+pub use change::{Command, Joining, VerdictChange};
 pub use diff::{Difference, diff};
 pub use security::{Security, SecurityChange, SecurityRefusal};
 pub use state::{ClusterState, RuleSet, Target, Verdict};

@@ -1,11 +1,11 @@
 //! Whose turn it is to ask: candidates by rank, who has just handed over, who must wait.
 
-use super::{Pace, tally::Tally};
+use super::{LeaseTiming, tally::Tally};
 use crate::{clock::BootInstant, model::NodeId};
 
 /// The order of a group's candidates, seen from one of them.
 #[derive(Clone, Debug)]
-pub(super) struct Order {
+pub(super) struct CandidateRank {
     me: NodeId,
     candidates: Vec<NodeId>,
     not_before: BootInstant,
@@ -13,7 +13,7 @@ pub(super) struct Order {
     handed_over: Option<(NodeId, BootInstant)>,
 }
 
-impl Order {
+impl CandidateRank {
     /// Nobody is a candidate yet.
     pub fn new(me: NodeId) -> Self {
         Self { me, candidates: Vec::new(), not_before: BootInstant::default(), handed_over: None }
@@ -50,14 +50,14 @@ impl Order {
     }
 
     /// When this node may ask, if a majority is free at `at`: a small step later for each better candidate that has not just handed over.
-    pub fn turn(&self, at: BootInstant, pace: Pace) -> BootInstant {
-        (at + pace.step.saturating_mul(self.waited_for(at))).max(self.not_before)
+    pub fn turn(&self, at: BootInstant, timing: LeaseTiming) -> BootInstant {
+        (at + timing.step.saturating_mul(self.waited_for(at))).max(self.not_before)
     }
 
     /// When this node may ask after a hand-over: two steps for each better candidate, which may have to ask twice because its ask overtakes
     /// the Release.
-    pub fn turn_after_hand_over(&self, now: BootInstant, pace: Pace) -> BootInstant {
-        (now + pace.step.saturating_mul(2 * self.waited_for(now))).max(self.not_before)
+    pub fn turn_after_hand_over(&self, now: BootInstant, timing: LeaseTiming) -> BootInstant {
+        (now + timing.step.saturating_mul(2 * self.waited_for(now))).max(self.not_before)
     }
 
     fn waited_for(&self, at: BootInstant) -> u32 {
@@ -70,17 +70,17 @@ impl Order {
     /// Normally when the refusals say. Two candidates that each have a part of the votes release them as soon as they see it, so there the
     /// better one comes back first, and soon; the other waits for as long as it was told. Voters that have not answered yet will say what the
     /// others say; those that have been silent for the whole round are probably dead, and no reason to ask soon while another has promises.
-    pub fn again(&self, lost: &Tally, now: BootInstant, pace: Pace) -> BootInstant {
-        let split_is_over = now + pace.rhythm();
+    pub fn again(&self, lost: &Tally, now: BootInstant, timing: LeaseTiming) -> BootInstant {
+        let split_is_over = now + timing.rhythm();
         let sooner = |by| (lost.has_grants() && self.outranks(by)).then_some(split_is_over);
-        let timed_out = now >= lost.t0 + pace.rhythm();
+        let timed_out = now >= lost.t0 + timing.rhythm();
         let if_silent_ones_matter = match (timed_out, lost.is_contested()) {
             (false, _) => lost.all_free_at(now, sooner),
             (true, true) => split_is_over,
             (true, false) => now,
         };
         let free_at = lost.free_at(now, sooner).unwrap_or(if_silent_ones_matter);
-        self.turn(free_at.max(lost.t0 + pace.shortest_pause()), pace)
+        self.turn(free_at.max(lost.t0 + timing.shortest_pause()), timing)
     }
 
     fn outranks(&self, node: NodeId) -> bool {

@@ -1,6 +1,6 @@
 //! What a holder is told, what it wants done, and where it stands: the words between the holder side and its driver.
 
-use super::message::{Membership, Message};
+use super::message::{LeaseMembership, LeaseMessage};
 use crate::{clock::BootInstant, model::NodeId};
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HolderEvent {
     /// The worker says which membership to count with.
-    Membership(Membership),
+    Membership(LeaseMembership),
     /// The rules say who may hold the group, best first.
     Candidates(Vec<NodeId>),
-    /// Rules are in the kernel (or no longer): may ask (or must let go in favour of another).
+    /// The rules are in the kernel (or no longer): may ask (or must let go in favour of another).
     Ready(bool),
     /// A guard said something.
     Heard {
         /// Who.
         from: NodeId,
         /// What.
-        message: Message,
+        message: LeaseMessage,
     },
     /// The kernel confirmed what [`HolderEffect::Install`] asked for.
     Installed,
@@ -41,7 +41,7 @@ pub enum HolderEffect {
         /// To whom.
         to: NodeId,
         /// What.
-        message: Message,
+        message: LeaseMessage,
     },
     /// Put the VIP on the interface, or refresh it, so that the kernel itself drops it after `until`. Answer with
     /// [`HolderEvent::Installed`] or [`HolderEvent::InstallFailed`]. Whoever comes to it after `until` must not do it: that is a failure.
@@ -62,7 +62,7 @@ pub enum HolderEffect {
 
 /// Where a holder stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
+pub enum HolderState {
     /// Not allowed or not ready to ask.
     Idle,
     /// Wants it, does not have it.
@@ -82,7 +82,7 @@ pub enum Standing {
 
 /// How fast a holder goes about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pace {
+pub struct LeaseTiming {
     /// Lease duration to ask for.
     pub ttl: Duration,
     /// Time kept free before the end of a lease for taking the VIP off the interface.
@@ -91,8 +91,8 @@ pub struct Pace {
     pub step: Duration,
 }
 
-impl Pace {
-    /// The usual pace for a ttl.
+impl LeaseTiming {
+    /// The usual timing for a ttl.
     pub fn of(ttl: Duration) -> Self {
         Self { ttl, removal: (ttl / 20).max(Duration::from_millis(10)), step: (ttl / 60).max(Duration::from_millis(5)) }
     }

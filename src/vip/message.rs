@@ -24,7 +24,7 @@ pub struct MembershipId {
 
 /// Who votes, as one log entry says it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Membership {
+pub struct LeaseMembership {
     /// The entry.
     pub id: MembershipId,
     /// The constituent voter sets: one, or two while the membership is joint.
@@ -33,7 +33,7 @@ pub struct Membership {
     pub addresses: BTreeMap<NodeId, SocketAddr>,
 }
 
-impl Membership {
+impl LeaseMembership {
     /// Every voter of every constituent set.
     pub fn all_voters(&self) -> BTreeSet<NodeId> {
         self.voters.iter().flatten().copied().collect()
@@ -42,7 +42,7 @@ impl Membership {
 
 /// Why a voter refuses.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Why {
+pub enum RefusalReason {
     /// Another holds the promise.
     Held {
         /// Who.
@@ -56,7 +56,7 @@ pub enum Why {
         remaining: Duration,
     },
     /// The asker counts with an older membership than the voter knows.
-    NewerMembership(Membership),
+    NewerMembership(LeaseMembership),
     /// The asker is no candidate for this group, as far as the voter knows.
     NotCandidate,
     /// The round is not greater than the last seen of this asker.
@@ -73,7 +73,7 @@ pub enum Why {
 
 /// One datagram's content, guard to guard.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Message {
+pub enum LeaseMessage {
     /// "May I hold `group` for `ttl`?"
     Ask {
         /// Which VIP group.
@@ -103,7 +103,7 @@ pub enum Message {
         /// The ask's round.
         round: Round,
         /// Why, and for how long.
-        why: Why,
+        why: RefusalReason,
         /// The greatest epoch the voter has seen of the group.
         epoch: u64,
     },
@@ -121,15 +121,15 @@ pub enum Message {
     },
 }
 
-impl Message {
+impl LeaseMessage {
     /// The group it is about.
     pub fn group(&self) -> &VipName {
         match self {
-            Message::Ask { group, .. }
-            | Message::Grant { group, .. }
-            | Message::Refuse { group, .. }
-            | Message::Release { group, .. }
-            | Message::HandOver { group } => group,
+            LeaseMessage::Ask { group, .. }
+            | LeaseMessage::Grant { group, .. }
+            | LeaseMessage::Refuse { group, .. }
+            | LeaseMessage::Release { group, .. }
+            | LeaseMessage::HandOver { group } => group,
         }
     }
 }

@@ -1,18 +1,18 @@
 //! Who holds each VIP: the lease's two sides as pure state machines, and the messages between guards (docs/lease.md).
 
-pub mod grant;
-pub mod lease;
+mod candidate_rank;
+pub mod holder;
+pub mod holder_state;
 pub mod message;
-mod order;
 mod rounds;
-pub mod standing;
 #[doc(hidden)]
-pub mod switches;
+pub mod rule_toggles;
 mod tally;
+pub mod voter;
 
-pub use grant::{Voter, VoterEffect, VoterEvent};
-pub use lease::{Holder, HolderEffect, HolderEvent, Pace, Standing};
-pub use message::{Membership, MembershipId, Message, Round, Why};
+pub use holder::{Holder, HolderEffect, HolderEvent, HolderState, LeaseTiming};
+pub use message::{LeaseMembership, LeaseMessage, MembershipId, RefusalReason, Round};
+pub use voter::{Voter, VoterEffect, VoterEvent};
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The rounds that a holder has asked and that still count, and the membership that it asks with.
 
 use super::{
-    message::{Membership, Round},
+    message::{LeaseMembership, Round},
     tally::Tally,
 };
 use crate::{clock::BootInstant, model::NodeId};
@@ -31,7 +31,7 @@ impl Rounds {
     }
 
     /// Opens the next round; `now` is its `t0`, so nothing of it may have been sent yet.
-    pub fn ask(&mut self, ttl: Duration, membership: &Membership, now: BootInstant) -> &Tally {
+    pub fn ask(&mut self, ttl: Duration, membership: &LeaseMembership, now: BootInstant) -> &Tally {
         self.last = self.last.saturating_add(1);
         self.asked_at = now;
         if self.open.len() >= MAX_OPEN_ROUNDS {
@@ -100,27 +100,27 @@ impl Rounds {
 /// Which membership to ask with: what the worker has told, or what a refusal has taught, whichever is newer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KnownMembership {
-    told: Option<Membership>,
+    told: Option<LeaseMembership>,
     adopted: Option<Adopted>,
 }
 
 /// A membership learned from a refusal. It may never get committed, so it lapses; if it was real, the next refusal teaches it again.
 #[derive(Clone, Debug)]
 struct Adopted {
-    membership: Membership,
+    membership: LeaseMembership,
     lapses: BootInstant,
 }
 
 impl KnownMembership {
     /// Nothing, as long as the worker has told nothing.
-    pub fn at(&self, now: BootInstant) -> Option<&Membership> {
+    pub fn at(&self, now: BootInstant) -> Option<&LeaseMembership> {
         let told = self.told.as_ref()?;
         let adopted = self.adopted.as_ref().filter(|adopted| adopted.lapses > now && adopted.membership.id > told.id);
         Some(adopted.map_or(told, |adopted| &adopted.membership))
     }
 
     /// A worker that goes back has truncated its log, and what was adopted may be among what is gone.
-    pub fn tell(&mut self, membership: Membership) {
+    pub fn tell(&mut self, membership: LeaseMembership) {
         if self.told.as_ref().is_some_and(|told| membership.id < told.id) {
             self.adopted = None;
         }
@@ -128,7 +128,7 @@ impl KnownMembership {
     }
 
     /// Says whether it was news.
-    pub fn adopt(&mut self, membership: Membership, now: BootInstant, lapses: BootInstant) -> bool {
+    pub fn adopt(&mut self, membership: LeaseMembership, now: BootInstant, lapses: BootInstant) -> bool {
         let news = self.at(now).is_none_or(|known| membership.id > known.id);
         if news {
             self.adopted = Some(Adopted { membership, lapses });

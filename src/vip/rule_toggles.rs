@@ -5,7 +5,7 @@ use std::time::Duration;
 /// One switch for each rule of docs/lease.md that a state machine of this room keeps.
 #[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rules {
+pub struct RuleToggles {
     /// Voter 6: a renewal with a shorter ttl does not shrink a promise.
     pub max_of_until: bool,
     /// Voter 3: a round is granted at most once, and in order.
@@ -32,7 +32,7 @@ pub struct Rules {
     pub drift_margin: bool,
 }
 
-impl Rules {
+impl RuleToggles {
     /// As docs/lease.md has it.
     pub const ON: Self = Self {
         max_of_until: true,

@@ -2,7 +2,7 @@
 
 use super::{
     majority_of_each,
-    message::{Membership, Round},
+    message::{LeaseMembership, Round},
 };
 use crate::{clock::BootInstant, model::NodeId};
 use std::{
@@ -12,7 +12,7 @@ use std::{
 
 /// What the answers say so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Outcome {
+pub(super) enum RoundResult {
     /// Majorities of every constituent set have granted.
     Won,
     /// Answers are missing that could still make it won.
@@ -23,7 +23,7 @@ pub(super) enum Outcome {
 
 /// Why and for how long a voter's answer to this round is no grant.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal {
+pub(super) struct VoterRefusal {
     /// When the voter could grant.
     pub free_at: BootInstant,
     /// To whom it has promised.
@@ -43,12 +43,12 @@ pub(super) struct Tally {
     pub ttl: Duration,
     voters: Vec<BTreeSet<NodeId>>,
     granted: BTreeSet<NodeId>,
-    refused: BTreeMap<NodeId, Refusal>,
+    refused: BTreeMap<NodeId, VoterRefusal>,
 }
 
 impl Tally {
     /// No answers yet.
-    pub fn new(round: Round, t0: BootInstant, ttl: Duration, membership: &Membership) -> Self {
+    pub fn new(round: Round, t0: BootInstant, ttl: Duration, membership: &LeaseMembership) -> Self {
         let voters = membership.voters.clone();
         Self { round, t0, ttl, voters, granted: BTreeSet::new(), refused: BTreeMap::new() }
     }
@@ -61,21 +61,21 @@ impl Tally {
     }
 
     /// Notes a refusal.
-    pub fn refuse(&mut self, by: NodeId, refusal: Refusal) {
+    pub fn refuse(&mut self, by: NodeId, refusal: VoterRefusal) {
         if self.is_voter(by) {
             self.refused.insert(by, refusal);
         }
     }
 
     /// With `both_majorities` off (simulation only), the newest constituent set alone decides.
-    pub fn outcome(&self, both_majorities: bool) -> Outcome {
+    pub fn outcome(&self, both_majorities: bool) -> RoundResult {
         let sets = if both_majorities { &self.voters[..] } else { &self.voters[self.voters.len().saturating_sub(1)..] };
         if majority_of_each(sets, |node| self.granted.contains(node)) {
-            Outcome::Won
+            RoundResult::Won
         } else if majority_of_each(sets, |node| self.may_still_grant(node)) {
-            Outcome::Pending
+            RoundResult::Pending
         } else {
-            Outcome::Lost
+            RoundResult::Lost
         }
     }
 
@@ -150,11 +150,11 @@ mod tests {
 
     fn tally(sets: &[&[u64]]) -> Tally {
         let voters = sets.iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
-        Tally::new(1, at(0), Duration::from_millis(300), &Membership { voters, ..Membership::default() })
+        Tally::new(1, at(0), Duration::from_millis(300), &LeaseMembership { voters, ..LeaseMembership::default() })
     }
 
-    fn held_until(ms: u64) -> Refusal {
-        Refusal { free_at: at(ms), held_by: Some(NodeId(9)), may_have_granted: false }
+    fn held_until(ms: u64) -> VoterRefusal {
+        VoterRefusal { free_at: at(ms), held_by: Some(NodeId(9)), may_have_granted: false }
     }
 
     #[test]
@@ -162,9 +162,9 @@ mod tests {
         let mut tally = tally(&[&[1, 2, 3, 4]]);
         tally.grant(NodeId(1));
         tally.grant(NodeId(2));
-        assert_eq!(tally.outcome(true), Outcome::Pending);
+        assert_eq!(tally.outcome(true), RoundResult::Pending);
         tally.grant(NodeId(4));
-        assert_eq!(tally.outcome(true), Outcome::Won);
+        assert_eq!(tally.outcome(true), RoundResult::Won);
     }
 
     #[test]
@@ -172,12 +172,12 @@ mod tests {
         let mut tally = tally(&[&[1, 2, 3], &[1, 2, 3, 4]]);
         tally.grant(NodeId(4));
         tally.grant(NodeId(3));
-        assert_eq!(tally.outcome(true), Outcome::Pending);
+        assert_eq!(tally.outcome(true), RoundResult::Pending);
         tally.refuse(NodeId(1), held_until(100));
         tally.refuse(NodeId(2), held_until(200));
-        assert_eq!(tally.outcome(true), Outcome::Lost);
+        assert_eq!(tally.outcome(true), RoundResult::Lost);
         tally.grant(NodeId(2));
-        assert_eq!(tally.outcome(true), Outcome::Won, "a grant outweighs the refusal of a duplicate");
+        assert_eq!(tally.outcome(true), RoundResult::Won, "a grant outweighs the refusal of a duplicate");
     }
 
     #[test]
@@ -186,13 +186,13 @@ mod tests {
         for stranger in 4..9 {
             tally.grant(NodeId(stranger));
         }
-        assert_eq!(tally.outcome(true), Outcome::Pending);
+        assert_eq!(tally.outcome(true), RoundResult::Pending);
         assert!(tally.granted.is_empty());
     }
 
     #[test]
     fn no_voters_never_win() {
-        assert_eq!(tally(&[]).outcome(true), Outcome::Lost);
+        assert_eq!(tally(&[]).outcome(true), RoundResult::Lost);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The voter side of the lease: promises to at most one holder per group, and never forgets one that counts.
 
 use super::{
-    message::{Membership, MembershipId, Message, Round, Why},
-    switches::Rules,
+    message::{LeaseMembership, LeaseMessage, MembershipId, RefusalReason, Round},
+    rule_toggles::RuleToggles,
 };
 use crate::{
     clock::BootInstant,
@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum VoterEvent {
     /// The worker says what the log's effective membership is. It may go back when the log is truncated.
-    Membership(Membership),
+    Membership(LeaseMembership),
     /// The rules say who may hold which group.
     Candidates(BTreeMap<VipName, Vec<NodeId>>),
     /// A guard said something.
@@ -22,7 +22,7 @@ pub enum VoterEvent {
         /// Who.
         from: NodeId,
         /// What.
-        message: Message,
+        message: LeaseMessage,
     },
 }
 
@@ -34,7 +34,7 @@ pub enum VoterEffect {
         /// To whom.
         to: NodeId,
         /// What.
-        message: Message,
+        message: LeaseMessage,
     },
 }
 
@@ -47,10 +47,10 @@ pub struct Voter {
     me: NodeId,
     ttl_max: Duration,
     started: BootInstant,
-    membership: Option<Membership>,
+    membership: Option<LeaseMembership>,
     candidates: Option<BTreeMap<VipName, Vec<NodeId>>>,
     groups: BTreeMap<VipName, GroupRecord>,
-    rules: Rules,
+    toggles: RuleToggles,
 }
 
 /// What a voter remembers of one group.
@@ -69,8 +69,8 @@ struct Promise {
     until: BootInstant,
 }
 
-/// An [`Message::Ask`], taken apart.
-struct Asked {
+/// An [`LeaseMessage::Ask`], taken apart.
+struct ReceivedAsk {
     from: NodeId,
     round: Round,
     membership: MembershipId,
@@ -81,13 +81,13 @@ struct Asked {
 impl Voter {
     /// A voter that remembers nothing, and therefore grants nothing until any promise it may have made before `started` is over.
     pub fn new(me: NodeId, ttl_max: Duration, started: BootInstant) -> Self {
-        Self::with_rules(me, ttl_max, started, Rules::ON)
+        Self::with_toggles(me, ttl_max, started, RuleToggles::ON)
     }
 
     /// For the simulation: a voter that may lack a rule.
     #[doc(hidden)]
-    pub fn with_rules(me: NodeId, ttl_max: Duration, started: BootInstant, rules: Rules) -> Self {
-        Self { me, ttl_max, started, membership: None, candidates: None, groups: BTreeMap::new(), rules }
+    pub fn with_toggles(me: NodeId, ttl_max: Duration, started: BootInstant, toggles: RuleToggles) -> Self {
+        Self { me, ttl_max, started, membership: None, candidates: None, groups: BTreeMap::new(), toggles }
     }
 
     /// Takes one event; says what is to be sent. `now` never goes back.
@@ -106,7 +106,7 @@ impl Voter {
     }
 
     /// The membership that the worker has told since the start.
-    pub fn membership(&self) -> Option<&Membership> {
+    pub fn membership(&self) -> Option<&LeaseMembership> {
         self.membership.as_ref()
     }
 
@@ -126,59 +126,59 @@ impl Voter {
         self.candidates = Some(candidates);
     }
 
-    fn heard(&mut self, from: NodeId, message: Message, now: BootInstant) -> Vec<VoterEffect> {
+    fn heard(&mut self, from: NodeId, message: LeaseMessage, now: BootInstant) -> Vec<VoterEffect> {
         match message {
-            Message::Ask { group, round, membership, ttl, epoch } => {
-                let answer = self.answer(group, Asked { from, round, membership, ttl, epoch }, now);
+            LeaseMessage::Ask { group, round, membership, ttl, epoch } => {
+                let answer = self.answer(group, ReceivedAsk { from, round, membership, ttl, epoch }, now);
                 vec![VoterEffect::Send { to: from, message: answer }]
             }
-            Message::Release { group, round } => {
+            LeaseMessage::Release { group, round } => {
                 self.released(&group, from, round);
                 Vec::new()
             }
             // The holder side's business.
-            Message::Grant { .. } | Message::Refuse { .. } | Message::HandOver { .. } => Vec::new(),
+            LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => Vec::new(),
         }
     }
 
-    fn answer(&mut self, group: VipName, asked: Asked, now: BootInstant) -> Message {
+    fn answer(&mut self, group: VipName, asked: ReceivedAsk, now: BootInstant) -> LeaseMessage {
         let round = asked.round;
         let verdict = self.decide(&group, &asked, now);
         let epoch = self.groups.get(&group).map_or(asked.epoch, |record| record.epoch);
         match verdict {
-            Ok(()) => Message::Grant { group, round, epoch },
-            Err(why) => Message::Refuse { group, round, why, epoch },
+            Ok(()) => LeaseMessage::Grant { group, round, epoch },
+            Err(why) => LeaseMessage::Refuse { group, round, why, epoch },
         }
     }
 
     /// Promises, or says why not. Makes no record for a stranger, so that nobody's asking grows the state.
-    fn decide(&mut self, group: &VipName, asked: &Asked, now: BootInstant) -> Result<(), Why> {
+    fn decide(&mut self, group: &VipName, asked: &ReceivedAsk, now: BootInstant) -> Result<(), RefusalReason> {
         if let Some(remaining) = self.quiet(now) {
-            return Err(Why::Quiet { remaining });
+            return Err(RefusalReason::Quiet { remaining });
         }
         let (Some(own), Some(candidates)) = (&self.membership, &self.candidates) else {
             // Nobody knows when the worker will tell; by then somebody has asked again.
-            return Err(Why::Quiet { remaining: self.ttl_max });
+            return Err(RefusalReason::Quiet { remaining: self.ttl_max });
         };
         if !candidates.get(group).is_some_and(|allowed| allowed.contains(&asked.from)) {
-            return Err(Why::NotCandidate);
+            return Err(RefusalReason::NotCandidate);
         }
         let record = self.groups.entry(group.clone()).or_default();
         record.epoch = record.epoch.max(asked.epoch);
-        record.see_round(asked, self.rules.old_rounds)?;
+        record.see_round(asked, self.toggles.old_rounds)?;
         if asked.ttl > self.ttl_max {
-            return Err(Why::TtlTooLong { max: self.ttl_max });
+            return Err(RefusalReason::TtlTooLong { max: self.ttl_max });
         }
-        if asked.membership < own.id && self.rules.refuse_older_membership {
-            return Err(Why::NewerMembership(own.clone()));
+        if asked.membership < own.id && self.toggles.refuse_older_membership {
+            return Err(RefusalReason::NewerMembership(own.clone()));
         }
-        record.promise_to(asked, self.rules, now)
+        record.promise_to(asked, self.toggles, now)
     }
 
     /// For how long this voter grants nothing because it may have forgotten a promise; `None` when that time is over.
     fn quiet(&self, now: BootInstant) -> Option<Duration> {
-        let over = self.started + self.rules.promised(self.ttl_max);
-        (now < over && self.rules.quiet_after_restart).then(|| over - now)
+        let over = self.started + self.toggles.promised(self.ttl_max);
+        (now < over && self.toggles.quiet_after_restart).then(|| over - now)
     }
 
     fn released(&mut self, group: &VipName, from: NodeId, round: Round) {
@@ -192,23 +192,23 @@ impl Voter {
 }
 
 impl GroupRecord {
-    fn see_round(&mut self, asked: &Asked, enforced: bool) -> Result<(), Why> {
+    fn see_round(&mut self, asked: &ReceivedAsk, enforced: bool) -> Result<(), RefusalReason> {
         let promised = self.promise.filter(|promise| promise.holder == asked.from).map(|promise| promise.round);
         let last = self.last_rounds.get(&asked.from).copied().max(promised);
         self.last_rounds.insert(asked.from, asked.round.max(last.unwrap_or(0)));
         match last {
-            Some(last) if asked.round <= last && enforced => Err(Why::OldRound { last }),
+            Some(last) if asked.round <= last && enforced => Err(RefusalReason::OldRound { last }),
             _ => Ok(()),
         }
     }
 
-    fn promise_to(&mut self, asked: &Asked, rules: Rules, now: BootInstant) -> Result<(), Why> {
-        let mut until = now + rules.promised(asked.ttl);
+    fn promise_to(&mut self, asked: &ReceivedAsk, toggles: RuleToggles, now: BootInstant) -> Result<(), RefusalReason> {
+        let mut until = now + toggles.promised(asked.ttl);
         if let Some(promise) = self.promise.filter(|promise| promise.until > now) {
             if promise.holder != asked.from {
-                return Err(Why::Held { by: promise.holder, remaining: promise.until - now });
+                return Err(RefusalReason::Held { by: promise.holder, remaining: promise.until - now });
             }
-            if rules.max_of_until {
+            if toggles.max_of_until {
                 until = until.max(promise.until);
             }
         }

@@ -6,7 +6,7 @@ use crate::{
     model::{Fingerprint, Role, TimingProfile},
     raft::{MembershipSink, Scratch, SinkError},
     rules::{Command, SecurityChange},
-    vip::Membership,
+    vip::LeaseMembership,
 };
 use std::{collections::BTreeSet, net::SocketAddr};
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ struct NoGuard;
 
 #[async_trait::async_trait]
 impl MembershipSink for NoGuard {
-    async fn effective(&self, _: Membership) -> Result<(), SinkError> {
+    async fn effective(&self, _: LeaseMembership) -> Result<(), SinkError> {
         Ok(())
     }
 }

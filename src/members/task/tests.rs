@@ -23,7 +23,7 @@ use crate::{
     peers::{Peers, Published},
     raft::{Fault, ProposeError, Scratch, SinkError, StartError as RaftStartError, StoreError, types::TypeConfig},
     rules::{Command, CommandRefusal, RuleSet},
-    vip::Membership,
+    vip::LeaseMembership,
 };
 use std::{
     collections::BTreeMap,
@@ -52,11 +52,11 @@ fn address() -> SocketAddr {
 
 /// Notes when it was told what.
 #[derive(Default)]
-struct Notes(std::sync::Mutex<Vec<(tokio::time::Instant, Membership)>>);
+struct Notes(std::sync::Mutex<Vec<(tokio::time::Instant, LeaseMembership)>>);
 
 #[async_trait::async_trait]
 impl MembershipSink for Notes {
-    async fn effective(&self, membership: Membership) -> Result<(), SinkError> {
+    async fn effective(&self, membership: LeaseMembership) -> Result<(), SinkError> {
         self.0.lock().unwrap().push((tokio::time::Instant::now(), membership));
         Ok(())
     }

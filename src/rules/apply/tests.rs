@@ -6,8 +6,8 @@ use crate::{
     rules::{
         SecurityChange, Target, Verdict,
         fixture::{
-            check, cluster, verdict_change, founding, host, http, joined, joining, name, server, server_of, service, some_rules, target,
-            vip, web,
+            check, cluster, founding, host, http, joined, joining, name, server, server_of, service, some_rules, target,
+            verdict_change, vip, web,
         },
     },
 };
@@ -84,7 +84,11 @@ fn a_vip_is_no_nodes_address() {
     state.apply(&left("r2")).unwrap();
     assert_eq!(state.apply(&replace(None, rules)), Ok(None));
     // Nor the other way round; another port is no other address.
-    is_refused(&mut state, &joined("r2", 22, Role::RealServer), &CommandRefusal::VipIsNode { address: host(22), node: name("r2") });
+    is_refused(
+        &mut state,
+        &joined("r2", 22, Role::RealServer),
+        &CommandRefusal::VipIsNode { address: host(22), node: name("r2") },
+    );
     let new = joining("x", 1, Role::Witness);
     let name = new.name.clone();
     let moved = Command::NodeJoined(Joining { addr: (host(100), 9).into(), ..new });
@@ -146,7 +150,11 @@ fn only_a_member_can_leave() {
 fn a_verdict_is_kept_with_its_reason_and_the_last_one_counts() {
     let mut state = cluster();
     let (up, down) = (Verdict::Up, Verdict::Down);
-    let changes = vec![verdict_change("http", "r1", up, "one"), verdict_change("http", "r2", up, "two"), verdict_change("http", "r1", down, "three")];
+    let changes = vec![
+        verdict_change("http", "r1", up, "one"),
+        verdict_change("http", "r2", up, "two"),
+        verdict_change("http", "r1", down, "three"),
+    ];
     assert_eq!(state.apply(&Command::Verdicts(changes)), Ok(None));
     assert_eq!(state.verdicts[&target("http", "r1")], (down, "three".to_owned()));
     assert_eq!(state.verdicts[&target("http", "r2")], (up, "two".to_owned()));
@@ -159,7 +167,11 @@ fn a_verdict_is_kept_with_its_reason_and_the_last_one_counts() {
 fn verdicts_on_what_is_not_in_the_rules_are_ignored() {
     let mut state = cluster();
     let up = Verdict::Up;
-    let changes = vec![verdict_change("http", "r9", up, ""), verdict_change("smtp", "r1", up, ""), verdict_change("http", "r1", up, "known")];
+    let changes = vec![
+        verdict_change("http", "r9", up, ""),
+        verdict_change("smtp", "r1", up, ""),
+        verdict_change("http", "r1", up, "known"),
+    ];
     assert_eq!(state.apply(&Command::Verdicts(changes)), Ok(None));
     assert_eq!(state.verdicts.keys().collect::<Vec<_>>(), [&target("http", "r1")]);
 }
@@ -256,7 +268,7 @@ fn some_change() -> impl Strategy<Value = Command> {
             other => other,
         }),
         4 => (prop::option::of(0_u64..4), some_rules()).prop_map(|(base, rules)| replace(base, rules)),
-        4 => prop::collection::vec(verdict_change, 0..6).prop_map(Command::Verdicts),
+        4 => prop::collection::vec(change, 0..6).prop_map(Command::Verdicts),
         4 => (node(), 1_u8..6, prop::sample::select(&Role::ALL[..]), prop::bool::ANY).prop_map(|(node, number, role, keeps)| {
             let change = joined(&node, number, role);
             if keeps { keeping_its_number(change) } else { change }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     model::{NodeId, Role},
     rules::{
-        Command, Joining, CommandRefusal,
+        Command, CommandRefusal, Joining,
         fixture::{cluster, founding, joining, name},
     },
 };

@@ -7,7 +7,7 @@ use crate::{
         sink::{NoGuard, SinkError},
     },
     rules::Command,
-    vip::Membership,
+    vip::LeaseMembership,
 };
 use openraft::{
     StorageError,
@@ -85,7 +85,7 @@ impl Witness {
 
 #[async_trait::async_trait]
 impl MembershipSink for Witness {
-    async fn effective(&self, membership: Membership) -> Result<(), SinkError> {
+    async fn effective(&self, membership: LeaseMembership) -> Result<(), SinkError> {
         if *self.deaf.lock().unwrap() {
             return Err(SinkError("it is deaf".to_owned()));
         }
