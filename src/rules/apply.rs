@@ -1,4 +1,4 @@
-//! How a change makes the next state. The same change on the same state gives the same state on every node.
+//! Applies a command to the replicated state. The same command on the same state gives the same state on every node.
 
 use super::{
     change::{Command, Joining, VerdictChange},
@@ -12,18 +12,19 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-/// Most members. Gossip's digest of all of them, each in two starts and with the longest name, fits chitchat's message (`gossip/hearsay.rs`).
+/// Most members. With so many the gossip digest still fits chitchat's message, even if each of them has the longest name and appears with two
+/// starts (`gossip/hearsay.rs`).
 pub const MAX_MEMBERS: usize = 280;
 
-/// Why a committed change left the state as it was.
+/// Why a committed command was not applied.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum CommandRefusal {
-    /// Somebody else applied in between.
+    /// The rules have changed since the command was made.
     #[error("the rules are at revision {current}, the change was made for revision {base}: look at `lvs-agent plan` again")]
     Stale {
-        /// What the change was made for.
+        /// The revision that the command was made for.
         base: u64,
-        /// What the cluster has.
+        /// The revision that the cluster has.
         current: u64,
     },
     /// The address belongs to another member.
@@ -34,45 +35,45 @@ pub enum CommandRefusal {
     AddressTaken {
         /// The address.
         addr: String,
-        /// Who has it.
+        /// The member that has it.
         owner: NodeName,
     },
     /// No such member.
     #[error("no node is called {0}")]
     NoSuchNode(NodeName),
-    /// A VIP would be taken off the machine whose own address it is.
+    /// A VIP would be the own address of a node, which would lose it.
     #[error(
         "{address} is a VIP and the address of node {node}: give the node another `address` in its agent.toml, or the group another one in the cluster file"
     )]
     VipIsNode {
         /// The address.
         address: IpAddr,
-        /// Whose.
+        /// The node that has it.
         node: NodeName,
     },
-    /// Who may speak does not change so.
+    /// The security state refuses the change.
     #[error(transparent)]
     Security(#[from] SecurityRefusal),
     /// The cluster exists already.
     #[error("the cluster is initialised already")]
     Initialised,
-    /// It was removed, and its certificate tells nothing of that.
+    /// The node's name is barred.
     #[error(
         "{0} was removed from this cluster: if it shall come back, run `lvs-agent node allow {0}` on a director, and then the same `lvs-agent join` on it"
     )]
     Barred(NodeName),
-    /// Nobody could administer the members that stay.
+    /// The members that stay would have no director.
     #[error(
         "{0} is the only director: give another node that role first (`lvs-agent node rename-roles`, or `lvs-agent join` a director), or take the others out"
     )]
     OnlyDirector(NodeName),
-    /// Roles are what certificates of somebody else's CA say.
+    /// With an external CA, roles come from certificates.
     #[error(
         "roles come from the certificates of your own ca here: have one made for {0} that says them, write them into its agent.toml, and run \
          `lvs-agent leave` and `lvs-agent join SEED` on it"
     )]
     RolesFromCertificate(NodeName),
-    /// Another key would take a member's name with a token that is worth less than that member.
+    /// A node with another key would replace a member, with a token that does not cover all roles of that member.
     #[error(
         "{name} is a member as {has}, with another key than this node's: to take its place, run `lvs-agent token create --roles {has}` on a director \
          and join with that token; to be another node, set another `node` in agent.toml"
@@ -80,10 +81,10 @@ pub enum CommandRefusal {
     Replaces {
         /// The name.
         name: NodeName,
-        /// What the member is, separated by commas.
+        /// The member's roles, separated by commas.
         has: String,
     },
-    /// Gossip has no room for more.
+    /// The cluster has as many members as gossip has room for.
     #[error(
         "the cluster has {0} members already, as many as their gossip has room for: remove those that are gone (`lvs-agent node remove NAME`), or make \
          another cluster"
@@ -92,10 +93,10 @@ pub enum CommandRefusal {
 }
 
 impl ClusterState {
-    /// Applies one change. The number is that of the node a `NodeJoined` was about.
+    /// Applies one command. Returns the number of the node that it was about, if it was about one.
     ///
     /// # Errors
-    /// A [`CommandRefusal`] says why nothing was changed.
+    /// A [`CommandRefusal`]; nothing was changed then.
     pub fn apply(&mut self, change: &Command) -> Result<Option<NodeId>, CommandRefusal> {
         match change {
             Command::Init { cluster_id, timing, founding } => self.init(cluster_id, *timing, founding),
@@ -122,7 +123,7 @@ impl ClusterState {
             self.security.use_token(token, roles)?;
         }
         let known = self.nodes.get(name);
-        // Whoever had the name until now knows the gossip key, and is nobody's member any more.
+        // The node that had the name until now knows the gossip keys, and is no longer a member.
         let replaces = known.is_some_and(|known| known.key != *key);
         let id = match known {
             Some(known) if *keeps_id => known.id,
@@ -136,16 +137,16 @@ impl ClusterState {
         Ok(id)
     }
 
-    /// What the state has against a node that comes in, or comes back. Changes nothing.
+    /// Checks whether a node may join, or join again. Changes nothing.
     ///
     /// # Errors
-    /// Why it stays out.
+    /// Why it may not.
     pub fn check_joining(&self, joining: &Joining) -> Result<(), CommandRefusal> {
         let Joining { name, roles, addr, key, token, .. } = joining;
         if self.security.barred.has(name) {
             return Err(CommandRefusal::Barred(name.clone()));
         }
-        if let Some(owner) = self.nodes.values().find(|node| node.name != *name && is_one_place(node.addr, *addr)) {
+        if let Some(owner) = self.nodes.values().find(|node| node.name != *name && is_same_machine(node.addr, *addr)) {
             return Err(CommandRefusal::AddressTaken { addr: addr.to_string(), owner: owner.name.clone() });
         }
         let ip = addr.ip().to_canonical();
@@ -189,11 +190,11 @@ impl ClusterState {
         }
         self.check_directors(name, None)?;
         self.security.barred.add(name)?;
-        // One that has left before it could be removed is to be kept out as well.
+        // A node that left before it could be removed is barred, too.
         if self.nodes.contains_key(name) { self.leave(name).map(Some) } else { Ok(None) }
     }
 
-    /// Members are never left without a director; the last of them may go. `after`: what `name` will be.
+    /// Checks that the other members keep a director. The last member of all may go. `after`: the roles that `name` will have.
     fn check_directors(&self, name: &NodeName, after: Option<&Roles>) -> Result<(), CommandRefusal> {
         let directs = |roles: &Roles| roles.has(Role::Director);
         let is_one = self.nodes.get(name).is_some_and(|node| directs(&node.roles));
@@ -240,7 +241,7 @@ impl ClusterState {
                 .collect()
         };
         let (old, new) = (judged(&before), judged(&self.rules));
-        // A verdict speaks of one address under one kind of check: a target that became another thing is judged afresh.
+        // A verdict is about one address and port. A target that has moved, or has gained or lost its check, is judged anew.
         self.verdicts.retain(|target, _| match (old.get(target), new.get(target)) {
             (Some((old_check, old_ip, old_port)), Some((new_check, new_ip, new_port))) => {
                 (old_ip, old_port) == (new_ip, new_port) && old_check.is_some() && new_check.is_some()
@@ -254,7 +255,7 @@ impl ClusterState {
         for change in changes {
             let known =
                 self.rules.services.get(&change.target.service).is_some_and(|s| s.servers.contains_key(&change.target.server));
-            // Rules may have changed between proposal and commit.
+            // The rules may have changed between proposal and commit.
             if known {
                 self.verdicts.insert(change.target.clone(), (change.to, change.why.clone()));
             }
@@ -262,9 +263,9 @@ impl ClusterState {
     }
 }
 
-/// Another port of a machine's address is still that machine: agents of real servers are looked up by their servers' addresses. Only on loopback,
-/// as tests have it, ports tell nodes apart.
-fn is_one_place(one: SocketAddr, other: SocketAddr) -> bool {
+/// Whether two addresses are of the same machine, whatever their ports: the agent of a real server is looked up by the server's address. On
+/// loopback, which tests use, ports tell nodes apart.
+fn is_same_machine(one: SocketAddr, other: SocketAddr) -> bool {
     let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
     ip == other_ip && (!ip.is_loopback() || one.port() == other.port())
 }

@@ -1,4 +1,4 @@
-//! Entries of the Raft log.
+//! Commands: the entries of the Raft log that change the replicated state.
 
 use super::{
     security::{Founding, SecurityChange, Token, TokenUse},
@@ -11,15 +11,15 @@ use std::{fmt, net::SocketAddr};
 /// A target's verdict changes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct VerdictChange {
-    /// Who is judged.
+    /// The real server that is judged.
     pub target: Target,
     /// The new verdict.
     pub to: Verdict,
-    /// Why, in one line: the votes.
+    /// The votes in one line.
     pub why: String,
 }
 
-/// A node as it joins.
+/// A node that joins, or a member that joins again or has moved.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Joining {
     /// Its name.
@@ -30,11 +30,11 @@ pub struct Joining {
     pub addr: SocketAddr,
     /// Its zone, if it has one.
     pub zone: Option<ZoneName>,
-    /// What it signs with.
+    /// The public key of what it signs with.
     pub key: PublicKey,
-    /// It has the log of the number it had.
+    /// It still has the Raft log of its former number, so it keeps that number.
     pub keeps_id: bool,
-    /// What let it in; nothing for a member that only changes, and for nodes with certificates of somebody else's CA.
+    /// The token that lets it in; `None` for a member that only changes, and for a node with a certificate of an external CA.
     pub token: Option<TokenUse>,
 }
 
@@ -45,16 +45,16 @@ pub enum Command {
     Init {
         /// The cluster's identity.
         cluster_id: String,
-        /// Its rhythm.
+        /// Its timing profile.
         timing: TimingProfile,
         /// Its first CA and gossip key.
         founding: Founding,
     },
-    /// An operator's rule set replaces the former one.
+    /// The rule set of a cluster file replaces the former one.
     Apply {
-        /// The revision that the operator looked at; refused when the state has moved on.
+        /// The revision that the rule set was made for. The command is refused if the state has another one by then.
         base_revision: Option<u64>,
-        /// All of it.
+        /// The whole rule set.
         rules: RuleSet,
     },
     /// Verdicts change.
@@ -63,22 +63,22 @@ pub enum Command {
     NodeJoined(Joining),
     /// An administrator gives a member other roles.
     NodeRoles {
-        /// Who.
+        /// The member.
         name: NodeName,
-        /// What it does from now on.
+        /// Its roles from now on.
         roles: Roles,
     },
-    /// A member goes for good, of its own accord.
+    /// A member leaves the cluster for good, of its own accord.
     NodeLeft(NodeName),
-    /// Who may speak changes.
+    /// Security state changes: CAs, gossip keys, tokens, remote identities, barred names.
     Security(SecurityChange),
-    /// An administrator takes a node out for good. Where certificates come from somebody else's CA, its name is barred, whether it is a member now
-    /// or has left a moment ago.
+    /// An administrator removes a node for good. With an external CA its name is barred, also when the node left before it could be removed.
     NodeRemoved(NodeName),
 }
 
 impl Command {
-    /// As the leader has it written. How long a token lasts is counted by the leader's clock: that one is asked when it is used.
+    /// The command as the leader proposes it. The end of a new token is counted by the leader's clock, because the leader's clock also decides
+    /// whether a token that is used has expired.
     pub fn by_clock(self, now_unix_s: u64) -> Self {
         match self {
             Command::Security(SecurityChange::TokenMade { id, token, at_unix_s }) => {

@@ -1,4 +1,4 @@
-//! What the cluster agreed on: the replicated state and the changes that make it. Deterministic: no clock, no randomness.
+//! The replicated state, and the commands of the Raft log that change it. Deterministic: no clock, no randomness.
 
 mod apply;
 mod barred;

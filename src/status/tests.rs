@@ -368,10 +368,10 @@ fn a_rotation_says_whom_it_waits_for() {
     };
     has_new_key(&mut world, "d1");
     has_new_key(&mut world, "r1");
-    assert_eq!(rotating(&world).unwrap(), "gossip key k2 is going round, waiting for d2, r2");
+    assert_eq!(rotating(&world).unwrap(), "gossip key k2 is being distributed, waiting for d2, r2");
     has_new_key(&mut world, "d2");
     world.node("r2").live = false;
-    assert_eq!(rotating(&world).unwrap(), "gossip key k2 is going round", "who is not heard is not waited for");
+    assert_eq!(rotating(&world).unwrap(), "gossip key k2 is being distributed", "who is not heard is not waited for");
 }
 
 #[test]
