@@ -1,30 +1,30 @@
-//! Whose turn it is to ask: candidates by rank, who has just handed over, who must wait.
+//! Decides when this node may ask for a group: by its rank among the candidates, after a hand-over, and after a lost round.
 
 use super::{LeaseTiming, tally::Tally};
 use crate::{clock::BootInstant, model::NodeId};
 
-/// The order of a group's candidates, seen from one of them.
+/// The candidates of a group in their order, seen from one of them.
 #[derive(Clone, Debug)]
 pub(super) struct CandidateRank {
     me: NodeId,
     candidates: Vec<NodeId>,
     not_before: BootInstant,
-    /// Until then, a promise to that node counts as released: it said so, and its Release may still be under way.
+    /// Until then, a promise to that node counts as released: it has handed over, and its `Release` may still be on its way to the voter.
     handed_over: Option<(NodeId, BootInstant)>,
 }
 
 impl CandidateRank {
-    /// Nobody is a candidate yet.
+    /// No candidates yet.
     pub fn new(me: NodeId) -> Self {
         Self { me, candidates: Vec::new(), not_before: BootInstant::default(), handed_over: None }
     }
 
-    /// Who may hold the group, best first.
+    /// Sets the candidates of the group, best first.
     pub fn candidates_are(&mut self, candidates: Vec<NodeId>) {
         self.candidates = candidates;
     }
 
-    /// Whether this node may hold the group.
+    /// Whether this node is a candidate.
     pub fn has_me(&self) -> bool {
         self.candidates.contains(&self.me)
     }
@@ -34,28 +34,28 @@ impl CandidateRank {
         self.candidates.iter().copied().filter(|node| *node != self.me)
     }
 
-    /// This node does not ask before that.
+    /// This node does not ask before `until`.
     pub fn back_off(&mut self, until: BootInstant) {
         self.not_before = until;
     }
 
-    /// `node` has let go.
+    /// `node` has handed over.
     pub fn hands_over(&mut self, node: NodeId, until: BootInstant) {
         self.handed_over = Some((node, until));
     }
 
-    /// Whether `node` has let go a moment before `at`.
+    /// Whether `node` has handed over a short while before `at`.
     pub fn has_handed_over(&self, node: NodeId, at: BootInstant) -> bool {
         self.handed_over.is_some_and(|(from, until)| from == node && at < until)
     }
 
-    /// When this node may ask, if a majority is free at `at`: a small step later for each better candidate that has not just handed over.
+    /// When this node may ask, if a majority is free at `at`: one step later for each better candidate that has not just handed over.
     pub fn turn(&self, at: BootInstant, timing: LeaseTiming) -> BootInstant {
         (at + timing.step.saturating_mul(self.waited_for(at))).max(self.not_before)
     }
 
-    /// When this node may ask after a hand-over: two steps for each better candidate, which may have to ask twice because its ask overtakes
-    /// the Release.
+    /// When this node may ask after a hand-over: two steps later for each better candidate, which may have to ask twice because its first ask can
+    /// arrive before the `Release`.
     pub fn turn_after_hand_over(&self, now: BootInstant, timing: LeaseTiming) -> BootInstant {
         (now + timing.step.saturating_mul(2 * self.waited_for(now))).max(self.not_before)
     }
@@ -65,15 +65,16 @@ impl CandidateRank {
         u32::try_from(waited_for.min(1000)).expect("at most 1000")
     }
 
-    /// When to ask again after a round that came to nothing.
+    /// When to ask again after a lost round.
     ///
-    /// Normally when the refusals say. Two candidates that each have a part of the votes release them as soon as they see it, so there the
-    /// better one comes back first, and soon; the other waits for as long as it was told. Voters that have not answered yet will say what the
-    /// others say; those that have been silent for the whole round are probably dead, and no reason to ask soon while another has promises.
+    /// Normally at the time that the refusals name. Two candidates that each have a part of the votes release them as soon as they see it; then the
+    /// better one asks again soon, and the other waits for as long as the refusals say. A voter that has not answered yet is expected to answer as
+    /// the others do. A voter that has been silent for the whole round is probably dead, and no reason to ask soon while another candidate has
+    /// promises.
     pub fn again(&self, lost: &Tally, now: BootInstant, timing: LeaseTiming) -> BootInstant {
-        let split_is_over = now + timing.rhythm();
+        let split_is_over = now + timing.renewal_interval();
         let sooner = |by| (lost.has_grants() && self.outranks(by)).then_some(split_is_over);
-        let timed_out = now >= lost.t0 + timing.rhythm();
+        let timed_out = now >= lost.t0 + timing.renewal_interval();
         let if_silent_ones_matter = match (timed_out, lost.is_contested()) {
             (false, _) => lost.all_free_at(now, sooner),
             (true, true) => split_is_over,

@@ -1,4 +1,4 @@
-//! The holder side of the lease: asks, counts grants, holds, lets go in time.
+//! The holder: the state machine that asks for the lease of one group, counts the grants, holds the VIP, and removes it in time.
 
 pub use super::holder_state::{HolderEffect, HolderEvent, HolderState, LeaseTiming};
 use super::{
@@ -6,7 +6,7 @@ use super::{
     message::{LeaseMembership, LeaseMessage, RefusalReason, Round},
     rounds::{KnownMembership, Rounds},
     rule_toggles::RuleToggles,
-    tally::{RoundResult, Tally, VoterRefusal},
+    tally::RoundResult,
 };
 use crate::{
     clock::BootInstant,
@@ -14,12 +14,12 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// A membership adopted from a refusal is forgotten after so many ttl, in case it never gets committed.
-const ADOPTED_FOR_TTLS: u32 = 4;
-/// After the kernel would not take the VIP, others have so many ttl to take it.
+mod messages;
+
+/// After the kernel has refused the VIP, the holder does not ask for so many ttl.
 const BACK_OFF_TTLS: u32 = 10;
 
-/// One group's holder side on one node.
+/// The holder of one group on one node.
 ///
 /// Its first effect is always [`HolderEffect::Remove`], and it sends nothing before that is confirmed: an earlier guard of this node may have left
 /// the VIP behind, and this one's messages could release the promise that covered it.
@@ -39,25 +39,25 @@ pub struct Holder {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum HolderPhase {
-    /// Nothing done yet since the start of the guard.
+    /// The guard has just started, and the VIP is not removed yet.
     New,
-    /// Does not want it.
+    /// It does not want the group.
     Idle,
-    /// Wants it, and asks then.
+    /// It wants the group, and asks at that time.
     Waiting { retry_at: BootInstant },
-    /// The newest open round decides.
+    /// It has asked, and waits for the answers to the newest open round.
     Asking,
-    /// Has it.
+    /// It holds the group.
     Holding { until: BootInstant, epoch: u64 },
-    /// [`HolderEffect::Remove`] is with the driver.
+    /// The driver carries out [`HolderEffect::Remove`].
     Removing { hand_over: bool },
-    /// For good.
+    /// It has let go for good.
     Retired,
 }
 
 impl Holder {
-    /// A holder side that has just started. `first_round` must be greater than any round of an earlier guard of this node: take the Unix time in
-    /// microseconds. Should that have gone back, voters say so and the holder catches up.
+    /// A holder that has just started. `first_round` must be greater than any round of an earlier guard of this node: take the Unix time in
+    /// microseconds. If that clock has gone back, voters refuse the round and name theirs, and the holder leaps beyond it.
     pub fn new(me: NodeId, group: VipName, timing: LeaseTiming, first_round: Round) -> Self {
         Self::with_toggles(me, group, timing, first_round, RuleToggles::ON)
     }
@@ -79,13 +79,13 @@ impl Holder {
         }
     }
 
-    /// For the simulation: ask for another ttl from now on.
+    /// For the simulation: asks with another ttl from now on.
     #[doc(hidden)]
     pub fn set_timing(&mut self, timing: LeaseTiming) {
         self.timing = timing;
     }
 
-    /// Takes one event; says what is to be done, in order. `now` never goes back.
+    /// Takes one event and returns what to do, in order. `now` never goes back.
     pub fn step(&mut self, event: HolderEvent, now: BootInstant) -> Vec<HolderEffect> {
         let mut effects = Vec::new();
         self.remove_in_time(now, &mut effects);
@@ -94,7 +94,7 @@ impl Holder {
         effects
     }
 
-    /// When [`HolderEvent::Tick`] is due. `None`: nothing happens unless something is heard.
+    /// When [`HolderEvent::Tick`] is due. `None`: not before another event.
     pub fn deadline(&self) -> Option<BootInstant> {
         match self.phase {
             HolderPhase::New => Some(BootInstant::default()),
@@ -105,7 +105,7 @@ impl Holder {
         }
     }
 
-    /// Where it stands.
+    /// The present state.
     pub fn state(&self) -> HolderState {
         match self.phase {
             HolderPhase::Idle => HolderState::Idle,
@@ -116,7 +116,7 @@ impl Holder {
         }
     }
 
-    /// Before anything else, whatever woke us: a lease that is over, or nearly, is let go.
+    /// Removes the VIP if the lease is over, or nearly. It comes before the event itself.
     fn remove_in_time(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         match self.phase {
             HolderPhase::New => self.remove("guard started", false, effects),
@@ -145,7 +145,7 @@ impl Holder {
         }
     }
 
-    /// Brings the phase nearer to what is wanted, as far as `now` allows.
+    /// Moves to the phase that follows from what the holder knows and from `now`.
     fn pursue(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         if let Some(reason) = self.unwanted(now) {
             return self.give_up(reason, effects);
@@ -198,7 +198,7 @@ impl Holder {
         if self.retiring { HolderPhase::Retired } else { HolderPhase::Idle }
     }
 
-    /// Asks every voter; `now` is taken before the first of them is sent anything.
+    /// Asks every voter. `now` was read before the first ask is sent.
     fn ask(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let Some(membership) = self.membership.at(now) else { return };
         let tally = self.rounds.ask(self.timing.ttl, membership, now);
@@ -213,130 +213,15 @@ impl Holder {
     }
 
     fn next_ask(&self) -> BootInstant {
-        self.rounds.asked_at() + self.timing.rhythm()
+        self.rounds.asked_at() + self.timing.renewal_interval()
     }
 
-    /// When to give the newest round up, if it is still open: when a majority could be had without those who are silent, at the latest after
-    /// the time between two renewals.
+    /// When to give the newest round up, if it is still pending: when a majority can be free without the voters that have not answered, and at the
+    /// latest after the time between two renewals.
     fn round_ends(&self) -> BootInstant {
         let asked_at = self.rounds.asked_at();
         let without_the_silent = self.rounds.newest().and_then(|tally| tally.free_at(asked_at, |_| None));
         without_the_silent.map_or(self.next_ask(), |at| at.max(asked_at + self.timing.step / 2).min(self.next_ask()))
-    }
-
-    fn heard(&mut self, from: NodeId, message: LeaseMessage, now: BootInstant, effects: &mut Vec<HolderEffect>) {
-        if *message.group() != self.group {
-            return;
-        }
-        match message {
-            LeaseMessage::Grant { round, epoch, .. } if self.is_answer(from, round) => {
-                self.epoch = self.epoch.max(epoch);
-                self.granted(from, round, now, effects);
-            }
-            LeaseMessage::Refuse { round, why, epoch, .. } if self.is_answer(from, round) => {
-                self.epoch = self.epoch.max(epoch);
-                self.refused(from, round, why, now, effects);
-            }
-            LeaseMessage::HandOver { .. } if self.rank.others().any(|other| other == from) => {
-                self.handed_over(from, now, effects)
-            }
-            // Of a dead round, or from a member that was not asked: it must not teach a membership or a round, or it could speak for all voters.
-            LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => {}
-            // The voter side's business.
-            LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => {}
-        }
-    }
-
-    fn is_answer(&self, from: NodeId, round: Round) -> bool {
-        let was_asked = |tally: &Tally| tally.is_voter(from) || !self.toggles.only_the_asked;
-        self.rounds.get(round).is_some_and(was_asked)
-    }
-
-    fn granted(&mut self, from: NodeId, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {
-        let Some(tally) = self.rounds.find(round) else { return };
-        tally.grant(from);
-        if tally.outcome(self.toggles.both_majorities) != RoundResult::Won {
-            return;
-        }
-        let counted_from = if self.toggles.count_from_t0 { tally.t0 } else { now };
-        let until = counted_from + self.toggles.held(tally.ttl);
-        if now < until.saturating_sub(self.timing.removal) {
-            self.won(until, effects);
-            self.rounds.forget_before(round);
-        }
-    }
-
-    fn won(&mut self, until: BootInstant, effects: &mut Vec<HolderEffect>) {
-        match self.phase {
-            HolderPhase::Holding { until: before, epoch } if until > before => {
-                self.phase = HolderPhase::Holding { until, epoch };
-                effects.push(HolderEffect::Install { until, fresh: false, epoch });
-            }
-            // `Waiting` has no open round that could be won, unless the simulation has switched dead rounds off.
-            HolderPhase::Asking | HolderPhase::Waiting { .. } => {
-                self.epoch = self.epoch.saturating_add(1);
-                self.phase = HolderPhase::Holding { until, epoch: self.epoch };
-                effects.push(HolderEffect::Install { until, fresh: true, epoch: self.epoch });
-            }
-            HolderPhase::New
-            | HolderPhase::Idle
-            | HolderPhase::Holding { .. }
-            | HolderPhase::Removing { .. }
-            | HolderPhase::Retired => {}
-        }
-    }
-
-    fn refused(&mut self, from: NodeId, round: Round, why: RefusalReason, now: BootInstant, effects: &mut Vec<HolderEffect>) {
-        let may_have_granted = matches!(why, RefusalReason::OldRound { .. });
-        let held_by = if let RefusalReason::Held { by, .. } = &why { Some(*by) } else { None };
-        let (free_at, learned) = match why {
-            RefusalReason::Held { by, remaining } if self.rank.has_handed_over(by, now) => {
-                (now + remaining.min(self.timing.shortest_pause()), false)
-            }
-            RefusalReason::Held { remaining, .. } | RefusalReason::Quiet { remaining } => (now + remaining, false),
-            RefusalReason::NotCandidate | RefusalReason::TtlTooLong { .. } => (now + self.timing.ttl, false),
-            RefusalReason::NewerMembership(membership) => (now, self.adopt(membership, now)),
-            RefusalReason::OldRound { last } => (now, self.rounds.catch_up(last)),
-        };
-        let Some(tally) = self.rounds.find(round) else { return };
-        tally.refuse(from, VoterRefusal { free_at, held_by, may_have_granted });
-        let lost = tally.outcome(self.toggles.both_majorities) == RoundResult::Lost;
-        match self.phase {
-            HolderPhase::Asking if learned => {
-                self.release(false, effects);
-                self.phase = HolderPhase::Waiting { retry_at: now };
-            }
-            HolderPhase::Asking if lost => self.round_lost(now, effects),
-            HolderPhase::Holding { .. } if learned => self.ask(now, effects),
-            HolderPhase::New
-            | HolderPhase::Idle
-            | HolderPhase::Waiting { .. }
-            | HolderPhase::Asking
-            | HolderPhase::Holding { .. }
-            | HolderPhase::Removing { .. }
-            | HolderPhase::Retired => {}
-        }
-    }
-
-    fn adopt(&mut self, membership: LeaseMembership, now: BootInstant) -> bool {
-        self.membership.adopt(membership, now, now + self.timing.ttl * ADOPTED_FOR_TTLS)
-    }
-
-    /// The newest round comes to nothing: voids it, and asks again when a majority can be free.
-    fn round_lost(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
-        let again = self.rounds.newest().map_or(now, |tally| self.rank.again(tally, now, self.timing));
-        self.release(false, effects);
-        self.phase = HolderPhase::Waiting { retry_at: again };
-    }
-
-    fn handed_over(&mut self, from: NodeId, now: BootInstant, effects: &mut Vec<HolderEffect>) {
-        self.rank.hands_over(from, now + self.timing.rhythm());
-        if self.phase == HolderPhase::Asking {
-            self.release(false, effects);
-        }
-        if matches!(self.phase, HolderPhase::Asking | HolderPhase::Waiting { .. }) {
-            self.phase = HolderPhase::Waiting { retry_at: self.rank.turn_after_hand_over(now, self.timing) };
-        }
     }
 
     fn install_failed(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
@@ -363,7 +248,7 @@ impl Holder {
         }
     }
 
-    /// Only to be called when the VIP is off the interface.
+    /// Releases the lease and hands over. Call it only when the VIP is off the interface.
     fn let_go(&mut self, hand_over: bool, effects: &mut Vec<HolderEffect>) {
         self.release(true, effects);
         for to in self.rank.others().filter(|_| hand_over) {
@@ -371,7 +256,7 @@ impl Holder {
         }
     }
 
-    /// Voids every round asked so far, here and at the voters: at all of them, or at those that may have promised something.
+    /// Declares every round so far dead and sends `Release`: to all voters of the open rounds, or to those that may have made a promise.
     fn release(&mut self, to_all: bool, effects: &mut Vec<HolderEffect>) {
         let voters = if to_all { self.rounds.voters() } else { self.rounds.possible_promisers() };
         for to in voters {
@@ -379,11 +264,11 @@ impl Holder {
             effects.push(HolderEffect::Send { to, message });
         }
         if self.toggles.dead_rounds {
-            self.rounds.bury();
+            self.rounds.declare_dead();
         }
     }
 
-    /// What holder rule 5 of docs/lease.md forbids; only the simulation does it.
+    /// Does what holder rule 5 of docs/lease.md forbids. Only the simulation lets it.
     fn release_failed_renewal(&mut self, effects: &mut Vec<HolderEffect>) {
         let failed = self.rounds.newest().is_some_and(|tally| tally.outcome(self.toggles.both_majorities) != RoundResult::Won);
         if failed && !self.toggles.no_release_while_holding {

@@ -1,4 +1,4 @@
-//! What a holder is told, what it wants done, and where it stands: the words between the holder side and its driver.
+//! The interface between a holder and its driver: events, effects, state, and the times of a lease.
 
 use super::message::{LeaseMembership, LeaseMessage};
 use crate::{clock::BootInstant, model::NodeId};
@@ -7,26 +7,26 @@ use std::time::Duration;
 /// What a holder is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HolderEvent {
-    /// The worker says which membership to count with.
+    /// The worker tells the effective membership.
     Membership(LeaseMembership),
-    /// The rules say who may hold the group, best first.
+    /// The worker tells the candidates of the group, best first.
     Candidates(Vec<NodeId>),
-    /// The rules are in the kernel (or no longer): may ask (or must let go in favour of another).
+    /// Whether the rules are in the kernel. If so, the holder may ask; if not, it lets go and hands over.
     Ready(bool),
-    /// A guard said something.
+    /// A message of a guard has arrived.
     Heard {
-        /// Who.
+        /// The node of that guard.
         from: NodeId,
-        /// What.
+        /// The message.
         message: LeaseMessage,
     },
-    /// The kernel confirmed what [`HolderEffect::Install`] asked for.
+    /// [`HolderEffect::Install`] is done.
     Installed,
-    /// The kernel confirmed what [`HolderEffect::Remove`] asked for: the VIP is gone.
+    /// [`HolderEffect::Remove`] is done: the VIP is off the interface.
     Removed,
-    /// The kernel would not take the VIP.
+    /// [`HolderEffect::Install`] failed: the kernel refused the VIP.
     InstallFailed,
-    /// Let go for good: shutdown, leave, or the group is gone from the rules. Hands over to the other candidates.
+    /// The holder is to let go for good and to hand over: shutdown, `leave`, or the group is gone from the rules.
     Retire,
     /// A deadline has come.
     Tick,
@@ -36,73 +36,74 @@ pub enum HolderEvent {
 /// once, in the order in which they were given.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HolderEffect {
-    /// Send a datagram. `to` may be this node itself: the driver hands it to this node's voter side.
+    /// Send a datagram. `to` may be this node itself: the driver passes it to this node's voter.
     Send {
-        /// To whom.
+        /// The receiver.
         to: NodeId,
-        /// What.
+        /// The message.
         message: LeaseMessage,
     },
-    /// Put the VIP on the interface, or refresh it, so that the kernel itself drops it after `until`. Answer with
-    /// [`HolderEvent::Installed`] or [`HolderEvent::InstallFailed`]. Whoever comes to it after `until` must not do it: that is a failure.
+    /// Put the VIP on the interface, or refresh it, with a kernel lifetime that ends after `until`. Answer with [`HolderEvent::Installed`] or
+    /// [`HolderEvent::InstallFailed`]. After `until` the driver must not do it any more, and answers that it failed.
     Install {
-        /// Local end of the lease.
+        /// The end of the lease by this node's clock.
         until: BootInstant,
-        /// First installation of this holding: announce, report.
+        /// The holder did not hold the group before: announce the VIP, report it.
         fresh: bool,
-        /// Label of this holding.
+        /// The epoch, as a label for people.
         epoch: u64,
     },
-    /// Take the VIP off the interface now; answer with [`HolderEvent::Removed`] once it is gone for certain, however often that must be tried.
+    /// Take the VIP off the interface now. Try until it is gone for certain, then answer with [`HolderEvent::Removed`].
     Remove {
-        /// In one line, for the log.
+        /// The reason in one line, for the log.
         why: &'static str,
     },
 }
 
-/// Where a holder stands.
+/// The state of a holder, as its driver sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HolderState {
-    /// Not allowed or not ready to ask.
+    /// It may not ask, or is not ready to.
     Idle,
-    /// Wants it, does not have it.
+    /// It wants the group and does not have it.
     Asking,
-    /// Holds it until then by its own clock.
+    /// It holds the group.
     Holding {
-        /// Local end of the lease.
+        /// The end of the lease by this node's clock.
         until: BootInstant,
-        /// Label of this holding.
+        /// The epoch, as a label for people.
         epoch: u64,
     },
-    /// Taking it off; not yet confirmed.
+    /// It removes the VIP; the driver has not confirmed that yet.
     Removing,
-    /// Let go for good.
+    /// It has let go for good.
     Retired,
 }
 
-/// How fast a holder goes about it.
+/// The times of a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LeaseTiming {
     /// Lease duration to ask for.
     pub ttl: Duration,
-    /// Time kept free before the end of a lease for taking the VIP off the interface.
+    /// The reserve for the removal: so long before the end of its lease a holder removes the VIP.
     pub removal: Duration,
-    /// By how much each candidate waits longer than the next better one.
+    /// The step between ranks: a candidate waits so much longer than the next better one.
     pub step: Duration,
 }
 
 impl LeaseTiming {
-    /// The usual timing for a ttl.
+    /// The times that belong to a ttl.
     pub fn of(ttl: Duration) -> Self {
         Self { ttl, removal: (ttl / 20).max(Duration::from_millis(10)), step: (ttl / 60).max(Duration::from_millis(5)) }
     }
 
-    /// Time between two renewals, and how long answers to an ask are waited for.
-    pub(super) fn rhythm(&self) -> Duration {
+    /// The time between two renewals, and the longest time that answers to an ask are waited for.
+    pub(super) fn renewal_interval(&self) -> Duration {
         self.ttl / 4
     }
 
-    /// Shortest time between two asks: well under a step, so that who is told "in a millisecond" is back before the next candidate's turn.
+    /// The shortest time between two asks. It is well under a step, so that a candidate that may ask again in a millisecond does so before the next
+    /// candidate's turn.
     pub(super) fn shortest_pause(&self) -> Duration {
         self.step / 4
     }

@@ -1,4 +1,4 @@
-//! Who holds each VIP: the lease's two sides as pure state machines, and the messages between guards (docs/lease.md).
+//! The VIP lease: the voter and the holder as pure state machines, and the messages between guards (docs/lease.md).
 
 mod candidate_rank;
 pub mod holder;
@@ -19,17 +19,17 @@ use std::time::Duration;
 /// The ε of docs/lease.md, "What is assumed": 2%, twice the drift that clocks may show against each other.
 pub const EPSILON_PERCENT: u32 = 2;
 
-/// `ttl·(1+ε)`: how long a voter keeps a promise, counted from after it granted.
+/// `ttl·(1+ε)`: how long a voter keeps a promise, counted from the time after it granted.
 pub fn promised(ttl: Duration) -> Duration {
     ttl + ttl * EPSILON_PERCENT / 100
 }
 
-/// `ttl·(1−ε)`: how long a holder counts on a lease, from before it asked.
+/// `ttl·(1−ε)`: how long a holder counts on a lease, counted from the time before it asked.
 pub fn held(ttl: Duration) -> Duration {
     ttl - ttl * EPSILON_PERCENT / 100
 }
 
-/// Whether `granted` contains a majority of every constituent set (two while a membership is joint). No sets: no majority.
+/// Whether `granted` holds for a majority of every voter set: two while a membership is joint. Without any set there is no majority.
 pub fn majority_of_each<'a, T: Ord + 'a>(sets: &'a [std::collections::BTreeSet<T>], granted: impl Fn(&T) -> bool) -> bool {
     !sets.is_empty() && sets.iter().all(|set| set.iter().filter(|node| granted(node)).count() * 2 > set.len())
 }

@@ -1,4 +1,4 @@
-//! The voter side of the lease: promises to at most one holder per group, and never forgets one that counts.
+//! The voter: the state machine that grants leases. It has at most one promise for a group, and keeps it until it has run out or is released.
 
 use super::{
     message::{LeaseMembership, LeaseMessage, MembershipId, RefusalReason, Round},
@@ -13,15 +13,15 @@ use std::{collections::BTreeMap, time::Duration};
 /// What a voter is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum VoterEvent {
-    /// The worker says what the log's effective membership is. It may go back when the log is truncated.
+    /// The worker tells the effective membership of the log. It may go back when the log is truncated.
     Membership(LeaseMembership),
-    /// The rules say who may hold which group.
+    /// The worker tells the candidates of each group.
     Candidates(BTreeMap<VipName, Vec<NodeId>>),
-    /// A guard said something.
+    /// A message of a guard has arrived.
     Heard {
-        /// Who.
+        /// The node of that guard.
         from: NodeId,
-        /// What.
+        /// The message.
         message: LeaseMessage,
     },
 }
@@ -29,19 +29,19 @@ pub enum VoterEvent {
 /// What a voter wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum VoterEffect {
-    /// Send a datagram. `to` may be this node itself: the driver hands it to this node's holder side.
+    /// Send a datagram. `to` may be this node itself: the driver passes it to this node's holder.
     Send {
-        /// To whom.
+        /// The receiver.
         to: NodeId,
-        /// What.
+        /// The message.
         message: LeaseMessage,
     },
 }
 
-/// One node's voter side, for all groups. It needs no timer: whatever depends on time is worked out when somebody asks.
+/// The voter of one node, for all groups. It needs no timer: what depends on time is computed when an ask arrives.
 ///
-/// Its state is bounded by the rules: one record per group that has candidates, with one round per candidate. Groups and candidates that are
-/// gone from the rules are forgotten as soon as no promise of theirs runs any more.
+/// Its state is bounded by the rules: one record for each group that has candidates, with one round for each candidate. A group or candidate that
+/// the rules no longer name is forgotten when its promise has run out.
 #[derive(Clone, Debug)]
 pub struct Voter {
     me: NodeId,
@@ -61,7 +61,7 @@ struct GroupRecord {
     epoch: u64,
 }
 
-/// "Until then I grant to nobody else."
+/// A grant: until then the voter grants the group to no other node.
 #[derive(Clone, Copy, Debug)]
 struct Promise {
     holder: NodeId,
@@ -69,7 +69,7 @@ struct Promise {
     until: BootInstant,
 }
 
-/// An [`LeaseMessage::Ask`], taken apart.
+/// The content of an [`LeaseMessage::Ask`], with its sender.
 struct ReceivedAsk {
     from: NodeId,
     round: Round,
@@ -79,7 +79,7 @@ struct ReceivedAsk {
 }
 
 impl Voter {
-    /// A voter that remembers nothing, and therefore grants nothing until any promise it may have made before `started` is over.
+    /// A voter that has just started. It grants nothing until every promise that it may have made before `started` has run out.
     pub fn new(me: NodeId, ttl_max: Duration, started: BootInstant) -> Self {
         Self::with_toggles(me, ttl_max, started, RuleToggles::ON)
     }
@@ -90,7 +90,7 @@ impl Voter {
         Self { me, ttl_max, started, membership: None, candidates: None, groups: BTreeMap::new(), toggles }
     }
 
-    /// Takes one event; says what is to be sent. `now` never goes back.
+    /// Takes one event and returns what to send. `now` never goes back.
     pub fn step(&mut self, event: VoterEvent, now: BootInstant) -> Vec<VoterEffect> {
         match event {
             VoterEvent::Membership(membership) => self.membership = Some(membership),
@@ -100,7 +100,7 @@ impl Voter {
         Vec::new()
     }
 
-    /// To whom a group is promised and until when, as last promised: it may have run out.
+    /// The last promise for a group: the holder, and until when. It may have run out.
     pub fn promise(&self, group: &VipName) -> Option<(NodeId, BootInstant)> {
         self.groups.get(group)?.promise.map(|promise| (promise.holder, promise.until))
     }
@@ -110,12 +110,12 @@ impl Voter {
         self.membership.as_ref()
     }
 
-    /// Whose voter side this is.
+    /// The node that this voter belongs to.
     pub fn me(&self) -> NodeId {
         self.me
     }
 
-    /// Forgets what the rules no longer name, but no promise that still runs: its round lives on in it.
+    /// Forgets what the rules no longer name, except promises that still run; the last round of their holder is in them.
     fn candidates_are(&mut self, candidates: BTreeMap<VipName, Vec<NodeId>>, now: BootInstant) {
         self.groups.retain(|group, record| {
             let allowed = candidates.get(group).map_or(&[][..], Vec::as_slice);
@@ -136,7 +136,7 @@ impl Voter {
                 self.released(&group, from, round);
                 Vec::new()
             }
-            // The holder side's business.
+            // These are for the holder.
             LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => Vec::new(),
         }
     }
@@ -151,13 +151,13 @@ impl Voter {
         }
     }
 
-    /// Promises, or says why not. Makes no record for a stranger, so that nobody's asking grows the state.
+    /// Promises, or returns why not. Makes no record for a node that is no candidate, so that its asking does not make the state grow.
     fn decide(&mut self, group: &VipName, asked: &ReceivedAsk, now: BootInstant) -> Result<(), RefusalReason> {
         if let Some(remaining) = self.quiet(now) {
             return Err(RefusalReason::Quiet { remaining });
         }
         let (Some(own), Some(candidates)) = (&self.membership, &self.candidates) else {
-            // Nobody knows when the worker will tell; by then somebody has asked again.
+            // It is not known when the worker will tell them. The candidates ask again in the meantime.
             return Err(RefusalReason::Quiet { remaining: self.ttl_max });
         };
         if !candidates.get(group).is_some_and(|allowed| allowed.contains(&asked.from)) {
@@ -184,7 +184,7 @@ impl Voter {
     fn released(&mut self, group: &VipName, from: NodeId, round: Round) {
         let Some(record) = self.groups.get_mut(group) else { return };
         record.promise.take_if(|promise| promise.holder == from && promise.round <= round);
-        // An ask that this release has overtaken must not be granted any more: nobody would use that promise.
+        // An ask of this round that arrives after the release must not be granted: no holder would use that promise.
         if let Some(last) = record.last_rounds.get_mut(&from) {
             *last = round.max(*last);
         }

@@ -1,4 +1,4 @@
-//! The holder side, rule by rule. Node 2 of the voters 1, 2, 3 asks with a ttl of 300 ms: a lease counts for 294 ms, its removal begins 15 ms
+//! The holder, rule by rule. Node 2 of the voters 1, 2, 3 asks with a ttl of 300 ms: a lease counts for 294 ms, its removal begins 15 ms
 //! before, renewals come every 75 ms.
 
 use super::*;

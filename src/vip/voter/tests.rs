@@ -1,4 +1,4 @@
-//! The voter side, rule by rule.
+//! The voter, rule by rule.
 
 use super::*;
 use std::collections::BTreeSet;
