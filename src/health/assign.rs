@@ -1,4 +1,4 @@
-//! Which targets this node observes, and which of them others are worried about.
+//! Which targets this node observes, and which of them other observers find suspect or down.
 
 use super::schedule;
 use crate::{
@@ -15,11 +15,11 @@ use std::{
 /// One target to observe.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Assignment {
-    /// Where to ask.
+    /// The address to probe.
     pub address: SocketAddr,
-    /// What to ask and how often.
+    /// How to probe it, and how often.
     pub check: Check,
-    /// This node's place among the observers in the order of their names, from 0.
+    /// This node's position among the observers in the order of their names, from 0.
     pub position: usize,
     /// How many observers there are.
     pub of: usize,
@@ -36,25 +36,25 @@ impl Assignment {
     }
 }
 
-/// Another observer's bad news of a target. It is news once: the same alarm seen again calls for nothing.
+/// Another observer finds a target suspect or down. An alarm has an effect once: the same alarm seen again has none.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Alarm {
-    /// Who says so.
+    /// That observer.
     pub observer: NodeName,
-    /// Since when, by its clock.
+    /// Since when, by that observer's clock.
     pub since_unix_ms: u64,
 }
 
-/// All that health needs to know from the rest of the agent.
+/// All that the checks depend on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct HealthInputs {
-    /// What to observe.
+    /// The targets to observe.
     pub assignments: BTreeMap<Target, Assignment>,
-    /// What other observers suspect or say is down, see [`peer_alarms`].
+    /// What other observers find suspect or down, see [`peer_alarms`].
     pub peer_alarms: BTreeMap<Target, BTreeSet<Alarm>>,
 }
 
-/// The targets that `me` is an observer of.
+/// The targets that `me` observes.
 pub fn assignments(me: &NodeName, state: &ClusterState, live: &BTreeSet<NodeName>) -> BTreeMap<Target, Assignment> {
     state
         .rules
@@ -70,7 +70,7 @@ pub fn assignments(me: &NodeName, state: &ClusterState, live: &BTreeSet<NodeName
         .collect()
 }
 
-/// What other live nodes suspect or say is down of what this node observes. A word about a former question is no alarm.
+/// The targets of this node that other live observers find suspect or down. An observation of a former address or check is no alarm.
 pub fn peer_alarms(
     me: &NodeName,
     heard: &ObserverReports<'_>,

@@ -1,40 +1,40 @@
-//! What an observer makes of a row of probes: `fall` failures in a row are down, `rise` successes in a row are up again.
+//! Hysteresis: after `fall` failures in a row an observer finds a target down, after `rise` successes in a row up again.
 
 use crate::verdict::Finding;
 
-/// What one probe brought.
+/// The result of one probe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Grade {
     /// The server answered as it should.
     Passed,
-    /// It did not.
+    /// The server did not answer as it should.
     Failed,
-    /// The question was never put, for a lack on this node (no descriptors, no ports): says nothing of the server.
+    /// This node could not probe just now, for example for want of descriptors or ports. That says nothing of the server.
     NotAsked,
-    /// It cannot be put on this node until somebody changes something there: the observer has no word on the server any more.
+    /// This node cannot probe until an operator changes something on it: the observer has no finding on the server any more.
     Unable,
 }
 
-/// An observer's judgement of a target.
+/// Where an observer is between up and down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Hysteresis {
-    /// Nothing is said yet.
+    /// No finding yet.
     #[default]
     Unknown,
-    /// Nothing is said yet, but so many probes failed in a row.
+    /// No finding yet; so many probes failed in a row.
     Doubtful(u8),
     /// Up.
     Up,
-    /// Up so far, but so many probes failed in a row.
+    /// Up so far; so many probes failed in a row.
     Suspect(u8),
     /// Down; so many probes passed in a row since.
     Down(u8),
-    /// Nothing can be said.
+    /// This node cannot probe.
     Unable,
 }
 
 impl Hysteresis {
-    /// The judgement after one more probe. At the start one good probe is enough for up: a cluster that starts is not to wait for `rise`.
+    /// The state after one more probe. At the start one probe that passes is enough for up, so that a cluster that starts does not wait for `rise`.
     #[must_use]
     pub fn after(self, grade: Grade, fall: u8, rise: u8) -> Self {
         match (self, grade) {
@@ -54,7 +54,7 @@ impl Hysteresis {
         }
     }
 
-    /// What is told to others; `None` before the first judgement.
+    /// The finding that is published; `None` before the first one.
     pub const fn seen(self) -> Option<Finding> {
         match self {
             Hysteresis::Unknown | Hysteresis::Doubtful(_) => None,
@@ -65,7 +65,7 @@ impl Hysteresis {
         }
     }
 
-    /// The next probe is not to wait for its turn: a judgement hangs on it.
+    /// Whether the next probe does not wait for its turn, because a finding depends on it.
     pub const fn in_a_hurry(self) -> bool {
         match self {
             Hysteresis::Doubtful(_) | Hysteresis::Suspect(_) => true,
@@ -93,8 +93,8 @@ mod tests {
         }
     }
 
-    fn judged(probes: &str, fall: u8, rise: u8) -> Hysteresis {
-        probes.chars().fold(Hysteresis::default(), |judgement, letter| judgement.after(grade(letter), fall, rise))
+    fn after(probes: &str, fall: u8, rise: u8) -> Hysteresis {
+        probes.chars().fold(Hysteresis::default(), |state, letter| state.after(grade(letter), fall, rise))
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
             ("x--", 3, 2, None),
             ("+x---", 3, 2, Some(Down)),
         ] {
-            assert_eq!(judged(probes, fall, rise).seen(), seen, "{probes}");
+            assert_eq!(after(probes, fall, rise).seen(), seen, "{probes}");
         }
     }
 
@@ -151,8 +151,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn judgements_are_those_of_the_dumb_twin(probes in "[+.x-]{0,20}", fall in 1_u8..5, rise in 1_u8..5) {
-            prop_assert_eq!(judged(&probes, fall, rise).seen(), twin(&probes, fall.into(), rise.into()));
+        fn findings_are_those_of_the_dumb_twin(probes in "[+.x-]{0,20}", fall in 1_u8..5, rise in 1_u8..5) {
+            prop_assert_eq!(after(&probes, fall, rise).seen(), twin(&probes, fall.into(), rise.into()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One observer of one target: when it probes, what it concludes, what it tells others. Pure.
+//! The state machine of one target that this node observes: when it is probed, and what is published. Pure.
 
 use super::{
     assign::Assignment,
@@ -12,19 +12,19 @@ use crate::{
 };
 use std::time::Duration;
 
-/// What a probe brought.
+/// The result of a probe.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProbeResult {
-    /// Good or bad.
+    /// Whether it passed.
     pub grade: Grade,
-    /// In words, without figures that differ from probe to probe: `200`, `connection refused`.
+    /// The result as a text without figures that differ from probe to probe: `200`, `connection refused`.
     pub what: String,
-    /// How long a probe that passed took.
+    /// How long the probe took.
     pub took: Duration,
 }
 
 impl ProbeResult {
-    /// In words for people: `200 in 1 ms`.
+    /// The result as a text for people: `200 in 1 ms`.
     pub fn reason(&self) -> String {
         match self.grade {
             Grade::Passed => format!("{} in {} ms", self.what, self.took.as_millis().max(1)),
@@ -33,23 +33,23 @@ impl ProbeResult {
     }
 }
 
-/// What happens to an observer.
+/// What an observer is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ObserverEvent {
     /// Its deadline has come.
     Due,
-    /// The probe it asked for has ended.
+    /// The probe has ended.
     Answered(ProbeResult),
-    /// Another observer has bad news of the target.
+    /// Another observer finds the target suspect or down.
     Alarm,
 }
 
 /// What an observer wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ObserverEffect {
-    /// Start one probe. The next event about it is [`ObserverEvent::Answered`].
+    /// Start one probe. Its end is told with [`ObserverEvent::Answered`].
     Probe,
-    /// Tell others. Not asked for when only the latency differs.
+    /// Publish the observation. A different latency alone is not published.
     Publish(Observation),
 }
 
@@ -58,13 +58,13 @@ enum ProbePhase {
     Waiting {
         until: BootInstant,
     },
-    /// `again`: an alarm came after the probe had started, so that its answer may be from before the trouble.
+    /// `again`: an alarm came after the probe had started, so the probe may have passed before the trouble began.
     Probing {
         again: bool,
     },
 }
 
-/// One target as this node sees it.
+/// One target that this node observes.
 #[derive(Clone, Debug)]
 pub struct Observer {
     target: Target,
@@ -73,7 +73,7 @@ pub struct Observer {
     phase: ProbePhase,
     /// When the last probe started; at first, when the observer was made.
     last: BootInstant,
-    /// What was told, and the last answer's words in it.
+    /// The observation that was published last, with the text of its probe result.
     told: Option<(Observation, String)>,
 }
 
@@ -84,12 +84,12 @@ impl Observer {
         Self { target, assignment, hysteresis: Hysteresis::default(), phase, last: now.boot, told: None }
     }
 
-    /// What it observes.
+    /// The target, its check and this node's position among the observers.
     pub fn assignment(&self) -> &Assignment {
         &self.assignment
     }
 
-    /// When it wants [`ObserverEvent::Due`]; `None` while it waits for an answer.
+    /// When [`ObserverEvent::Due`] is due; `None` while a probe is under way.
     pub fn deadline(&self) -> Option<BootInstant> {
         match self.phase {
             ProbePhase::Waiting { until } => Some(until),
@@ -97,11 +97,11 @@ impl Observer {
         }
     }
 
-    /// Takes another rhythm or place among the observers and keeps its judgement. For another question make another observer.
+    /// Takes another interval or position, and keeps what it has found. For another address or kind of check make another observer.
     pub fn reassign(&mut self, assignment: Assignment, now: BothClocks) {
         let begun = self.told.is_some() || self.hysteresis != Hysteresis::Unknown;
         self.assignment = assignment;
-        // Before the first answer the first probe is due at once, whoever else observes.
+        // Before the first result the first probe is due at once, whatever the position.
         if let ProbePhase::Waiting { .. } = self.phase
             && begun
         {
@@ -109,7 +109,7 @@ impl Observer {
         }
     }
 
-    /// One event.
+    /// Takes one event and returns what to do.
     pub fn step(&mut self, event: ObserverEvent, now: BothClocks) -> Vec<ObserverEffect> {
         match (event, self.phase) {
             (ObserverEvent::Due, ProbePhase::Waiting { until }) if until <= now.boot => {
@@ -131,7 +131,7 @@ impl Observer {
                 self.phase = ProbePhase::Waiting { until: until.min(self.next(now, true)) };
                 Vec::new()
             }
-            // Not yet due, an answer nobody asked for, news that it is down to one who says so: nothing to do.
+            // The deadline has not come, no probe is under way, or the observer finds the target down itself: nothing to do.
             (
                 ObserverEvent::Due | ObserverEvent::Answered(_) | ObserverEvent::Alarm,
                 ProbePhase::Waiting { .. } | ProbePhase::Probing { .. },
@@ -146,7 +146,7 @@ impl Observer {
         }
     }
 
-    /// When to probe next. `soon` still keeps the distance of a hurry from the last probe, so that no number of alarms is a flood.
+    /// When to probe next. Even with `soon`, there is a shortest time since the last probe, so that many alarms do not make many probes.
     fn next(&self, now: BothClocks, soon: bool) -> BootInstant {
         let Assignment { check, .. } = &self.assignment;
         let next = if soon || self.hysteresis.in_a_hurry() {

@@ -1,8 +1,8 @@
 //! When an observer probes: the observers of a target take turns, so that together they notice sooner than each alone.
 //!
-//! Observer i of k probes i·T/k into the interval T, counted on Unix time, which nodes share roughly. A crash is then noticed by
-//! somebody within T/k. Clocks that disagree spoil the turns and nothing else: every observer still probes once in each T, for a gap is
-//! always more than half and at most one and a half intervals, whatever the clock says.
+//! Observer i of k probes i·T/k into the interval T, counted on Unix time, which nodes share roughly. So one of them notices a crash within T/k.
+//! Clocks that differ spoil the turns and nothing else: the time between two probes of an observer is always more than half and at most one and a
+//! half intervals, whatever the clock says.
 
 use crate::{
     clock::{BootInstant, BothClocks},
@@ -14,12 +14,13 @@ use std::time::Duration;
 /// The longest wait before a failed probe is repeated.
 const HURRY: Duration = Duration::from_millis(100);
 
-/// How long after the start of a failed or alarming probe the next one starts. A probe that took longer is followed at once.
+/// The time from the start of a failed probe, or of the last probe before an alarm, to the start of the next one. If the probe took longer, the next
+/// one follows at once.
 pub fn hurry(interval: Duration) -> Duration {
     (interval / 10).min(HURRY)
 }
 
-/// Where in the interval this observer's turn is: apart from the other observers', and from its own turns at other targets.
+/// Where in the interval this observer's turn is. It differs from the turns of the other observers, and from its own turns for other targets.
 pub fn phase(target: &Target, interval: Duration, position: usize, of: usize) -> Duration {
     let spread = u128::from(stable_hash(target.to_string().as_bytes()));
     let interval = nanos(interval);

@@ -1,4 +1,4 @@
-//! What the worker orders of the script runner, what comes back, and what a check makes of it. Pure.
+//! The messages between worker and script runner, and how the end of a script becomes the result of a probe. Pure.
 
 use super::hysteresis::Grade;
 use crate::model::{
@@ -8,41 +8,41 @@ use crate::model::{
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, time::Duration};
 
-/// Scripts under way at a time: a process each, so that a cluster file alone cannot fill a node.
+/// Most scripts under way at a time. Each is a process, so that a cluster file alone cannot fill a node with processes.
 pub const MAX_UNDER_WAY: usize = 64;
-/// Longest order: arguments, and less than half a kilobyte besides.
+/// Longest request to run a script: its arguments, and less than half a kilobyte besides.
 pub const MAX_RUN_BYTES: usize = 16 << 10;
 /// Longest report.
 pub const MAX_REPORT_BYTES: usize = 4 << 10;
 /// Longest timeout, as the cluster file has it.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
-/// So much of a script's first line is told, in characters.
+/// Most characters of a script's first line that are kept.
 pub const MAX_LINE_CHARS: usize = 120;
 
-/// Why a script check is not asked where agent.toml has no `[scripts]`.
+/// Why a script check is not run where agent.toml has no `[scripts]`.
 pub const OFF: &str = "script checks are off on this node: [scripts] in agent.toml";
-/// Why none is asked once the runner has gone. It cannot be started again by a guard that has given its rights up.
+/// Why no script check is run once the runner has ended. The guard cannot start it again, because it has given up the rights for that.
 pub const GONE: &str = "the script runner is gone: restart the agent";
 
-/// Which order a report is about. Workers come and go while the runner stays, so that each takes a number of its own for its life.
+/// The run that a report is about. The runner outlives workers, so each worker draws a number of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct RunId {
-    /// Drawn by lot when the worker started.
+    /// A random number, drawn when the worker started.
     pub life: u64,
-    /// Counted within it.
+    /// The number of the run, counted by that worker.
     pub number: u64,
 }
 
-/// Run one script once.
+/// The request to run one script once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ScriptRun {
     /// Comes back in the report.
     pub id: RunId,
-    /// Which.
+    /// The script.
     pub script: ScriptName,
     /// Its arguments.
     pub args: Vec<String>,
-    /// It is killed then.
+    /// The script is killed after this time.
     pub timeout: Duration,
     /// `LVS_ADDRESS` and `LVS_PORT`.
     pub address: SocketAddr,
@@ -53,13 +53,13 @@ pub struct ScriptRun {
 }
 
 impl ScriptRun {
-    /// Whether it stays within what a cluster file may say. The runner has more rights than who orders, and does not take its word.
+    /// Whether it stays within what a cluster file may say. The runner has rights that the worker lacks, so it checks this itself.
     pub fn is_proper(&self) -> bool {
         self.args.len() <= MAX_ARGS && self.args.iter().all(|arg| is_script_arg(arg)) && self.timeout <= MAX_TIMEOUT
     }
 }
 
-/// What the runner says first: that it can do its work, or why not.
+/// The runner's first message: it is ready, or why not.
 pub type RunnerReady = Result<(), String>;
 
 /// How a script ended.
@@ -71,24 +71,24 @@ pub enum ScriptEnd {
     Killed(i32),
     /// It was killed for taking too long.
     TimedOut,
-    /// It was not run, for a lack that may pass.
+    /// It was not run, for want of something that may be there again soon.
     NotNow(String),
-    /// It cannot be run on this node until somebody changes something; what, and where.
+    /// It cannot be run on this node until an operator changes something; the text says what, and where.
     Unable(String),
 }
 
-/// What became of an order.
+/// How a run ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ScriptReport {
-    /// Of the order.
+    /// The run.
     pub id: RunId,
     /// How it ended.
     pub ended: ScriptEnd,
-    /// The first line that it wrote, as [`FirstLine`] has it.
+    /// The first line that the script wrote, see [`FirstLine`].
     pub line: String,
 }
 
-/// Good or bad, and why in words. A script that passes may say what it likes, and something else each time: that is not told.
+/// The result of a probe by script. The first line of a script that passes is left out, because it may differ each time.
 pub fn judged(ended: ScriptEnd, line: &str, timeout: Duration) -> (Grade, String) {
     let with_line = |what: String| if line.is_empty() { what } else { format!("{what}: {line}") };
     match ended {
@@ -101,7 +101,7 @@ pub fn judged(ended: ScriptEnd, line: &str, timeout: Duration) -> (Grade, String
     }
 }
 
-/// Takes what a script writes, and keeps the first line that is not blank, as far as it is told.
+/// Reads the output of a script, and keeps the first line that is not blank, up to [`MAX_LINE_CHARS`].
 #[derive(Clone, Debug, Default)]
 pub struct FirstLine {
     bytes: Vec<u8>,
@@ -127,7 +127,7 @@ impl FirstLine {
         }
     }
 
-    /// The line: fit for a terminal, and of bounded length.
+    /// The line without control characters, at most [`MAX_LINE_CHARS`] long.
     pub fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_LINE_CHARS).collect();

@@ -1,4 +1,4 @@
-//! Runs this node's observers: starts their probes in time, takes the answers back, publishes what they say.
+//! Runs this node's observers: starts their probes in time, gives them the results, publishes their observations.
 
 use super::{
     HealthInputs,
@@ -24,19 +24,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Probes under way at a time. Each is a socket: enough for 250 servers that all run into a timeout of a second at an interval of a
-/// second, and a quarter of the descriptors that a process has by default. What is beyond waits for its turn, its timeout not yet running.
+/// second, and a quarter of the descriptors that a process has by default. A probe beyond that waits, and its timeout does not run yet.
 const MAX_PROBES: usize = 256;
 
-/// Puts one question to one address.
+/// Makes one probe of one address.
 pub trait Prober: Clone + Send + Sync + 'static {
-    /// Ends within the check's timeout; where another process asks, a little later at the most.
+    /// Ends within the check's timeout; where another process probes, a little later at most.
     fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> impl Future<Output = ProbeResult> + Send;
 }
 
-/// Asks over the network, or has a script do so.
+/// Probes over the network, or has a script do so.
 #[derive(Clone, Debug)]
 pub struct NetworkProber {
-    /// Who runs scripts.
+    /// The connection to the script runner.
     pub scripts: ScriptRunner,
 }
 
@@ -46,9 +46,9 @@ impl Prober for NetworkProber {
     }
 }
 
-/// Observes what `inputs` assigns until `shutdown`, or until nobody gives inputs any more.
+/// Observes the targets that `inputs` assigns until `shutdown`, or until the inputs' sender is gone.
 ///
-/// `out` is sent when what is seen of a target or the kind of reason changes, never for a latency.
+/// `out` is sent when a finding, or the text of a probe result, changes; never for a different latency alone.
 pub async fn run(
     scripts: ScriptRunner,
     inputs: watch::Receiver<HealthInputs>,
@@ -59,7 +59,7 @@ pub async fn run(
     run_with(NetworkProber { scripts }, inputs, out, clock, shutdown).await;
 }
 
-/// [`run`] with another way to ask.
+/// [`run`] with another prober.
 pub async fn run_with<P: Prober>(
     prober: P,
     mut inputs: watch::Receiver<HealthInputs>,
@@ -72,7 +72,7 @@ pub async fn run_with<P: Prober>(
     health.take_inputs(first);
     loop {
         let next = health.due.first().map(|(at, _)| *at);
-        // All arms are cancel-safe: what is not taken now is there the next time round.
+        // All arms are cancel-safe: what is not taken now is still there in the next pass.
         tokio::select! {
             () = shutdown.cancelled() => return,
             changed = inputs.changed() => {
@@ -97,7 +97,7 @@ async fn sleep_until(clock: &dyn Clock, at: Option<BootInstant>) {
 }
 
 struct Watched {
-    /// Which observer of this target it is: answers to a former one's probes are not this one's.
+    /// The observer's number: results of probes that a former observer of the target started are not for this one.
     number: u64,
     observer: Observer,
 }
@@ -116,7 +116,7 @@ struct Health<P> {
     watched: BTreeMap<Target, Watched>,
     /// The observers' deadlines, the next one first.
     due: BTreeSet<(BootInstant, Target)>,
-    /// At most one of each observer, and those of observers that are gone, each within its timeout.
+    /// At most one for each observer, and those of former observers. Each ends within its timeout.
     probes: JoinSet<EndedProbe>,
     permits: Arc<Semaphore>,
     observations: BTreeMap<Target, Observation>,
@@ -145,7 +145,7 @@ impl<P: Prober> Health<P> {
         BothClocks { boot: self.clock.now(), unix: self.clock.unix_now() }
     }
 
-    /// Removed targets stop, targets with another question start anew, others keep what they know.
+    /// Stops the observers of targets that are gone, starts new ones where the fingerprint has changed, and lets the others keep what they have found.
     fn take_inputs(&mut self, inputs: HealthInputs) {
         let former = std::mem::replace(&mut self.inputs, inputs.clone());
         let gone: Vec<Target> = self
@@ -190,7 +190,7 @@ impl<P: Prober> Health<P> {
         self.watched.insert(target, Watched { number: self.numbers, observer });
     }
 
-    /// Does something with an observer and keeps `due` true. `None` when nobody observes the target.
+    /// Calls `act` with an observer and keeps `due` up to date. `None` if the target is not observed here.
     fn with<T>(&mut self, target: &Target, act: impl FnOnce(&mut Observer) -> T) -> Option<T> {
         let watched = self.watched.get_mut(target)?;
         let before = watched.observer.deadline();
@@ -236,7 +236,7 @@ impl<P: Prober> Health<P> {
     fn take_answer(&mut self, ended: Result<EndedProbe, JoinError>) {
         let ended = match ended {
             Ok(ended) => ended,
-            // Its observer would wait for ever. Probes are aborted only when the set is dropped, so this is a panic, and a bug.
+            // Probes are aborted only when the set is dropped, so this is a panic. Without passing it on, the observer would wait for ever.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         if self.watched.get(&ended.target).is_some_and(|watched| watched.number == ended.number) {
@@ -251,10 +251,10 @@ impl<P: Prober> Health<P> {
         match to {
             _ if from == Some(to) => {}
             Finding::Unable => {
-                tracing::warn!(service = %target.service, real_server = %target.server, why, "cannot ask how a real server is");
+                tracing::warn!(service = %target.service, real_server = %target.server, why, "cannot probe a real server");
             }
             Finding::Up | Finding::Suspect | Finding::Down => {
-                tracing::info!(service = %target.service, real_server = %target.server, ?from, ?to, why, "real server is seen differently");
+                tracing::info!(service = %target.service, real_server = %target.server, ?from, ?to, why, "finding on a real server changed");
             }
         }
         self.changed = true;

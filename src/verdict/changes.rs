@@ -1,4 +1,4 @@
-//! Which committed verdicts the present votes change.
+//! Which committed verdicts change with the present votes.
 
 use super::{Ballot, Observation, VoteOutcome, check_address, check_fingerprint, decide, observers, why};
 use crate::{
@@ -7,19 +7,19 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is heard of one observer.
+/// What one node has gossiped as an observer.
 #[derive(Clone, Copy, Debug)]
 pub struct ObserverReport<'a> {
-    /// Its node is alive, so what it said holds.
+    /// The node is alive, so its observations hold.
     pub live: bool,
-    /// All that it said.
+    /// Its observations.
     pub observations: &'a BTreeMap<Target, Observation>,
 }
 
-/// What is heard of all nodes.
+/// The reports of all nodes.
 pub type ObserverReports<'a> = BTreeMap<&'a NodeName, ObserverReport<'a>>;
 
-/// The verdicts that a majority now sees differently than the state has them. Empty when there is nothing to commit.
+/// The verdicts on which a majority now differs from the state. Empty when there is nothing to commit.
 ///
 /// Targets without a check have no verdict, and a target without a majority keeps the one it has.
 pub fn verdict_changes(state: &ClusterState, heard: &ObserverReports<'_>) -> Vec<VerdictChange> {

@@ -1,4 +1,4 @@
-//! Votes, electorates and edges by scenario tables, and against a twin that is too simple to be wrong.
+//! Votes, observers and verdict changes by scenario tables, and against a twin that is too simple to be wrong.
 
 use super::*;
 use crate::{

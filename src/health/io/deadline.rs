@@ -16,7 +16,7 @@ pub struct ProbeDeadline {
 }
 
 impl ProbeDeadline {
-    /// Waits for one step of a probe, with its name for the reason.
+    /// Waits for one step of a probe. `step` names it in the reason of a timeout.
     pub(super) async fn with<T>(self, step: &str, work: impl Future<Output = Result<T, ProbeFault>>) -> Result<T, ProbeFault> {
         let timeout = |_| Err(ProbeFault::failed(format!("timeout after {} ms in {step}", self.whole.as_millis())));
         timeout_at(self.until, work).await.unwrap_or_else(timeout)
@@ -35,7 +35,7 @@ impl ProbeFault {
         Self { grade: Grade::Failed, what: what.into() }
     }
 
-    /// The server is not to blame for what this node lacks: descriptors, ports, memory.
+    /// The fault that an error of the system means. For want of descriptors, ports or memory on this node, the probe counts as not made.
     pub(super) fn of_system(error: &Error) -> Self {
         let lacks = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL, libc::EAGAIN];
         if error.raw_os_error().is_some_and(|code| lacks.contains(&code)) {

@@ -1,4 +1,4 @@
-//! The HTTP check: `GET path` is answered with a wanted status, to the end of the response.
+//! The HTTP check: `GET path` is answered with an expected status, and the response arrives whole.
 
 mod head;
 mod stream;
@@ -19,9 +19,9 @@ use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use stream::Lenient;
 
-/// Who we say we are; lets operators tell probes apart in their logs.
+/// The user agent, by which operators recognise probes in their logs.
 const AGENT: &str = concat!("lvs-agent/", env!("CARGO_PKG_VERSION"));
-/// So much of a body is read, lest servers log a client that hung up; the rest of a longer one is not waited for.
+/// So much of a body is read, so that servers do not log a client that hung up. The rest of a longer body is not waited for.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// Passes with the status, which is one of `wanted`.
@@ -42,7 +42,7 @@ pub(super) async fn probe(
         deadline.with("response", drain(response.into_body())).await?;
         Ok(status)
     };
-    // The exchange moves only while the connection is driven. Where the connection fails, it knows why and the exchange only that it did.
+    // The exchange proceeds only while the connection is polled. If the connection fails, its own error says why, and the exchange's does not.
     let driven = async {
         match connection.await {
             Ok(()) => std::future::pending().await,

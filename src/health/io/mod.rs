@@ -1,4 +1,4 @@
-//! The part of `health` that touches the network and starts scripts: one question, one answer, within its timeout.
+//! The probes themselves: each is one request and one result within its timeout, over the network or by a script.
 
 mod deadline;
 pub mod http;

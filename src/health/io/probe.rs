@@ -1,4 +1,4 @@
-//! One question to a server, of any kind, and its answer.
+//! One probe of a server, by whatever kind of check.
 
 use super::{
     deadline::{ProbeDeadline, ProbeFault},
@@ -14,7 +14,7 @@ use crate::{
 use std::net::SocketAddr;
 use tokio::time::Instant;
 
-/// Asks `address`, where `target` is asked, what `check` says. Ends within the check's timeout; a script that runs into it is given up a little later.
+/// Probes `target` at `address` as `check` says. Ends within the check's timeout; a script that runs into it ends a little later.
 pub async fn probe(scripts: &ScriptRunner, target: &Target, address: SocketAddr, check: &Check) -> ProbeResult {
     let started = Instant::now();
     let deadline = ProbeDeadline { whole: check.timeout, until: started + check.timeout };
@@ -33,7 +33,7 @@ pub async fn probe(scripts: &ScriptRunner, target: &Target, address: SocketAddr,
 pub(super) mod tests {
     use super::*;
 
-    /// Asks what needs no script.
+    /// Makes a probe that needs no script.
     pub(in crate::health) async fn probe(address: SocketAddr, check: &Check) -> ProbeResult {
         let target = Target { service: "web".parse().unwrap(), server: "r1".parse().unwrap() };
         super::probe(&ScriptRunner::off(), &target, address, check).await

@@ -1,4 +1,4 @@
-//! The script runner as the worker sees it: orders out, reports back by their number.
+//! The worker's side of the script runner: sends requests, and gives each report to the probe that waits for it.
 
 use super::{
     deadline::ProbeFault,
@@ -25,24 +25,24 @@ use std::{
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// The environment variable that tells the worker the number of its end of the runner's socketpair. Not there: no script checks on this node.
+/// The environment variable with the number of the worker's end of the runner's socketpair. Without it there are no script checks on this node.
 pub const RUNNER_FD: &str = "LVS_AGENT_RUNNER_FD";
 
-/// The runner kills a script at its timeout and says so at once; a runner that has said nothing for so much longer does nothing any more.
+/// The runner kills a script at its timeout and reports that at once. If no report has come so long after the timeout, the runner hangs.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The worker was started without the socket that its environment names.
+/// Why the socket to the script runner cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerChannelError {
-    /// It is none.
+    /// What the environment names is no such socket.
     #[error("{RUNNER_FD} names no socket: the worker is started by `lvs-agent run`, not by hand")]
     NotASocket,
-    /// It could not be used.
+    /// The socket failed.
     #[error("cannot use the socket to the script runner")]
     Socket(#[source] io::Error),
 }
 
-/// Has scripts run. Clones share one runner.
+/// The connection to the script runner. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ScriptRunner(Option<Arc<RunnerSocket>>);
 
@@ -55,22 +55,23 @@ struct RunnerSocket {
 
 #[derive(Debug)]
 enum PendingReports {
-    /// For reports, by the order's number; at most one for each probe under way.
+    /// The senders of reports that are waited for, by the number of the run; at most one for each probe under way.
     For { next: u64, reports: HashMap<u64, oneshot::Sender<ScriptReport>> },
-    /// There will be none.
+    /// No more reports will come.
     RunnerGone,
 }
 
 impl ScriptRunner {
-    /// No scripts on this node.
+    /// This node runs no scripts.
     pub const fn off() -> Self {
         Self(None)
     }
 
-    /// Takes the socket that this process inherited, if it did, and serves it on the current runtime. Call it once, before anything else opens files.
+    /// Takes the socket that this process inherited, if there is one, and serves it on the current runtime. Call it once, before anything else opens
+    /// files.
     ///
     /// # Errors
-    /// What its environment names cannot be used.
+    /// The socket that the environment names cannot be used.
     pub fn from_inherited(tasks: &Tasks, stop: &CancellationToken) -> Result<Self, RunnerChannelError> {
         match inherit::take(RUNNER_FD) {
             Err(NotInherited::NotThere) => Ok(Self::off()),
@@ -90,13 +91,13 @@ impl ScriptRunner {
         let (reading, stopped) = (line.clone(), stop.clone());
         tasks.spawn("script reports", stop, async move {
             read_reports(reading).await;
-            // The runner is gone, which no other worker could mend: whoever asks for a script is told.
+            // The runner is gone, and a restart of the worker would not bring it back. Probes by script fail from now on.
             stopped.cancelled().await;
         });
         Ok(Self(Some(line)))
     }
 
-    /// Has `script` look at `target` and judges it. Ends within `limit` and [`GRACE`].
+    /// Probes `target` with `script`. Ends within `limit` and [`GRACE`].
     pub(super) async fn probe(
         &self,
         target: &Target,
@@ -125,13 +126,13 @@ impl ScriptRunner {
 impl RunnerSocket {
     async fn run(&self, order: impl FnOnce(RunId) -> ScriptRun, limit: Duration) -> ScriptReport {
         let without = |id, ended| ScriptReport { id, ended, line: String::new() };
-        let Some(mut place) = self.place() else {
+        let Some(mut awaited) = self.register() else {
             return without(RunId { life: self.life, number: 0 }, ScriptEnd::Unable(GONE.to_owned()));
         };
-        let id = RunId { life: self.life, number: place.number };
+        let id = RunId { life: self.life, number: awaited.number };
         let exchange = async {
             match self.packets.send(&order(id), MAX_RUN_BYTES).await {
-                Ok(()) => (&mut place.report).await.unwrap_or_else(|_| without(id, ScriptEnd::Unable(GONE.to_owned()))),
+                Ok(()) => (&mut awaited.report).await.unwrap_or_else(|_| without(id, ScriptEnd::Unable(GONE.to_owned()))),
                 Err(PacketError::Socket(_)) => without(id, ScriptEnd::Unable(GONE.to_owned())),
                 Err(error @ PacketError::Codec(_)) => without(id, ScriptEnd::Unable(error.to_string())),
             }
@@ -140,8 +141,8 @@ impl RunnerSocket {
         timeout(limit + GRACE, exchange).await.unwrap_or_else(|_| hangs())
     }
 
-    /// Where a report will be waited for; `None` when there will be none.
-    fn place(&self) -> Option<AwaitedReport<'_>> {
+    /// Registers a run, whose report can be waited for then; `None` if the runner is gone.
+    fn register(&self) -> Option<AwaitedReport<'_>> {
         match &mut *self.waiting.lock().expect("no holder of this lock panics") {
             PendingReports::RunnerGone => None,
             PendingReports::For { next, reports } => {
@@ -154,20 +155,20 @@ impl RunnerSocket {
     }
 
     fn deliver(&self, report: ScriptReport) {
-        // Another worker's, before this one.
+        // It is for an earlier worker.
         if report.id.life != self.life {
             return;
         }
         if let PendingReports::For { reports, .. } = &mut *self.waiting.lock().expect("no holder of this lock panics")
             && let Some(asker) = reports.remove(&report.id.number)
         {
-            // The asker may have given up.
+            // The probe may have ended meanwhile.
             let _ = asker.send(report);
         }
     }
 }
 
-/// Taken back when the probe ends, however it ends.
+/// A run whose report is waited for. Dropping it ends the waiting.
 struct AwaitedReport<'a> {
     line: &'a RunnerSocket,
     number: u64,
@@ -186,14 +187,14 @@ async fn read_reports(line: Arc<RunnerSocket>) {
     loop {
         match line.packets.receive::<ScriptReport>(MAX_REPORT_BYTES).await {
             Ok(Some(report)) => line.deliver(report),
-            Err(error @ PacketError::Codec(_)) => tracing::warn!(%error, "script runner says what is not understood"),
-            Ok(None) => break tracing::error!("the script runner is gone, no script check is asked here: restart the agent"),
+            Err(error @ PacketError::Codec(_)) => tracing::warn!(%error, "message of the script runner is not understood"),
+            Ok(None) => break tracing::error!("the script runner is gone, no script check is run here: restart the agent"),
             Err(PacketError::Socket(error)) => {
-                break tracing::error!(%error, "cannot hear the script runner, no script check is asked here: restart the agent");
+                break tracing::error!(%error, "cannot read from the script runner, no script check is run here: restart the agent");
             }
         }
     }
-    // Whoever waits is told at once.
+    // Dropping the senders tells all probes that wait.
     *line.waiting.lock().expect("no holder of this lock panics") = PendingReports::RunnerGone;
 }
 

@@ -4,7 +4,7 @@ use super::deadline::{ProbeDeadline, ProbeFault};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
-/// Passes when the connection is there; closes it at once.
+/// Passes when the connection is established, and closes it at once.
 pub(super) async fn probe(address: SocketAddr, deadline: ProbeDeadline) -> Result<String, ProbeFault> {
     connect(address, deadline).await.map(|_| "connected".to_owned())
 }

@@ -1,6 +1,6 @@
-//! Which file a script's name means, and whether it is safe: what is run is what root put there, and nobody else can have put it there.
+//! Finds the file of a script, and checks that nobody but root can have written it.
 //!
-//! Every folder on the way is looked at too, so that nobody but root can change the answer between the look and the exec.
+//! Every directory on the path is checked too, so that nobody but root can exchange the file between the check and the exec.
 
 use super::account::Account;
 use crate::model::ScriptName;
@@ -18,16 +18,16 @@ use std::{
 /// The directory that scripts are in.
 #[derive(Clone, Debug)]
 pub struct ScriptDirectory {
-    /// Where to begin; this and what is below is looked at.
+    /// The directory to begin with. It and all below it are checked.
     from: PathBuf,
-    /// The way from there.
+    /// The path from there.
     way: PathBuf,
-    /// Who may have made it.
+    /// The owner that all of it must have.
     owner: Uid,
 }
 
 impl ScriptDirectory {
-    /// The directory of this absolute path; everything on it must be root's.
+    /// The directory with this absolute path. Everything on the path must be root's.
     pub fn new(directory: &Path) -> Self {
         let way = directory.strip_prefix("/").unwrap_or(directory).to_owned();
         Self { from: "/".into(), way, owner: Uid::ROOT }
@@ -36,7 +36,7 @@ impl ScriptDirectory {
     /// The path of a script that `user` may safely run.
     ///
     /// # Errors
-    /// Why there is none, with the file's name and what to do.
+    /// Why there is none, with the name of the file and what to do.
     pub fn find(&self, script: &ScriptName, user: &Account) -> Result<PathBuf, String> {
         let mut path = self.from.clone();
         let mut folder = self.look(CWD, &path, &path, FileType::Directory)?.0;
@@ -52,7 +52,7 @@ impl ScriptDirectory {
         Ok(path)
     }
 
-    /// Opens `name` in `folder`, never through a link, and sees that only the owner can change it.
+    /// Opens `name` in `folder` without following a link, and checks that only the owner can change it.
     fn look(&self, folder: impl AsFd, name: &Path, path: &Path, wanted: FileType) -> Result<(OwnedFd, Stat), String> {
         let shown = path.display();
         let opened = openat(folder, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
@@ -85,7 +85,7 @@ impl fmt::Display for ScriptDirectory {
     }
 }
 
-/// By the mode's bits for group or others: the file's owner is root, and the user is not.
+/// Whether the mode lets `user` execute the file. The bits for group or others count, because the file's owner is root and the user is not.
 fn may_execute(mode: u32, group: u32, user: &Account) -> bool {
     mode & if group == user.gid.as_raw() { 0o010 } else { 0o001 } != 0
 }

@@ -1,7 +1,7 @@
-//! The script runner process: runs this node's check scripts as their user when the worker orders it, and knows nothing else.
+//! The script runner process: runs this node's check scripts as their user when the worker asks for it.
 //!
-//! A process of its own, because it alone needs the right to become another user and to kill that user's processes; it speaks with the worker
-//! through one socket, reaches no network and has no keys.
+//! It is a process of its own, because it alone needs the right to become another user and to kill that user's processes. It has one socket to the
+//! worker, no network and no keys.
 
 mod account;
 mod child;
@@ -29,7 +29,7 @@ use tokio::{
     time::timeout,
 };
 
-/// A report that nobody has read after so long is not wanted any more: its worker is gone, or stuck.
+/// A report that is not read within this time is dropped: its worker is gone, or hangs.
 const REPORT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why scripts cannot be run.
@@ -38,34 +38,34 @@ pub enum RunnerError {
     /// Not started by a guard.
     #[error("standard input is no socket: the script runner is started by `lvs-agent run`, not by hand")]
     NoGuard,
-    /// agent.toml names no scripts.
+    /// agent.toml has no `[scripts]`.
     #[error("agent.toml has no [scripts]")]
     NotConfigured,
-    /// The user.
+    /// The user cannot be used.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// It lacks a right.
+    /// A capability is missing.
     #[error(
         "{without}, for {capability} is missing: add it to the unit's CapabilityBoundingSet, or take [scripts] out of agent.toml"
     )]
     Missing {
-        /// Which.
+        /// The capability.
         capability: caps::Capability,
         /// What does not work.
         without: &'static str,
     },
-    /// It would run with more rights than it needs.
+    /// Rights that it does not need could not be given up.
     #[error(transparent)]
     Privilege(#[from] PrivilegeError),
-    /// The runtime, its socket or its signals.
+    /// The runtime, the socket or the signals failed.
     #[error("cannot set up the script runner")]
     Runtime(#[source] io::Error),
 }
 
-/// Runs scripts until the guard is gone. Call it from the main thread, before there is any other: the scripts' lives hang on that thread.
+/// Runs scripts until the guard is gone. Call it from the main thread, before there is another thread: scripts are killed when that thread ends.
 ///
 /// # Errors
-/// Why it cannot; the guard has been told.
+/// Why it cannot. The guard has been told.
 pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
     let socket = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3).map_err(|errno| RunnerError::Runtime(errno.into()))?;
     if !is_packet_socket(&socket) {
@@ -77,7 +77,7 @@ pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
         let mut terminate = signal(SignalKind::terminate()).map_err(RunnerError::Runtime)?;
         let packets = Packets::new(socket).map_err(RunnerError::Runtime)?;
         let greeting: RunnerReady = prepared.as_ref().map(drop).map_err(|error| with_sources(error));
-        // Room for it there is: it is the first.
+        // It is the first packet, so there is room for it.
         packets.send(&greeting, MAX_REPORT_BYTES).await.map_err(|error| RunnerError::Runtime(io::Error::other(error)))?;
         let (user, directory) = prepared?;
         tracing::info!(user = user.name, directory = %directory, "script runner started");
@@ -89,10 +89,10 @@ pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
         }
         Ok(())
     })
-    // With the runtime go the scripts under way.
+    // Dropping the runtime kills the scripts under way.
 }
 
-/// Looks the user up while it still may, then gives its other rights up.
+/// Looks the user up, then gives up all rights that the runner does not need.
 fn prepare(config: Option<&ScriptsConfig>) -> Result<(Account, ScriptDirectory), RunnerError> {
     let config = config.ok_or(RunnerError::NotConfigured)?;
     let user = Account::look_up(&config.user)?;
@@ -108,9 +108,9 @@ struct Runner {
     packets: Arc<Packets>,
     user: Arc<Account>,
     directory: Arc<ScriptDirectory>,
-    /// Each within the order's timeout, unless the kernel does not let it die.
+    /// Each ends within its timeout, unless the kernel does not let it die.
     under_way: JoinSet<()>,
-    /// Said once, until there is room again.
+    /// Too many scripts are under way, and that has been logged.
     full: bool,
 }
 
@@ -119,16 +119,16 @@ impl Runner {
         Self { packets: packets.into(), user: user.into(), directory: directory.into(), under_way: JoinSet::new(), full: false }
     }
 
-    /// Until the other end is closed.
+    /// Serves requests until the other end is closed.
     async fn serve(mut self) {
         loop {
             // Both arms are cancel-safe.
             tokio::select! {
                 order = self.packets.receive::<ScriptRun>(MAX_RUN_BYTES) => match order {
                     Ok(Some(order)) => self.take(order),
-                    Err(error @ PacketError::Codec(_)) => tracing::warn!(error = %with_sources(&error), "worker orders what is not understood"),
+                    Err(error @ PacketError::Codec(_)) => tracing::warn!(error = %with_sources(&error), "request of the worker is not understood"),
                     Ok(None) => return,
-                    Err(error @ PacketError::Socket(_)) => return tracing::error!(error = %with_sources(&error), "cannot hear the worker"),
+                    Err(error @ PacketError::Socket(_)) => return tracing::error!(error = %with_sources(&error), "cannot read from the worker"),
                 },
                 Some(_) = self.under_way.join_next() => {}
             }
@@ -148,7 +148,7 @@ impl Runner {
         self.full = is_full;
         if is_full {
             let ended = ScriptEnd::NotNow(format!("{MAX_UNDER_WAY} scripts are under way on this node"));
-            // Now or not at all: who orders so much and does not read is not waited for.
+            // It is sent now or not at all: a worker that asks for so much and does not read is not waited for.
             let _ = packets.send(&ScriptReport { id, ended, line: String::new() }, MAX_REPORT_BYTES).now_or_never();
             return;
         }
@@ -172,7 +172,7 @@ async fn run_one(packets: &Packets, user: &Account, directory: &ScriptDirectory,
 
 fn start(user: &Account, directory: &ScriptDirectory, order: &ScriptRun) -> Result<Script, ScriptEnd> {
     if !order.is_proper() {
-        return Err(ScriptEnd::Unable("the order is none that a cluster file can give".to_owned()));
+        return Err(ScriptEnd::Unable("the request is none that a cluster file can lead to".to_owned()));
     }
     let file = directory.find(&order.script, user).map_err(ScriptEnd::Unable)?;
     Script::start(&file, order, user)
@@ -186,7 +186,7 @@ async fn tell(packets: &Packets, report: ScriptReport) {
     }
 }
 
-/// Serves orders without giving up rights first, for tests.
+/// Serves requests without giving up rights first, for tests.
 #[cfg(test)]
 async fn serve(socket: std::os::fd::OwnedFd, user: Account, directory: ScriptDirectory) {
     Runner::new(Packets::new(socket).expect("a socket"), user, directory).serve().await;
