@@ -1,4 +1,4 @@
-//! Small files that must survive a power cut whole: the old content or the new, never a part.
+//! Small files that survive a power cut whole, with the old content or the new.
 
 use crate::kernel::DataPlaneError;
 use std::{
@@ -7,14 +7,14 @@ use std::{
     path::Path,
 };
 
-/// Far beyond any record of ours.
+/// Most bytes that are read. No record of the agent is nearly as long.
 const MOST_BYTES: u64 = 1 << 20;
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataPlaneError {
     move |source| DataPlaneError::File { doing, path: path.to_owned(), source }
 }
 
-/// Replaces the file, and returns when the new content is on the disk.
+/// Replaces the file. The new content is on the disk when this returns.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), DataPlaneError> {
     let temporary = path.with_extension("new");
     let write = || {
@@ -37,7 +37,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, DataPlaneError> {
     }
 }
 
-/// Removes the file for good; no matter if it is not there.
+/// Removes the file, if it is there. That is on the disk when this returns.
 pub fn remove(path: &Path) -> Result<(), DataPlaneError> {
     match fs::remove_file(path) {
         Ok(()) => sync_directory(path).map_err(failed("remove", path)),

@@ -125,12 +125,12 @@ fn split_frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), DataPlaneError> {
     Ok((Frame { kind, flags, sequence, payload }, rest))
 }
 
-/// The kernel's word on one request.
+/// The kernel's refusal of one request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KernelRefusal {
     /// Error number, positive.
     pub errno: i32,
-    /// The kernel's own words (extended ack), where it has any.
+    /// The kernel's own text (extended ack), if it gave one.
     pub text: Option<String>,
 }
 

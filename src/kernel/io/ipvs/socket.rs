@@ -19,12 +19,12 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// The kernel dumps in pieces of at most 32 KiB; a longer one would be cut, and be found malformed.
 const DATAGRAM_BYTES: usize = 64 * 1024;
 
-/// What became of a request in a pipeline.
+/// The result of a request in a pipeline.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RequestResult {
     /// Done.
     Done,
-    /// The kernel said no.
+    /// The kernel refused.
     Refused(KernelRefusal),
     /// No acknowledgement: it overflowed, or came too late, or the request could not be sent.
     Unknown(String),
