@@ -1,4 +1,4 @@
-//! The loop on a real kernel, with `ipvsadm` as the hand that meddles (see `kernel/io/tests/lab.rs`).
+//! The loop on a real kernel, whose tables `ipvsadm` changes meanwhile (see `kernel/io/tests/lab.rs`).
 
 use super::OwnedVips;
 use crate::{
