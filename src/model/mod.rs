@@ -1,4 +1,4 @@
-//! The nouns of the product. Values are parsed into these types once, at the edge, and are valid from then on.
+//! The types that the whole program shares: names, nodes, services, checks, VIP groups. A value is parsed into them once, and is valid from then on.
 
 pub mod check;
 pub mod duration;
