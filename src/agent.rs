@@ -23,8 +23,8 @@ mod wires;
 
 use crate::{
     api,
+    base::errors::with_sources,
     config::AgentConfig,
-    errors::with_sources,
     guard::io::channel::{ChannelError, GuardChannel},
     health::io::script::{RunnerChannelError, ScriptRunner},
     kernel::io::address::is_here,

@@ -28,7 +28,7 @@ impl<T, E: std::error::Error + 'static> From<Result<T, E>> for Outcome {
     fn from(result: Result<T, E>) -> Self {
         match result {
             Ok(_) => Outcome::Taken,
-            Err(error) => Outcome::Refused(crate::errors::with_sources(&error)),
+            Err(error) => Outcome::Refused(crate::base::errors::with_sources(&error)),
         }
     }
 }

@@ -5,10 +5,10 @@
 
 pub mod agent;
 pub mod api;
+pub mod base;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod errors;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gossip;

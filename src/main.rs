@@ -4,12 +4,12 @@ use anyhow::Context;
 use clap::Parser;
 use lvs_agent::{
     agent,
+    base::errors::with_sources,
+    base::io::privilege::{AGENT, give_up},
     cli::{self, Args, CliCommand, Exit, args::LogArgs},
     config::{AgentConfig, LoadError, load_agent},
-    errors::with_sources,
     guard::{self, GuardOptions, RunnerCommand, WorkerCommand},
     health::io::script_runner,
-    kernel::io::privilege::{AGENT, give_up},
     model::node::guard_addr,
 };
 use std::{ffi::OsString, path::Path, process::ExitCode};

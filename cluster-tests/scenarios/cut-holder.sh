@@ -8,10 +8,14 @@ second=$(other "$first")
 start watch watch-holders --every 5 --for 16
 start probe on c probe http "http://$VIP/" --every 5 --for 15
 sleep 1
+mark
 cut "$first"
 expect "$second takes the VIP" wait_until 3 holds "$second"
 figure handover_ms "$WAITED"
 expect "$first has let go" not grep -qx "$first" <(holder)
+expect "$first has logged it" wait_until 3 logged "vip let go" "$first"
+# What a removal takes is in the guard's memory before the VIP is: nothing has to be read from a disk at the deadline.
+expect_eq pages_to_map_for_the_removal "$(value page_faults "$(logged "vip let go" "$first")")" 0
 sleep 5
 heal
 join_line probe

@@ -18,7 +18,7 @@ edit removal_of_a_server -d -t "$VIP:80" -r 10.0.0.21:80
 edit another_weight -e -t "$VIP:80" -r 10.0.0.22:80 -g -w 9
 edit a_server_too_many -a -t "$VIP:80" -r 10.0.0.77:80 -g
 edit removal_of_the_service -D -t "$VIP:80"
-# The VIP itself: the guard puts it back with its next renewal, nobody else takes it, and the log has it as drift.
+# The VIP itself: the guard puts it back when it next tells the kernel of a renewal, nobody else takes it, and the log has it as drift.
 mark
 on "$director" ip addr del "$VIP/32" dev eth0 || give_up "the vip stays"
 expect "removal of the vip by hand is put back" wait_until 3 holds "$director"

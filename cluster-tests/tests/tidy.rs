@@ -16,11 +16,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member lies in its workspace").to_owned()
 }
 
-/// Every file below a folder, leaving out what is built or hidden.
+/// Every file below a folder, leaving out what is built, hidden or somebody else's.
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let skipped = [".git", "target"].iter().any(|skip| name == *skip) || name.to_string_lossy().ends_with(".lock");
+        let skipped =
+            [".git", "target", ".patches"].iter().any(|skip| name == *skip) || name.to_string_lossy().ends_with(".lock");
         let path = entry.path();
         if skipped {
             continue;

@@ -46,7 +46,7 @@ async fn look(config: &AgentConfig, out: watch::Sender<Option<NodeNetwork>>) {
             // What was seen last stands.
             Err(error) => {
                 if let Some(times) = failing.due(&(), &error.to_string(), BootClock.now()) {
-                    tracing::warn!(error = %crate::errors::with_sources(&error), times, "cannot see this node's network");
+                    tracing::warn!(error = %crate::base::errors::with_sources(&error), times, "cannot see this node's network");
                 }
             }
         }

@@ -3,8 +3,8 @@
 use super::refusals::wrong;
 use crate::{
     api::{AdminError, Founded, JOIN_DEADLINE, LeaveRequest, Membership, TokenMade, TokenStatus},
+    base::errors::with_sources,
     config::AgentConfig,
-    errors::with_sources,
     link::token::JoinToken,
     members::{self, Identity, InitSettings, JoinError, UNREACHABLE_HINT, join_settings},
     raft::RaftNode,

@@ -1,6 +1,6 @@
 //! How a failure of this agent reads to an operator.
 
-use crate::{api::AdminError, errors::with_sources, raft::ProposeError};
+use crate::{api::AdminError, base::errors::with_sources, raft::ProposeError};
 
 /// How a proposal's failure reads to an operator.
 pub fn refused(error: ProposeError) -> AdminError {

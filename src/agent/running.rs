@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     api::{AdminError, CHANGE_DEADLINE, JOIN_DEADLINE, LeaveRequest},
+    base::errors::with_sources,
     config::AgentConfig,
-    errors::with_sources,
     gossip::ClusterView,
     guard::GuardHandle,
     kernel::io::Linux,

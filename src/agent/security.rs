@@ -3,9 +3,9 @@
 use super::{member::Member, refusals::wrong};
 use crate::{
     api::{AdminError, IdentityMade, IdentityRequest, IdentityStatus, TokenMade, TokenRequest, TokenStatus},
+    base::errors::with_sources,
     clock::{BootClock, Clock},
     config::AgentConfig,
-    errors::with_sources,
     link::{authority::Authority, io::files, token::JoinToken},
     members::{departure::RemovalCheck, rotation_task},
     model::{Fingerprint, IdentityName, NodeName, Role, Roles, TokenId},

@@ -6,8 +6,8 @@ use super::{
     orders::{self, Order},
 };
 use crate::{
+    base::errors::with_sources,
     config::AgentConfig,
-    errors::with_sources,
     guard::{GuardChannel, GuardGone},
     members::IdentityError,
 };

@@ -1,30 +1,27 @@
 //! Places for connections: so many in all, so many for one address.
 
-use crate::link::host::host;
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+use crate::base::{
+    host::host,
+    per_source::{PerSource, Share},
 };
+use std::{net::IpAddr, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// All places of a listener.
 pub(super) struct Places {
     free: Arc<Semaphore>,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    most_of_one: usize,
+    by_source: PerSource<IpAddr>,
 }
 
 /// A connection's place; free again when it is dropped.
 pub(super) struct Place {
     _seat: OwnedSemaphorePermit,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    source: IpAddr,
+    _share: Share<IpAddr>,
 }
 
 impl Places {
     pub(super) fn new(all: usize, most_of_one: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(all)), taken: Arc::default(), most_of_one }
+        Self { free: Arc::new(Semaphore::new(all)), by_source: PerSource::new(most_of_one) }
     }
 
     /// Waits until there is room for another connection, whosever it is. Cancel-safe.
@@ -34,25 +31,7 @@ impl Places {
 
     /// A place for a connection of this address, unless it has its share.
     pub(super) fn take(&self, seat: OwnedSemaphorePermit, source: IpAddr) -> Option<Place> {
-        let source = host(source);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.get(&source).copied().unwrap_or_default();
-        if count >= self.most_of_one {
-            return None;
-        }
-        taken.insert(source, count + 1);
-        Some(Place { _seat: seat, taken: self.taken.clone(), source })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.get_mut(&self.source) {
-            Some(count) if *count > 1 => *count -= 1,
-            // The table keeps no address that has no connection.
-            _ => drop(taken.remove(&self.source)),
-        }
+        Some(Place { _share: self.by_source.take(host(source))?, _seat: seat })
     }
 }
 
@@ -74,7 +53,7 @@ mod tests {
         drop(first);
         assert!(places.take(places.wait().await, greedy).is_some());
         drop((second, other));
-        assert!(places.taken.lock().unwrap().is_empty());
+        assert!(places.by_source.sources() == 0);
         assert_eq!(places.free.available_permits(), 3);
     }
 }

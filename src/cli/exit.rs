@@ -2,8 +2,8 @@
 
 use crate::{
     api::{ClientError, UNCONFIRMED},
+    base::errors::with_sources,
     config::{LoadError, Problems},
-    errors::with_sources,
 };
 use std::process::ExitCode;
 

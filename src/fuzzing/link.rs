@@ -9,7 +9,7 @@ use crate::{
         wire::Message,
     },
     link::{
-        datagram::{Kind, MAX_DATAGRAM_BYTES, Seal},
+        datagram::{Kind, MAX_DATAGRAM_BYTES, Opened, Seal},
         node_key::NodeKey,
         parcel::MAX_PARCEL_BYTES,
     },
@@ -18,12 +18,11 @@ use crate::{
 use chitchat::{ChitchatId, Serializable};
 use std::{sync::Arc, time::Duration};
 
+const NOW: BootInstant = BootInstant::from_boot(Duration::ZERO);
+
 pub fn targets() -> Vec<Target> {
-    let [sender, receiver] = seals();
-    let datagrams = [&b""[..], b"hello", &[7; 1000]];
-    let datagrams = datagrams.map(|body| sender.seal(sample::addr(2), body).expect("a short body for a member")).to_vec();
-    let open =
-        move |bytes: &[u8]| receiver.open(sample::addr(1), &mut bytes.to_vec(), BootInstant::from_boot(Duration::ZERO)).into();
+    let (datagrams, receiver) = datagrams();
+    let open = move |bytes: &[u8]| receiver.open(sample::addr(1), &mut bytes.to_vec(), NOW).into();
     let mut messages = Target::new("gossip-message", messages(), MAX_PARCEL_BYTES, message);
     // A message's deltas are compressed: this is what bounds them, see `gossip::wire`.
     messages.memory = (200, 16 << 20);
@@ -60,6 +59,26 @@ fn parts_of(count: usize) -> Vec<u8> {
         [0_u8, 1].map(|member| [&[member][..], &length, &part].concat())
     });
     framed.collect::<Vec<_>>().concat()
+}
+
+/// A notice, signed datagrams and paired ones, and the member that they are for.
+fn datagrams() -> (Vec<Vec<u8>>, Seal) {
+    let [sender, receiver] = seals();
+    let from = |seal: &Seal, to: u8, body: &[u8]| seal.seal(sample::addr(to), body).expect("a short body for a member");
+    let mut early = from(&receiver, 1, b"hello");
+    let Ok(Opened::Answer(notice)) = sender.open(sample::addr(2), &mut early, NOW) else {
+        panic!("it does not know the session")
+    };
+    let bodies = [&b""[..], b"hello", &[7; 1000]];
+    let signed = bodies.map(|body| from(&sender, 2, body));
+    // Each hears the other's session named, from when on they are a pair.
+    let mut meeting = from(&sender, 2, b"hello");
+    receiver.open(sample::addr(1), &mut meeting, NOW).expect("it is signed");
+    let mut reply = from(&receiver, 1, b"hello");
+    sender.open(sample::addr(2), &mut reply, NOW).expect("it is for this session");
+    let paired = bodies.map(|body| from(&sender, 2, body));
+    assert!(paired[0].len() < signed[0].len(), "they are no pair");
+    ([vec![notice], signed.to_vec(), paired.to_vec()].concat(), receiver)
 }
 
 /// Two members that know each other's keys: nodes 1 and 2 at addresses that end so.

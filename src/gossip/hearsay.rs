@@ -113,7 +113,12 @@ impl Hearsay {
         self.own = (version, heartbeat);
     }
 
-    /// The heartbeat that others have of this node, if it is ahead of its own. Once.
+    /// Whether others have a heartbeat of this node that is ahead of its own.
+    pub fn is_overtaken(&self) -> bool {
+        self.overtaken.is_some()
+    }
+
+    /// That heartbeat. Once.
     pub fn overtaken(&mut self) -> Option<u64> {
         self.overtaken.take()
     }

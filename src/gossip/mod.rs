@@ -6,6 +6,7 @@
 pub mod hearsay;
 pub mod io;
 pub mod keys;
+mod pace;
 pub mod parts;
 pub mod refusal;
 pub mod said;

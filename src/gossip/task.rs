@@ -94,7 +94,8 @@ pub async fn run(
     let mut rounds = gossip.handle.with_chitchat(|chitchat| chitchat.live_nodes_watcher()).await;
     let stopped = gossip.handle.termination_watcher();
     tokio::pin!(stopped);
-    let mut pulse = ticker(gossip.settings.interval);
+    let transport = gossip.transport.clone();
+    let mut first_contact = ticker(gossip.settings.interval);
     let mut housekeeping = ticker(HOUSEKEEPING);
 
     let current = word.borrow_and_update().clone();
@@ -126,13 +127,10 @@ pub async fn run(
                 changed.map_err(|_| GossipError::Alone)?;
                 gossip.knock(&seeds.borrow_and_update());
             }
-            _ = pulse.tick() => {
-                gossip.keep_count().await;
-                if gossip.peers.is_empty() {
-                    gossip.knock(&seeds.borrow_and_update());
-                }
-            }
+            () = transport.overtaken() => gossip.keep_count().await,
+            _ = first_contact.tick(), if gossip.peers.is_empty() => gossip.knock(&seeds.borrow_and_update()),
             _ = housekeeping.tick() => {
+                gossip.keep_count().await;
                 gossip.knock(&seeds.borrow_and_update());
                 gossip.refresh().await;
                 gossip.report().await;
@@ -168,6 +166,8 @@ struct Gossip {
     words: Words,
     /// What this node says.
     said: Said,
+    /// Which starts of others are in the view that was sent last, and whether they live. `None`: it has to be made anew.
+    shown: Option<BTreeMap<ChitchatId, bool>>,
     /// Live members but this one, and whether they are directors.
     peers: BTreeMap<SocketAddr, bool>,
     /// Changes told so far, so that all peers have their turn to be told first.
@@ -188,12 +188,12 @@ impl Gossip {
         seal.update(&speakers.keyring, &speakers.members);
         let mut hearsay = Hearsay::new(own_id(&settings), settings.cluster_id.clone(), kept(&settings));
         hearsay.update(&speakers);
-        let transport = SealedUdp::new(seal.clone(), hearsay).with_mailbox(*generation, mailbox);
+        let transport = SealedUdp::new(seal.clone(), hearsay, settings.interval).with_mailbox(*generation, mailbox);
         let handle = spawn_chitchat(config(&settings), Vec::new(), &transport)
             .await
             .map_err(|error| GossipError::Start { listen: settings.listen, source: error.into() })?;
-        let (memory, words, said, peers, told, knocks) = Default::default();
-        Ok(Self { settings, speakers, handle, transport, seal, view, memory, words, said, peers, told, knocks })
+        let (memory, words, said, shown, peers, told, knocks) = Default::default();
+        Ok(Self { settings, speakers, handle, transport, seal, view, memory, words, said, shown, peers, told, knocks })
     }
 
     /// Whoever is not among these is not heard any more, and what it said is forgotten.
@@ -207,6 +207,7 @@ impl Gossip {
             (None, _) | (_, None) => false,
         };
         self.memory.keep(|node| node == me || stays(node));
+        self.shown = None;
     }
 
     /// Makes this node's keys those of `word`, and tells a few others at once if that changed anything.
@@ -225,6 +226,8 @@ impl Gossip {
         let GossipSettings { cluster_id, id, generation, key, .. } = &self.settings;
         let shared = self.handle.chitchat();
         self.said.say(&mut *shared.lock().await, key, Origin { cluster_id, node: *id, generation: *generation }, entries);
+        self.shown = None;
+        self.keep_count().await;
     }
 
     fn tell_some(&mut self) {
@@ -248,10 +251,13 @@ impl Gossip {
         let _ = self.handle.gossip(silent[self.knocks % silent.len()]);
     }
 
-    /// Makes the view anew from what changed, and sends it if it differs.
+    /// Makes the view anew if something of it has changed, and sends it if it differs.
     async fn refresh(&mut self) {
         let shared = self.handle.chitchat();
-        let known = self.read_changed(&*shared.lock().await);
+        let (known, changed) = self.read_changed(&*shared.lock().await);
+        if !changed && self.shown.as_ref() == Some(&known) {
+            return;
+        }
         self.peers = known.iter().filter(|(_, live)| **live).filter_map(|(id, _)| self.peer(id)).collect();
         let (node, generation) = (self.settings.node.clone(), self.settings.generation);
         let own = Incarnation { node, generation, view: self.said.view() };
@@ -262,6 +268,7 @@ impl Gossip {
             Some(Incarnation { node: id.node_id.parse().ok()?, generation: id.generation_id, view })
         });
         let view = self.memory.view(std::iter::once(own).chain(others));
+        self.shown = Some(known);
         self.view.send_if_modified(|last| {
             let differs = **last != view;
             if differs {
@@ -272,19 +279,22 @@ impl Gossip {
         });
     }
 
-    /// Reads the words that changed, forgets those that are gone, and returns all incarnations of others with whether they are alive.
-    fn read_changed(&mut self, chitchat: &Chitchat) -> BTreeMap<ChitchatId, bool> {
+    /// Reads the words that changed, forgets those that are gone, and returns all incarnations of others with whether they are alive; and whether there is
+    /// anything new of them besides.
+    fn read_changed(&mut self, chitchat: &Chitchat) -> (BTreeMap<ChitchatId, bool>, bool) {
         let live: BTreeSet<&ChitchatId> = chitchat.live_nodes().collect();
         let states = chitchat.node_states();
         self.words.retain(|id| states.contains_key(id));
-        let mut known = BTreeMap::new();
+        let (mut known, mut changed) = (BTreeMap::new(), false);
         for (id, state) in states.iter().filter(|(id, _)| *id.node_id != *self.settings.node.as_str()) {
-            if let News::First(Some(key)) = self.words.look(&self.settings.cluster_id, &self.speakers, id, state) {
+            let news = self.words.look(&self.settings.cluster_id, &self.speakers, id, state);
+            changed |= news != News::Nothing;
+            if let News::First(Some(key)) = news {
                 tracing::warn!(node = %id.node_id, key, "gossip key is not understood, it may be of a later version");
             }
             known.insert(id.clone(), live.contains(id));
         }
-        known
+        (known, changed)
     }
 
     /// Where a node gossips by the cluster's word, not by what is said of it in gossip, and whether it is a director.

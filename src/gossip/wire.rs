@@ -103,6 +103,21 @@ impl Message {
         if bytes.is_empty() { Ok(message) } else { Err(Refusal::Layout) }
     }
 
+    /// It asks for what the sender does not have.
+    pub fn is_question(&self) -> bool {
+        self.kind == SYN
+    }
+
+    /// It answers a question, and asks back.
+    pub fn is_answer(&self) -> bool {
+        self.kind == SYN_ACK
+    }
+
+    /// It answers an answer.
+    pub fn is_last(&self) -> bool {
+        self.kind == ACK
+    }
+
     /// The message for chitchat.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ pub enum Effect {
         /// What.
         message: LeaseMessage,
     },
-    /// Put addresses on, or refresh them, for as long as the lease lasts.
+    /// Put addresses on, or refresh them, for as long as the lease lasts. Not at each renewal: only where the kernel would take them off too early.
     Install {
         /// For this group.
         group: VipName,

@@ -2,7 +2,8 @@
 
 use super::io::{lock::LockError, runner::RunnerStartError};
 use crate::{
-    kernel::io::{address::AddressError, privilege::PrivilegeError},
+    base::io::privilege::PrivilegeError,
+    kernel::io::address::AddressError,
     link::{io::files::FileError, node_key::BadKey},
 };
 use std::{net::SocketAddr, path::PathBuf};

@@ -1,6 +1,7 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
 use super::{
+    effect::Effect,
     error::{CannotSpeak, GuardError},
     hands::Hands,
     io::{
@@ -15,10 +16,11 @@ use super::{
     protocol::{ToGuard, ToWorker},
     report::{Report, Standing},
     supervisor::{Supervisor, WorkerEvent, WorkerOrder},
+    woken::{Stopping, Woken},
 };
 use crate::{
+    base::errors::with_sources,
     clock::{BootClock, BootInstant, Clock},
-    errors::with_sources,
     link::{
         datagram::{Kind, Seal},
         io::files::next_session,
@@ -57,6 +59,8 @@ pub(super) struct EventLoop {
     greeted: bool,
     /// What it was last told of the ownership.
     told: Option<(Ownership, Obstacles)>,
+    /// More has happened than datagrams that came and went, so that there may be something to tell.
+    stirred: bool,
     /// It waits for [`ToWorker::Released`].
     leaving: bool,
     /// Why its member cannot start, as it says.
@@ -64,24 +68,6 @@ pub(super) struct EventLoop {
     stopping: Option<Stopping>,
     manager: ServiceManager,
     report: Report,
-}
-
-/// Shutting down.
-#[derive(Clone, Copy)]
-struct Stopping {
-    /// VIPs are to be handed over by then.
-    retired_by: BootInstant,
-    /// They are, and the worker has been told.
-    worker_told: bool,
-}
-
-/// What woke the loop.
-enum Woken {
-    Deadline,
-    Terminate,
-    Reload,
-    Worker(WorkerDid),
-    Datagram(Option<Incoming>),
 }
 
 impl EventLoop {
@@ -101,6 +87,7 @@ impl EventLoop {
             worker: None,
             greeted: false,
             told: None,
+            stirred: true,
             leaving: false,
             not_started: None,
             stopping: None,
@@ -113,14 +100,15 @@ impl EventLoop {
     pub(super) async fn run(mut self, signals: &mut [Signal; 3]) -> Result<(), GuardError> {
         loop {
             self.run_due().await?;
-            self.note_places();
-            let stand = self.leases.as_ref().map(|leases| (leases.ownership(), leases.obstacles())).unwrap_or_default();
-            self.tell_manager(&stand.0);
-            self.tell_ownership(stand);
+            if std::mem::take(&mut self.stirred) {
+                self.tell_all();
+            }
             if self.stopping.is_some() && self.supervisor.is_gone() {
                 break;
             }
-            match self.wait(signals).await? {
+            let woken = self.wait(signals).await?;
+            self.stirred |= !matches!(woken, Woken::Datagram(_));
+            match woken {
                 Woken::Deadline => (),
                 Woken::Terminate if self.stopping.is_some() => {
                     tracing::warn!("second signal, ending at once");
@@ -213,6 +201,7 @@ impl EventLoop {
         let Some(leases) = &mut self.leases else { return };
         let mut acts: VecDeque<_> = leases.step(event, moment()).into();
         while let Some(act) = acts.pop_front() {
+            self.stirred |= !matches!(act, Effect::Send { .. });
             let Some(result) = self.hands.perform(act).await else { continue };
             acts.extend(leases.step(result, moment()));
         }
@@ -351,6 +340,14 @@ impl EventLoop {
         self.hands.socket.speak_with(Seal::new(Kind::Lease, &identity.cluster_id, identity.id, session, Arc::new(key)));
         self.signs_as = Some(public);
         Ok(())
+    }
+
+    /// Whoever is concerned, of what has changed.
+    fn tell_all(&mut self) {
+        self.note_places();
+        let stand = self.leases.as_ref().map(|leases| (leases.ownership(), leases.obstacles())).unwrap_or_default();
+        self.tell_manager(&stand.0);
+        self.tell_ownership(stand);
     }
 
     /// At each change, and after hello.

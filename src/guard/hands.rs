@@ -9,9 +9,10 @@ use super::{
     place::Place,
 };
 use crate::{
+    base::errors::with_sources,
+    base::io::memory::page_faults,
     clock::{BootClock, BootInstant, Clock},
-    errors::with_sources,
-    kernel::io::address::{AddressError, Addresses, LOOPBACK},
+    kernel::io::address::{AddressError, Addresses, LOOPBACK, lifetime},
     model::VipName,
     repeats::Repeats,
 };
@@ -166,11 +167,11 @@ impl Hands {
             let install_us = micros(BootClock.now() - begun);
             tracing::info!(vip = %group, epoch, places = %listed(places), install_us, "vip taken");
         }
-        LeaseEvent::Installed(group)
+        LeaseEvent::Installed { group, lasts: begun + lifetime(remaining) }
     }
 
     async fn remove(&mut self, group: VipName, places: &BTreeSet<Place>, why: &'static str, epoch: Option<u64>) -> LeaseEvent {
-        let begun = BootClock.now();
+        let (begun, faults) = (BootClock.now(), page_faults());
         if let Err(error) = self.take_off(places).await {
             let (error, about) = (with_sources(&error), (group, Doing::LettingGo));
             if let Some(times) = self.failing.due(&about, &error, BootClock.now()) {
@@ -180,8 +181,11 @@ impl Hands {
         }
         self.failing.over(&(group.clone(), Doing::LettingGo));
         let removal_us = micros(BootClock.now() - begun);
+        let page_faults = page_faults() - faults;
         match epoch {
-            Some(epoch) => tracing::info!(vip = %group, epoch, why, places = %listed(places), removal_us, "vip let go"),
+            Some(epoch) => {
+                tracing::info!(vip = %group, epoch, why, places = %listed(places), removal_us, page_faults, "vip let go")
+            }
             None => tracing::debug!(vip = %group, why, removal_us, "vip is not here"),
         }
         LeaseEvent::Removed(group)

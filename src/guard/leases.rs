@@ -51,7 +51,12 @@ pub enum LeaseEvent {
         message: LeaseMessage,
     },
     /// [`Effect::Install`] is done.
-    Installed(VipName),
+    Installed {
+        /// Of this group.
+        group: VipName,
+        /// The kernel keeps the addresses at least until then.
+        lasts: BootInstant,
+    },
     /// [`Effect::Install`] failed.
     InstallFailed {
         /// Of this group.
@@ -168,9 +173,9 @@ impl Leases {
                 self.tell_all(&HolderEvent::Ready(ready), step);
             }
             LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
-            LeaseEvent::Installed(group) => {
+            LeaseEvent::Installed { group, lasts } => {
                 if let Some(slot) = self.slots.get_mut(&group) {
-                    slot.installed(step.at.now, step.at.unix);
+                    slot.installed(step.at.now, step.at.unix, lasts);
                     step.queue.push_back(Work::Holder(group, HolderEvent::Installed));
                 }
             }

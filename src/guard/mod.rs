@@ -16,11 +16,11 @@ pub mod protocol;
 pub mod report;
 pub mod slot;
 pub mod supervisor;
+mod woken;
 
-use crate::kernel::io::{
-    address::Addresses,
-    load_module,
-    privilege::{AGENT, give_up},
+use crate::{
+    base::io::privilege::{AGENT, give_up},
+    kernel::io::{address::Addresses, load_module},
 };
 pub use error::GuardError;
 use event_loop::EventLoop;

@@ -57,8 +57,8 @@ impl Report {
         self.every.map(|_| self.next)
     }
 
-    /// What is to be told now. Call it at every turn of the guard's loop: a loop that does not turn says nothing, and that is what the
-    /// service manager waits for.
+    /// What is to be told now. Call it at every turn of the guard's loop that is more than an answer to a datagram: a loop that does not turn says nothing, and that is
+    /// what the service manager waits for.
     pub fn step(&mut self, standing: Standing<'_>, now: BootInstant) -> Vec<Word> {
         let mut words = Vec::new();
         if standing.served && !self.ready {

@@ -10,6 +10,9 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 /// A removal that the kernel refused is tried again after so long. Until it succeeds nothing is released; the address's lifetime runs out meanwhile.
 const REMOVAL_RETRY: Duration = Duration::from_millis(50);
+/// The kernel's lifetime of an address outlasts the lease by this much at least. The kernel may take an address off 20 ms before its lifetime ends
+/// (`ADDRCONF_TIMER_FUZZ_MINUS` in include/net/addrconf.h), and counts it in its own clock.
+const LIFETIME_MARGIN: Duration = Duration::from_millis(100);
 
 /// See the file's first line.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub struct Slot {
     refused: Option<String>,
     /// What may be on interfaces because of us.
     placed: BTreeSet<Place>,
+    /// The kernel keeps what was placed last at least until then.
+    lasts: Option<BootInstant>,
     /// An [`Effect::Install`] is with the driver.
     installing: Option<Installing>,
     held: Option<Held>,
@@ -60,7 +65,7 @@ pub enum Wish {
 impl Slot {
     /// A group that this node has just been told of.
     pub fn new(order: GroupOrder, holder: Holder) -> Self {
-        Self { order, holder, refused: None, placed: BTreeSet::new(), installing: None, held: None, removing: None }
+        Self { order, holder, refused: None, placed: BTreeSet::new(), lasts: None, installing: None, held: None, removing: None }
     }
 
     /// Its holder side.
@@ -126,7 +131,9 @@ impl Slot {
     pub fn translate(&mut self, effect: HolderEffect) -> Option<Wish> {
         match effect {
             HolderEffect::Send { to, message } => Some(Wish::Send(to, message)),
-            HolderEffect::Install { until, fresh, epoch } => Some(Wish::Effect(self.install_act(until, fresh, epoch))),
+            HolderEffect::Install { until, fresh, epoch } => {
+                (fresh || !self.outlasts(until)).then(|| Wish::Effect(self.install_act(until, fresh, epoch)))
+            }
             HolderEffect::Remove { why } => {
                 let epoch = self.held.take().map(|held| held.epoch);
                 self.installing = None;
@@ -136,10 +143,11 @@ impl Slot {
         }
     }
 
-    /// The driver did [`Effect::Install`].
-    pub fn installed(&mut self, now: BootInstant, unix: Duration) {
+    /// The driver did [`Effect::Install`]; the kernel keeps the addresses at least until `lasts`.
+    pub fn installed(&mut self, now: BootInstant, unix: Duration, lasts: BootInstant) {
         let Some(Installing { epoch, announce }) = self.installing.take() else { return };
         self.refused = None;
+        self.lasts = Some(lasts);
         self.placed = self.wanted().collect();
         let burst = Burst::start(now);
         match &mut self.held {
@@ -160,6 +168,7 @@ impl Slot {
     /// The driver did [`Effect::Remove`].
     pub fn removed(&mut self) {
         self.placed.clear();
+        self.lasts = None;
         self.removing = None;
     }
 
@@ -177,6 +186,13 @@ impl Slot {
     fn wanted(&self) -> impl Iterator<Item = Place> + '_ {
         let group = &self.order.group;
         group.addresses.iter().map(|address| (group.interface.clone(), *address))
+    }
+
+    /// Whether the kernel keeps the group's addresses beyond a lease that ends at `until`, so that this renewal is no business of the kernel's. Its lifetimes are
+    /// whole seconds, leases mostly shorter.
+    fn outlasts(&self, until: BootInstant) -> bool {
+        let kept = self.lasts.is_some_and(|lasts| lasts >= until + LIFETIME_MARGIN);
+        kept && self.held.is_some() && self.wanted().eq(self.placed.iter().cloned())
     }
 
     fn install_act(&mut self, until: BootInstant, fresh: bool, epoch: u64) -> Effect {

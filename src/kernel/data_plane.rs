@@ -1,6 +1,7 @@
 //! The trait [`DataPlane`]: reads the kernel, and carries out steps in it.
 
 use super::{state::KernelState, step::Step};
+use crate::base::io::durable::FileFault;
 use std::{future::Future, io, path::PathBuf, time::Duration};
 
 /// Why the kernel could not be read.
@@ -50,6 +51,13 @@ pub enum DataPlaneError {
     /// The addresses on `lo` could not be read.
     #[error("cannot read the addresses on lo")]
     Addresses(#[source] super::io::address::AddressError),
+}
+
+impl From<FileFault> for DataPlaneError {
+    fn from(fault: FileFault) -> Self {
+        let FileFault { doing, path, source } = fault;
+        DataPlaneError::File { doing, path, source }
+    }
 }
 
 /// Why one step was not done.

@@ -21,6 +21,8 @@ struct Inner {
     broken: Vec<Step>,
     /// Observing fails.
     blind: bool,
+    /// Observing fails where IPVS is wanted.
+    lacks_ipvs: bool,
     looks: u64,
 }
 
@@ -61,6 +63,13 @@ impl FakeDataPlane {
         self.lock().broken = steps;
     }
 
+    /// A kernel without IPVS.
+    pub fn without_ipvs() -> Self {
+        let fake = Self::default();
+        fake.lock().lacks_ipvs = true;
+        fake
+    }
+
     /// Whether observing fails from now on.
     pub fn set_blind(&self, blind: bool) {
         self.lock().blind = blind;
@@ -68,9 +77,12 @@ impl FakeDataPlane {
 }
 
 impl DataPlane for FakeDataPlane {
-    async fn observe(&mut self, _ipvs: IpvsUse) -> Result<KernelState, DataPlaneError> {
+    async fn observe(&mut self, ipvs: IpvsUse) -> Result<KernelState, DataPlaneError> {
         let mut inner = self.lock();
         inner.looks += 1;
+        if inner.lacks_ipvs && ipvs == IpvsUse::Required {
+            return Err(DataPlaneError::NoIpvs { modprobe: "not found".to_owned() });
+        }
         if inner.blind {
             return Err(DataPlaneError::Malformed("the fake is blind"));
         }

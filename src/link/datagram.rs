@@ -1,15 +1,24 @@
 //! Seals every datagram between agents, gossip and lease alike, and opens those of others.
 //!
-//! A datagram is a header (see [`header`](Header)), and then the body and its sender's Ed25519 signature, encrypted. The AEAD keeps everybody
-//! out who has no key of the cluster's ring; the signature keeps members from speaking for each other; the header's sessions and sequence
-//! keep out what was recorded. The receiver's number is sealed and signed too, without being sent. A receiver takes a datagram only if it is for its own present session, so nothing that was recorded before
-//! it started, or for another node, has any effect. A sender that does not know that session is told by a *notice*, a sealed datagram without a body,
-//! and then sends again what it said last.
+//! Two forms of datagram, see [`header`](Header) for their layout:
+//!
+//! - **Signed**: sealed with a key that follows from the cluster's ring, so that nobody reads it who is no member, and signed by its sender, so that members
+//!   cannot speak for each other. It also carries the X25519 key of the sender's session, and so binds that to node, session, kind and cluster.
+//! - **Paired**: sealed with a key that follows from the ring and from the secret of the two sessions' X25519 keys, one for each direction. Nobody but the
+//!   two can make it, so it needs no signature, which costs a hundred times as much.
+//!
+//! A node uses the paired form as soon as the other has shown that it knows this node's session: the other's datagrams name it. Until then, and to whoever
+//! has forgotten it, it signs. The receiver's number is sealed too, without being sent.
+//!
+//! A receiver takes a datagram only if it is for its own present session, and each number of a session once, so nothing that was recorded before
+//! it started, or for another node, has any effect. A sender that does not know that session, or seals with a key that the receiver does not have, is told by
+//! a *notice*, a signed datagram without a body, and then sends again what it said last.
 
+mod cipher;
 mod header;
 mod peer;
 mod refusal;
-mod ring_keys;
+mod session_key;
 mod size;
 mod window;
 
@@ -20,14 +29,15 @@ pub use size::{ENVELOPE_BYTES, HEADER_BYTES, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES}
 use super::node_key::{NodeKey, Purpose, SIGNATURE_BYTES, Signature, verify};
 use crate::{
     clock::BootInstant,
-    model::{KeyId, NodeId, PublicKey},
+    model::{KeyId, NodeId, PublicKey, Secret},
     rules::security::KeyRing,
 };
-use header::{Fields, cluster_tag};
-use peer::{Peer, Place};
+use cipher::{Cipher, End};
+use header::{Fields, Form, cluster_tag};
+use peer::{Pair, Peer, Place, Session};
 use refusal::Refusals;
-use ring_keys::Opener;
-use size::TAG_BYTES;
+use session_key::SessionKey;
+use size::{PUBLIC_BYTES, TAG_BYTES};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -65,11 +75,10 @@ struct Inner {
     cluster_tag: u64,
     me: NodeId,
     session: u64,
+    session_key: SessionKey,
     sequence: u64,
     node_key: Arc<NodeKey>,
     ring: KeyRing,
-    /// The ring's primary key, as this session's datagrams are sealed with it.
-    sealer: Option<(KeyId, Opener)>,
     peers: BTreeMap<NodeId, Peer>,
     places: BTreeMap<Place, NodeId>,
     refusals: Refusals,
@@ -80,6 +89,10 @@ impl Seal {
     /// `session` must be higher than at every earlier start of this node's process ([`super::io::files::next_session`]): then no nonce is ever
     /// used twice, and others take this start for the present one.
     pub fn new(kind: Kind, cluster_id: &str, me: NodeId, session: u64, node_key: Arc<NodeKey>) -> Self {
+        Self::with(SessionKey::generate(), kind, cluster_id, me, session, node_key)
+    }
+
+    fn with(session_key: SessionKey, kind: Kind, cluster_id: &str, me: NodeId, session: u64, node_key: Arc<NodeKey>) -> Self {
         let inner = Inner {
             kind,
             cluster_id: cluster_id.to_owned(),
@@ -87,10 +100,10 @@ impl Seal {
             me,
             // 0 says "not known" in a header.
             session: session.max(1),
+            session_key,
             sequence: 0,
             node_key,
             ring: KeyRing::default(),
-            sealer: None,
             peers: BTreeMap::new(),
             places: BTreeMap::new(),
             refusals: Refusals::default(),
@@ -132,7 +145,7 @@ impl Seal {
 
     /// The latest start of a member that was heard here; 0 before it has spoken. `None`: it is no other member.
     pub fn session_of(&self, member: NodeId) -> Option<u64> {
-        self.inner().peers.get(&member).map(|peer| peer.session)
+        self.inner().peers.get(&member).map(Peer::session)
     }
 
     /// How many datagrams [`Seal::open`] refused so far.
@@ -164,16 +177,10 @@ impl fmt::Debug for Seal {
 
 impl Inner {
     fn set_ring(&mut self, ring: &KeyRing) {
-        if self.ring == *ring {
-            return;
+        if self.ring != *ring {
+            self.ring = ring.clone();
+            self.peers.values_mut().for_each(Peer::forget_ciphers);
         }
-        self.ring = ring.clone();
-        for peer in self.peers.values_mut() {
-            peer.forget_openers();
-        }
-        let primary = ring.primary.and_then(|id| Some((id, ring.keys.get(&id)?)));
-        self.sealer =
-            primary.map(|(id, secret)| (id, Opener::derive(secret, &self.cluster_id, self.kind, self.me, self.session)));
     }
 
     fn set_members(&mut self, members: &BTreeMap<NodeId, (SocketAddr, PublicKey)>) {
@@ -195,97 +202,156 @@ impl Inner {
         }
         let id = *self.places.get(&Place::from(to)).ok_or(Unsent::NotAMember(to))?;
         let peer = self.peers.get_mut(&id).ok_or(Unsent::NotAMember(to))?;
-        peer.said(body);
-        let to = (id, peer.session);
-        self.envelope(false, to, body).ok_or(Unsent::NoKey)
+        let form = peer.form();
+        peer.said(body, form);
+        self.envelope(form, id, body).ok_or(Unsent::NoKey)
     }
 
-    /// `None` without a key to seal with. `to` is the receiver and its session.
-    fn envelope(&mut self, notice: bool, (to, to_session): (NodeId, u64), body: &[u8]) -> Option<Vec<u8>> {
-        let (key, sealer) = self.sealer.as_ref()?;
-        let header = Header { sender: self.me, session: self.session, sequence: self.sequence, to_session };
+    /// `None` without a key to seal with.
+    fn envelope(&mut self, form: Form, to: NodeId, body: &[u8]) -> Option<Vec<u8>> {
+        let key = self.ring.primary?;
+        let secret = self.ring.keys.get(&key)?;
+        let peer = self.peers.get_mut(&to)?;
+        let header = Header { sender: self.me, session: self.session, sequence: self.sequence, to_session: peer.session() };
         self.sequence += 1;
         let length = u16::try_from(body.len()).expect("MAX_BODY_BYTES fits 16 bits");
-        let fields = Fields { kind: self.kind, notice, key: *key, cluster_tag: self.cluster_tag, header, length };
+        let fields = Fields { kind: self.kind, form, key, cluster_tag: self.cluster_tag, header, length };
         let mut bytes = Vec::with_capacity(ENVELOPE_BYTES + body.len());
         fields.write(&mut bytes);
         bytes.extend_from_slice(body);
-        let signature = self.node_key.sign(Purpose::Datagram, &signed(to, &bytes));
-        bytes.extend_from_slice(&signature.0);
-        sealer.seal(to, &header, HEADER_BYTES, &mut bytes);
+        match form {
+            Form::Paired => {
+                let own = End { node: self.me, session: self.session, public: self.session_key.public() };
+                let session = peer.session.as_mut()?;
+                let pair = pair(session, (key, secret), (&self.cluster_id, self.kind), (own, to));
+                pair.to_it.seal(to, &header, HEADER_BYTES, &mut bytes);
+            }
+            Form::Signed | Form::Notice => {
+                bytes.extend_from_slice(&self.session_key.public());
+                let signature = self.node_key.sign(Purpose::Datagram, &signed(to, &bytes));
+                bytes.extend_from_slice(&signature.0);
+                let cipher = Cipher::for_all(secret, &self.cluster_id, self.kind, self.me, self.session);
+                cipher.seal(to, &header, HEADER_BYTES, &mut bytes);
+            }
+        }
         Some(bytes)
     }
 
     fn open<'a>(&mut self, from: SocketAddr, bytes: &'a mut [u8], now: BootInstant) -> Result<Opened<'a>, Rejected> {
         let fields = Fields::read(self.kind, self.cluster_tag, bytes)?;
-        let Header { sender, session, to_session, .. } = fields.header;
-        let latest = self.prove(&fields, from, bytes)?;
-        let peer = self.peers.get_mut(&sender).expect("only a member's datagram is proven");
-        if to_session != self.session {
-            // Notices are not answered, so that two nodes never talk about their sessions for ever; and of what was recorded, at most what
-            // is newer than all that was heard since.
-            if fields.notice || !latest || !peer.may_notify(now) {
-                return Err(Rejected::NotForThisStart(sender));
-            }
-            return Ok(self.envelope(true, (sender, session), &[]).map_or(Opened::Nothing, Opened::Answer));
-        }
-        if fields.notice {
-            let Some(missed) = peer.missed().map(<[u8]>::to_vec) else { return Ok(Opened::Nothing) };
-            return Ok(self.envelope(false, (sender, session), &missed).map_or(Opened::Nothing, Opened::Answer));
-        }
-        Ok(Opened::Body { header: fields.header, body: &bytes[HEADER_BYTES..][..usize::from(fields.length)] })
-    }
-
-    /// Decrypts a datagram that is its sender's own and was not seen before; whether it is that session's latest.
-    fn prove(&mut self, fields: &Fields, from: SocketAddr, bytes: &mut [u8]) -> Result<bool, Rejected> {
         let header = fields.header;
-        let Header { sender, session, sequence, .. } = header;
+        let sender = header.sender;
         let peer = self.peers.get_mut(&sender).ok_or(Rejected::Sender(sender))?;
         if peer.place != Place::from(from) {
             return Err(Rejected::Address(sender));
         }
-        let secret = self.ring.keys.get(&fields.key).ok_or(Rejected::Key(fields.key))?;
-        // What is not new cannot become it by being genuine, and is not worth a cipher: a flood of recorded datagrams costs nothing.
-        if session < peer.session {
-            return Err(Rejected::OldSession(sender));
+        if !self.ring.keys.contains_key(&fields.key) {
+            return Err(Rejected::Key(fields.key));
         }
-        if session == peer.session && !peer.window.is_new(sequence) {
-            return Err(Rejected::Replayed(sender));
-        }
-        let latest = session > peer.session || peer.window.is_latest(sequence);
-        let fresh = match peer.opener(fields.key, session) {
-            Some(opener) => opened(opener, self.me, &header, bytes).map(|()| None),
-            None => {
-                let opener = Opener::derive(secret, &self.cluster_id, self.kind, sender, session);
-                opened(&opener, self.me, &header, bytes).map(|()| Some(opener))
+        peer.may_be_new(&header)?;
+        let latest = peer.is_latest(&header);
+        match fields.form {
+            // A key that this session does not have, so there is nothing to try.
+            Form::Paired if (header.session, header.to_session) != (peer.session(), self.session) => {
+                self.notify(sender, latest, now)
             }
-        }?;
-        if !is_signed(&peer.key, self.me, bytes, usize::from(fields.length)) {
-            return Err(Rejected::Signature(sender));
+            Form::Paired => {
+                self.open_paired(&fields, bytes)?;
+                Ok(body(&fields, bytes))
+            }
+            Form::Signed | Form::Notice => {
+                self.prove(&fields, bytes)?;
+                let is_notice = fields.form == Form::Notice;
+                // A notice of who does not know this session yet says so. One for an earlier session was recorded.
+                match header.to_session {
+                    0 if is_notice => Ok(self.say_again(sender)),
+                    to if to == self.session && is_notice => Ok(self.say_again(sender)),
+                    to if to == self.session => Ok(body(&fields, bytes)),
+                    // Notices are not answered, so that two nodes never talk about their sessions for ever.
+                    _ => self.notify(sender, latest && !is_notice, now),
+                }
+            }
         }
-        peer.heard(session, sequence);
-        if let Some(opener) = fresh {
-            peer.keep(fields.key, opener);
+    }
+
+    /// Tells a member which session this is. Of what was recorded, at most what is newer than all that was heard since is answered, and that so often.
+    /// The notice goes to the member's own address, and names its session only if that is proven.
+    fn notify(&mut self, member: NodeId, worth_it: bool, now: BootInstant) -> Result<Opened<'static>, Rejected> {
+        let may_notify = worth_it && self.peers.get_mut(&member).is_some_and(|peer| peer.may_notify(now));
+        let notice = may_notify.then(|| self.envelope(Form::Notice, member, &[]));
+        notice.map(|notice| notice.map_or(Opened::Nothing, Opened::Answer)).ok_or(Rejected::NotForThisStart(member))
+    }
+
+    /// What a member has not taken that has just sent a notice.
+    fn say_again(&mut self, member: NodeId) -> Opened<'static> {
+        let missed = self.peers.get_mut(&member).and_then(|peer| peer.missed()).map(<[u8]>::to_vec);
+        missed.and_then(|missed| self.envelope(Form::Signed, member, &missed)).map_or(Opened::Nothing, Opened::Answer)
+    }
+
+    /// Decrypts a datagram of the two present sessions.
+    fn open_paired(&mut self, fields: &Fields, bytes: &mut [u8]) -> Result<(), Rejected> {
+        let Header { sender, sequence, .. } = fields.header;
+        let own = End { node: self.me, session: self.session, public: self.session_key.public() };
+        let session = self.peers.get_mut(&sender).and_then(|peer| peer.session.as_mut()).ok_or(Rejected::Sender(sender))?;
+        let secret = self.ring.keys.get(&fields.key).ok_or(Rejected::Key(fields.key))?;
+        let pair = pair(session, (fields.key, secret), (&self.cluster_id, self.kind), (own, sender));
+        opened(&pair.from_it, self.me, &fields.header, bytes)?;
+        session.heard(sequence, true);
+        Ok(())
+    }
+
+    /// Decrypts a datagram that is signed by its sender, and takes note of the session.
+    fn prove(&mut self, fields: &Fields, bytes: &mut [u8]) -> Result<(), Rejected> {
+        let Header { sender, session, sequence, to_session } = fields.header;
+        let peer = self.peers.get_mut(&sender).ok_or(Rejected::Sender(sender))?;
+        let secret = self.ring.keys.get(&fields.key).ok_or(Rejected::Key(fields.key))?;
+        let cipher = Cipher::for_all(secret, &self.cluster_id, self.kind, sender, session);
+        opened(&cipher, self.me, &fields.header, bytes)?;
+        let public = signed_key(&peer.key, self.me, bytes, usize::from(fields.length)).ok_or(Rejected::Signature(sender))?;
+        if session > peer.session() {
+            let shared = self.session_key.agree(public).ok_or(Rejected::SessionKey(sender))?;
+            peer.session = Some(Session::new(session, public, shared));
         }
-        Ok(latest)
+        let present = peer.session.as_mut().expect("it is proven by now");
+        present.heard(sequence, to_session == self.session);
+        Ok(())
     }
 }
 
-fn opened(opener: &Opener, to: NodeId, header: &Header, bytes: &mut [u8]) -> Result<(), Rejected> {
+/// The ciphers between one's own session and another member's, under a key of the ring.
+fn pair<'a>(
+    session: &'a mut Session,
+    (key, secret): (KeyId, &Secret),
+    (cluster_id, kind): (&str, Kind),
+    (own, node): (End, NodeId),
+) -> &'a Pair {
+    let other = End { node, session: session.number, public: session.public };
+    session.ciphers(key, |shared| {
+        let [to_it, from_it] = Cipher::for_pair(secret, shared, cluster_id, kind, [own, other]);
+        Pair { to_it, from_it }
+    })
+}
+
+fn body<'a>(fields: &Fields, bytes: &'a [u8]) -> Opened<'a> {
+    Opened::Body { header: fields.header, body: &bytes[HEADER_BYTES..][..usize::from(fields.length)] }
+}
+
+fn opened(cipher: &Cipher, to: NodeId, header: &Header, bytes: &mut [u8]) -> Result<(), Rejected> {
     let (aad, sealed) = bytes.split_at_mut(HEADER_BYTES);
-    opener.open(to, header, aad, sealed).map_err(|_| Rejected::Forged(header.sender))
+    cipher.open(to, header, aad, sealed).map_err(|_| Rejected::Forged(header.sender))
 }
 
-/// What a signature is over: receiver, header and body. Sessions alone do not tell receivers apart, for two may start in the same millisecond.
-fn signed(to: NodeId, header_and_body: &[u8]) -> Vec<u8> {
-    [&to.0.to_be_bytes(), header_and_body].concat()
+/// What a signature is over: receiver, header, body and session key. Sessions alone do not tell receivers apart, for two may start in the same millisecond.
+fn signed(to: NodeId, said: &[u8]) -> Vec<u8> {
+    [&to.0.to_be_bytes(), said].concat()
 }
 
-fn is_signed(key: &PublicKey, to: NodeId, bytes: &[u8], length: usize) -> bool {
-    let (said, rest) = bytes.split_at(HEADER_BYTES + length);
+/// The session key in an opened datagram, if the signature after it is the node's.
+fn signed_key(key: &PublicKey, to: NodeId, bytes: &[u8], length: usize) -> Option<[u8; PUBLIC_BYTES]> {
+    let (said, rest) = bytes.split_at(HEADER_BYTES + length + PUBLIC_BYTES);
     let signature = Signature(rest[..SIGNATURE_BYTES].to_vec());
     debug_assert_eq!(rest.len(), SIGNATURE_BYTES + TAG_BYTES);
-    verify(key, Purpose::Datagram, &signed(to, said), &signature)
+    verify(key, Purpose::Datagram, &signed(to, said), &signature).then(|| said.last_chunk().copied()).flatten()
 }
 
 #[cfg(test)]

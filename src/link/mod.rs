@@ -5,7 +5,6 @@ pub mod certificate;
 pub mod codec;
 pub mod datagram;
 pub mod fingerprint;
-pub mod host;
 pub mod io;
 pub mod node_key;
 pub mod tls;

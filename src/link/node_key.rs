@@ -30,7 +30,7 @@ impl Purpose {
     /// (RFC 8446 §4.4.3), and certificate requests begin with a DER sequence (RFC 2986), so neither is ever one of these.
     const fn prefix(self) -> &'static [u8] {
         match self {
-            Purpose::Datagram => b"lvs-agent datagram 2\0",
+            Purpose::Datagram => b"lvs-agent datagram 3\0",
             Purpose::Word => b"lvs-agent word 1\0",
             Purpose::Join => b"lvs-agent join 1\0",
             Purpose::Token => b"lvs-agent token 1\0",

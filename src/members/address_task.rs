@@ -5,9 +5,9 @@ use super::{
     join_task::{JoinSettings, join},
 };
 use crate::{
+    base::errors::with_sources,
     clock::{BootClock, Clock},
     config::AgentConfig,
-    errors::with_sources,
     raft::RaftNode,
     repeats::Repeats,
     rules::{ClusterState, Command, Joining},

@@ -7,9 +7,9 @@ use super::{
     task::ClusterMember,
 };
 use crate::{
+    base::errors::with_sources,
     clock::{BootClock, Clock},
     config::{AgentConfig, agent::TlsConfig},
-    errors::with_sources,
     gossip::Holds,
     link::{
         authority::{self, Authority},

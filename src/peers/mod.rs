@@ -10,7 +10,6 @@ pub mod hello;
 mod identify;
 mod io;
 pub mod question;
-mod rate_limit;
 mod removal_report;
 
 pub use hello::HelloRefusal;

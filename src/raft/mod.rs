@@ -28,8 +28,8 @@ mod vouching;
 pub use fault::{Fault, StartError};
 #[cfg(test)]
 pub(crate) use io::scratch::Scratch;
+pub(crate) use io::store_error::Rejoin;
 pub use io::store_error::StoreError;
-pub(crate) use io::{disk::sync_parent, store_error::Rejoin};
 pub(crate) use message::Proposed;
 pub use propose_task::{Committed, NotLeading, ProposeError};
 pub use sink::{MembershipSink, SinkError};

@@ -7,7 +7,7 @@ use super::{
     task::{OurRaft, RaftNode},
     types::StoredMembership,
 };
-use crate::errors::with_sources;
+use crate::base::errors::with_sources;
 use crate::{model::NodeId, peers::HelloRefusal, rules::ClusterState};
 use openraft::{ServerState, async_runtime::WatchReceiver};
 use std::{sync::Arc, time::Duration};

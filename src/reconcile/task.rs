@@ -7,8 +7,8 @@ use super::{
     plan::{foreign, found, plan},
 };
 use crate::{
+    base::errors::with_sources,
     clock::{BootInstant, Clock},
-    errors::with_sources,
     kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure},
     model::Role,
     repeats::Repeats,
@@ -120,7 +120,9 @@ impl<P: DataPlane> Reconciler<P> {
     /// One pass. Says when the next is due if nothing changes until then.
     async fn pass(&mut self, inputs: &ReconcileInputs, now: BootInstant) -> Duration {
         let director = inputs.roles.has(Role::Director);
-        let ipvs = if director { IpvsUse::Required } else { IpvsUse::IfLoaded };
+        // A cluster that has VIPs and no services needs no IPVS: its directors hold the VIPs on any kernel.
+        let has_services = !inputs.state.rules.services.is_empty();
+        let ipvs = if director && has_services { IpvsUse::Required } else { IpvsUse::IfLoaded };
         let observed = match self.plane.observe(ipvs).await {
             Ok(observed) => observed,
             Err(error) => return self.blind(&error, now),
@@ -164,8 +166,9 @@ impl<P: DataPlane> Reconciler<P> {
         self.conclude(problems, director, unready, now)
     }
 
-    /// The kernel could not be read. It forwards on as it is, so that readiness stays what it was.
+    /// The kernel could not be read. It forwards on as it is, so that readiness stays what it was; but one that has no IPVS forwards nothing, and there are services.
     fn blind(&mut self, error: &DataPlaneError, now: BootInstant) -> Duration {
+        self.report.ready &= !matches!(error, DataPlaneError::NoIpvs { .. });
         self.failed_passes = self.failed_passes.saturating_add(1);
         self.tell(Some(with_sources(error)), now);
         back_off(self.failed_passes).min(BLIND_RETRY_MOST)

@@ -4,9 +4,9 @@ use std::fmt;
 
 /// The rooms of `src/`, in dependency order: a room imports only rooms above it.
 const ROOMS: [&str; 25] = [
-    "errors",
     "model",
     "clock",
+    "base",
     "repeats",
     "tasks",
     "rules",

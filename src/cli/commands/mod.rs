@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     api::{AdminError, Client, Status},
+    base::errors::with_sources,
     config::{LoadError, agent::DEFAULT_SOCKET, cluster::MAX_FILE_BYTES, io::read_text, load_agent},
-    errors::with_sources,
 };
 use std::{
     fs::File,

@@ -2,8 +2,8 @@
 
 use crate::{
     api::Server,
+    base::errors::with_sources,
     cli::{Exit, Failure, args::RemoteArgs},
-    errors::with_sources,
     link::{
         io::files,
         tls::{Credentials, Presented, Trust},

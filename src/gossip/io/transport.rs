@@ -5,6 +5,7 @@ use crate::{
     clock::{BootClock, BootInstant, Clock},
     gossip::{
         hearsay::{Heard, Hearsay, Voice},
+        pace::Pace,
         parts::{self, Assembly},
         refusal::{Refusal, Refusals},
     },
@@ -20,14 +21,17 @@ use chitchat::{
 };
 use std::{
     io::ErrorKind,
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
-use tokio::{net::UdpSocket, sync::mpsc};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::{Notify, mpsc},
+};
 
 /// How long receiving rests after the kernel was short of memory, so that a lasting shortage is not a busy loop.
 const REST: Duration = Duration::from_millis(20);
@@ -49,6 +53,9 @@ pub struct Losses {
 pub struct SealedUdp {
     seal: Seal,
     hearsay: Arc<Mutex<Hearsay>>,
+    /// Time between two rounds of gossip.
+    interval: Duration,
+    overtaken: Arc<Notify>,
     losses: Arc<Losses>,
     post: Arc<Post>,
 }
@@ -64,9 +71,10 @@ struct Post {
 }
 
 impl SealedUdp {
-    /// Speaks with `seal`, believes by `hearsay`.
-    pub fn new(seal: Seal, hearsay: Hearsay) -> Self {
-        Self { seal, hearsay: Arc::new(Mutex::new(hearsay)), losses: Arc::default(), post: Arc::default() }
+    /// Speaks with `seal`, believes by `hearsay`. Rounds are an `interval` apart.
+    pub fn new(seal: Seal, hearsay: Hearsay, interval: Duration) -> Self {
+        let (overtaken, losses, post) = Default::default();
+        Self { seal, hearsay: Arc::new(Mutex::new(hearsay)), interval, overtaken, losses, post }
     }
 
     /// Has another way for what is too long for datagrams. `session` is this start of the agent.
@@ -81,6 +89,11 @@ impl SealedUdp {
         self.hearsay.lock().expect("no holder of this lock panics")
     }
 
+    /// Somebody thinks that this node has counted further than it has: [`Hearsay::overtaken`] says how far. Cancel-safe.
+    pub async fn overtaken(&self) {
+        self.overtaken.notified().await;
+    }
+
     /// What was lost so far.
     pub fn losses(&self) -> &Losses {
         &self.losses
@@ -90,20 +103,24 @@ impl SealedUdp {
 #[async_trait::async_trait]
 impl Transport for SealedUdp {
     async fn open(&self, listen: SocketAddr) -> anyhow::Result<Box<dyn Socket>> {
-        let socket = UdpSocket::from_std(udp::bind(listen)?)?;
+        // Of what it sends nobody waits until there is room: each datagram that has left would wake this task.
+        // SAFETY: a socket has the same descriptor for as long as it lives, and lives in what is made here.
+        let socket = unsafe { AsyncFd::register_with_interest(udp::bind(listen)?, Interest::READABLE) }?;
         // One byte more than is allowed, so that a datagram that was cut has the wrong length and is refused.
         let buffer = vec![0; MAX_DATAGRAM_BYTES + 1].into_boxed_slice();
         let inbox = self.post.inbox.lock().expect("no holder of this lock panics").take();
         let (body, refusals, assembly, in_parts) = Default::default();
-        Ok(Box::new(SealedSocket { socket, transport: self.clone(), buffer, body, refusals, assembly, in_parts, inbox }))
+        let pace = Pace::new(self.interval);
+        Ok(Box::new(SealedSocket { socket, transport: self.clone(), buffer, body, pace, refusals, assembly, in_parts, inbox }))
     }
 }
 
 struct SealedSocket {
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
     transport: SealedUdp,
     buffer: Box<[u8]>,
     body: Vec<u8>,
+    pace: Pace,
     refusals: Refusals,
     assembly: Assembly,
     /// Messages sent in parts so far.
@@ -128,9 +145,10 @@ impl SealedSocket {
         if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) { Sent::TooWide } else { Sent::Gone }
     }
 
-    async fn send_sealed(&self, to: SocketAddr, body: &[u8]) -> Sent {
+    /// Now or not at all: what a full buffer loses the network might have lost.
+    fn send_sealed(&self, to: SocketAddr, body: &[u8]) -> Sent {
         match self.transport.seal.seal(to, body) {
-            Ok(datagram) => self.lost_if(self.socket.send_to(&datagram, to).await, to),
+            Ok(datagram) => self.lost_if(self.socket.get_ref().send_to(&datagram, to), to),
             Err(error) => {
                 tracing::debug!(%to, %error, "gossip datagram not sent");
                 Sent::Gone
@@ -139,14 +157,14 @@ impl SealedSocket {
     }
 
     /// By datagrams, as far as the message and the interface allow.
-    async fn send_by_datagrams(&mut self, to: SocketAddr, body: &[u8]) -> Sent {
+    fn send_by_datagrams(&mut self, to: SocketAddr, body: &[u8]) -> Sent {
         if body.len() <= MAX_BODY_BYTES {
-            return self.send_sealed(to, body).await;
+            return self.send_sealed(to, body);
         }
         let Some(parts) = parts::split(self.in_parts, body) else { return Sent::TooWide };
         self.in_parts = self.in_parts.wrapping_add(1);
         for part in parts {
-            if self.send_sealed(to, &part).await == Sent::TooWide {
+            if self.send_sealed(to, &part) == Sent::TooWide {
                 return Sent::TooWide;
             }
         }
@@ -171,17 +189,18 @@ impl SealedSocket {
             tracing::debug!(node = %member, "gossip of an earlier start of a node came late");
             return None;
         }
-        let heard = self.transport.hearsay().hear(Voice { node: *member, session: *session, now }, body);
-        Some((from, self.weigh(Voice { node: *member, session: *session, now }, from, heard)?))
+        let by = Voice { node: *member, session: *session, now };
+        let heard = self.hear(by, body);
+        Some((from, self.weigh(by, from, heard)?))
     }
 
     /// What a body says that came in a datagram: itself, or as the last part of a longer one.
     fn read(&mut self, by: Voice, body: &[u8]) -> Result<Option<Heard>, Refusal> {
         if !parts::is_part(body) {
-            return self.transport.hearsay().hear(by, body).map(Some);
+            return self.hear(by, body).map(Some);
         }
         let whole = self.assembly.add(by, body)?;
-        whole.map(|whole| self.transport.hearsay().hear(by, &whole)).transpose()
+        whole.map(|whole| self.hear(by, &whole)).transpose()
     }
 
     /// What a datagram says to chitchat, if it says anything. Nothing in it waits, so there is nothing to cancel.
@@ -194,7 +213,7 @@ impl SealedSocket {
                 self.weigh(by, from, heard)
             }
             Ok(Opened::Answer(answer)) => {
-                let _ = self.lost_if(socket2::SockRef::from(&self.socket).send_to(&answer, &from.into()), from);
+                let _ = self.lost_if(self.socket.get_ref().send_to(&answer, from), from);
                 None
             }
             Ok(Opened::Nothing) => None,
@@ -203,6 +222,16 @@ impl SealedSocket {
                 None
             }
         }
+    }
+
+    /// What a whole message of a member says.
+    fn hear(&self, by: Voice, body: &[u8]) -> Result<Heard, Refusal> {
+        let mut hearsay = self.transport.hearsay();
+        let heard = hearsay.hear(by, body);
+        if hearsay.is_overtaken() {
+            self.transport.overtaken.notify_one();
+        }
+        heard
     }
 
     /// What chitchat may have of it. Said in the log once a minute for each reason; the rest is counted.
@@ -250,7 +279,9 @@ impl Socket for SealedSocket {
         let mut body = std::mem::take(&mut self.body);
         body.clear();
         message.serialize(&mut body);
-        if self.send_by_datagrams(to, &body).await == Sent::TooWide {
+        if !self.pace.is_needed(to, &body, BootClock.now()) {
+            self.body = body;
+        } else if self.send_by_datagrams(to, &body) == Sent::TooWide {
             self.post(to, body);
         } else {
             self.body = body;
@@ -262,7 +293,7 @@ impl Socket for SealedSocket {
     async fn recv(&mut self) -> anyhow::Result<(SocketAddr, ChitchatMessage)> {
         loop {
             let received = tokio::select! {
-                received = self.socket.recv_from(&mut self.buffer) => received,
+                received = self.socket.async_io(Interest::READABLE, |socket| socket.recv_from(&mut self.buffer)) => received,
                 delivery = next(&mut self.inbox) => match self.unpack(&delivery.parcel, BootClock.now()) {
                     Some(heard) => return Ok(heard),
                     None => continue,

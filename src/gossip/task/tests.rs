@@ -180,7 +180,7 @@ async fn a_node_that_stops_says_so_before_it_is_silent() {
     seal.update(&members.keyring, &members.members);
     let mut hearsay = Hearsay::new(own_id(&peer), "blue".to_owned(), kept(&peer));
     hearsay.update(&members);
-    let peer = spawn_chitchat(config(&peer), Vec::new(), &SealedUdp::new(seal, hearsay)).await.unwrap();
+    let peer = spawn_chitchat(config(&peer), Vec::new(), &SealedUdp::new(seal, hearsay, INTERVAL)).await.unwrap();
     let goodbye = Arc::new(Notify::new());
     let told = goodbye.clone();
     peer.with_chitchat(|chitchat| {
@@ -289,7 +289,7 @@ async fn what_a_member_says_in_the_name_of_another_is_not_taken() {
     (liar.node, liar.generation) = ("b".parse().unwrap(), 2);
     let mut hearsay = Hearsay::new(own_id(&liar), "blue".to_owned(), kept(&liar));
     hearsay.update(&members);
-    let chitchat = spawn_chitchat(config(&liar), Vec::new(), &SealedUdp::new(seal, hearsay)).await.unwrap();
+    let chitchat = spawn_chitchat(config(&liar), Vec::new(), &SealedUdp::new(seal, hearsay, INTERVAL)).await.unwrap();
     let origin = Origin { cluster_id: "blue", node: key_of("b").0, generation: 2 };
     let (lies, _) = keys::entries(&word(liar_at, 66));
     chitchat.with_chitchat(|chitchat| Said::default().say(chitchat, &liar.key, origin, lies.clone())).await;

@@ -1,8 +1,8 @@
 //! The guard as the worker sees it: the other end of the socketpair.
 
 use crate::{
+    base::io::inherit,
     guard::protocol::{BEAT, GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
-    kernel::io::inherit,
     link::frame,
     model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile},
     rules::security::KeyRing,

@@ -1,6 +1,6 @@
 //! What every process that the guard starts has in common: it ends with the guard, and stands apart from it.
 
-use crate::{guard::io::notify::ENVIRONMENT, kernel::io::inherit};
+use crate::{base::io::inherit, guard::io::notify::ENVIRONMENT};
 use rustix::process::Signal;
 use std::{
     io,

@@ -1,8 +1,7 @@
 //! Keeps the guard on time: memory locked, a low real-time priority. Both are best effort.
 
-use crate::kernel::io::privilege::unlimit_locked_memory;
+use crate::base::io::{memory, privilege::unlimit_locked_memory};
 use caps::Capability;
-use rustix::mm::{MlockAllFlags, mlockall};
 use std::io;
 
 /// The lowest real-time priority: before every ordinary process, after the kernel's own threads.
@@ -15,8 +14,11 @@ const PRIORITY: i32 = 1;
 #[must_use]
 pub fn keep_on_time() -> &'static [Capability] {
     let unlimited = unlimit_locked_memory();
-    // Everything, not only what has been touched: taking a VIP off must not wait for a page of code from a disk that hangs.
-    if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
+    // Taking a VIP off must not wait for a page of code from a disk that hangs. What that takes has been touched and so is locked before a VIP is held: the holder side of
+    // each group begins with a removal. The parts of the program that only the worker runs are not pinned.
+    memory::load_in_small_pieces();
+    memory::forget_start();
+    if let Err(error) = memory::lock() {
         tracing::warn!(%error, "cannot lock memory: under memory pressure leases may be lost");
     }
     if let Err(error) = real_time() {

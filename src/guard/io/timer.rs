@@ -6,13 +6,15 @@ use rustix::{
     fs::Timespec,
     time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime},
 };
-use std::{io, os::fd::OwnedFd};
+use std::{cell::Cell, io, os::fd::OwnedFd};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// One timer.
 #[derive(Debug)]
 pub struct BootTimer {
     fd: AsyncFd<OwnedFd>,
+    /// What it is set to and has not been seen to reach: most waits are for the same point as the last one, which something else ended.
+    set: Cell<Option<BootInstant>>,
 }
 
 impl BootTimer {
@@ -21,18 +23,27 @@ impl BootTimer {
         let fd = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         // SAFETY: an `OwnedFd` keeps its descriptor open, and the same, for as long as it lives.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
-        Ok(Self { fd })
+        Ok(Self { fd, set: Cell::new(None) })
     }
 
-    /// Waits until `at`, for ever if there is none. Cancel-safe: each call sets the timer anew.
+    /// Waits until `at`, for ever if there is none. Cancel-safe: each call sees to it that the timer is set to its own point.
     pub async fn until(&self, at: Option<BootInstant>) -> io::Result<()> {
         let Some(at) = at else { return std::future::pending().await };
-        timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &once(at))?;
+        if self.set.get() != Some(at) {
+            self.set.set(None);
+            timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &once(at))?;
+            self.set.set(Some(at));
+        }
         loop {
             let mut ready = self.fd.readable().await?;
             let mut expirations = [0_u8; 8];
             match ready.try_io(|fd| Ok(rustix::io::read(fd, &mut expirations)?)) {
-                Ok(read) => return read.map(|_| ()),
+                Ok(read) => {
+                    // It is not ready again before it is set again; else the next wait would begin with a read in vain.
+                    ready.clear_ready();
+                    self.set.set(None);
+                    return read.map(|_| ());
+                }
                 // Readiness of an earlier setting.
                 Err(_would_block) => (),
             }
@@ -63,6 +74,17 @@ mod tests {
         timer.until(Some(at)).await.unwrap();
         assert!(BootClock.now() >= at);
         timer.until(Some(BootInstant::default())).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_point_is_waited_for_again_after_a_cancelled_wait_and_after_it_was_reached() {
+        let timer = BootTimer::new().unwrap();
+        let at = BootClock.now() + Duration::from_millis(20);
+        let cancelled = tokio::time::timeout(Duration::from_millis(5), timer.until(Some(at))).await;
+        assert!(cancelled.is_err());
+        timer.until(Some(at)).await.unwrap();
+        assert!(BootClock.now() >= at);
+        timer.until(Some(at)).await.unwrap();
     }
 
     #[tokio::test]

@@ -8,11 +8,15 @@ const D1: NodeId = NodeId(1);
 const D2: NodeId = NodeId(2);
 const WITNESS: NodeId = NodeId(3);
 const START: Duration = Duration::from_secs(1000);
+/// How long before the end of its lifetime a kernel may take an address off.
+const KERNEL_EARLY: Duration = Duration::from_millis(20);
 
 /// One node: what it decided, and what its kernel has.
 struct Node {
     leases: Leases,
     kernel: BTreeSet<Place>,
+    /// Its kernel takes them off then.
+    lasts: Duration,
     announced: usize,
     /// Its kernel refuses to remove.
     stubborn: bool,
@@ -59,7 +63,15 @@ impl World {
         for id in [D1, D2, WITNESS] {
             let started = BootInstant::from_boot(START.saturating_sub(Duration::from_secs(60)));
             let leases = Leases::new(id, TimingProfile::Lan, started);
-            let node = Node { leases, kernel: BTreeSet::new(), announced: 0, stubborn: false, cut: false, log: Vec::new() };
+            let node = Node {
+                leases,
+                kernel: BTreeSet::new(),
+                lasts: Duration::ZERO,
+                announced: 0,
+                stubborn: false,
+                cut: false,
+                log: Vec::new(),
+            };
             world.nodes.insert(id, node);
         }
         for id in [D1, D2, WITNESS] {
@@ -73,6 +85,9 @@ impl World {
     fn event(&mut self, id: NodeId, event: LeaseEvent) {
         let at = Moment { now: BootInstant::from_boot(self.now), unix: self.now };
         let node = self.nodes.get_mut(&id).unwrap();
+        if self.now + KERNEL_EARLY >= node.lasts {
+            node.kernel.clear();
+        }
         let mut acts: VecDeque<Effect> = node.leases.step(event, at).into();
         while let Some(act) = acts.pop_front() {
             node.log.push(act.clone());
@@ -81,10 +96,11 @@ impl World {
                     self.under_way.push_back((self.now + Duration::from_millis(1), address(id), to, message));
                     continue;
                 }
-                Effect::Install { group, places, stale, .. } => {
+                Effect::Install { group, places, stale, until, .. } => {
                     node.kernel.extend(places);
                     node.kernel.retain(|place| !stale.contains(place));
-                    LeaseEvent::Installed(group)
+                    node.lasts = self.now + Duration::from_secs((until - at.now).as_secs() + 1);
+                    LeaseEvent::Installed { group, lasts: BootInstant::from_boot(node.lasts) }
                 }
                 Effect::Remove { group, .. } if node.stubborn => LeaseEvent::RemovalFailed(group),
                 Effect::Remove { group, places, .. } => {
@@ -307,9 +323,25 @@ fn a_renewal_says_what_should_be_there_and_what_is_new_should_not() {
     let seen = kept(&mut world);
     assert_eq!((seen[0].len(), &seen[1]), (0, &old), "taken, then renewed");
     world.event(D1, LeaseEvent::Groups(vec![order(&["192.0.2.10", "192.0.2.11"])]));
-    world.run_ms(500);
+    world.run_ms(1000);
     let seen = kept(&mut world);
     assert_eq!((&seen[0], &seen[1]), (&old, &both), "the new one is put on, then renewed");
+}
+
+#[test]
+fn the_kernel_hears_of_a_renewal_only_before_it_would_take_the_addresses_off() {
+    let mut world = World::new(&[D1, D2, WITNESS]);
+    world.run_ms(1000);
+    world.node(D1).log.clear();
+    for _ in 0..1000 {
+        world.run_ms(10);
+        assert_eq!(world.holders(), [D1]);
+    }
+    let log = &world.node(D1).log;
+    let renewals =
+        log.iter().filter(|act| matches!(act, Effect::Send { to, message: LeaseMessage::Ask { .. } } if *to == address(D2)));
+    let installed = log.iter().filter(|act| matches!(act, Effect::Install { .. }));
+    assert_eq!((renewals.count(), installed.count()), (133, 15), "of a lease of 300 ms, in ten seconds");
 }
 
 #[test]

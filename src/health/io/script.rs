@@ -5,11 +5,11 @@ use super::{
     packets::{PacketError, Packets, is_packet_socket},
 };
 use crate::{
+    base::io::inherit::{self, NotInherited},
     health::{
         hysteresis::Grade,
         script::{GONE, MAX_REPORT_BYTES, MAX_RUN_BYTES, OFF, RunId, ScriptEnd, ScriptReport, ScriptRun, judged},
     },
-    kernel::io::inherit::{self, NotInherited},
     model::ScriptName,
     rules::Target,
     tasks::Tasks,

@@ -243,6 +243,11 @@ fn host_address(index: u32, address: IpAddr) -> AddressMessage {
     message
 }
 
+/// The kernel lifetime of an address that is to be there for `valid_lft`, counted from the time when it was put on.
+pub fn lifetime(valid_lft: Duration) -> Duration {
+    Duration::from_secs(whole_seconds(valid_lft).into())
+}
+
 /// `lifetime` rounded up to seconds, never 0 (which the kernel refuses) and never [`FOREVER`].
 fn whole_seconds(lifetime: Duration) -> u32 {
     let seconds = lifetime.as_secs() + u64::from(lifetime.subsec_nanos() > 0);

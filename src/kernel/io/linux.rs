@@ -5,7 +5,7 @@ use super::{
     ipvs::Ipvs,
     sysctl::Sysctls,
 };
-use crate::errors::with_sources;
+use crate::base::errors::with_sources;
 use crate::kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, data_plane::voided};
 use std::{collections::BTreeSet, net::IpAddr, path::Path};
 

@@ -3,12 +3,9 @@
 pub mod address;
 #[cfg(test)]
 mod contract;
-pub(crate) mod durable;
-pub mod inherit;
 pub(crate) mod ipvs;
 mod linux;
 pub mod network;
-pub mod privilege;
 mod sysctl;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,13 +1,18 @@
 //! Sysctls that the agent sets for as long as it needs them (Linux's ip-sysctl.rst, ipvs-sysctl.rst), with the former values kept on disk.
 
-use super::durable;
-use crate::kernel::{DataPlaneError, SysctlState};
+use crate::{
+    base::io::durable,
+    kernel::{DataPlaneError, SysctlState},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
+
+/// Longest record of former values, in bytes: far beyond any of ours.
+const RECORD_BYTES: u64 = 1 << 20;
 
 /// ARP silence of a real server, below `/proc/sys/net/ipv4/conf`. Of `all` and an interface's own the kernel takes the greater, so `all` does the
 /// work; `lo` is what operators look at, and what the scripts of old have set. An operator's stricter value (`arp_ignore` 2 or 8) keeps silence
@@ -105,7 +110,7 @@ impl Sysctls {
 
     /// Puts the former values back, except where another program has changed the agent's value meanwhile, and forgets them.
     pub fn restore(&self) -> Result<(), DataPlaneError> {
-        let Some(former) = self.former()? else { return durable::remove(&self.record) };
+        let Some(former) = self.former()? else { return Ok(durable::remove(&self.record)?) };
         for setting in self.settings {
             if let Some(value) = former.values.get(setting.file)
                 && self.value(setting.file)? == Some(setting.ours)
@@ -113,20 +118,20 @@ impl Sysctls {
                 self.set(setting.file, *value)?;
             }
         }
-        durable::remove(&self.record)
+        Ok(durable::remove(&self.record)?)
     }
 
     /// The present value, if it does not have the effect.
     fn failing(&self, setting: &Setting) -> Result<Option<i64>, DataPlaneError> {
         let Some(value) = self.value(setting.file)?.filter(|value| !(setting.serves)(*value)) else { return Ok(None) };
-        let is_on = |switch| Ok(self.value(switch)?.is_some_and(|value| value != 0));
+        let is_on = |switch| self.value(switch).map(|value| value.is_some_and(|value| value != 0));
         let spared = setting.unless.map_or(Ok(false), is_on)?;
         Ok((!spared).then_some(value))
     }
 
     /// The record of this boot. A record that cannot be decoded is ignored: the settings are then left as they are.
     fn former(&self) -> Result<Option<Former>, DataPlaneError> {
-        let Some(content) = durable::read(&self.record)? else { return Ok(None) };
+        let Some(content) = durable::read(&self.record, RECORD_BYTES)? else { return Ok(None) };
         let former: Option<Former> = serde_json::from_slice(&content).ok();
         let boot = self.boot()?;
         Ok(former.filter(|former| former.version == VERSION && former.boot == boot))

@@ -3,8 +3,8 @@
 //! | field | bytes | |
 //! |---|---|---|
 //! | magic | 4 | `lvsA` |
-//! | version | 1 | 2 |
-//! | kind | 1 | 1 gossip, 2 lease; the top bit says that it is a notice |
+//! | version | 1 | 3 |
+//! | kind and form | 1 | 1 gossip, 2 lease; and the [`Form`] in the two top bits |
 //! | key id | 2 | which key of the ring |
 //! | cluster tag | 8 | the first bytes of the cluster id's SHA-256 |
 //! | sender | 8 | node number |
@@ -13,19 +13,21 @@
 //! | to session | 8 | the receiver's session as the sender knows it, 0 for "not yet" |
 //! | length | 2 | of the body |
 //!
-//! Numbers are big-endian. After it come the body and its sender's signature, encrypted, and the AEAD's tag.
+//! Numbers are big-endian. What follows is encrypted, and then comes the AEAD's tag of 16 bytes:
+//!
+//! | form | bits | encrypted | key |
+//! |---|---|---|---|
+//! | paired | `00` | body | of the pair of sessions, see `cipher.rs` |
+//! | signed | `01` | body, the sender's X25519 key of this session (32), its Ed25519 signature (64) | of the sender's session, which all members can derive |
+//! | notice | `10` | as signed, with an empty body | as signed |
 
 use super::{
     refusal::Rejected,
-    size::{MAX_DATAGRAM_BYTES, TAG_BYTES, VERSION},
+    size::{MAX_DATAGRAM_BYTES, TAG_BYTES, TRAILER_BYTES, VERSION},
 };
-use crate::{
-    link::node_key::SIGNATURE_BYTES,
-    model::{KeyId, NodeId},
-};
+use crate::model::{KeyId, NodeId};
 
 const MAGIC: [u8; 4] = *b"lvsA";
-const NOTICE: u8 = 0x80;
 
 /// What a datagram is about, and so which socket it belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +43,46 @@ impl Kind {
         match self {
             Kind::Gossip => 1,
             Kind::Lease => 2,
+        }
+    }
+}
+
+/// What proves whose a datagram is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// Its key, which only sender and receiver have.
+    Paired,
+    /// A signature; it also tells the receiver the sender's key of this session.
+    Signed,
+    /// A signature, too. It has no body: it only says which session its sender is in.
+    Notice,
+}
+
+impl Form {
+    const MASK: u8 = 0xc0;
+
+    const fn code(self) -> u8 {
+        match self {
+            Form::Paired => 0,
+            Form::Signed => 0x40,
+            Form::Notice => 0x80,
+        }
+    }
+
+    const fn of(code: u8) -> Option<Self> {
+        match code & Self::MASK {
+            0 => Some(Form::Paired),
+            0x40 => Some(Form::Signed),
+            0x80 => Some(Form::Notice),
+            _ => None,
+        }
+    }
+
+    /// Bytes between body and tag.
+    pub const fn trailer_bytes(self) -> usize {
+        match self {
+            Form::Paired => 0,
+            Form::Signed | Form::Notice => TRAILER_BYTES,
         }
     }
 }
@@ -62,8 +104,7 @@ pub struct Header {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Fields {
     pub kind: Kind,
-    /// It has no body; it only says which session its sender is in.
-    pub notice: bool,
+    pub form: Form,
     pub key: KeyId,
     pub cluster_tag: u64,
     pub header: Header,
@@ -73,10 +114,9 @@ pub(super) struct Fields {
 impl Fields {
     /// Begins a datagram.
     pub fn write(&self, bytes: &mut Vec<u8>) {
-        let Self { kind, notice, key, cluster_tag, header, length } = *self;
-        let code = kind.code() | if notice { NOTICE } else { 0 };
+        let Self { kind, form, key, cluster_tag, header, length } = *self;
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&[VERSION, code]);
+        bytes.extend_from_slice(&[VERSION, kind.code() | form.code()]);
         bytes.extend_from_slice(&key.0.to_be_bytes());
         for number in [cluster_tag, header.sender.0, header.session, header.sequence, header.to_session] {
             bytes.extend_from_slice(&number.to_be_bytes());
@@ -97,10 +137,7 @@ impl Fields {
         if version != VERSION {
             return Err(Rejected::Version(version));
         }
-        if code & !NOTICE != kind.code() {
-            return Err(Rejected::Kind(code));
-        }
-        let notice = code & NOTICE != 0;
+        let form = Form::of(code).filter(|_| code & !Form::MASK == kind.code()).ok_or(Rejected::Kind(code))?;
         let key = KeyId(u16::from_be_bytes(rest.take()?));
         if rest.number()? != cluster_tag {
             return Err(Rejected::Cluster);
@@ -112,11 +149,11 @@ impl Fields {
             to_session: rest.number()?,
         };
         let length = u16::from_be_bytes(rest.take()?);
-        let sealed = usize::from(length) + SIGNATURE_BYTES + TAG_BYTES;
-        if rest.0.len() != sealed || (notice && length != 0) {
+        let sealed = usize::from(length) + form.trailer_bytes() + TAG_BYTES;
+        if rest.0.len() != sealed || (form == Form::Notice && length != 0) {
             return Err(Rejected::Length);
         }
-        Ok(Self { kind, notice, key, cluster_tag, header, length })
+        Ok(Self { kind, form, key, cluster_tag, header, length })
     }
 }
 

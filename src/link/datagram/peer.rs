@@ -1,6 +1,13 @@
 //! What is remembered of one other member: which start of it speaks, what was seen of that, what was last said to it.
 
-use super::{ring_keys::Opener, window::Window};
+use super::{
+    cipher::Cipher,
+    header::{Form, Header},
+    refusal::Rejected,
+    session_key::Shared,
+    size::PUBLIC_BYTES,
+    window::Window,
+};
 use crate::{
     clock::BootInstant,
     model::{KeyId, PublicKey},
@@ -29,65 +36,127 @@ impl From<SocketAddr> for Place {
 pub(super) struct Peer {
     pub place: Place,
     pub key: PublicKey,
-    /// Its present session, as far as its own signed word says; 0 before it has spoken. Only grows.
-    pub session: u64,
-    pub window: Window,
-    /// What the present session's datagrams are opened with, of keys that have opened one.
-    openers: Vec<(KeyId, Opener)>,
+    /// Its present session, as far as it has proven it itself. Their numbers only grow.
+    pub session: Option<Session>,
     last: Option<LastSaid>,
     notices: Budget,
 }
 
-/// The last body, and the session that it was for.
+/// One start of a member's process, and what this node shares with it.
+pub(super) struct Session {
+    /// Never 0.
+    pub number: u64,
+    /// Its X25519 key.
+    pub public: [u8; PUBLIC_BYTES],
+    shared: Shared,
+    window: Window,
+    /// Its latest datagram was for this node's present session, so it has the key of that.
+    knows_us: bool,
+    /// With the ring's keys, as far as they were needed.
+    ciphers: Vec<(KeyId, Pair)>,
+}
+
+/// What is sealed for a session, and what it seals.
+pub(super) struct Pair {
+    pub to_it: Cipher,
+    pub from_it: Cipher,
+}
+
+/// The last body, the session that it was for, and how it was sealed.
 struct LastSaid {
     body: Vec<u8>,
     to_session: u64,
+    form: Form,
 }
 
-impl Peer {
-    pub fn new(place: Place, key: PublicKey) -> Self {
-        let (window, openers) = (Window::default(), Vec::new());
-        Self { place, key, session: 0, window, openers, last: None, notices: Budget::default() }
+impl Session {
+    /// That of a datagram which is proven to be its own.
+    pub fn new(number: u64, public: [u8; PUBLIC_BYTES], shared: Shared) -> Self {
+        let (window, knows_us, ciphers) = Default::default();
+        Self { number, public, shared, window, knows_us, ciphers }
     }
 
-    pub fn opener(&self, key: KeyId, session: u64) -> Option<&Opener> {
-        let known = self.session == session;
-        self.openers.iter().find(|(id, _)| known && *id == key).map(|(_, opener)| opener)
-    }
-
-    /// Takes note of a datagram that is proven to be this member's.
-    pub fn heard(&mut self, session: u64, sequence: u64) {
-        if session > self.session {
-            self.session = session;
-            self.window = Window::default();
-            self.openers.clear();
+    /// Takes note of one of its datagrams that is proven, and whether that was for this node's present session. Later ones know better.
+    pub fn heard(&mut self, sequence: u64, for_us: bool) {
+        if self.window.is_latest(sequence) {
+            self.knows_us = for_us;
         }
         self.window.mark(sequence);
     }
 
-    /// Keeps what has opened a datagram of the present session.
-    pub fn keep(&mut self, key: KeyId, opener: Opener) {
-        if self.openers.len() >= MAX_KEYS {
-            self.openers.clear();
-        }
-        self.openers.push((key, opener));
+    /// The ciphers under a key of the ring, derived with `derive` if they have not been yet.
+    pub fn ciphers(&mut self, key: KeyId, derive: impl FnOnce(&Shared) -> Pair) -> &Pair {
+        let known = self.ciphers.iter().position(|(id, _)| *id == key).unwrap_or_else(|| {
+            if self.ciphers.len() >= MAX_KEYS {
+                self.ciphers.clear();
+            }
+            self.ciphers.push((key, derive(&self.shared)));
+            self.ciphers.len() - 1
+        });
+        &self.ciphers[known].1
+    }
+}
+
+impl Peer {
+    pub fn new(place: Place, key: PublicKey) -> Self {
+        Self { place, key, session: None, last: None, notices: Budget::default() }
     }
 
-    /// The key ring has changed.
-    pub fn forget_openers(&mut self) {
-        self.openers.clear();
+    /// The number of its present session; 0 before it has spoken.
+    pub fn session(&self) -> u64 {
+        self.session.as_ref().map_or(0, |session| session.number)
+    }
+
+    /// Whether a datagram may be new. What is not cannot become it by being genuine, and is not worth a cipher: a flood of recorded datagrams costs
+    /// nothing.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_be_new(&self, header: &Header) -> Result<(), Rejected> {
+        match &self.session {
+            Some(present) if header.session < present.number => Err(Rejected::OldSession(header.sender)),
+            Some(present) if header.session == present.number && !present.window.is_new(header.sequence) => {
+                Err(Rejected::Replayed(header.sender))
+            }
+            // No session has this number: it says "not known".
+            None if header.session == 0 => Err(Rejected::OldSession(header.sender)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether it is beyond all that was heard of this member.
+    pub fn is_latest(&self, header: &Header) -> bool {
+        self.session.as_ref().is_none_or(|present| {
+            header.session > present.number || (header.session == present.number && present.window.is_latest(header.sequence))
+        })
+    }
+
+    /// The form for the next body.
+    pub fn form(&self) -> Form {
+        if self.session.as_ref().is_some_and(|session| session.knows_us) { Form::Paired } else { Form::Signed }
+    }
+
+    /// The ring has changed.
+    pub fn forget_ciphers(&mut self) {
+        self.session.iter_mut().for_each(|session| session.ciphers.clear());
     }
 
     /// Remembers what was said.
-    pub fn said(&mut self, body: &[u8]) {
-        let to_session = self.session;
-        self.last = Some(LastSaid { body: body.to_vec(), to_session });
+    pub fn said(&mut self, said: &[u8], form: Form) {
+        let to_session = self.session();
+        let last = self.last.get_or_insert_with(|| LastSaid { body: Vec::new(), to_session, form });
+        (last.to_session, last.form) = (to_session, form);
+        last.body.clear();
+        last.body.extend_from_slice(said);
     }
 
-    /// What this member cannot have taken because it was for an earlier start of it. Once: it counts as said to the present one then.
+    /// What this member, now that it has sent a notice, cannot have taken: it was for an earlier start of it, or sealed with a key that it does not
+    /// have. Once: it is sent in signed form then.
     pub fn missed(&mut self) -> Option<&[u8]> {
-        let last = self.last.as_mut().filter(|last| last.to_session != self.session)?;
-        last.to_session = self.session;
+        let present = self.session.as_ref()?;
+        let unread = |last: &LastSaid| last.form == Form::Paired && !present.knows_us;
+        let last = self.last.as_mut().filter(|last| last.to_session != present.number || unread(last))?;
+        (last.to_session, last.form) = (present.number, Form::Signed);
         Some(&last.body)
     }
 

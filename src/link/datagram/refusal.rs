@@ -47,12 +47,15 @@ pub enum Rejected {
     /// Sealed by a member, but not by the one that it says.
     #[error("datagram that says it is from {0} is not signed by it: another member forged it")]
     Signature(NodeId),
-    /// For an earlier start of this node, and not to be answered.
-    #[error("datagram of {0} is for an earlier start of this node")]
+    /// The session key that it says is one with which there is no secret.
+    #[error("datagram of {0} offers a session key with which everybody's secret is the same: its agent is not an honest one")]
+    SessionKey(NodeId),
+    /// For another start of this node, or of another of the sender, and not to be answered.
+    #[error("datagram of {0} is for another start of this node, or of a start of that node that has not shown itself")]
     NotForThisStart(NodeId),
 }
 
-const REASONS: usize = 13;
+const REASONS: usize = 14;
 
 impl Rejected {
     const fn index(self) -> usize {
@@ -69,7 +72,8 @@ impl Rejected {
             Rejected::Replayed(_) => 9,
             Rejected::Forged(_) => 10,
             Rejected::Signature(_) => 11,
-            Rejected::NotForThisStart(_) => 12,
+            Rejected::SessionKey(_) => 12,
+            Rejected::NotForThisStart(_) => 13,
         }
     }
 }

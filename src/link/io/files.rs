@@ -18,6 +18,7 @@ mod store;
 pub use external::{ChainAndKey, external, external_authorities};
 
 use crate::{
+    base::io::durable::{self, FileFault},
     link::{authority::Authority, node_key::NodeKey},
     model::Fingerprint,
 };
@@ -96,6 +97,13 @@ pub enum FileError {
     },
 }
 
+impl From<FileFault> for FileError {
+    fn from(fault: FileFault) -> Self {
+        let FileFault { doing, path, source } = fault;
+        FileError::Io { path, doing, source }
+    }
+}
+
 /// How a key that somebody may have becomes worth nothing.
 fn replacing(path: &Path) -> &'static str {
     if path.file_name().is_some_and(|name| name == NODE_KEY) {
@@ -113,7 +121,7 @@ pub fn node_key(data_dir: &Path) -> Result<NodeKey, FileError> {
     let path = data_dir.join(NODE_KEY);
     let Some(text) = store::read_secret(&path)? else {
         let key = NodeKey::generate();
-        store::write(&path, &pem::encode(pem::PRIVATE_KEY, &[key.pkcs8()]))?;
+        durable::write(&path, &pem::encode(pem::PRIVATE_KEY, &[key.pkcs8()]))?;
         return Ok(key);
     };
     let damaged = |why: &str| FileError::Damaged { path: path.clone(), why: why.to_owned(), hint: NEW_KEY };
@@ -134,7 +142,7 @@ pub fn certificate(data_dir: &Path) -> Result<Option<Vec<Vec<u8>>>, FileError> {
 /// # Errors
 /// [`FileError::Io`].
 pub fn save_certificate(data_dir: &Path, chain: &[Vec<u8>]) -> Result<(), FileError> {
-    store::write(&data_dir.join(CERTIFICATE), &pem::encode(pem::CERTIFICATE, chain))
+    Ok(durable::write(&data_dir.join(CERTIFICATE), &pem::encode(pem::CERTIFICATE, chain))?)
 }
 
 /// The CAs (DER) that this node trusted last; none before it trusts any.
@@ -172,9 +180,10 @@ pub fn save_ahead(data_dir: &Path, authorities: &[Vec<u8>]) -> Result<(), FileEr
 fn save_authorities(path: &Path, authorities: &[Vec<u8>]) -> Result<(), FileError> {
     match authorities {
         // An empty file is a damaged one.
-        [] => store::remove(path),
-        _ => store::write(path, &pem::encode(pem::CERTIFICATE, authorities)),
+        [] => durable::remove(path)?,
+        _ => durable::write(path, &pem::encode(pem::CERTIFICATE, authorities))?,
     }
+    Ok(())
 }
 
 /// The CA with this certificate (DER), if its private key is here.
@@ -195,7 +204,7 @@ pub fn authority(data_dir: &Path, certificate: &[u8]) -> Result<Option<Authority
 /// [`FileError::Io`].
 pub fn save_authority(data_dir: &Path, authority: &Authority) -> Result<(), FileError> {
     let path = data_dir.join(authority_file(&authority.fingerprint()));
-    store::write(&path, &pem::encode(pem::PRIVATE_KEY, &[authority.pkcs8()]))
+    Ok(durable::write(&path, &pem::encode(pem::PRIVATE_KEY, &[authority.pkcs8()]))?)
 }
 
 /// Wipes the private keys of all CAs but these.
@@ -230,7 +239,7 @@ pub fn next_session(data_dir: &Path, which: &str, unix_ms: u64) -> Result<u64, F
         None => 0,
     };
     let next = unix_ms.max(last).checked_add(1).ok_or_else(|| damaged("there is no higher number"))?;
-    store::write(&path, format!("{next}\n").as_bytes())?;
+    durable::write(&path, format!("{next}\n").as_bytes())?;
     Ok(next)
 }
 
@@ -257,10 +266,10 @@ pub fn forget(data_dir: &Path) -> Result<(), FileError> {
     keep_authorities(data_dir, &[])?;
     store::wipe(&data_dir.join(NODE_KEY))?;
     for file in [CERTIFICATE, TRUSTED, AHEAD] {
-        store::remove(&data_dir.join(file))?;
+        durable::remove(&data_dir.join(file))?;
     }
     for which in SESSIONS {
-        store::remove(&data_dir.join(format!("{SESSION}{which}")))?;
+        durable::remove(&data_dir.join(format!("{SESSION}{which}")))?;
     }
     Ok(())
 }

@@ -1,15 +1,15 @@
 //! Who this node is: one small file that says which cluster it belongs to, under which number.
 
 use crate::{
+    base::io::durable::{self, FileFault},
     link::io::files::{self, FileError},
     model::{NodeId, NodeName, TimingProfile},
     peers::BootstrapPeer,
-    raft::{Rejoin, sync_parent},
+    raft::Rejoin,
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -65,21 +65,21 @@ pub enum IdentityError {
     Keys(#[from] FileError),
 }
 
+impl From<FileFault> for IdentityError {
+    fn from(fault: FileFault) -> Self {
+        let FileFault { doing, path, source } = fault;
+        IdentityError::Io { path, doing, source }
+    }
+}
+
 impl Identity {
     /// The identity in `data_dir`, if there is one.
     ///
     /// # Errors
     /// A file that is there and cannot be read or understood.
     pub fn load(data_dir: &Path) -> Result<Option<Self>, IdentityError> {
-        use io::Read;
         let path = data_dir.join(FILE);
-        let io = |source| IdentityError::Io { path: path.clone(), doing: "read", source };
-        let file = match fs::File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(io)?,
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;
+        let Some(bytes) = durable::read(&path, MAX_BYTES)? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|source| IdentityError::Damaged { path: path.clone(), source })
     }
 
@@ -88,8 +88,9 @@ impl Identity {
     /// # Errors
     /// What the file system says.
     pub fn save(&self, data_dir: &Path) -> Result<(), IdentityError> {
-        let path = data_dir.join(FILE);
-        self.write(&path).map_err(|source| IdentityError::Io { path, doing: "write", source })
+        let mut text = serde_json::to_vec_pretty(self).expect("an identity is plain data");
+        text.push(b'\n');
+        Ok(durable::write(&data_dir.join(FILE), &text)?)
     }
 
     /// Removes everything that makes the node a member, its keys too: the identity first, so that a half-done removal is no member.
@@ -98,30 +99,17 @@ impl Identity {
     /// What the file system says; the node is then out of its cluster, and the rest may be removed by hand.
     pub fn forget(data_dir: &Path) -> Result<(), IdentityError> {
         for file in [FILE, files::RAFT_LOG] {
-            let path = data_dir.join(file);
-            match fs::remove_file(&path).and_then(|()| sync_parent(&path)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed.map_err(|source| IdentityError::Io { path, doing: "remove", source })?,
-            }
+            durable::remove(&data_dir.join(file))?;
         }
         files::forget(data_dir)?;
         Ok(())
-    }
-
-    fn write(&self, path: &Path) -> io::Result<()> {
-        let unfinished = path.with_extension("new");
-        let mut file = fs::File::create(&unfinished)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        sync_parent(path)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn what_is_saved_is_loaded_and_rubbish_is_named() {

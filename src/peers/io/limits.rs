@@ -1,12 +1,14 @@
 //! Who may stand at the failures: bounds on connections that have not proved anything yet, and how often one source may fail.
 
 use crate::{
+    base::{
+        host::host,
+        per_source::{PerSource, Share},
+        rate_limit::RateLimit,
+    },
     clock::{BootClock, BootInstant, Clock},
-    link::host::host,
-    peers::rate_limit::RateLimit,
 };
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -57,7 +59,7 @@ struct Inner {
     voting: Arc<Semaphore>,
     known: Arc<Semaphore>,
     unknown: Arc<Semaphore>,
-    by_source: Mutex<BTreeMap<Source, usize>>,
+    by_source: PerSource<Source>,
     failures: Mutex<RateLimit>,
     said: Mutex<Option<BootInstant>>,
 }
@@ -66,7 +68,7 @@ struct Inner {
 pub struct ConnectionSlot {
     limits: ConnectionLimits,
     source: Source,
-    unproven: Option<OwnedSemaphorePermit>,
+    unproven: Option<(OwnedSemaphorePermit, Share<Source>)>,
     member: Option<OwnedSemaphorePermit>,
 }
 
@@ -79,7 +81,7 @@ impl Default for ConnectionLimits {
             voting: Arc::new(Semaphore::new(UNPROVEN)),
             known: Arc::new(Semaphore::new(UNPROVEN)),
             unknown: Arc::new(Semaphore::new(UNPROVEN)),
-            by_source: Mutex::default(),
+            by_source: PerSource::new(UNPROVEN_PER_SOURCE),
             failures: Mutex::default(),
             said: Mutex::default(),
         };
@@ -96,19 +98,11 @@ impl ConnectionLimits {
             Whose::Members => (Source::Member(source.to_canonical()), &self.inner.known),
             Whose::Strangers => (Source::Stranger(host(source)), &self.inner.unknown),
         };
-        let unproven = slots.clone().try_acquire_owned().ok();
-        let mut by_source = lock(&self.inner.by_source);
-        let from_there = by_source.get(&source).copied().unwrap_or_default();
-        match unproven {
-            Some(permit) if from_there < UNPROVEN_PER_SOURCE => {
-                by_source.insert(source, from_there + 1);
-                Some(ConnectionSlot { limits: self.clone(), source, unproven: Some(permit), member: None })
-            }
-            _ => {
-                self.say_full(source);
-                None
-            }
+        let unproven = slots.clone().try_acquire_owned().ok().zip(self.inner.by_source.take(source));
+        if unproven.is_none() {
+            self.say_full(source);
         }
+        Some(ConnectionSlot { limits: self.clone(), source, unproven: Some(unproven?), member: None })
     }
 
     /// How long this source must wait because it has failed too often.
@@ -142,27 +136,8 @@ impl ConnectionSlot {
             self.limits.say_full(self.source);
             return false;
         }
-        self.leave_waiting();
+        self.unproven = None;
         true
-    }
-
-    fn leave_waiting(&mut self) {
-        if self.unproven.take().is_none() {
-            return;
-        }
-        let mut by_source = lock(&self.limits.inner.by_source);
-        if let Some(count) = by_source.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                by_source.remove(&self.source);
-            }
-        }
-    }
-}
-
-impl Drop for ConnectionSlot {
-    fn drop(&mut self) {
-        self.leave_waiting();
     }
 }
 
@@ -192,7 +167,7 @@ mod tests {
         assert!(enter(greedy).is_none());
         drop(slots);
         assert!(enter(greedy).is_some());
-        assert!(lock(&limits.inner.by_source).is_empty());
+        assert!(limits.inner.by_source.sources() == 0);
     }
 
     #[test]

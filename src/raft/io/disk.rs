@@ -5,6 +5,7 @@
 
 use super::store_error::StoreError;
 use crate::{
+    base::io::durable::{if_there, sync_parent},
     link::codec::CodecError,
     raft::{
         message::{MAX_ENTRY_BYTES, MAX_SNAPSHOT_BYTES},
@@ -126,7 +127,7 @@ impl Disk {
             return Err(StoreError::Exists { path: path.to_owned() });
         }
         let unfinished = path.with_extension("new");
-        remove_if_there(&unfinished).map_err(io("create"))?;
+        if_there(fs::remove_file(&unfinished)).map_err(io("create"))?;
         let failed = |error: redb::Error| failure(path, "create", error);
         let file = create_private(&unfinished).map_err(io("create"))?;
         let backend = FileBackend::new(file).map_err(|e| failed(e.into()))?;
@@ -145,7 +146,7 @@ impl Disk {
     /// What the file system says.
     pub fn discard(path: &Path) -> Result<(), StoreError> {
         let io = |source| StoreError::Io { path: path.to_owned(), doing: "remove", source };
-        remove_if_there(path).and_then(|()| sync_parent(path)).map_err(io)
+        if_there(fs::remove_file(path)).and_then(|()| sync_parent(path)).map_err(io)
     }
 
     fn initialise(&self, stamp: &Stamp) -> Result<(), redb::Error> {
@@ -351,19 +352,6 @@ fn damaged(path: &Path, what: impl Into<String>) -> StoreError {
 /// Nobody else may look into it, not even for the moment in which it is made.
 fn create_private(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().read(true).write(true).create_new(true).mode(PRIVATE).open(path)
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// A new name is durable when its directory is.
-pub fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::File::open(parent)?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The record of addresses that are, or were, VIPs of the cluster: the agent may remove what is on them in this node's kernel.
 
-use crate::kernel::{DataPlaneError, io::durable};
+use crate::{base::io::durable, kernel::DataPlaneError};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Longest record, in bytes: some ten thousand addresses.
+const RECORD_BYTES: u64 = 1 << 20;
 const RECORD: &str = "owned-vips.json";
 const VERSION: u32 = 1;
 
@@ -31,7 +33,7 @@ impl OwnedVips {
     /// The record cannot be read or decoded. It may be removed by hand; then services on VIPs that left the rules while the agent was down stay.
     pub fn open(data_dir: &Path) -> Result<Self, DataPlaneError> {
         let path = data_dir.join(RECORD);
-        let vips = match durable::read(&path)? {
+        let vips = match durable::read(&path, RECORD_BYTES)? {
             None => BTreeSet::new(),
             Some(content) => understand(&path, &content)?,
         };

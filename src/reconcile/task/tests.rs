@@ -233,6 +233,19 @@ async fn a_director_that_cannot_see_its_kernel_says_so_and_stays_what_it_was() {
 }
 
 #[tokio::test]
+async fn a_director_without_ipvs_is_ready_as_long_as_there_are_no_services() {
+    let mut inputs = director();
+    let rules = inputs.state.rules.clone();
+    Arc::make_mut(&mut inputs.state).rules.services.clear();
+    let mut rig = Rig::new("no-ipvs", &FakeDataPlane::without_ipvs(), inputs);
+    rig.until(|report| report.ready && report.error.is_none()).await;
+    rig.change_state(|state| state.rules = rules);
+    let report = rig.until(|report| !report.ready).await;
+    assert!(report.error.is_some_and(|error| error.contains("no IPVS")));
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_burst_of_changes_is_taken_together() {
     let fake = FakeDataPlane::default();
     let mut rig = Rig::new("burst", &fake, director());

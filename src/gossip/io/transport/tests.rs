@@ -18,6 +18,7 @@ use crate::{
 };
 use chitchat::ChitchatId;
 use proptest::prelude::*;
+use tokio::net::UdpSocket;
 
 struct Node {
     id: NodeId,
@@ -45,7 +46,8 @@ fn nodes(clusters: [&str; 3]) -> [Node; 3] {
         id += 1;
         let key = Arc::new(NodeKey::generate());
         let addr = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let transport = SealedUdp::new(Seal::new(Kind::Gossip, cluster, NodeId(id), 1, key.clone()), hearsay(id, addr, cluster));
+        let seal = Seal::new(Kind::Gossip, cluster, NodeId(id), 1, key.clone());
+        let transport = SealedUdp::new(seal, hearsay(id, addr, cluster), Duration::from_millis(20));
         Node { id: NodeId(id), addr, key, transport }
     });
     let keys = [(KeyId(1), Secret::new([7; 32]))].into();

@@ -10,13 +10,14 @@ mod directory;
 mod tests;
 
 use crate::{
+    base::errors::with_sources,
+    base::io::memory,
+    base::io::privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
     config::ScriptsConfig,
-    errors::with_sources,
     health::{
         io::packets::{PacketError, Packets, is_packet_socket},
         script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, MAX_UNDER_WAY, RunnerReady, ScriptEnd, ScriptReport, ScriptRun},
     },
-    kernel::io::privilege::{PrivilegeError, SCRIPT_RUNNER, give_up, missing, take_back_limits},
 };
 use account::{Account, AccountError};
 use child::Script;
@@ -71,6 +72,7 @@ pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
     if !is_packet_socket(&socket) {
         return Err(RunnerError::NoGuard);
     }
+    memory::forget_start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunnerError::Runtime)?;
     let prepared = prepare(config);
     runtime.block_on(async {

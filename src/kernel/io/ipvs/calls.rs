@@ -5,7 +5,7 @@ use super::{
     socket::{Dumped, RequestResult, Socket},
     wire::{self, Listed},
 };
-use crate::errors::with_sources;
+use crate::base::errors::with_sources;
 use crate::kernel::{DataPlaneError, IpvsService, IpvsUse, ServiceKey, Step, StepError, StepFailure};
 use std::{
     collections::{BTreeMap, BTreeSet},

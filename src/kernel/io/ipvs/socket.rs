@@ -1,7 +1,7 @@
 //! A generic-netlink socket: pipelined requests, every acknowledgement matched, every wait with a deadline.
 
 use super::frame::{Frame, KernelRefusal, Request, frames};
-use crate::errors::with_sources;
+use crate::base::errors::with_sources;
 use crate::kernel::DataPlaneError;
 use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE};
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_GENERIC};

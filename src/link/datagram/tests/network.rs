@@ -1,7 +1,10 @@
 //! Two nodes that restart, and a network between them that loses, delays, repeats and reorders.
 
-use super::{Got, NOW, addr, deliver_at, node};
-use crate::{clock::BootInstant, link::datagram::Seal};
+use super::{Got, NOW, addr, deliver_at, form, node};
+use crate::{
+    clock::BootInstant,
+    link::datagram::{Form, Seal},
+};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -121,6 +124,15 @@ proptest! {
             }
             let expected = (1 - who, world.starts[1 - who], body);
             prop_assert_eq!(world.taken.iter().filter(|taken| **taken == expected).count(), 1);
+        }
+        // Then they are a pair, in both directions.
+        for who in [first, 1 - first] {
+            let body = world.say(who);
+            let (to, datagram) = world.pipe.pop().unwrap();
+            prop_assert_eq!(form(&datagram), Form::Paired);
+            world.arrive(to, &datagram);
+            prop_assert_eq!(world.taken.last(), Some(&(1 - who, world.starts[1 - who], body)));
+            prop_assert!(world.pipe.is_empty());
         }
     }
 }

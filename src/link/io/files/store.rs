@@ -1,10 +1,11 @@
-//! Small files that are the old content or the new, never a part, and nobody else's to read.
+//! Reading and wiping files that may hold a private key.
 
 use super::FileError;
+use crate::base::io::durable::{if_there, remove};
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek},
+    os::unix::fs::PermissionsExt,
     path::Path,
 };
 use zeroize::Zeroizing;
@@ -58,28 +59,6 @@ pub(super) fn content(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Replaces the file, and returns when the new content is on the disk.
-pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    let unfinished = Path::new(&unfinished);
-    let write = || {
-        // What is left of a write that a power cut ended. Then exclusively: never through a link that somebody put there.
-        gone(fs::remove_file(unfinished))?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(unfinished)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(unfinished, path)?;
-        sync_directory(path)
-    };
-    write().map_err(failed("write", path))
-}
-
-/// Removes the file for good; no matter if it is not there.
-pub(super) fn remove(path: &Path) -> Result<(), FileError> {
-    gone(fs::remove_file(path)).and_then(|()| sync_directory(path)).map_err(failed("remove", path))
-}
-
 /// Overwrites the file, then removes it.
 pub(super) fn wipe(path: &Path) -> Result<(), FileError> {
     let overwrite = || {
@@ -89,18 +68,6 @@ pub(super) fn wipe(path: &Path) -> Result<(), FileError> {
         io::copy(&mut io::repeat(0).take(length), &mut file)?;
         file.sync_all()
     };
-    gone(overwrite()).map_err(failed("remove", path))?;
-    remove(path)
-}
-
-fn gone(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    if_there(overwrite()).map_err(failed("remove", path))?;
+    Ok(remove(path)?)
 }

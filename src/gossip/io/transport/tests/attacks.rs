@@ -10,7 +10,10 @@ use crate::{
     model::NodeId,
 };
 use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, spawn_chitchat, transport::UdpTransport};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    net::UdpSocket,
+    time::{sleep, timeout},
+};
 
 /// Somebody with a socket, who may be a member.
 struct Liar {

@@ -145,7 +145,7 @@ mod tests {
 
     /// Set in the child that gives up its rights: the test process must keep its own.
     const CHILD: &str = "LVS_AGENT_TEST_PRIVILEGE";
-    const TEST: &str = "kernel::io::privilege::tests::what_is_given_up_stays_given_up_in_this_process_and_in_what_it_starts";
+    const TEST: &str = "base::io::privilege::tests::what_is_given_up_stays_given_up_in_this_process_and_in_what_it_starts";
 
     fn status(text: &str) -> BTreeMap<&str, &str> {
         text.lines().filter_map(|line| line.split_once(':')).map(|(key, value)| (key, value.trim())).collect()

@@ -1,6 +1,6 @@
 //! How often one source address may fail before it is not heard for a while. Pure; bounded memory whatever knocks.
 
-use crate::{clock::BootInstant, link::host::host};
+use crate::{base::host::host, clock::BootInstant};
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Failures at once that cost nothing: a person who mistypes, a script that tries again.
