@@ -121,7 +121,7 @@ pub fn own(server: &str, seen: Finding) -> (Target, Observation) {
     (target(server), Observation { seen, reason: "connection refused".to_owned(), since_unix_ms: 0, fingerprint })
 }
 
-/// All real servers say that their VIP is in place.
+/// On all real servers the VIP is ready.
 pub fn all_in_place() -> BTreeMap<NodeName, VipsReady> {
     ["r1", "r2", "r3"].map(|node| (name(node), VipsReady::from([(vip_name(), Ok(()))]))).into()
 }

@@ -81,7 +81,7 @@ fn the_votes_are_told_in_one_line() {
     assert_eq!(why(&ballots), "down: none; up: d1 200 in 1 ms; silent: d2 (cannot ask: connection refused)");
 }
 
-/// More of the electorate says so than says anything else or nothing.
+/// A majority of the observers says so.
 fn twin(letters: &str) -> VoteOutcome {
     let says = |of: &str| letters.chars().filter(|letter| of.contains(*letter)).count();
     let rest = |votes: usize| letters.len() - votes;
@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn two_halves_of_an_electorate_never_decide_differently(letters in "[usd]{1,9}", cut in 0_usize..9) {
+    fn two_halves_of_the_observers_never_decide_differently(letters in "[usd]{1,9}", cut in 0_usize..9) {
         let cut = cut.min(letters.len());
         let (left, right) = letters.split_at(cut);
         let one = decide(&ballots_of(&(left.to_owned() + &right.to_uppercase())));
@@ -195,7 +195,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn the_size_of_an_electorate_follows_from_the_membership_alone((nodes, live) in some_cluster(), server in 0_u16..500) {
+    fn the_number_of_observers_follows_from_the_members_alone((nodes, live) in some_cluster(), server in 0_u16..500) {
         let target = target("web", &format!("s{server}"));
         let all = nodes.keys().cloned().collect();
         let none = BTreeSet::new();
@@ -246,7 +246,7 @@ fn web(check: bool) -> ClusterState {
     state
 }
 
-/// What observers say of r1 and r2 of `web`, as `d1:du` (down, up), live unless in capitals.
+/// What observers report of r1 and r2 of `web`, as `d1:du` (down, up), live unless in capitals.
 fn edges_of(state: &ClusterState, words: &str) -> Vec<String> {
     let questions = ["10.0.0.3:80", "10.0.0.4:80"].map(|address| check_fingerprint(address.parse().unwrap(), &CheckKind::Tcp));
     let said = |letters: &str| -> (bool, BTreeMap<Target, Observation>) {
