@@ -3,10 +3,12 @@
 mod changes;
 mod fingerprint;
 mod observers;
+mod target_observers;
 
 pub use changes::{ObserverReport, ObserverReports, ballots, verdict_changes};
 pub use fingerprint::{check_address, check_fingerprint, stable_hash};
 pub use observers::observers;
+pub use target_observers::{KnownObservers, TargetObservers, observers_of_targets};
 
 use crate::{model::NodeName, rules::Verdict};
 use serde::{Deserialize, Serialize};

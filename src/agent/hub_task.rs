@@ -1,6 +1,6 @@
 //! Carries what each task says to those that need it.
 //!
-//! Every output is a pure function of all inputs (see `derive`), made anew when any of them changes and sent only when it differs.
+//! Every output is a pure function of the inputs (see `derive`), made anew when one that it rests on changes, and sent only when it differs.
 
 use super::{assigned::Assigned, derive};
 use crate::{
@@ -10,20 +10,21 @@ use crate::{
     health::{self, HealthInputs},
     kernel::io::address::{AddressError, interface_index},
     members::gossip_seeds,
-    model::{NodeName, NodeNetwork, Obstacles, Ownership, Role, VipName},
+    model::{NodeName, NodeNetwork, Obstacles, Ownership, Role, Roles, VipName},
     raft::RaftView,
-    reconcile::{ReconcileInputs, ReconcileReport},
+    reconcile::{ReconcileInputs, ReconcileReport, VipsReady},
     rules::{ClusterState, Target, security::PeerKeys},
     verdict::Observation,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::pending,
     net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    sync::watch,
+    sync::watch::{self, error::RecvError},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -87,14 +88,52 @@ pub struct Hub {
     pub uninformed_since: Option<Instant>,
     /// What this node observes.
     pub assigned: Assigned,
+    /// What was made of the inputs last; `None` before the first time.
+    pub kept: Option<Kept>,
+}
+
+/// What was made of inputs that have not changed since.
+#[derive(Default)]
+pub struct Kept {
+    groups: Vec<GroupOrder>,
+    in_place: Arc<BTreeMap<NodeName, VipsReady>>,
+    ready: Option<bool>,
+    /// Interfaces have come or gone since.
+    is_stale: bool,
+}
+
+/// Which inputs have changed.
+struct News {
+    /// The replicated state.
+    state: bool,
+    /// What gossip brings.
+    view: bool,
+    /// What this node says of itself comes from others than these.
+    word: bool,
+}
+
+impl Sources {
+    fn news(&self, kept: &Option<Kept>) -> News {
+        fn is_new<T>(source: &watch::Receiver<T>) -> bool {
+            source.has_changed().unwrap_or(true)
+        }
+        let Self { state, raft: _, view, own, ownership, refused, network, report, holds } = self;
+        let (is_first, of_guard) = (kept.is_none(), is_new(ownership) || is_new(refused));
+        let word = is_new(own) || of_guard || is_new(network) || is_new(report) || is_new(holds);
+        News { state: is_first || is_new(state), view: is_first || is_new(view), word: is_first || word }
+    }
 }
 
 /// How often a director looks whether the interfaces of its VIP groups have come or gone.
 const LOOK: Duration = Duration::from_millis(500);
 
+fn is_director(state: &ClusterState, config: &AgentConfig) -> bool {
+    state.nodes.get(&config.node).is_some_and(|node| node.roles.has(Role::Director))
+}
+
 /// Where VIP groups go on this director, and which of these interfaces it does not have. Nothing on other nodes.
 fn interfaces(state: &ClusterState, config: &AgentConfig) -> (BTreeMap<VipName, String>, BTreeSet<String>) {
-    if !state.nodes.get(&config.node).is_some_and(|node| node.roles.has(Role::Director)) {
+    if !is_director(state, config) {
         return Default::default();
     }
     let interfaces = derive::interfaces(state, config);
@@ -141,26 +180,32 @@ impl Hub {
             let now = state.borrow().clone();
             // The kernel is asked for some names; everything else is passed on only when something has changed.
             let interfaces_change = async {
+                if !is_director(&now, config) {
+                    return pending().await;
+                }
                 loop {
                     look.tick().await;
                     if interfaces(&now, config).1 != *seen {
-                        return Ok(());
+                        return;
                     }
                 }
             };
-            // A watch that was not looked at stays changed, and a tick comes again, so all arms are cancel-safe.
+            // A watch that was not looked at stays changed, since `again` leaves that to `pass_on`, and a tick comes again, so all arms are cancel-safe.
             let changed = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                changed = interfaces_change => changed,
-                changed = state.changed() => changed,
+                () = interfaces_change => {
+                    self.kept.iter_mut().for_each(|kept| kept.is_stale = true);
+                    Ok(())
+                }
+                changed = again(state) => changed,
                 changed = raft.changed() => changed,
-                changed = view.changed() => changed,
-                changed = own.changed() => changed,
-                changed = ownership.changed() => changed,
-                changed = refused.changed() => changed,
-                changed = network.changed() => changed,
-                changed = report.changed() => changed,
-                changed = holds.changed() => changed,
+                changed = again(view) => changed,
+                changed = again(own) => changed,
+                changed = again(ownership) => changed,
+                changed = again(refused) => changed,
+                changed = again(network) => changed,
+                changed = again(report) => changed,
+                changed = again(holds) => changed,
                 () = sleep_until(patience_ends.unwrap_or_else(Instant::now)), if patience_ends.is_some() => Ok(()),
             };
             if changed.is_err() {
@@ -169,53 +214,70 @@ impl Hub {
         }
     }
 
+    /// Does what the inputs that have changed since the last time concern.
     fn pass_on(&mut self) -> Result<(), GuardGone> {
         let me = &self.config.node.clone();
+        let news = self.sources.news(&self.kept);
         let state = self.sources.state.borrow_and_update().clone();
-        let raft = self.sources.raft.borrow_and_update().clone();
+        let loaded = self.sources.raft.borrow_and_update().loaded;
         let view = self.sources.view.borrow_and_update().clone();
         let own = self.sources.own.borrow_and_update().clone();
         let ownership = self.sources.ownership.borrow_and_update().clone();
-        let refused = self.sources.refused.borrow_and_update().clone();
-        let network = self.sources.network.borrow_and_update().clone();
         let report = self.sources.report.borrow_and_update().clone();
-        let speakers = Arc::new(derive::speakers(&state));
-        self.tell_guard_who_speaks(&speakers)?;
-        send(&self.sinks.speakers, speakers);
-        let roles = state.nodes.get(me).map_or_else(|| self.config.roles.clone(), |node| node.roles.clone());
-        let live = view.live();
-        let assignments = self.assigned.to(me, &state, &live).clone();
-        let peer_alarms = health::peer_alarms(me, &view.observer_reports(), &assignments);
-        send(&self.sinks.health, HealthInputs { assignments, peer_alarms });
-        send(&self.sinks.live, live);
-        send(&self.sinks.seeds, gossip_seeds(&state, me, &self.config.seeds));
-        let director = roles.has(Role::Director);
-        let groups = self.groups(&state);
+        if news.state {
+            let speakers = Arc::new(derive::speakers(&state));
+            self.tell_guard_who_speaks(&speakers)?;
+            send(&self.sinks.speakers, speakers);
+            send(&self.sinks.seeds, gossip_seeds(&state, me, &self.config.seeds));
+        }
+        if news.state || news.view {
+            let live = view.live();
+            let assignments = self.assigned.to(me, &state, &live).clone();
+            let peer_alarms = health::peer_alarms(me, &view.observer_reports(), &assignments);
+            send(&self.sinks.health, HealthInputs { assignments, peer_alarms });
+            send(&self.sinks.live, live);
+        }
+        let former = self.kept.take();
         let ready = self.readiness(&state, &view, &report);
-        let own_groups = if director { &groups[..] } else { &[] };
-        let word = Word {
-            facts: Facts { roles: roles.clone(), holds: self.sources.holds.borrow_and_update().clone(), ..self.facts.clone() },
-            observations: own.as_ref().clone(),
+        let news_of_word = news.state || news.word || former.as_ref().is_none_or(|kept| kept.is_stale || kept.ready != ready);
+        let Kept { groups, in_place, is_stale, .. } = former.unwrap_or_default();
+        let groups = if news.state || is_stale { self.groups(&state) } else { groups };
+        let in_place = Some(in_place).filter(|_| !news.view).unwrap_or_else(|| Arc::new(derive::in_place(&view)));
+        let roles = state.nodes.get(me).map_or_else(|| self.config.roles.clone(), |node| node.roles.clone());
+        if news_of_word {
+            let word = self.word(&roles, &groups, ready, (&own, &ownership, &report));
+            send(&self.sinks.word, Arc::new(word));
+        }
+        let address = self.config.address.ip();
+        let inputs = ReconcileInputs { loaded, roles, address, state, in_place: in_place.clone(), own, ownership };
+        send(&self.sinks.reconcile, inputs);
+        self.tell_guard(loaded, &groups, ready)?;
+        self.kept = Some(Kept { groups, in_place, ready, is_stale: false });
+        Ok(())
+    }
+
+    /// What this node says of itself.
+    fn word(
+        &mut self,
+        roles: &Roles,
+        groups: &[GroupOrder],
+        ready: Option<bool>,
+        (own, ownership, report): (&BTreeMap<Target, Observation>, &Ownership, &ReconcileReport),
+    ) -> Word {
+        let refused = self.sources.refused.borrow_and_update().clone();
+        let network = self.sources.network.borrow_and_update().as_ref().map(NodeNetwork::told);
+        let holds = self.sources.holds.borrow_and_update().clone();
+        let own_groups = if roles.has(Role::Director) { groups } else { &[] };
+        Word {
+            facts: Facts { roles: roles.clone(), holds, ..self.facts.clone() },
+            observations: own.clone(),
             in_place: report.in_place.clone(),
             holding: ownership.clone(),
-            obstacles: derive::obstacles(own_groups, &self.told.absent, refused, derive::unready(ready, &report)),
-            network: network.as_ref().map(NodeNetwork::told),
+            obstacles: derive::obstacles(own_groups, &self.told.absent, refused, derive::unready(ready, report)),
+            network,
             revision: report.applied_revision,
             informed: report.informed,
-        };
-        send(&self.sinks.word, Arc::new(word));
-        let loaded = raft.loaded;
-        let inputs = ReconcileInputs {
-            loaded,
-            roles,
-            address: self.config.address.ip(),
-            state,
-            in_place: Arc::new(derive::in_place(&view)),
-            own,
-            ownership,
-        };
-        send(&self.sinks.reconcile, inputs);
-        self.tell_guard(loaded, groups, ready)
+        }
     }
 
     /// What the guard is told of readiness, if anything. A director that begins to leave VIPs to a better informed one says so.
@@ -263,10 +325,10 @@ impl Hub {
     }
 
     /// Says nothing before the state is whole: an empty rule set would give VIPs away.
-    fn tell_guard(&mut self, loaded: bool, groups: Vec<GroupOrder>, ready: Option<bool>) -> Result<(), GuardGone> {
-        if loaded && self.told.groups.as_ref() != Some(&groups) {
+    fn tell_guard(&mut self, loaded: bool, groups: &Vec<GroupOrder>, ready: Option<bool>) -> Result<(), GuardGone> {
+        if loaded && self.told.groups.as_ref() != Some(groups) {
             self.sinks.guard.groups(groups.clone())?;
-            self.told.groups = Some(groups);
+            self.told.groups = Some(groups.clone());
         }
         if let Some(ready) = ready.filter(|ready| loaded && self.told.ready != Some(*ready)) {
             self.sinks.guard.ready(ready)?;
@@ -274,6 +336,13 @@ impl Hub {
         }
         Ok(())
     }
+}
+
+/// Waits for a change, and leaves it to be seen: [`Sources::news`] asks for it.
+async fn again<T>(source: &mut watch::Receiver<T>) -> Result<(), RecvError> {
+    let changed = source.changed().await;
+    source.mark_changed();
+    changed
 }
 
 fn send<T: PartialEq>(to: &watch::Sender<T>, value: T) {

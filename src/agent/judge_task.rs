@@ -6,7 +6,7 @@ use crate::{
     raft::{RaftNode, RaftView},
     repeats::Repeats,
     rules::{ClusterState, Command, Verdict, VerdictChange},
-    verdict,
+    verdict::{self, KnownObservers},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -22,8 +22,10 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
     let mut state = raft.state();
     let mut standing = raft.view();
     let mut failing = Repeats::default();
+    let mut observers = KnownObservers::default();
     loop {
-        let due = edges(&raft, &standing.borrow_and_update(), &state.borrow_and_update(), &view.borrow_and_update());
+        let due =
+            edges(&raft, &mut observers, &standing.borrow_and_update(), &state.borrow_and_update(), &view.borrow_and_update());
         if due.is_empty() {
             // Watches keep what they have not delivered, so all arms are cancel-safe.
             tokio::select! {
@@ -62,7 +64,13 @@ fn verdict_of(state: &ClusterState, edge: &VerdictChange) -> Option<Verdict> {
     state.verdicts.get(&edge.target).map(|(verdict, _)| *verdict)
 }
 
-fn edges(raft: &RaftNode, standing: &RaftView, state: &ClusterState, view: &ClusterView) -> Vec<VerdictChange> {
+fn edges(
+    raft: &RaftNode,
+    observers: &mut KnownObservers,
+    standing: &RaftView,
+    state: &ClusterState,
+    view: &ClusterView,
+) -> Vec<VerdictChange> {
     let leads = standing.loaded && raft.is_leader_with_quorum();
-    if leads { verdict::verdict_changes(state, &view.observer_reports()) } else { Vec::new() }
+    if leads { verdict::verdict_changes(state, &view.observer_reports(), observers.of(state, &view.live())) } else { Vec::new() }
 }

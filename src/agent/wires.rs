@@ -217,6 +217,7 @@ impl Wires {
             told: hub_task::Told::default(),
             uninformed_since: None,
             assigned: Default::default(),
+            kept: None,
         };
         tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
         Running { config, identity, cluster, view, reconcile, reconciling, tasks, guard, key_files, renew_now, shutdown }

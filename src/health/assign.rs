@@ -4,11 +4,12 @@ use super::schedule;
 use crate::{
     model::{Check, NodeName},
     rules::{ClusterState, Target},
-    verdict::{Finding, ObserverReports, check_address, check_fingerprint, observers},
+    verdict::{Finding, ObserverReports, TargetObservers, check_address, check_fingerprint},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -49,20 +50,19 @@ pub struct Alarm {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct HealthInputs {
     /// The targets to observe.
-    pub assignments: BTreeMap<Target, Assignment>,
+    pub assignments: Arc<BTreeMap<Target, Assignment>>,
     /// What other observers find suspect or down, see [`peer_alarms`].
     pub peer_alarms: BTreeMap<Target, BTreeSet<Alarm>>,
 }
 
 /// The targets that `me` observes.
-pub fn assignments(me: &NodeName, state: &ClusterState, live: &BTreeSet<NodeName>) -> BTreeMap<Target, Assignment> {
+pub fn assignments(me: &NodeName, state: &ClusterState, observers: &TargetObservers) -> BTreeMap<Target, Assignment> {
     state
         .rules
         .targets()
         .filter_map(|(target, service, server)| {
             let check = service.check.as_ref()?;
-            let own = state.node_at(server.address).map(|node| &node.name);
-            let observers = observers(own, &state.nodes, live, &target);
+            let observers = observers.get(&target)?;
             let position = observers.iter().position(|observer| observer == me)?;
             let address = check_address(server, check);
             Some((target, Assignment { address, check: check.clone(), position, of: observers.len() }))
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{CheckKind, ForwardMethod, NodeId, NodeRecord, Protocol, RealServer, Role, Roles, Scheduler, Service, Weight},
-        verdict::{Observation, ObserverReport},
+        verdict::{Observation, ObserverReport, observers_of_targets},
     };
 
     fn node(text: &str) -> NodeName {
@@ -146,9 +146,9 @@ mod tests {
 
     fn assigned(me: &str) -> Vec<String> {
         let state = state();
-        let live = state.nodes.keys().cloned().collect();
+        let observers = observers_of_targets(&state, &state.nodes.keys().cloned().collect());
         let line = |(target, a): (Target, Assignment)| format!("{target} at {}: {} of {}", a.address, a.position, a.of);
-        assignments(&node(me), &state, &live).into_iter().map(line).collect()
+        assignments(&node(me), &state, &observers).into_iter().map(line).collect()
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
     fn alarms_are_fresh_bad_news_from_others_about_what_is_asked_here() {
         let (me, other) = (node("d1"), node("d2"));
         let state = state();
-        let mine = assignments(&me, &state, &state.nodes.keys().cloned().collect());
+        let mine = assignments(&me, &state, &observers_of_targets(&state, &state.nodes.keys().cloned().collect()));
         let fingerprint = mine[&target("r1")].fingerprint();
         let alarms = |who: &NodeName, live, seen, fingerprint| {
             let observation = Observation { seen, reason: String::new(), since_unix_ms: 7, fingerprint };

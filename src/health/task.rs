@@ -148,6 +148,18 @@ impl<P: Prober> Health<P> {
     /// Stops the observers of targets that are gone, starts new ones where the fingerprint has changed, and lets the others keep what they have found.
     fn take_inputs(&mut self, inputs: HealthInputs) {
         let former = std::mem::replace(&mut self.inputs, inputs.clone());
+        if !Arc::ptr_eq(&former.assignments, &inputs.assignments) {
+            self.take_assignments(&former, &inputs);
+        }
+        let none = BTreeSet::new();
+        for (target, alarms) in &inputs.peer_alarms {
+            if !alarms.is_subset(former.peer_alarms.get(target).unwrap_or(&none)) {
+                self.step(target, ObserverEvent::Alarm);
+            }
+        }
+    }
+
+    fn take_assignments(&mut self, former: &HealthInputs, inputs: &HealthInputs) {
         let gone: Vec<Target> = self
             .watched
             .iter()
@@ -158,15 +170,9 @@ impl<P: Prober> Health<P> {
             .map(|(target, _)| target.clone())
             .collect();
         gone.iter().for_each(|target| self.stop(target));
-        for (target, assignment) in inputs.assignments {
-            if former.assignments.get(&target) != Some(&assignment) || !self.watched.contains_key(&target) {
-                self.assign(target, assignment);
-            }
-        }
-        let none = BTreeSet::new();
-        for (target, alarms) in &inputs.peer_alarms {
-            if !alarms.is_subset(former.peer_alarms.get(target).unwrap_or(&none)) {
-                self.step(target, ObserverEvent::Alarm);
+        for (target, assignment) in inputs.assignments.iter() {
+            if former.assignments.get(target) != Some(assignment) || !self.watched.contains_key(target) {
+                self.assign(target.clone(), assignment.clone());
             }
         }
     }

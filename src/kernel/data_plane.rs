@@ -106,6 +106,10 @@ pub trait DataPlane: Send + 'static {
     /// Reads everything. Cancel-safe: reading changes nothing.
     fn observe(&mut self, ipvs: IpvsUse) -> impl Future<Output = Result<KernelState, DataPlaneError>> + Send;
 
+    /// A quick look: whether the kernel is as the last [`DataPlane::observe`] found it, as far as that shows at a fraction of its cost. `false` also if
+    /// it does not show. Cancel-safe.
+    fn is_as_observed(&mut self) -> impl Future<Output = bool> + Send;
+
     /// Carries out the steps in the given order, goes on after failures, and returns the steps that were not done. A step that depends on a failed one
     /// (see [`Step::is_voided_by`]) is not tried. Not cancel-safe: let it finish, its waits have deadlines.
     fn execute(&mut self, steps: &[Step]) -> impl Future<Output = Vec<StepFailure>> + Send;

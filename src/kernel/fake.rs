@@ -6,7 +6,10 @@ use super::{
     step::Step,
 };
 use crate::model::Scheduler;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 /// A kernel in memory. Clones share it, so that a test can read and edit it while a task uses another clone.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,11 @@ struct Inner {
     /// Observing fails where IPVS is wanted.
     lacks_ipvs: bool,
     looks: u64,
+    /// What was last observed.
+    observed: Option<KernelState>,
+    quick_looks: u64,
+    /// How long observing takes.
+    slowness: Duration,
 }
 
 impl FakeDataPlane {
@@ -58,6 +66,16 @@ impl FakeDataPlane {
         self.lock().looks
     }
 
+    /// How often it was looked at quickly.
+    pub fn quick_looks(&self) -> u64 {
+        self.lock().quick_looks
+    }
+
+    /// From now on observing takes so long.
+    pub fn set_slowness(&self, slowness: Duration) {
+        self.lock().slowness = slowness;
+    }
+
     /// From now on exactly these steps fail.
     pub fn break_steps(&self, steps: Vec<Step>) {
         self.lock().broken = steps;
@@ -78,6 +96,10 @@ impl FakeDataPlane {
 
 impl DataPlane for FakeDataPlane {
     async fn observe(&mut self, ipvs: IpvsUse) -> Result<KernelState, DataPlaneError> {
+        let slowness = self.lock().slowness;
+        if slowness > Duration::ZERO {
+            tokio::time::sleep(slowness).await;
+        }
         let mut inner = self.lock();
         inner.looks += 1;
         if inner.lacks_ipvs && ipvs == IpvsUse::Required {
@@ -86,7 +108,14 @@ impl DataPlane for FakeDataPlane {
         if inner.blind {
             return Err(DataPlaneError::Malformed("the fake is blind"));
         }
+        inner.observed = Some(inner.state.clone());
         Ok(inner.state.clone())
+    }
+
+    async fn is_as_observed(&mut self) -> bool {
+        let mut inner = self.lock();
+        inner.quick_looks += 1;
+        !inner.blind && inner.observed.as_ref() == Some(&inner.state)
     }
 
     async fn execute(&mut self, steps: &[Step]) -> Vec<StepFailure> {

@@ -63,7 +63,8 @@ pub async fn run(node: NodeName, raft: RaftNode, mut view: watch::Receiver<Arc<C
         // Watches keep what they have not delivered, and a tick that was missed comes again, so all arms are cancel-safe.
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = tick.tick() => {}
+            // Who does not lead waits for nothing that comes with time.
+            _ = tick.tick(), if raft.is_leader_with_quorum() => {}
             changed = view.changed() => if changed.is_err() { return },
             changed = state.changed() => if changed.is_err() { return },
             changed = standing.changed() => if changed.is_err() { return },

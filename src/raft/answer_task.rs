@@ -117,7 +117,7 @@ fn raft_refusal(
         directs: directs(status, certificate),
         is_vouched_for: node.vouched().has(id, BootClock.now()),
     };
-    let leaderless = is_leaderless(node);
+    let leaderless = node.is_leaderless();
     if sender.is_heard(leaderless) {
         return None;
     }
@@ -127,11 +127,6 @@ fn raft_refusal(
         node.doubts().notify_one();
     }
     Some(Reply::Failed(format!("{id} does not vote, as far as {} knows", node.id())))
-}
-
-/// Whether this node needs somebody who leads it. A leader with a majority has no other to hear.
-fn is_leaderless(node: &RaftNode) -> bool {
-    !node.is_leader_with_quorum() && node.heard().age().is_none_or(|age| age > node.timing().election_max)
 }
 
 /// A leader that is removed, or gives its vote away, leads on until those who vote have agreed to that, or nobody could lead them in order; that is

@@ -5,16 +5,19 @@
 //! node's way out. `propose_task` gets changes committed, `view_task` publishes what Raft says of itself, `answer_task` answers other members with
 //! what `permissions` allows. `voters/` decides who votes. `vouching` says whose Raft is heard, `vouch_task` asks others for that, `later_votes` what
 //! a leader believes of later terms. `types` names openraft's types, `message` what Raft asks over the network, `record` how bytes lie on disk;
-//! `effective` knows which membership counts, `timing` how fast all of it is. `io` holds the log, the state machine and openraft's client.
+//! `effective` knows which membership counts, `timing` how fast all of it is, `heartbeat_task`
+//! has a leader's heartbeats sent and `recipients` says to whom. `io` holds the log, the state machine and openraft's client.
 
 mod answer_task;
 mod effective;
 mod fault;
+mod heartbeat_task;
 pub mod io;
 mod later_votes;
 pub(crate) mod message;
 mod permissions;
 mod propose_task;
+mod recipients;
 pub(crate) mod record;
 mod sink;
 mod task;

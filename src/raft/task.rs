@@ -103,6 +103,12 @@ impl RaftNode {
         metrics.state == ServerState::Leader && leadership::has_quorum(&metrics, self.heard(), self.timing())
     }
 
+    /// See [`leadership::is_leaderless`].
+    pub(super) fn is_leaderless(&self) -> bool {
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        leadership::is_leaderless(&metrics, self.heard(), self.timing())
+    }
+
     /// Returns when Raft, or a task of it, has stopped by itself: a full disk, a guard that does not answer, a bug. Never returns otherwise.
     pub async fn failed(&self) -> Fault {
         let mut fault = self.inner.fault.clone();

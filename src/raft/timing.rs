@@ -9,11 +9,14 @@ const SNAPSHOT_EVERY: u64 = 500;
 /// Entries kept behind a snapshot, so that a follower that was away for a moment needs none.
 const KEEP_ENTRIES: u64 = 100;
 
+/// Every so many heartbeats one goes to members that do not vote, too: all that it tells them is that there is a leader.
+pub const BEATS_TO_LEARNERS: u32 = 4;
+
 /// The rhythm of one profile. A new leader comes `election_max` + random(`election_min`, `election_max`) after the old one died.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RaftTiming {
-    /// Time between two heartbeats of a leader. openraft's clock ticks five times in that, on every voter; what is proposed and what is committed wait
-    /// for neither. Several fit into the shortest silence after which anybody asks for votes (`election_max` + `election_min`).
+    /// Time between two heartbeats of a leader to a voter. What is proposed and what is committed do not wait for it. Several fit into the shortest
+    /// silence after which anybody asks for votes (`election_max` + `election_min`).
     pub heartbeat: Duration,
     /// How long what did not succeed waits before it is tried again, and how much later than expected a heartbeat may be.
     pub pause: Duration,
@@ -27,9 +30,9 @@ impl RaftTiming {
     /// The rhythm of `profile`.
     pub const fn of(profile: TimingProfile) -> Self {
         let (heartbeat, pause, min, max) = match profile {
-            TimingProfile::Fast => (25, 25, 75, 150),
-            TimingProfile::Lan => (100, 50, 150, 300),
-            TimingProfile::Wan => (200, 200, 1000, 2000),
+            TimingProfile::Fast => (50, 25, 100, 200),
+            TimingProfile::Lan => (250, 50, 300, 600),
+            TimingProfile::Wan => (500, 200, 1000, 2000),
         };
         Self {
             heartbeat: Duration::from_millis(heartbeat),
@@ -37,6 +40,12 @@ impl RaftTiming {
             election_min: Duration::from_millis(min),
             election_max: Duration::from_millis(max),
         }
+    }
+
+    /// Whoever was heard last so long ago is gone: a leader, as a follower that `votes` or does not hears it. A heartbeat may be a little late when all is well.
+    pub fn longest_silence(self, votes: bool) -> Duration {
+        let awaited = if votes { Duration::ZERO } else { self.heartbeat * BEATS_TO_LEARNERS };
+        awaited + self.election_max + self.pause
     }
 
     /// openraft's configuration.
@@ -72,6 +81,17 @@ mod tests {
     fn every_profile_is_valid_to_openraft() {
         for profile in [TimingProfile::Fast, TimingProfile::Lan, TimingProfile::Wan] {
             assert!(RaftTiming::of(profile).config("c").validate().is_ok(), "{profile}");
+        }
+    }
+
+    #[test]
+    fn three_heartbeats_may_be_lost_before_anybody_asks_for_votes() {
+        for profile in [TimingProfile::Fast, TimingProfile::Lan, TimingProfile::Wan] {
+            let timing = RaftTiming::of(profile);
+            assert!(timing.heartbeat * 3 < timing.election_max + timing.election_min, "{profile}");
+            // openraft's clock is switched on at the end of that silence, and ticks five times in a heartbeat's time.
+            assert!(timing.longest_silence(true) + timing.heartbeat / 4 < timing.election_max + timing.election_min, "{profile}");
+            assert!(timing.longest_silence(false) > timing.heartbeat * BEATS_TO_LEARNERS + timing.election_max, "{profile}");
         }
     }
 }

@@ -3,9 +3,8 @@
 use super::{
     RaftView,
     fault::Fault,
-    task::leadership::{has_quorum, longest_silence, quorum_age},
+    task::leadership::{has_quorum, longest_silence, quorum_age, votes},
     task::{OurRaft, RaftNode},
-    types::StoredMembership,
 };
 use crate::base::errors::with_sources;
 use crate::{model::NodeId, peers::HelloRefusal, rules::ClusterState};
@@ -43,15 +42,16 @@ pub async fn run(
     shutdown.cancelled().await;
 }
 
-/// openraft's clock is for elections and heartbeats. Who neither votes nor leads has no use for it, and most nodes of a large cluster do not.
+/// openraft's clock is for elections: a leader's heartbeats have their own (`heartbeat_task`). Who does not vote has no use for it, and a voter has
+/// none while it hears a leader.
 fn tick_if_needed(node: &RaftNode) {
     let metrics = node.raft().metrics().borrow_watched().clone();
-    // A voter that is removed may still be needed until that is committed.
-    let votes = |membership: &StoredMembership| membership.voter_ids().any(|id| id == metrics.id);
-    let needed = metrics.state != ServerState::Learner
-        || votes(&metrics.membership_config)
-        || votes(&metrics.committed_membership_config)
-        || metrics.membership_config.voter_ids().next().is_none();
+    let may_elect = votes(&metrics) || metrics.membership_config.voter_ids().next().is_none();
+    let needed = match metrics.state {
+        ServerState::Leader => false,
+        ServerState::Follower | ServerState::Learner => may_elect && !has_quorum(&metrics, node.heard(), node.timing()),
+        ServerState::Candidate | ServerState::Shutdown => true,
+    };
     node.raft().runtime_config().tick(needed);
 }
 
@@ -67,7 +67,7 @@ fn next_look(node: &RaftNode) -> Duration {
         return node.timing().pause;
     }
     // A sole voter waits for nobody.
-    longest_silence(node.timing()).saturating_sub(heard.unwrap_or_default()).max(SHORTEST_LOOK)
+    longest_silence(&metrics, node.timing()).saturating_sub(heard.unwrap_or_default()).max(SHORTEST_LOOK)
 }
 
 fn publish(node: &RaftNode, view: &watch::Sender<RaftView>, state: &watch::Sender<Arc<ClusterState>>) {
@@ -139,14 +139,12 @@ pub async fn watch_faults(node: RaftNode, fault: watch::Sender<Option<Fault>>, s
     shutdown.cancelled().await;
 }
 
+/// Why openraft has ended, once it has. These metrics change seldom; the whole ones do with every heartbeat.
 async fn core_ends(raft: &OurRaft) -> String {
-    let mut metrics = raft.metrics();
-    loop {
-        if let Err(fatal) = &metrics.borrow_watched().running_state {
-            return fatal.to_string();
-        }
-        if metrics.changed().await.is_err() {
-            return "its core is gone".to_owned();
-        }
+    let mut server = raft.server_metrics();
+    while server.changed().await.is_ok() {}
+    match &raft.metrics().borrow_watched().running_state {
+        Err(fatal) => fatal.to_string(),
+        Ok(()) => "its core is gone".to_owned(),
     }
 }

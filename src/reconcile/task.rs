@@ -1,5 +1,5 @@
 //! The loop: look at the kernel, decide, change it, report. At every change of the inputs, and every half second, since IPVS does not tell of
-//! changes that others make.
+//! changes that others make. Where reading all of it is dear, a quick look does in between.
 
 use super::{
     OwnedVips, ReconcileInputs, ReconcileReport,
@@ -20,6 +20,10 @@ use tracing::{debug, info, warn};
 
 /// A change by somebody else is found and put back within this time.
 pub const RESYNC: Duration = Duration::from_millis(500);
+/// While nothing changes, reading the whole kernel may take this part of the time, and quick looks twice that.
+const SHARE: u32 = 100;
+/// However long it takes, the whole kernel is read that often: a quick look does not see everything.
+const WHOLE_MOST: Duration = Duration::from_secs(30);
 /// From the beginning of one pass to that of the next at least: a burst of changes is taken together. The first change of a burst does not wait.
 const PASS_GAP: Duration = Duration::from_millis(20);
 /// After a failed step: the first retry. Later ones wait longer, but never longer than [`RESYNC`], since other things may need to be put back.
@@ -41,11 +45,23 @@ pub async fn run<P: DataPlane, C: Clock>(
     cancel: CancellationToken,
 ) {
     let mut reconciler = Reconciler::new(plane, owned);
+    // With which inputs nothing was to be done, and until when a quick look does if it finds nothing new.
+    let mut rest: Option<(ReconcileInputs, BootInstant)> = None;
     loop {
         let current = inputs.borrow_and_update().clone();
         let begun = clock.now();
         // Not cancelled in the middle: every wait within has a deadline.
-        let next = if may_act(&current) { reconciler.pass(&current, begun).await } else { RESYNC };
+        let next = if !may_act(&current) {
+            RESYNC
+        } else if rest.as_ref().is_some_and(|(of, end)| *of == current && begun < *end) && reconciler.plane.is_as_observed().await
+        {
+            RESYNC.max(clock.now().saturating_since(begun) * (SHARE / 2))
+        } else {
+            let next = reconciler.pass(&current, begun).await;
+            let took = clock.now().saturating_since(begun);
+            rest = reconciler.is_at_rest().then(|| (current, begun + (took * SHARE).min(WHOLE_MOST)));
+            next
+        };
         report.send_if_modified(|last| std::mem::replace(last, reconciler.report.clone()) != reconciler.report);
         let gap = PASS_GAP.max(clock.now().saturating_since(begun)); // at most half of the time is spent on passes
         // Every arm is cancel-safe: a change that is not seen now is seen by the next `changed`.
@@ -101,6 +117,8 @@ struct Reconciler<P> {
     /// What the kernel was brought to: a difference from it is somebody else's doing.
     settled: Option<Desired>,
     failed_passes: u32,
+    /// The last pass had nothing to change.
+    rested: bool,
     /// What is said of the kernel again and again.
     lines: Repeats<About>,
 }
@@ -114,7 +132,15 @@ enum About {
 
 impl<P: DataPlane> Reconciler<P> {
     fn new(plane: P, owned: OwnedVips) -> Self {
-        Self { plane, owned, report: ReconcileReport::default(), settled: None, failed_passes: 0, lines: Repeats::default() }
+        Self {
+            plane,
+            owned,
+            report: ReconcileReport::default(),
+            settled: None,
+            failed_passes: 0,
+            rested: false,
+            lines: Repeats::default(),
+        }
     }
 
     /// One pass. Says when the next is due if nothing changes until then.
@@ -142,6 +168,7 @@ impl<P: DataPlane> Reconciler<P> {
         problems.extend(self.owned.set(owned.clone()).err().map(|error| with_sources(&error)));
         let steps = plan(&wanted, &observed, &owned);
         self.log(&wanted, &observed, &steps, now);
+        self.rested = steps.is_empty();
         let failures = self.plane.execute(&steps).await;
         let after = if steps.is_empty() { Ok(observed) } else { self.plane.observe(ipvs).await };
         let after = match after {
@@ -166,10 +193,15 @@ impl<P: DataPlane> Reconciler<P> {
         self.conclude(problems, director, unready, now)
     }
 
+    /// Whether the last pass found everything as it should be.
+    fn is_at_rest(&self) -> bool {
+        self.failed_passes == 0 && self.settled.is_some() && self.rested
+    }
+
     /// The kernel could not be read. It forwards on as it is, so that readiness stays what it was; but one that has no IPVS forwards nothing, and there are services.
     fn blind(&mut self, error: &DataPlaneError, now: BootInstant) -> Duration {
         self.report.ready &= !matches!(error, DataPlaneError::NoIpvs { .. });
-        self.failed_passes = self.failed_passes.saturating_add(1);
+        (self.failed_passes, self.rested) = (self.failed_passes.saturating_add(1), false);
         self.tell(Some(with_sources(error)), now);
         back_off(self.failed_passes).min(BLIND_RETRY_MOST)
     }

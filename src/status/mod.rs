@@ -14,7 +14,7 @@ use crate::{
     raft::RaftView,
     reconcile::{Decision, ReconcileReport},
     rules::{ClusterState, Security, Target, Verdict, rotation::RotationStage},
-    verdict::{self, Ballot, Observation, ObserverReports},
+    verdict::{self, Ballot, Observation, ObserverReports, TargetObservers},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -50,15 +50,26 @@ pub struct Sources<'a> {
     pub unix_now: Duration,
 }
 
+/// What the servers' status is made from, worked out once for all of them.
+struct Votes<'a> {
+    heard: ObserverReports<'a>,
+    observers: TargetObservers,
+    decisions: BTreeMap<&'a Target, &'a Decision>,
+}
+
 /// The status of a member.
 pub fn status(sources: &Sources<'_>) -> Status {
     let state = sources.state;
-    let heard = sources.view.observer_reports();
+    let votes = Votes {
+        heard: sources.view.observer_reports(),
+        observers: verdict::observers_of_targets(state, &sources.view.live()),
+        decisions: sources.report.decisions.iter().map(|decision| (&decision.target, decision)).collect(),
+    };
     let mut status = Status {
         cluster: Some(cluster(sources)),
         nodes: state.nodes.values().map(|node| node_status(sources, &node.name, node.id)).collect(),
         vips: state.rules.vips.values().map(|group| vip_status(sources, group)).collect(),
-        services: state.rules.services.values().map(|service| service_status(sources, &heard, service)).collect(),
+        services: state.rules.services.values().map(|service| service_status(sources, &votes, service)).collect(),
         foreign: sources.report.foreign.iter().map(ToString::to_string).collect(),
         ..Status::outside(sources.me.clone())
     };
@@ -176,7 +187,7 @@ fn placement(sources: &Sources<'_>, group: &VipGroup) -> (Vec<NodeName>, Vec<Mis
     (in_place, missing)
 }
 
-fn service_status(sources: &Sources<'_>, heard: &ObserverReports<'_>, service: &Service) -> ServiceStatus {
+fn service_status(sources: &Sources<'_>, votes: &Votes<'_>, service: &Service) -> ServiceStatus {
     ServiceStatus {
         name: service.name.clone(),
         vip: service.vip.clone(),
@@ -185,11 +196,11 @@ fn service_status(sources: &Sources<'_>, heard: &ObserverReports<'_>, service: &
         scheduler: service.scheduler,
         forward: service.forward,
         check: service.check.as_ref().map(ToString::to_string),
-        servers: service.servers.values().map(|server| server_status(sources, heard, service, server)).collect(),
+        servers: service.servers.values().map(|server| server_status(sources, votes, service, server)).collect(),
     }
 }
 
-fn server_status(sources: &Sources<'_>, heard: &ObserverReports<'_>, service: &Service, server: &RealServer) -> ServerStatus {
+fn server_status(sources: &Sources<'_>, votes: &Votes<'_>, service: &Service, server: &RealServer) -> ServerStatus {
     let target = Target { service: service.name.clone(), server: server.name.clone() };
     let committed = sources.state.verdicts.get(&target);
     let verdict = match (&service.check, committed) {
@@ -198,7 +209,8 @@ fn server_status(sources: &Sources<'_>, heard: &ObserverReports<'_>, service: &S
         (Some(_), Some((Verdict::Up, _))) => Judgement::Up,
         (Some(_), Some((Verdict::Down, _))) => Judgement::Down,
     };
-    let decision = sources.report.decisions.iter().find(|decision| decision.target == target);
+    let decision = votes.decisions.get(&target);
+    let ballots = verdict::ballots(sources.state, &votes.heard, &votes.observers, &target);
     let place =
         sources.state.node_at(server.address).and_then(|node| sources.view.nodes.get(&node.name)?.in_place.get(&service.vip));
     let in_place = matches!(place, Some(Ok(())));
@@ -220,7 +232,7 @@ fn server_status(sources: &Sources<'_>, heard: &ObserverReports<'_>, service: &S
         in_place,
         agentless: server.agentless,
         local: sources.own.get(&target).map(|word| LocalView { state: seen(word.seen), reason: word.reason.clone() }),
-        votes: verdict::ballots(sources.state, heard, &target).iter().map(|ballot| vote(ballot, sources.unix_now)).collect(),
+        votes: ballots.iter().map(|ballot| vote(ballot, sources.unix_now)).collect(),
     }
 }
 

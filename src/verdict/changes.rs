@@ -1,11 +1,11 @@
 //! Which committed verdicts change with the present votes.
 
-use super::{Ballot, Observation, VoteOutcome, check_address, check_fingerprint, decide, observers, why};
+use super::{Ballot, Observation, TargetObservers, VoteOutcome, check_address, check_fingerprint, decide, why};
 use crate::{
     model::{NodeName, RealServer, Service},
     rules::{ClusterState, Target, VerdictChange},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What one node has gossiped as an observer.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +22,12 @@ pub type ObserverReports<'a> = BTreeMap<&'a NodeName, ObserverReport<'a>>;
 /// The verdicts on which a majority now differs from the state. Empty when there is nothing to commit.
 ///
 /// Targets without a check have no verdict, and a target without a majority keeps the one it has.
-pub fn verdict_changes(state: &ClusterState, heard: &ObserverReports<'_>) -> Vec<VerdictChange> {
-    let live = live(heard);
+pub fn verdict_changes(state: &ClusterState, heard: &ObserverReports<'_>, observers: &TargetObservers) -> Vec<VerdictChange> {
     state
         .rules
         .targets()
         .filter_map(|(target, service, server)| {
-            let ballots = cast(state, heard, &live, &target, service, server);
+            let ballots = cast(heard, observers, &target, service, server);
             let VoteOutcome::Decided(to) = decide(&ballots) else { return None };
             let stands = state.verdicts.get(&target).is_some_and(|(verdict, _)| *verdict == to);
             (!stands).then(|| VerdictChange { target, to, why: why(&ballots) })
@@ -36,34 +35,29 @@ pub fn verdict_changes(state: &ClusterState, heard: &ObserverReports<'_>) -> Vec
         .collect()
 }
 
-/// The ballots of a target's observers, by observer. Empty for a target that is not in the rules or has no check.
-pub fn ballots(state: &ClusterState, heard: &ObserverReports<'_>, target: &Target) -> Vec<Ballot> {
+/// The ballots of a target's  by name. Empty for a target that is not in the rules or has no check.
+pub fn ballots(state: &ClusterState, heard: &ObserverReports<'_>, observers: &TargetObservers, target: &Target) -> Vec<Ballot> {
     let service = state.rules.services.get(&target.service);
     let server = service.and_then(|service| Some((service, service.servers.get(&target.server)?)));
-    server.map(|(service, server)| cast(state, heard, &live(heard), target, service, server)).unwrap_or_default()
-}
-
-fn live(heard: &ObserverReports<'_>) -> BTreeSet<NodeName> {
-    heard.iter().filter(|(_, report)| report.live).map(|(name, _)| (*name).clone()).collect()
+    server.map(|(service, server)| cast(heard, observers, target, service, server)).unwrap_or_default()
 }
 
 fn cast(
-    state: &ClusterState,
     heard: &ObserverReports<'_>,
-    live: &BTreeSet<NodeName>,
+    observers: &TargetObservers,
     target: &Target,
     service: &Service,
     server: &RealServer,
 ) -> Vec<Ballot> {
-    let Some(check) = &service.check else { return Vec::new() };
+    let (Some(check), Some(observers)) = (&service.check, observers.get(target)) else { return Vec::new() };
     let asked = check_fingerprint(check_address(server, check), &check.kind);
-    let own = state.node_at(server.address).map(|node| &node.name);
-    observers(own, &state.nodes, live, target)
-        .into_iter()
+    observers
+        .iter()
         .map(|observer| {
-            let word = heard.get(&observer).and_then(|report| report.observations.get(target));
-            let observation = word.filter(|observation| observation.fingerprint == asked).cloned();
-            Ballot { fresh: live.contains(&observer), observer, observation }
+            let report = heard.get(observer);
+            let found = report.and_then(|report| report.observations.get(target));
+            let observation = found.filter(|observation| observation.fingerprint == asked).cloned();
+            Ballot { fresh: report.is_some_and(|report| report.live), observer: observer.clone(), observation }
         })
         .collect()
 }

@@ -260,8 +260,12 @@ fn edges_of(state: &ClusterState, words: &str) -> Vec<String> {
     };
     let heard: BTreeMap<NodeName, (bool, BTreeMap<Target, Observation>)> =
         words.split_whitespace().map(|word| word.split_once(':').unwrap()).map(|(node, l)| (name(node), said(l))).collect();
+    let live = heard.iter().filter(|(_, (live, _))| *live).map(|(node, _)| node.clone()).collect();
     let heard = heard.iter().map(|(node, (live, observations))| (node, ObserverReport { live: *live, observations })).collect();
-    verdict_changes(state, &heard).into_iter().map(|edge| format!("{} {:?}", edge.target, edge.to)).collect()
+    verdict_changes(state, &heard, &observers_of_targets(state, &live))
+        .into_iter()
+        .map(|edge| format!("{} {:?}", edge.target, edge.to))
+        .collect()
 }
 
 #[test]

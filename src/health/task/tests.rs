@@ -67,7 +67,7 @@ fn assignment(position: usize) -> Assignment {
 
 fn inputs(targets: &[(&str, usize)]) -> HealthInputs {
     let assignments = targets.iter().map(|(server, position)| (target(server), assignment(*position))).collect();
-    HealthInputs { assignments, peer_alarms: BTreeMap::new() }
+    HealthInputs { assignments: Arc::new(assignments), peer_alarms: BTreeMap::new() }
 }
 
 type Said = Arc<BTreeMap<Target, Observation>>;
@@ -210,7 +210,7 @@ async fn removed_targets_stop_changed_ones_start_anew_and_others_keep_what_they_
     let since = |server: &str| node.said.borrow().get(&target(server)).map(|seen| (seen.since_unix_ms, seen.fingerprint));
     let (before, kept) = (since("r2").unwrap(), since("r3"));
     let mut changed = inputs(&[("r2", 0), ("r3", 1)]);
-    changed.assignments.get_mut(&target("r2")).unwrap().address = "10.0.0.9:80".parse().unwrap();
+    Arc::make_mut(&mut changed.assignments).get_mut(&target("r2")).unwrap().address = "10.0.0.9:80".parse().unwrap();
     node.inputs.send_replace(changed);
     sleep(Duration::from_secs(2)).await;
     assert_eq!((node.seen("r1"), since("r3")), (None, kept));

@@ -2,12 +2,17 @@
 
 use super::{
     address::{AddressError, Addresses, LOOPBACK},
-    ipvs::Ipvs,
+    ipvs::{Ipvs, PROC_FILE, summary},
     sysctl::Sysctls,
 };
 use crate::base::errors::with_sources;
-use crate::kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, data_plane::voided};
+use crate::kernel::{
+    DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, SysctlState, data_plane::voided,
+};
 use std::{collections::BTreeSet, net::IpAddr, path::Path};
+
+/// From so many services and destinations on, a quick look is worth the reading that it needs at every whole one.
+const LARGE: usize = 500;
 
 /// A [`DataPlane`] on Linux.
 pub struct Linux {
@@ -15,6 +20,19 @@ pub struct Linux {
     addresses: Addresses,
     arp: Sysctls,
     ipvs_sysctls: Sysctls,
+    /// The tables were large when they were last read.
+    is_large: bool,
+    /// What a quick look found just before the last whole one began.
+    quick: Option<Quick>,
+}
+
+/// What a quick look sees.
+#[derive(PartialEq)]
+struct Quick {
+    tables: Option<u64>,
+    lo_addresses: BTreeSet<IpAddr>,
+    arp: SysctlState,
+    ipvs: SysctlState,
 }
 
 impl Linux {
@@ -29,7 +47,17 @@ impl Linux {
             addresses: Addresses::open()?,
             arp: Sysctls::arp(data_dir),
             ipvs_sysctls: Sysctls::ipvs(data_dir),
+            is_large: false,
+            quick: None,
         })
+    }
+
+    async fn look_quickly(&self) -> Result<Quick, DataPlaneError> {
+        let file = Path::new(PROC_FILE);
+        let tables = summary(file).await;
+        let tables = tables.map_err(|source| DataPlaneError::File { doing: "read", path: file.to_owned(), source })?;
+        let lo_addresses = self.lo_addresses().await.map_err(DataPlaneError::Addresses)?;
+        Ok(Quick { tables, lo_addresses, arp: self.arp.state()?, ipvs: self.ipvs_sysctls.state()? })
     }
 
     async fn lo_addresses(&self) -> Result<BTreeSet<IpAddr>, AddressError> {
@@ -62,10 +90,22 @@ impl Linux {
 
 impl DataPlane for Linux {
     async fn observe(&mut self, ipvs: IpvsUse) -> Result<KernelState, DataPlaneError> {
+        self.quick = None;
+        // Before the whole look: what changes in between is seen by that and differs at the next quick one, which then is in doubt for nothing.
+        let quick = if self.is_large { self.look_quickly().await.ok() } else { None };
         let (services, fwmark_services) = self.ipvs.read(ipvs).await?;
+        self.is_large = services.len() + services.values().map(|service| service.dests.len()).sum::<usize>() >= LARGE;
         let lo_addresses = self.lo_addresses().await.map_err(DataPlaneError::Addresses)?;
         let (arp, ipvs) = (self.arp.state()?, self.ipvs_sysctls.state()?);
+        self.quick = quick;
         Ok(KernelState { services, fwmark_services, lo_addresses, arp, ipvs })
+    }
+
+    async fn is_as_observed(&mut self) -> bool {
+        match &self.quick {
+            Some(observed) => self.look_quickly().await.is_ok_and(|now| now == *observed),
+            None => false,
+        }
     }
 
     async fn execute(&mut self, steps: &[Step]) -> Vec<StepFailure> {

@@ -7,6 +7,7 @@ use crate::{
     raft::{
         later_votes::LaterVotes,
         message::{RaftAnswer, RaftRequest},
+        recipients::Recipients,
         timing::RaftTiming,
         types::{Node, TypeConfig, Vote},
     },
@@ -39,13 +40,15 @@ pub struct Network {
     directory: Option<Directory>,
     /// How long a follower may take to make entries durable.
     timing: RaftTiming,
+    /// Whom heartbeats go to.
+    recipients: Recipients,
     later_votes: Arc<Mutex<LaterVotes>>,
 }
 
 impl Network {
     /// Over these connections.
-    pub fn new(peers: Peers, directory: Option<Directory>, timing: RaftTiming) -> Self {
-        Self { peers, directory, timing, later_votes: Arc::default() }
+    pub fn new(peers: Peers, directory: Option<Directory>, timing: RaftTiming, recipients: Recipients) -> Self {
+        Self { peers, directory, timing, recipients, later_votes: Arc::default() }
     }
 }
 
@@ -56,6 +59,8 @@ pub struct Client {
     to: NodeId,
     addr: SocketAddr,
     append_within: Duration,
+    /// Where it is for heartbeats: whom they go to.
+    recipients: Option<Recipients>,
     later_votes: Arc<Mutex<LaterVotes>>,
 }
 
@@ -69,8 +74,13 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             to: NodeId(target),
             addr: node.addr,
             append_within: self.timing.election_min,
+            recipients: None,
             later_votes: self.later_votes.clone(),
         }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &Node) -> Client {
+        Client { recipients: Some(self.recipients.clone()), ..self.new_client(target, node).await }
     }
 }
 
@@ -116,6 +126,10 @@ impl RaftNetworkV2<TypeConfig> for Client {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, Failed> {
+        if self.recipients.as_ref().is_some_and(|recipients| !recipients.has(self.to)) {
+            // Not said to have been heard: openraft would count that as an acknowledgement.
+            return Err(Unreachable::from_string("this heartbeat is for others").into());
+        }
         // openraft allows one heartbeat's time, which a slow disk exceeds at every entry; heartbeats themselves it bounds on its own.
         let within = option.hard_ttl().max(self.append_within);
         let ours = request.vote;

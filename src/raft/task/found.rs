@@ -13,6 +13,7 @@ use crate::{
             state_machine::StateMachine,
             store_error::StoreError,
         },
+        recipients::Recipients,
         sink::NoGuard,
         timing::RaftTiming,
         types::Node,
@@ -75,7 +76,7 @@ async fn write(founder: &Founder<'_>, entries: Vec<Command>) -> Result<(), Found
     let (log, snapshot) = LogStore::open(data_dir, &stamp, Arc::new(NoGuard)).await?;
     let (machine, _published) = StateMachine::new(log.clone(), snapshot);
     let timing = RaftTiming::of(timing);
-    let network = Network::new(Peers::nobody(), None, timing);
+    let network = Network::new(Peers::nobody(), None, timing, Recipients::default());
     let raft = open_raft(cluster_id, me, timing, network, log.clone(), machine).await.map_err(FoundError::Raft)?;
     let node = Node { name: name.clone(), addr };
     raft.initialize(BTreeMap::from([(me.0, node)])).await.map_err(|error| failed(&error))?;

@@ -3,7 +3,10 @@
 use super::heard::Heard;
 use crate::{
     model::NodeId,
-    raft::{timing::RaftTiming, types::TypeConfig},
+    raft::{
+        timing::RaftTiming,
+        types::{StoredMembership, TypeConfig},
+    },
     rules::ClusterState,
 };
 use openraft::{RaftMetrics, ServerState};
@@ -33,7 +36,7 @@ pub fn has_quorum(metrics: &Metrics, heard: &Heard, timing: RaftTiming) -> bool 
     if metrics.running_state.is_err() {
         return false;
     }
-    let recent = longest_silence(timing);
+    let recent = longest_silence(metrics, timing);
     match metrics.state {
         ServerState::Leader => is_alone(metrics) || quorum_age(metrics).is_some_and(|age| age <= recent),
         ServerState::Follower | ServerState::Learner => {
@@ -43,7 +46,19 @@ pub fn has_quorum(metrics: &Metrics, heard: &Heard, timing: RaftTiming) -> bool 
     }
 }
 
-/// Who has not been heard for longer is gone. A heartbeat may be a little late when all is well.
-pub fn longest_silence(timing: RaftTiming) -> Duration {
-    timing.election_max + timing.pause
+/// See [`RaftTiming::longest_silence`].
+pub fn longest_silence(metrics: &Metrics, timing: RaftTiming) -> Duration {
+    timing.longest_silence(votes(metrics))
+}
+
+/// Whether this node votes. A voter that is removed may still be needed until that is committed.
+pub fn votes(metrics: &Metrics) -> bool {
+    let votes = |membership: &StoredMembership| membership.voter_ids().any(|id| id == metrics.id);
+    votes(&metrics.membership_config) || votes(&metrics.committed_membership_config)
+}
+
+/// Whether this node needs somebody who leads it. A leader with a majority has no other to hear.
+pub fn is_leaderless(metrics: &Metrics, heard: &Heard, timing: RaftTiming) -> bool {
+    let leads = metrics.state == ServerState::Leader && has_quorum(metrics, heard, timing);
+    !leads && heard.age().is_none_or(|age| age > longest_silence(metrics, timing))
 }

@@ -8,7 +8,9 @@ use crate::{
     raft::{
         RaftView,
         fault::{Fault, StartError},
+        heartbeat_task,
         io::{disk::Stamp, log_store::LogStore, raft_client::Network, state_machine::StateMachine},
+        recipients::Recipients,
         sink::MembershipSink,
         timing::RaftTiming,
         view_task,
@@ -70,7 +72,8 @@ impl RaftNode {
         let (machine, published) = StateMachine::new(log.clone(), snapshot);
         let directory = Directory::new(&cluster_id, published.clone(), &met);
         let peers = Peers::of_member(me, directory.clone(), credentials);
-        let network = Network::new(peers.clone(), Some(directory.clone()), timing);
+        let recipients = Recipients::default();
+        let network = Network::new(peers.clone(), Some(directory.clone()), timing, recipients.clone());
         let raft = open_raft(&cluster_id, me, timing, network, log.clone(), machine);
         let raft = raft.await.map_err(|why| StartError::Raft { data_dir: data_dir.clone(), why })?;
         let (view_sender, view) = watch::channel(RaftView::default());
@@ -104,6 +107,8 @@ impl RaftNode {
             }),
         };
         node.spawn_tasks(view_sender, state_sender, liveness_sender, fault_sender);
+        let (shutdown, halt) = (&node.inner.shutdown, node.inner.halt.clone());
+        node.inner.tasks.spawn("raft heartbeats", shutdown, heartbeat_task::run(node.clone(), recipients, halt));
         Ok(node)
     }
 

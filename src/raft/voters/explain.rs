@@ -10,15 +10,14 @@ use std::{
     time::Duration,
 };
 
-/// Why node `id` votes or does not, as `status` says it.
-pub fn why(input: &Input, id: NodeId) -> String {
+/// Why each member votes or does not, as `status` says it. What the voters should become is worked out once for all of them.
+pub fn reasons(input: &Input) -> BTreeMap<NodeName, String> {
     let voters: BTreeSet<NodeId> = input.members.voters.iter().flatten().copied().collect();
-    let Some(node) = record(input, id) else {
-        let votes = voters.contains(&id);
-        return if votes { "votes until the others can decide without it" } else { "is no member any more" }.to_owned();
-    };
     let plan = wanted_move(input, &voters, true).unwrap_or_default();
-    if voters.contains(&id) { votes(input, &voters, node, &plan) } else { does_not_vote(input, &voters, node, &plan) }
+    let why = |node: &NodeRecord| {
+        if voters.contains(&node.id) { votes(input, &voters, node, &plan) } else { does_not_vote(input, &voters, node, &plan) }
+    };
+    input.nodes.values().map(|node| (node.name.clone(), why(node))).collect()
 }
 
 fn votes(input: &Input, voters: &BTreeSet<NodeId>, node: &NodeRecord, plan: &Move) -> String {

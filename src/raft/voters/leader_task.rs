@@ -1,15 +1,16 @@
 //! What a leader does besides leading: changes the membership step by step, and has snapshots made before the log grows long.
 
 use super::{
-    explain::why,
+    explain,
     liveness::Liveness,
-    next_change::{Change, Input, Members, next_change},
+    next_change::{CALM, Change, Input, Members, next_change},
 };
 use crate::{
     clock::{BootClock, BootInstant, Clock},
     model::{NodeId, NodeName, NodeRecord},
     raft::{
         task::{RaftNode, leadership},
+        timing::RaftTiming,
         types::{LogId, Node, TypeConfig},
     },
 };
@@ -25,10 +26,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How often a leader looks whether there is something to do, besides whenever its Raft state changes.
+/// How often a leader looks whether there is something to do while the membership is on the move, besides whenever its Raft state or the members change.
 const EVERY: Duration = Duration::from_millis(100);
-/// How often others look who is heard and how long the log is. A new leader counts anew anyway.
+/// How often it looks while the membership rests.
 const SELDOM: Duration = Duration::from_millis(500);
+/// How often others look how long the log is. Who is heard, all see when it changes; a new leader counts anew anyway.
+const RARELY: Duration = Duration::from_secs(2);
 /// A change that is not committed by then is left to whoever leads; the next look sees what became of it.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
 /// A learner that lacks no more entries than this is up to date enough to vote.
@@ -66,6 +69,15 @@ impl Watch {
         Some(now.saturating_since(leads.max(settled)))
     }
 
+    /// A step may be waiting for a moment to pass until the membership has rested for some time.
+    fn until_next_look(&self, now: BootInstant) -> Duration {
+        match self.leads {
+            None => RARELY,
+            Some(_) if self.quiet_for(now).is_none_or(|quiet| quiet <= CALM + SELDOM) => EVERY,
+            Some(_) => SELDOM,
+        }
+    }
+
     fn settled_for(&self, now: BootInstant) -> Duration {
         self.settled.map_or(Duration::ZERO, |(_, settled)| now.saturating_since(settled))
     }
@@ -78,14 +90,18 @@ fn is_settled(metrics: &RaftMetrics<TypeConfig>) -> bool {
 /// Does a leader's duties while this node leads, and says always in `liveness` who is heard and who is silent.
 pub async fn run(node: RaftNode, liveness: watch::Sender<Arc<Liveness>>, shutdown: CancellationToken) {
     let mut server = node.raft().server_metrics();
+    let (mut state, mut live) = (node.state(), node.live());
     let mut watch = Watch::default();
     loop {
+        let every = watch.until_next_look(BootClock.now());
         tokio::select! {
             // All cancel-safe: they only say that it is time to look.
             () = shutdown.cancelled() => return,
             // openraft is gone, which `view_task::watch_faults` says.
             changed = server.changed() => if changed.is_err() { return shutdown.cancelled().await },
-            () = sleep(if watch.leads.is_some() { EVERY } else { SELDOM }) => {}
+            Ok(()) = state.changed() => {}
+            Ok(()) = live.changed() => {}
+            () = sleep(every) => {}
         }
         keep_log_short(&node).await;
         tokio::select! {
@@ -129,7 +145,7 @@ async fn lead(node: &RaftNode, watch: &mut Watch, liveness: &watch::Sender<Arc<L
         silent_for: &heard.silent_for(now),
         lately_back: &heard.lately_back(now),
         caught_up: &caught_up(&metrics),
-        acking: &acking(&metrics, node.timing().election_max),
+        acking: &acking(&metrics, node.timing()),
         told: &told(&metrics),
         members: &members(&metrics),
         settled: is_settled(&metrics),
@@ -210,7 +226,7 @@ impl RaftNode {
             settled_for: Duration::ZERO,
             spacing: Duration::ZERO,
         };
-        state.nodes.values().map(|record| (record.name.clone(), why(&input, record.id))).collect()
+        explain::reasons(&input)
     }
 
     /// The members that this node does not hear now, and for how long it has not. A leader counts from when it began to lead.
@@ -238,11 +254,13 @@ fn caught_up(metrics: &RaftMetrics<TypeConfig>) -> BTreeSet<NodeId> {
     replication.filter(|(_, matched)| near(matched)).map(|(id, _)| NodeId(*id)).collect()
 }
 
-/// Nodes that have acknowledged a heartbeat or an entry so lately.
-fn acking(metrics: &RaftMetrics<TypeConfig>, recent: Duration) -> BTreeSet<NodeId> {
+/// Nodes that have acknowledged a heartbeat or an entry lately.
+fn acking(metrics: &RaftMetrics<TypeConfig>, timing: RaftTiming) -> BTreeSet<NodeId> {
     use openraft::Instant;
+    let votes = |id: &u64| metrics.membership_config.voter_ids().any(|voter| voter == *id);
     let heartbeats = metrics.heartbeat.iter().flatten();
-    heartbeats.filter(|(_, at)| at.is_some_and(|at| at.elapsed() <= recent)).map(|(id, _)| NodeId(*id)).collect()
+    let lately = heartbeats.filter(|(id, at)| at.is_some_and(|at| at.elapsed() <= timing.longest_silence(votes(id))));
+    lately.map(|(id, _)| NodeId(*id)).collect()
 }
 
 /// Nodes that know the effective membership.

@@ -15,7 +15,7 @@ use std::{
 pub const DEAD_AFTER: Duration = Duration::from_secs(60);
 /// Before a living voter is displaced for a better one, the membership has rested for so long: while nodes come one after the other, who is best
 /// changes with each of them.
-const CALM: Duration = Duration::from_secs(10);
+pub(super) const CALM: Duration = Duration::from_secs(10);
 /// How long a node that left is told what it has missed, if it does not say that it has it: it may be gone.
 const TELL: Duration = Duration::from_secs(5);
 

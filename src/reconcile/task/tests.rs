@@ -137,6 +137,36 @@ async fn hand_edits_of_ours_are_put_back_and_others_services_left_alone() {
 }
 
 #[tokio::test]
+async fn a_kernel_that_takes_long_to_read_is_looked_at_quickly_in_between_and_hand_edits_are_found_all_the_same() {
+    let fake = FakeDataPlane::default();
+    fake.set_slowness(Duration::from_millis(100));
+    let mut rig = Rig::new("slow", &fake, director());
+    rig.until(|report| report.ready).await;
+    let quick_looks = |wanted: u64| {
+        let fake = fake.clone();
+        async move {
+            while fake.quick_looks() < wanted {
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    quick_looks(1).await;
+    let looks = fake.looks();
+    quick_looks(3).await;
+    assert_eq!(fake.looks(), looks, "nothing had changed");
+    fake.edit(|kernel| {
+        kernel.services.get_mut(&http()).unwrap().dests.remove(&dest(21)).unwrap();
+    });
+    rig.until(|report| report.drifts == 1).await;
+    assert_eq!(pool(&fake), 3);
+    // What the inputs say anew never waits for the next whole look.
+    rig.change_state(|state| state.verdicts.values_mut().for_each(|verdict| verdict.0 = crate::rules::Verdict::Down));
+    rig.until(|report| report.steps_last == 3).await;
+    assert_eq!(pool(&fake), 0);
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_vip_that_left_the_rules_is_cleaned_up_even_when_the_agent_was_down_meanwhile() {
     let fake = FakeDataPlane::default();
     let mut rig = Rig::new("left", &fake, director());

@@ -22,7 +22,7 @@ const MODPROBE_DEADLINE: Duration = Duration::from_secs(10);
 /// Absolute paths instead of a search path, because the agent is root.
 const MODPROBE_CANDIDATES: [&str; 2] = ["/sbin/modprobe", "/usr/sbin/modprobe"];
 /// Exists in every network namespace once the module is loaded.
-const PROC_FILE: &str = "/proc/net/ip_vs";
+pub(crate) const PROC_FILE: &str = "/proc/net/ip_vs";
 
 /// The IPVS of this network namespace.
 #[derive(Default)]

@@ -3,7 +3,9 @@
 mod calls;
 pub(crate) mod frame;
 mod socket;
+mod summary;
 pub(crate) mod wire;
 
-pub(crate) use calls::Ipvs;
 pub use calls::load_module;
+pub(crate) use calls::{Ipvs, PROC_FILE};
+pub(crate) use summary::summary;
