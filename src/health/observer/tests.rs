@@ -117,7 +117,7 @@ fn who_cannot_ask_says_why_once_and_takes_its_word_back() {
 }
 
 #[test]
-fn since_is_when_the_judgement_changed_not_the_reason() {
+fn since_is_when_the_finding_changed_not_the_reason() {
     let mut bench = Bench::new();
     let told = |bench: &Bench| bench.observer.told.as_ref().unwrap().0.clone();
     bench.good();
@@ -176,7 +176,7 @@ fn a_probe_that_ran_into_its_timeout_is_repeated_without_a_pause() {
 }
 
 #[test]
-fn another_place_among_the_observers_keeps_the_judgement() {
+fn another_position_among_the_observers_keeps_what_was_found() {
     let mut bench = Bench::new();
     bench.good();
     bench.bad();

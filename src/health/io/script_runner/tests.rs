@@ -189,7 +189,7 @@ async fn a_script_that_cannot_be_run_is_unable_and_why_is_said() {
     for (script, args, said) in [
         ("missing", &[][..], "put the script there"),
         ("interpreter", &[], "names an interpreter in its first line that is not there"),
-        ("interpreter", &["a\nb"], "is none that a cluster file can give"),
+        ("interpreter", &["a\nb"], "is none that a cluster file can lead to"),
     ] {
         match bench.run(script, args).await {
             (ScriptEnd::Unable(why), line) => assert!(why.contains(said) && line.is_empty(), "{why}"),
