@@ -1,6 +1,6 @@
-//! Time as the agent counts it: `CLOCK_BOOTTIME`, which goes on while a machine is suspended.
+//! The clocks: `CLOCK_BOOTTIME`, which also runs while a machine is suspended, and Unix time.
 //!
-//! std's `Instant` is `CLOCK_MONOTONIC` and stops in suspend, so a lease counted with it would outlive its promise.
+//! std's `Instant` is `CLOCK_MONOTONIC`, which stops while suspended: a lease counted with it would outlive its promise.
 
 use std::{
     fmt,
@@ -9,17 +9,17 @@ use std::{
     time::Duration,
 };
 
-/// A point on this machine's boot-time clock. Meaningless on any other machine or after a reboot.
+/// A time on this machine's boot-time clock. It means nothing on another machine or after a reboot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct BootInstant(Duration);
 
 impl BootInstant {
-    /// The point `since_boot` after boot.
+    /// The time `since_boot` after boot.
     pub const fn from_boot(since_boot: Duration) -> Self {
         Self(since_boot)
     }
 
-    /// How long after boot this point lies.
+    /// The time since boot.
     pub const fn since_boot(self) -> Duration {
         self.0
     }
@@ -55,12 +55,21 @@ impl fmt::Debug for BootInstant {
     }
 }
 
-/// Where tasks and io read the time. Pure files never do: they are given `now`.
+/// The present on both clocks of a machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BothClocks {
+    /// Boot-time clock: deadlines are counted on it.
+    pub boot: BootInstant,
+    /// Unix time, which nodes share roughly: for labels, for turns, and for numbers that no earlier start has used.
+    pub unix: Duration,
+}
+
+/// The clocks that tasks and io read. Pure files read no clock; they are given `now`.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment.
+    /// The present boot-time.
     fn now(&self) -> BootInstant;
 
-    /// Unix time, as far as this machine knows it. It may jump: for labels and for spreading work, never for a promise.
+    /// Unix time as this machine has it. It may jump, so it is used for labels and for spreading work, never for a promise.
     fn unix_now(&self) -> Duration {
         read(rustix::time::ClockId::Realtime)
     }
@@ -81,7 +90,7 @@ fn read(clock: rustix::time::ClockId) -> Duration {
     Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
 }
 
-/// A clock that moves only when told to, for tests and simulation.
+/// A clock that moves only when a test moves it.
 #[derive(Clone, Debug, Default)]
 pub struct ManualClock(Arc<Mutex<BootInstant>>);
 

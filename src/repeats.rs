@@ -1,34 +1,34 @@
-//! Says when a line in the log is due about something that happens again and again: at once, then once a minute, with how often it has been since. Pure.
+//! Decides when something that happens again and again is logged: at once, then once a minute with a count. Pure.
 
 use crate::clock::BootInstant;
 use std::{collections::BTreeMap, time::Duration};
 
-/// Time between two lines that say the same.
+/// Time between two equal lines in the log.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
-/// Lines that are remembered. More than that at once are more than anybody reads; one that was forgotten is said anew.
+/// Most lines that are remembered. A line that was forgotten is logged again at once.
 const MOST_LINES: usize = 64;
 
-/// One line that comes again and again.
+/// A line that may be logged again and again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Repeat {
-    said: Option<BootInstant>,
+    logged: Option<BootInstant>,
     since: u64,
 }
 
 impl Repeat {
-    /// Counts one more; if a line is due about it, how many there were since the last line, this one among them.
+    /// Counts one occurrence. If a line is due, returns the number of occurrences since the last line, this one included.
     pub fn due(&mut self, now: BootInstant) -> Option<u64> {
         self.since = self.since.saturating_add(1);
-        if self.said.is_some_and(|said| now < said + LINE_EVERY) {
+        if self.logged.is_some_and(|logged| now < logged + LINE_EVERY) {
             return None;
         }
-        self.said = Some(now);
+        self.logged = Some(now);
         Some(std::mem::take(&mut self.since))
     }
 }
 
-/// Lines about things of one kind, for example about VIP groups. What is said of a thing in other words is another line.
+/// Lines about things of one kind, for example about VIP groups. A different text about the same thing is another line.
 #[derive(Clone, Debug)]
 pub struct Repeats<K> {
     lines: BTreeMap<(K, String), Repeat>,
@@ -41,17 +41,17 @@ impl<K> Default for Repeats<K> {
 }
 
 impl<K: Ord + Clone> Repeats<K> {
-    /// Counts one more of a line; if it is due, how often it has been since it was due last.
+    /// Counts one occurrence of a line. If it is due, returns the number of occurrences since it was due last.
     pub fn due(&mut self, about: &K, line: &str, now: BootInstant) -> Option<u64> {
         let key = (about.clone(), line.to_owned());
         if self.lines.len() >= MOST_LINES && !self.lines.contains_key(&key) {
-            let oldest = self.lines.iter().min_by_key(|(_, repeat)| repeat.said).map(|(key, _)| key.clone());
+            let oldest = self.lines.iter().min_by_key(|(_, repeat)| repeat.logged).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| self.lines.remove(&oldest));
         }
         self.lines.entry(key).or_default().due(now)
     }
 
-    /// All is well with it: the same line is news when it comes again. Whether there was one.
+    /// Forgets the lines about something that is well again, so that the next one is logged at once. Returns whether there was one.
     pub fn over(&mut self, about: &K) -> bool {
         let before = self.lines.len();
         self.lines.retain(|(of, _), _| of != about);

@@ -1,4 +1,4 @@
-//! Long-running tasks under a name: one that ends before it was told to is a fault, which says which task it was and why it ended.
+//! Long-running tasks with names. A task that ends before it was told to is a fault, which names the task and says why it ended.
 
 use futures_util::FutureExt;
 use std::{
@@ -10,29 +10,29 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// A task ended that must not.
+/// A task ended before it was told to.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the task `{task}` ended by itself: {why}")]
 pub struct TaskFault {
     /// Its name.
     pub task: &'static str,
-    /// What it returned, or the words of its panic.
+    /// What it returned, or the text of its panic.
     pub why: String,
 }
 
-/// What a task may return.
-pub trait Outcome: Send + 'static {
+/// A type that a task may return.
+pub trait TaskEnd: Send + 'static {
     /// Why it ended, for a fault.
     fn why(self) -> String;
 }
 
-impl Outcome for () {
+impl TaskEnd for () {
     fn why(self) -> String {
         "it returned".to_owned()
     }
 }
 
-impl<E: std::error::Error + Send + 'static> Outcome for Result<(), E> {
+impl<E: std::error::Error + Send + 'static> TaskEnd for Result<(), E> {
     fn why(self) -> String {
         match self {
             Ok(()) => ().why(),
@@ -55,15 +55,15 @@ pub struct Tasks {
 impl Default for Tasks {
     fn default() -> Self {
         let tracker = TaskTracker::new();
-        // A closed tracker takes tasks all the same; it lets [`Tasks::all_ended`] return.
+        // A closed tracker still accepts tasks, and [`Tasks::all_ended`] returns only if it is closed.
         tracker.close();
         Self { tracker, running: Arc::default(), fault: watch::channel(None).0 }
     }
 }
 
 impl Tasks {
-    /// Runs `task`. Its end is a fault of the group, whatever it is, unless `until` was cancelled before.
-    pub fn spawn<O: Outcome>(
+    /// Runs `task`. If it ends before `until` is cancelled, that is a fault of the group, whatever it returns.
+    pub fn spawn<O: TaskEnd>(
         &self,
         name: &'static str,
         until: &CancellationToken,
@@ -71,10 +71,10 @@ impl Tasks {
     ) -> JoinHandle<()> {
         let (group, until) = (self.clone(), until.clone());
         self.names().push(name);
-        // The group is told of a panic, and nothing of the task is looked at afterwards.
+        // Nothing of the task is used after a panic.
         let guarded = AssertUnwindSafe(task).catch_unwind();
         self.tracker.spawn(async move {
-            let why = guarded.await.map_or_else(|panic| format!("it panicked: {}", words(&*panic)), Outcome::why);
+            let why = guarded.await.map_or_else(|panic| format!("it panicked: {}", panic_text(&*panic)), TaskEnd::why);
             group.ended(name, why, until.is_cancelled());
         })
     }
@@ -99,7 +99,7 @@ impl Tasks {
         self.tracker.wait().await;
     }
 
-    /// The names of those that run still, for a message.
+    /// The names of the tasks that still run, for a message.
     pub fn running(&self) -> String {
         self.names().join(", ")
     }
@@ -114,7 +114,7 @@ impl Tasks {
         if expected {
             return;
         }
-        // Each is logged: what ends first may only follow from the end of another.
+        // Each fault is logged: the first one may be a consequence of another.
         tracing::error!(task, why, "a task ended that must not");
         self.fault.send_if_modified(|fault| {
             let first = fault.is_none();
@@ -128,8 +128,8 @@ impl Tasks {
     }
 }
 
-/// What a panic says: `panic!` gives a text of one of two types.
-fn words(panic: &(dyn Any + Send)) -> &str {
+/// The text of a panic, which is of one of two types.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it does not say why")
 }
@@ -140,7 +140,7 @@ mod tests {
     use std::io;
     use tokio::sync::oneshot;
 
-    async fn fault_of<O: Outcome>(task: impl Future<Output = O> + Send + 'static) -> String {
+    async fn fault_of<O: TaskEnd>(task: impl Future<Output = O> + Send + 'static) -> String {
         let (tasks, until) = (Tasks::default(), CancellationToken::new());
         assert_eq!(tasks.fault(), None);
         tasks.spawn("judge", &until, task);

@@ -1,89 +1,89 @@
-//! From what observers say of a real server to what the cluster says of it. Pure.
+//! Counts the votes of a real server's observers, and decides the cluster's verdict on it. Pure.
 
-mod edges;
-mod electorate;
-mod electorates;
-mod question;
+mod changes;
+mod fingerprint;
+mod observers;
+mod target_observers;
 
-pub use edges::{Testimonies, Testimony, ballots, edges};
-pub use electorate::electorate;
-pub use electorates::{Electorates, KnownElectorates, electorates};
-pub use question::{asked_at, question, stable_hash};
+pub use changes::{ObserverReport, ObserverReports, ballots, verdict_changes};
+pub use fingerprint::{check_address, check_fingerprint, stable_hash};
+pub use observers::observers;
+pub use target_observers::{KnownObservers, TargetObservers, observers_of_targets};
 
 use crate::{model::NodeName, rules::Verdict};
 use serde::{Deserialize, Serialize};
 
-/// What one observer sees of a target.
+/// What one observer has found of a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Seen {
-    /// `rise` probes in a row were answered well, and none failed since.
+pub enum Finding {
+    /// `rise` probes in a row passed, and none has failed since.
     Up,
-    /// Up so far, but the last probe failed: others, look!
+    /// Up so far, but the last probe failed. The other observers probe at once.
     Suspect,
-    /// `fall` probes in a row failed, and `rise` good ones have not come since.
+    /// `fall` probes in a row failed, and `rise` probes in a row have not passed since.
     Down,
-    /// The question cannot be put on this node until somebody changes something there; the reason says what. No vote.
+    /// This node cannot probe until an operator changes something on it; the reason says what. No vote.
     Unable,
 }
 
-/// An observer's word on a target. Published when it changes; that its node is alive says that it still holds.
+/// An observer's finding on a target. It is published when it changes, and holds for as long as its node is alive.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Observation {
-    /// What is seen.
-    pub seen: Seen,
-    /// The last probe's result in words: `200 in 1 ms`, `connection refused`.
+    /// The finding.
+    pub seen: Finding,
+    /// The result of the last probe: `200 in 1 ms`, `connection refused`.
     pub reason: String,
     /// When `seen` last changed, in Unix milliseconds of the observer; a label for people.
     pub since_unix_ms: u64,
-    /// What was asked, as [`question`] counts it: a word about a target's former address or check is no vote on the present one.
-    pub question: u32,
+    /// The [`check_fingerprint`] of what was probed: an observation of a target's former address or check is no vote on the present one.
+    pub fingerprint: u32,
 }
 
-/// One elector's paper.
+/// The vote of one observer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ballot {
-    /// Who.
+    /// The observer.
     pub observer: NodeName,
-    /// Its node is alive, so its word holds. A stale observer has no vote.
+    /// Its node is alive, so its observation holds. An observer that is not heard has no vote.
     pub fresh: bool,
-    /// Its word; `None`: it has not finished a first round of probes of what is asked now.
+    /// Its observation; `None` if it has not finished a first row of probes with the present check.
     pub observation: Option<Observation>,
 }
 
-/// What the votes add up to.
+/// The result of a vote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// A majority of the electorate decided.
+pub enum VoteOutcome {
+    /// A majority of the observers agrees.
     Decided(Verdict),
-    /// No majority of fresh votes: the last verdict stays.
+    /// No majority agrees: the last verdict stays.
     Undecided,
 }
 
-/// What the ballots of the whole electorate, silent observers among them, add up to.
+/// Counts the ballots of all observers of a target, those that are not heard included.
 ///
-/// A majority counts from all electors, not from those that spoke: a leader that hears few others decides nothing. A suspicion is a vote
-/// for up: the observer's own hysteresis is not done yet.
-pub fn decide(ballots: &[Ballot]) -> Outcome {
+/// A majority is one of all observers, not of those that are heard: a leader that hears few others decides nothing. `Suspect` is a vote for up,
+/// because `fall` failures in a row have not been reached yet.
+pub fn decide(ballots: &[Ballot]) -> VoteOutcome {
     let majority = ballots.len() / 2 + 1;
     let votes = |verdict: Verdict| ballots.iter().filter(|ballot| ballot.vote() == Some(verdict)).count();
     if votes(Verdict::Down) >= majority {
-        Outcome::Decided(Verdict::Down)
+        VoteOutcome::Decided(Verdict::Down)
     } else if votes(Verdict::Up) >= majority {
-        Outcome::Decided(Verdict::Up)
+        VoteOutcome::Decided(Verdict::Up)
     } else {
-        Outcome::Undecided
+        VoteOutcome::Undecided
     }
 }
 
 impl Ballot {
-    /// The verdict it is cast for; `None` from an observer that is stale or has seen nothing yet.
+    /// The verdict that it is for; `None` from an observer that is not heard, cannot probe, or has found nothing yet.
     pub fn vote(&self) -> Option<Verdict> {
         let observation = self.observation.as_ref().filter(|_| self.fresh)?;
         match observation.seen {
-            Seen::Up | Seen::Suspect => Some(Verdict::Up),
-            Seen::Down => Some(Verdict::Down),
-            Seen::Unable => None,
+            Finding::Up | Finding::Suspect => Some(Verdict::Up),
+            Finding::Down => Some(Verdict::Down),
+            Finding::Unable => None,
         }
     }
 }
@@ -97,7 +97,7 @@ pub fn why(ballots: &[Ballot]) -> String {
     format!("down: {}; up: {}; silent: {}", with(Some(Verdict::Down)), with(Some(Verdict::Up)), with(None))
 }
 
-/// Longest part of a reason that is told in [`why`], in characters: the line goes into the Raft log.
+/// Most characters of a reason in [`why`], whose line goes into the Raft log.
 const REASON_CHARS: usize = 80;
 
 fn words(ballot: &Ballot) -> String {
@@ -107,10 +107,10 @@ fn words(ballot: &Ballot) -> String {
         Some(Observation { seen, reason, .. }) if ballot.fresh => {
             let reason: String = reason.chars().take(REASON_CHARS).collect();
             match seen {
-                Seen::Up => format!("{observer} {reason}"),
-                Seen::Suspect => format!("{observer} suspects: {reason}"),
-                Seen::Down => format!("{observer} {reason}"),
-                Seen::Unable => format!("{observer} (cannot ask: {reason})"),
+                Finding::Up => format!("{observer} {reason}"),
+                Finding::Suspect => format!("{observer} suspects: {reason}"),
+                Finding::Down => format!("{observer} {reason}"),
+                Finding::Unable => format!("{observer} (cannot ask: {reason})"),
             }
         }
         None | Some(_) => observer.to_string(),

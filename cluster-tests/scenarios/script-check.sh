@@ -120,7 +120,7 @@ mark
 kill -9 "$(pid d2 runner)"
 expect "d2 says that its runner is gone" wait_until 10 votes r1 d2 '^unable the script runner is gone: restart the agent'
 sleep 3
-expect_eq "errors logged of it" "$(for log in "$LVS_LAB_LOG"/d2.agent.log; do tail -n +$((${MARK[$log]} + 1)) "$log" | grep -c 'the script runner is gone, no script check is asked here'; done)" 1
+expect_eq "errors logged of it" "$(for log in "$LVS_LAB_LOG"/d2.agent.log; do tail -n +$((${MARK[$log]} + 1)) "$log" | grep -c 'the script runner is gone, no script check is run here'; done)" 1
 expect "all servers stay in" both sends_to_all
 undisturbed
 

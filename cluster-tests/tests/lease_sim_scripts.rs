@@ -1,7 +1,7 @@
 //! The rules for which random search would need too long: each has a schedule that makes two holders without the rule, and none with it.
 
-use cluster_tests::sim::{Options, TTL, TwoHolders, dice::Dice, log::LogRules, node::Input, world::World};
-use lvs_agent::{model::NodeId, vip::switches::Rules};
+use cluster_tests::sim::{Options, TTL, TwoHolders, dice::Dice, log::LogRuleToggles, node::Input, world::World};
+use lvs_agent::{model::NodeId, vip::rule_toggles::RuleToggles};
 use std::collections::BTreeSet;
 
 /// Holds in every script, in a corner of the network that the rest does not reach.
@@ -143,7 +143,7 @@ fn joint_memberships_need_both_majorities() {
 }
 
 /// The holder's clock is slow and everyone else's is fast, by what is allowed; again and again the holder's guard stops.
-fn slow_holder(product: Rules) -> Option<TwoHolders> {
+fn slow_holder(product: RuleToggles) -> Option<TwoHolders> {
     let mut world = calm_world(&[0, 1, 2], Options { product, ..Options::default() }, 1);
     for node in 0..world.nodes.len() {
         let rate = if node == OLD_HOLDER { 995_000 } else { 1_005_000 };
@@ -164,15 +164,15 @@ fn slow_holder(product: Rules) -> Option<TwoHolders> {
 
 #[test]
 fn the_margin_covers_clocks_that_drift() {
-    assert_eq!(slow_holder(Rules::ON), None);
-    let found = slow_holder(Rules { drift_margin: false, ..Rules::ON });
+    assert_eq!(slow_holder(RuleToggles::ON), None);
+    let found = slow_holder(RuleToggles { drift_margin: false, ..RuleToggles::ON });
     assert_eq!(found.map(|found| found.nodes), Some(vec![OLD_HOLDER, RIVAL]));
 }
 
 /// The ghost of docs/lease.md. A leader (node 2) commits a joint {012|0123} and stores the uniform {0123} only itself. Node 0 leads next, goes
 /// back to {012} without having committed anything of its own, and loses. Node 2 leads again, commits {0123} of its old term, and later {01234}. The
 /// ghost {012} has the newer-looking id than {0123}, so node 1 goes on granting it.
-fn ghost(log: LogRules) -> Option<TwoHolders> {
+fn ghost(log: LogRuleToggles) -> Option<TwoHolders> {
     let mut world = calm_world(&[0, 1, 2], Options { log, ..Options::default() }, 1);
     assert!(world.election_among(2, &[0, 1, 3, 4, 5]));
     spread(&mut world, 2, &[0, 1, 3, 4, 5]);
@@ -195,9 +195,13 @@ fn ghost(log: LogRules) -> Option<TwoHolders> {
 
 #[test]
 fn a_leader_changes_nothing_before_it_has_committed_an_entry_of_its_own_term() {
-    let ghost_can_be_born = LogRules { own_term: false, completes_forward: false, ..LogRules::ON };
+    let ghost_can_be_born = LogRuleToggles { own_term: false, completes_forward: false, ..LogRuleToggles::ON };
     assert_eq!(ghost(ghost_can_be_born).map(|found| found.nodes), Some(vec![OLD_HOLDER, RIVAL]));
-    assert_eq!(ghost(LogRules { completes_forward: false, ..LogRules::ON }), None, "the own-term rule alone prevents it");
-    assert_eq!(ghost(LogRules { own_term: false, ..LogRules::ON }), None, "so does completing only to the new set");
-    assert_eq!(ghost(LogRules::ON), None);
+    assert_eq!(
+        ghost(LogRuleToggles { completes_forward: false, ..LogRuleToggles::ON }),
+        None,
+        "the own-term rule alone prevents it"
+    );
+    assert_eq!(ghost(LogRuleToggles { own_term: false, ..LogRuleToggles::ON }), None, "so does completing only to the new set");
+    assert_eq!(ghost(LogRuleToggles::ON), None);
 }

@@ -14,7 +14,7 @@ use crate::{
     config::AgentConfig,
     link::token::JoinToken,
     model::{IdentityName, NodeName, Roles, TokenId},
-    rules::{RuleChange, RuleSet, SecurityChange, Warning},
+    rules::{Command, RuleSet, SecurityChange, Warning},
     status::warnings::warnings,
 };
 use async_trait::async_trait;
@@ -79,7 +79,7 @@ impl Admin for Agent {
 
     async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<ApplyOutcome, AdminError> {
         let member = self.director()?;
-        let made = member.change(RuleChange::Apply { base_revision: base, rules }).await?;
+        let made = member.change(Command::Apply { base_revision: base, rules }).await?;
         Ok(ApplyOutcome { revision: made.revision, changed: made.changed })
     }
 
@@ -115,7 +115,7 @@ impl Admin for Agent {
     }
 
     async fn allow_node(&self, name: NodeName) -> Result<(), AdminError> {
-        let allowed = RuleChange::Security(SecurityChange::NodeAllowed(name.clone()));
+        let allowed = Command::Security(SecurityChange::NodeAllowed(name.clone()));
         self.director()?.change(allowed).await?;
         tracing::info!(node = %name, "removed node allowed back by an administrator");
         Ok(())

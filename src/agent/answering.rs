@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::{
         gossip::NodeView,
-        model::Network,
+        model::NodeNetwork,
         rules::fixture::{cluster, host, name, vip, web},
     };
 
@@ -87,7 +87,7 @@ mod tests {
         for (group, number, interface) in [("new", 101, "eth0"), ("odd", 102, "eth9"), ("host", 21, "eth0")] {
             rules.vips.insert(name(group), crate::model::VipGroup { interface: interface.to_owned(), ..vip(group, number) });
         }
-        let network = Network { interfaces: ["eth0".to_owned()].into(), ..Network::default() };
+        let network = NodeNetwork { interfaces: ["eth0".to_owned()].into(), ..NodeNetwork::default() };
         let node = |at: &str| (name(at), NodeView { live: true, network: Some(network.clone()), ..NodeView::default() });
         let view = ClusterView { nodes: [node("d1"), node("r1")].into() };
         let taken = Warning::VipIsAHostsAddress { vip: name("host"), address: host(21), node: name("r1") };

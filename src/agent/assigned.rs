@@ -4,7 +4,7 @@ use crate::{
     health::{self, Assignment},
     model::NodeName,
     rules::{ClusterState, Target},
-    verdict::KnownElectorates,
+    verdict::KnownObservers,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use std::{
 /// The last answer, and what it was made from.
 #[derive(Default)]
 pub struct Assigned {
-    electorates: KnownElectorates,
+    observers: KnownObservers,
     from: Option<(Arc<ClusterState>, BTreeSet<NodeName>)>,
     assignments: Arc<BTreeMap<Target, Assignment>>,
 }
@@ -29,7 +29,7 @@ impl Assigned {
     ) -> &Arc<BTreeMap<Target, Assignment>> {
         let stands = |(from, heard): &(Arc<ClusterState>, BTreeSet<NodeName>)| Arc::ptr_eq(from, state) && heard == live;
         if !self.from.as_ref().is_some_and(stands) {
-            let assignments = health::assignments(me, state, self.electorates.of(state, live));
+            let assignments = health::assignments(me, state, self.observers.of(state, live));
             if *self.assignments != assignments {
                 self.assignments = Arc::new(assignments);
             }
@@ -45,7 +45,7 @@ mod tests {
     use crate::{
         model::Weight,
         rules::fixture::{cluster, name, server_of},
-        verdict::electorates,
+        verdict::observers_of_targets,
     };
 
     #[test]
@@ -64,7 +64,7 @@ mod tests {
         let mut assigned = Assigned::default();
         let me = name("d1");
         for (state, live) in [(&former, &all), (&former, &all), (&now, &all), (&now, &some), (&former, &some), (&now, &all)] {
-            assert_eq!(**assigned.to(&me, state, live), health::assignments(&me, state, &electorates(state, live)));
+            assert_eq!(**assigned.to(&me, state, live), health::assignments(&me, state, &observers_of_targets(state, live)));
             assert_eq!(assigned.assignments.len(), 2, "d1 observes both servers");
         }
         let first = assigned.to(&me, &former, &all).clone();

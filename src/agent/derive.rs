@@ -5,8 +5,8 @@ use crate::{
     gossip::ClusterView,
     guard::protocol::GroupOrder,
     model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
-    reconcile::{InPlace, Report},
-    rules::{ClusterState, security::Speakers},
+    reconcile::{ReconcileReport, VipsReady},
+    rules::{ClusterState, security::PeerKeys},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -84,7 +84,7 @@ pub fn obstacles(groups: &[GroupOrder], absent: &BTreeSet<String>, refused: Obst
 }
 
 /// Why a director whose guard was told `ready` is not ready, in words; none where it is.
-pub fn unready(ready: Option<bool>, report: &Report) -> Option<String> {
+pub fn unready(ready: Option<bool>, report: &ReconcileReport) -> Option<String> {
     if ready == Some(true) {
         return None;
     }
@@ -96,14 +96,14 @@ pub fn unready(ready: Option<bool>, report: &Report) -> Option<String> {
 }
 
 /// Who may speak, and with which keys.
-pub fn speakers(state: &ClusterState) -> Speakers {
+pub fn speakers(state: &ClusterState) -> PeerKeys {
     let members = state.nodes.values().map(|node| (node.id, (node.addr, node.key)));
     let names = state.nodes.values().map(|node| (node.name.clone(), node.id));
-    Speakers { keyring: state.security.keyring.clone(), members: members.collect(), names: names.collect() }
+    PeerKeys { keyring: state.security.keyring.clone(), members: members.collect(), names: names.collect() }
 }
 
 /// The same for guards: they speak from another port.
-pub fn guards(speakers: &Speakers) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> {
+pub fn guards(speakers: &PeerKeys) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> {
     speakers.members.iter().map(|(id, (addr, key))| (*id, (guard_addr(*addr), *key))).collect()
 }
 
@@ -126,7 +126,7 @@ pub fn readiness(in_kernel: bool, waited: Option<bool>, others_know: bool) -> Op
 }
 
 /// What each node's agent says of its VIPs.
-pub fn in_place(view: &ClusterView) -> BTreeMap<NodeName, InPlace> {
+pub fn in_place(view: &ClusterView) -> BTreeMap<NodeName, VipsReady> {
     view.nodes.iter().map(|(name, node)| (name.clone(), node.in_place.clone())).collect()
 }
 

@@ -61,9 +61,9 @@ mod tests {
     use crate::{
         model::{Fingerprint, NodeId, Role, Roles},
         rules::{
-            RuleChange, SecurityChange,
+            Command, SecurityChange,
             fixture::{cluster, name},
-            security::Identity,
+            security::RemoteIdentity,
         },
     };
 
@@ -71,9 +71,13 @@ mod tests {
 
     fn state() -> ClusterState {
         let mut state = cluster();
-        let identity =
-            Identity { access: Access::ReadOnly, certificate: CERTIFICATE, expires_unix_s: 100, authority: Fingerprint([1; 32]) };
-        state.apply(&RuleChange::Security(SecurityChange::IdentityAdded { name: name("grafana"), identity })).unwrap();
+        let identity = RemoteIdentity {
+            access: Access::ReadOnly,
+            certificate: CERTIFICATE,
+            expires_unix_s: 100,
+            authority: Fingerprint([1; 32]),
+        };
+        state.apply(&Command::Security(SecurityChange::IdentityAdded { name: name("grafana"), identity })).unwrap();
         state
     }
 
@@ -107,7 +111,7 @@ mod tests {
         assert!(access(&state, &replaced, 1).unwrap_err().contains("replaced"));
         let foreign = Certificate { cluster_id: Some("other".to_owned()), ..grafana(Access::ReadOnly) };
         assert!(access(&state, &foreign, 1).unwrap_err().contains("another cluster"));
-        state.apply(&RuleChange::Security(SecurityChange::IdentityRevoked(name("grafana")))).unwrap();
+        state.apply(&Command::Security(SecurityChange::IdentityRevoked(name("grafana")))).unwrap();
         assert!(access(&state, &grafana(Access::ReadOnly), 1).is_err());
     }
 

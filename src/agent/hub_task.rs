@@ -10,10 +10,10 @@ use crate::{
     health::{self, HealthInputs},
     kernel::io::address::{AddressError, interface_index},
     members::gossip_seeds,
-    model::{Network, NodeName, Obstacles, Ownership, Role, Roles, VipName},
+    model::{NodeName, NodeNetwork, Obstacles, Ownership, Role, Roles, VipName},
     raft::RaftView,
-    reconcile::{InPlace, Inputs, Report},
-    rules::{ClusterState, Target, security::Speakers},
+    reconcile::{ReconcileInputs, ReconcileReport, VipsReady},
+    rules::{ClusterState, Target, security::PeerKeys},
     verdict::Observation,
 };
 use std::{
@@ -47,9 +47,9 @@ pub struct Sources {
     /// What its kernel would not let it take.
     pub refused: watch::Receiver<Obstacles>,
     /// Its interfaces and addresses; `None` before they were looked at.
-    pub network: watch::Receiver<Option<Network>>,
+    pub network: watch::Receiver<Option<NodeNetwork>>,
     /// What reconciling came to.
-    pub report: watch::Receiver<Report>,
+    pub report: watch::Receiver<ReconcileReport>,
     /// Which keys and certificates this node has.
     pub holds: watch::Receiver<Holds>,
 }
@@ -61,13 +61,13 @@ pub struct Sinks {
     /// To gossip: whom to knock at.
     pub seeds: watch::Sender<BTreeSet<SocketAddr>>,
     /// To gossip: who may speak, and with which keys.
-    pub speakers: watch::Sender<Arc<Speakers>>,
+    pub speakers: watch::Sender<Arc<PeerKeys>>,
     /// To gossip: what to say.
     pub word: watch::Sender<Arc<Word>>,
     /// To health: what to observe.
     pub health: watch::Sender<HealthInputs>,
     /// To reconcile: what there is to go by.
-    pub reconcile: watch::Sender<Inputs>,
+    pub reconcile: watch::Sender<ReconcileInputs>,
     /// To the guard.
     pub guard: GuardHandle,
 }
@@ -96,7 +96,7 @@ pub struct Hub {
 #[derive(Default)]
 pub struct Kept {
     groups: Vec<GroupOrder>,
-    in_place: Arc<BTreeMap<NodeName, InPlace>>,
+    in_place: Arc<BTreeMap<NodeName, VipsReady>>,
     ready: Option<bool>,
     /// Interfaces have come or gone since.
     is_stale: bool,
@@ -158,7 +158,7 @@ pub fn interface_problems(state: &ClusterState, config: &AgentConfig) -> Vec<Str
 /// What the guard was last told, so that it is told changes only.
 #[derive(Default)]
 pub struct Told {
-    speakers: Option<Arc<Speakers>>,
+    speakers: Option<Arc<PeerKeys>>,
     groups: Option<Vec<GroupOrder>>,
     ready: Option<bool>,
     absent: BTreeSet<String>,
@@ -233,7 +233,7 @@ impl Hub {
         if news.state || news.view {
             let live = view.live();
             let assignments = self.assigned.to(me, &state, &live).clone();
-            let peer_alarms = health::peer_alarms(me, &view.testimonies(), &assignments);
+            let peer_alarms = health::peer_alarms(me, &view.observer_reports(), &assignments);
             send(&self.sinks.health, HealthInputs { assignments, peer_alarms });
             send(&self.sinks.live, live);
         }
@@ -249,7 +249,7 @@ impl Hub {
             send(&self.sinks.word, Arc::new(word));
         }
         let address = self.config.address.ip();
-        let inputs = Inputs { loaded, roles, address, state, in_place: in_place.clone(), own, ownership };
+        let inputs = ReconcileInputs { loaded, roles, address, state, in_place: in_place.clone(), own, ownership };
         send(&self.sinks.reconcile, inputs);
         self.tell_guard(loaded, &groups, ready)?;
         self.kept = Some(Kept { groups, in_place, ready, is_stale: false });
@@ -262,10 +262,10 @@ impl Hub {
         roles: &Roles,
         groups: &[GroupOrder],
         ready: Option<bool>,
-        (own, ownership, report): (&BTreeMap<Target, Observation>, &Ownership, &Report),
+        (own, ownership, report): (&BTreeMap<Target, Observation>, &Ownership, &ReconcileReport),
     ) -> Word {
         let refused = self.sources.refused.borrow_and_update().clone();
-        let network = self.sources.network.borrow_and_update().as_ref().map(Network::told);
+        let network = self.sources.network.borrow_and_update().as_ref().map(NodeNetwork::told);
         let holds = self.sources.holds.borrow_and_update().clone();
         let own_groups = if roles.has(Role::Director) { groups } else { &[] };
         Word {
@@ -281,7 +281,7 @@ impl Hub {
     }
 
     /// What the guard is told of readiness, if anything. A director that begins to leave VIPs to a better informed one says so.
-    fn readiness(&mut self, state: &ClusterState, view: &ClusterView, report: &Report) -> Option<bool> {
+    fn readiness(&mut self, state: &ClusterState, view: &ClusterView, report: &ReconcileReport) -> Option<bool> {
         // A worker that has not been through the kernel yet says nothing: its predecessor's word stands.
         let in_kernel = (report.applied_revision > 0 || report.ready).then_some(report.ready);
         if report.informed || !report.ready {
@@ -315,7 +315,7 @@ impl Hub {
     }
 
     /// Before there is a key nobody can be heard anyway.
-    fn tell_guard_who_speaks(&mut self, speakers: &Arc<Speakers>) -> Result<(), GuardGone> {
+    fn tell_guard_who_speaks(&mut self, speakers: &Arc<PeerKeys>) -> Result<(), GuardGone> {
         if speakers.keyring.keys.is_empty() || self.told.speakers.as_ref() == Some(speakers) {
             return Ok(());
         }

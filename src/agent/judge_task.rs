@@ -5,8 +5,8 @@ use crate::{
     gossip::ClusterView,
     raft::{RaftNode, RaftView},
     repeats::Repeats,
-    rules::{ClusterState, Edge, RuleChange, Verdict},
-    verdict::{self, KnownElectorates},
+    rules::{ClusterState, Command, Verdict, VerdictChange},
+    verdict::{self, KnownObservers},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -22,10 +22,10 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
     let mut state = raft.state();
     let mut standing = raft.view();
     let mut failing = Repeats::default();
-    let mut electorates = KnownElectorates::default();
+    let mut observers = KnownObservers::default();
     loop {
         let due =
-            edges(&raft, &mut electorates, &standing.borrow_and_update(), &state.borrow_and_update(), &view.borrow_and_update());
+            edges(&raft, &mut observers, &standing.borrow_and_update(), &state.borrow_and_update(), &view.borrow_and_update());
         if due.is_empty() {
             // Watches keep what they have not delivered, so all arms are cancel-safe.
             tokio::select! {
@@ -41,7 +41,7 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
         }
         let proposed = tokio::select! {
             () = shutdown.cancelled() => return,
-            proposed = raft.propose(RuleChange::Verdicts(due.clone()), PROPOSAL) => proposed,
+            proposed = raft.propose(Command::Verdicts(due.clone()), PROPOSAL) => proposed,
         };
         // What is committed shows in the state a moment later; before that it would be proposed again.
         let stands = |state: &Arc<ClusterState>| due.iter().all(|edge| verdict_of(state, edge) == Some(edge.to));
@@ -60,17 +60,17 @@ pub async fn run(raft: RaftNode, mut view: watch::Receiver<Arc<ClusterView>>, sh
     }
 }
 
-fn verdict_of(state: &ClusterState, edge: &Edge) -> Option<Verdict> {
+fn verdict_of(state: &ClusterState, edge: &VerdictChange) -> Option<Verdict> {
     state.verdicts.get(&edge.target).map(|(verdict, _)| *verdict)
 }
 
 fn edges(
     raft: &RaftNode,
-    electorates: &mut KnownElectorates,
+    observers: &mut KnownObservers,
     standing: &RaftView,
     state: &ClusterState,
     view: &ClusterView,
-) -> Vec<Edge> {
+) -> Vec<VerdictChange> {
     let leads = standing.loaded && raft.is_leader_with_quorum();
-    if leads { verdict::edges(state, &view.testimonies(), electorates.of(state, &view.live())) } else { Vec::new() }
+    if leads { verdict::verdict_changes(state, &view.observer_reports(), observers.of(state, &view.live())) } else { Vec::new() }
 }

@@ -19,8 +19,8 @@ use crate::{
     link::io::files,
     members::{ClusterMember, MemberSettings, NodeIdentity, renewal_task},
     raft::{Committed, RaftNode, RaftView},
-    reconcile::{OwnedVips, Report},
-    rules::{ClusterState, RuleChange, Target},
+    reconcile::{OwnedVips, ReconcileReport},
+    rules::{ClusterState, Command, Target},
     status,
     tasks::Tasks,
     verdict::Observation,
@@ -67,7 +67,7 @@ pub struct Member {
     raft_view: watch::Receiver<RaftView>,
     view: watch::Receiver<Arc<ClusterView>>,
     own: watch::Receiver<Arc<BTreeMap<Target, Observation>>>,
-    report: watch::Receiver<Report>,
+    report: watch::Receiver<ReconcileReport>,
     troubles: watch::Receiver<Vec<String>>,
     key_files: Arc<Mutex<()>>,
 }
@@ -97,7 +97,7 @@ impl Member {
     ///
     /// # Errors
     /// A refusal, or nobody to decide.
-    pub async fn change(&self, change: RuleChange) -> Result<Committed, AdminError> {
+    pub async fn change(&self, change: Command) -> Result<Committed, AdminError> {
         self.raft().propose_and_see(change, CHANGE_DEADLINE).await.map_err(refused)
     }
 

@@ -4,7 +4,7 @@ use crate::{
     clock::{BootClock, Clock},
     config::AgentConfig,
     kernel::io::address::{AddressError, Addresses},
-    model::Network,
+    model::NodeNetwork,
     repeats::Repeats,
     tasks::Tasks,
 };
@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Looks until `shutdown`, and says what there is when it differs.
-pub fn start(tasks: &Tasks, config: Arc<AgentConfig>, shutdown: &CancellationToken) -> watch::Receiver<Option<Network>> {
+pub fn start(tasks: &Tasks, config: Arc<AgentConfig>, shutdown: &CancellationToken) -> watch::Receiver<Option<NodeNetwork>> {
     let (out, network) = watch::channel(None);
     tasks.spawn("network", shutdown, run(config, out, shutdown.child_token()));
     network
 }
 
-async fn run(config: Arc<AgentConfig>, out: watch::Sender<Option<Network>>, shutdown: CancellationToken) {
+async fn run(config: Arc<AgentConfig>, out: watch::Sender<Option<NodeNetwork>>, shutdown: CancellationToken) {
     // Looking changes nothing, so it may be stopped anywhere.
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -30,7 +30,7 @@ async fn run(config: Arc<AgentConfig>, out: watch::Sender<Option<Network>>, shut
     }
 }
 
-async fn look(config: &AgentConfig, out: watch::Sender<Option<Network>>) {
+async fn look(config: &AgentConfig, out: watch::Sender<Option<NodeNetwork>>) {
     let (mut failing, mut addresses) = (Repeats::default(), None);
     loop {
         match seen(&mut addresses).await {
@@ -54,7 +54,7 @@ async fn look(config: &AgentConfig, out: watch::Sender<Option<Network>>) {
     }
 }
 
-async fn seen(opened: &mut Option<Addresses>) -> Result<Network, AddressError> {
+async fn seen(opened: &mut Option<Addresses>) -> Result<NodeNetwork, AddressError> {
     let addresses = match opened.take() {
         Some(addresses) => addresses,
         None => Addresses::open()?,

@@ -10,8 +10,8 @@ use crate::{
     members::{removal_check::RemovalCheck, rotation_task},
     model::{Fingerprint, IdentityName, NodeName, Role, Roles, TokenId},
     rules::{
-        ClusterState, RuleChange, SecurityChange,
-        security::{Identity, Token},
+        ClusterState, Command, SecurityChange,
+        security::{RemoteIdentity, Token},
     },
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -31,7 +31,7 @@ pub fn must_be_director(state: &ClusterState, me: &NodeName) -> Result<(), Admin
 }
 
 async fn change(member: &Member, change: SecurityChange) -> Result<(), AdminError> {
-    member.change(RuleChange::Security(change)).await.map(drop)
+    member.change(Command::Security(change)).await.map(drop)
 }
 
 fn unix_s() -> u64 {
@@ -92,7 +92,7 @@ pub async fn remove_node(member: &Member, me: &NodeName, name: NodeName) -> Resu
         check.is_directed_without(&name).map_err(AdminError::Refused)?;
         check.votes_suffice_without(node.id).map_err(AdminError::NoQuorum)?;
     }
-    member.change(RuleChange::NodeRemoved(name.clone())).await?;
+    member.change(Command::NodeRemoved(name.clone())).await?;
     tracing::info!(node = %name, "node removed by an administrator");
     Ok(())
 }
@@ -109,7 +109,7 @@ pub async fn set_roles(member: &Member, name: NodeName, roles: Roles) -> Result<
             return Err(AdminError::Refused(format!("{name} is the only director: make another node one first")));
         }
     }
-    member.change(RuleChange::NodeRoles { name: name.clone(), roles: roles.clone() }).await?;
+    member.change(Command::NodeRoles { name: name.clone(), roles: roles.clone() }).await?;
     tracing::info!(node = %name, %roles, "node has other roles");
     Ok(())
 }
@@ -166,7 +166,7 @@ pub async fn make_identity(member: &Member, config: &AgentConfig, request: Ident
     let status =
         IdentityStatus { name: name.clone(), access, certificate: leaf.fingerprint, expires_unix_s: leaf.not_after_unix_s };
     let (certificate, expires_unix_s) = (leaf.fingerprint, leaf.not_after_unix_s);
-    let identity = Identity { access, certificate, expires_unix_s, authority: authority.fingerprint() };
+    let identity = RemoteIdentity { access, certificate, expires_unix_s, authority: authority.fingerprint() };
     change(member, SecurityChange::IdentityAdded { name: name.clone(), identity }).await?;
     tracing::info!(%name, %access, "remote identity made");
     let trusted: Vec<Vec<u8>> = authorities.trusted.values().cloned().collect();

@@ -21,11 +21,11 @@ use crate::{
     members::{ClusterMember, NodeIdentity, address_task, renewal_task::Renewal, rotation_task},
     model::{NodeName, Obstacles, Ownership},
     raft::{MembershipObserver, MembershipObserverError, RaftNode},
-    reconcile::{self, Inputs, OwnedVips, Report},
-    rules::{Target, security::Speakers},
+    reconcile::{self, OwnedVips, ReconcileInputs, ReconcileReport},
+    rules::{Target, security::PeerKeys},
     tasks::Tasks,
     verdict::Observation,
-    vip::Membership,
+    vip::LeaseMembership,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -84,14 +84,14 @@ type Wire<T> = (watch::Sender<T>, watch::Receiver<T>);
 pub struct Wires {
     pub view: Wire<Arc<ClusterView>>,
     pub own: Wire<Arc<BTreeMap<Target, Observation>>>,
-    pub report: Wire<Report>,
+    pub report: Wire<ReconcileReport>,
     pub word: Wire<Arc<Word>>,
     pub seeds: Wire<BTreeSet<SocketAddr>>,
-    pub speakers: Wire<Arc<Speakers>>,
+    pub speakers: Wire<Arc<PeerKeys>>,
     pub holds: Wire<Holds>,
     pub troubles: Wire<Vec<String>>,
     pub health: Wire<HealthInputs>,
-    pub reconcile: Wire<Inputs>,
+    pub reconcile: Wire<ReconcileInputs>,
     pub ownership: watch::Receiver<Ownership>,
     pub refused: watch::Receiver<Obstacles>,
 }
@@ -111,7 +111,7 @@ impl Wires {
             informed: false,
         };
         let speakers = Arc::new(derive::speakers(&state));
-        let inputs = Inputs {
+        let inputs = ReconcileInputs {
             loaded: false,
             roles: config.roles.clone(),
             address: config.address.ip(),
@@ -123,7 +123,7 @@ impl Wires {
         Self {
             view: watch::channel(Arc::default()),
             own: watch::channel(Arc::default()),
-            report: watch::channel(Report::default()),
+            report: watch::channel(ReconcileReport::default()),
             word: watch::channel(Arc::new(word)),
             seeds: watch::channel(config.seeds.iter().copied().collect()),
             speakers: watch::channel(speakers),
@@ -229,7 +229,7 @@ pub struct Sink(pub GuardHandle);
 
 #[async_trait::async_trait]
 impl MembershipObserver for Sink {
-    async fn effective(&self, membership: Membership) -> Result<(), MembershipObserverError> {
+    async fn effective(&self, membership: LeaseMembership) -> Result<(), MembershipObserverError> {
         self.0.membership_known(membership).await.map_err(|gone| MembershipObserverError(gone.to_string()))
     }
 }

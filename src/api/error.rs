@@ -1,6 +1,6 @@
 //! Why the agent did not do what was asked.
 
-use crate::rules::Refusal;
+use crate::rules::CommandRefusal;
 
 /// Why the agent did not do what was asked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -51,8 +51,8 @@ pub enum AdminError {
     Internal(String),
 }
 
-impl From<Refusal> for AdminError {
-    fn from(refusal: Refusal) -> Self {
+impl From<CommandRefusal> for AdminError {
+    fn from(refusal: CommandRefusal) -> Self {
         AdminError::Refused(refusal.to_string())
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         token::JoinToken,
     },
     model::{Access, IdentityName, KeyId, NodeId, NodeName, Role, Roles, TokenId},
-    rules::{Refusal, RuleSet, SecurityRefusal, Warning},
+    rules::{CommandRefusal, RuleSet, SecurityRefusal, Warning},
 };
 use async_trait::async_trait;
 use std::{
@@ -117,7 +117,7 @@ impl Admin for Fake {
         self.inside()?;
         let mut current = self.rules.lock().unwrap();
         if let Some(base) = base.filter(|base| *base != current.0) {
-            return Err(Refusal::Stale { base, current: current.0 }.into());
+            return Err(CommandRefusal::Stale { base, current: current.0 }.into());
         }
         let changed = current.1 != rules;
         *current = (current.0 + u64::from(changed), rules);
@@ -168,7 +168,7 @@ impl Admin for Fake {
     async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError> {
         self.inside()?;
         let gone = self.tokens.lock().unwrap().remove(&id);
-        gone.map(|_| ()).ok_or_else(|| Refusal::from(SecurityRefusal::NotThere(id)).into())
+        gone.map(|_| ()).ok_or_else(|| CommandRefusal::from(SecurityRefusal::NotThere(id)).into())
     }
 
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
@@ -185,7 +185,7 @@ impl Admin for Fake {
         let mut status = self.status.lock().unwrap();
         let barred = &mut status.cluster.as_mut().unwrap().security.barred;
         let at = barred.iter().position(|known| *known == name);
-        barred.remove(at.ok_or_else(|| Refusal::from(SecurityRefusal::NotBarred(name)))?);
+        barred.remove(at.ok_or_else(|| CommandRefusal::from(SecurityRefusal::NotBarred(name)))?);
         Ok(())
     }
 
@@ -212,7 +212,7 @@ impl Admin for Fake {
         let security = &mut status.cluster.as_mut().unwrap().security;
         match security.rotating.replace("certificates change over".to_owned()) {
             None => Ok(()),
-            Some(_) => Err(Refusal::from(SecurityRefusal::Rotating).into()),
+            Some(_) => Err(CommandRefusal::from(SecurityRefusal::Rotating).into()),
         }
     }
 
@@ -235,7 +235,7 @@ impl Admin for Fake {
     async fn revoke_identity(&self, name: IdentityName) -> Result<(), AdminError> {
         self.inside()?;
         let gone = self.identities.lock().unwrap().remove(&name);
-        gone.map(|_| ()).ok_or_else(|| Refusal::from(SecurityRefusal::NoSuchIdentity(name)).into())
+        gone.map(|_| ()).ok_or_else(|| CommandRefusal::from(SecurityRefusal::NoSuchIdentity(name)).into())
     }
 }
 

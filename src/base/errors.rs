@@ -1,4 +1,4 @@
-//! How an error is told to people: with everything that caused it, in one line.
+//! Errors as one line of text, with all their causes.
 
 /// An error with all its sources: `what: why: why that`.
 pub fn with_sources(error: &dyn std::error::Error) -> String {

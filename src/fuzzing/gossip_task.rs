@@ -13,7 +13,7 @@ use crate::{
     },
     link::node_key::NodeKey,
     model::NodeId,
-    rules::security::Speakers,
+    rules::security::PeerKeys,
 };
 use chitchat::{
     ChitchatConfig, ChitchatHandle, ChitchatId, ChitchatMessage, FailureDetectorConfig, Serializable, spawn_chitchat,
@@ -127,7 +127,7 @@ impl Node {
         let socket = Throat { heard, taken: 0, doing, mouth: mouth.clone() };
         let handle = spawn_chitchat(config(index), Vec::new(), &Body(Mutex::new(Some(socket)))).await.expect("a socket is there");
         let mut hearsay = Hearsay::new(id(index), CLUSTER.to_owned(), Duration::from_secs(300));
-        let mut speakers = Speakers::default();
+        let mut speakers = PeerKeys::default();
         for (index, name) in NAMES.iter().enumerate() {
             speakers.members.insert(number(index), (id(index).gossip_advertise_addr, sample::node().key));
             speakers.names.insert(sample::name(name), number(index));

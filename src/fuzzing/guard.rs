@@ -3,9 +3,9 @@
 use super::{Target, coded, encoded, sample};
 use crate::{
     guard::protocol::{GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
-    health::script::{Ended, MAX_ORDER_BYTES, MAX_REPORT_BYTES, Order, OrderId, Report},
+    health::script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, RunId, ScriptEnd, ScriptReport, ScriptRun},
     model::{Holding, NodeId, TimingProfile, VipGroup},
-    vip::{Message, Why},
+    vip::{LeaseMessage, RefusalReason},
 };
 use std::time::Duration;
 
@@ -14,26 +14,27 @@ const MAX_MESSAGE_BYTES: usize = 8 << 10;
 
 pub fn targets() -> Vec<Target> {
     vec![
-        Target::new("vip-message", messages(), MAX_MESSAGE_BYTES, |bytes| coded::<Message>(bytes, MAX_MESSAGE_BYTES)),
+        Target::new("vip-message", messages(), MAX_MESSAGE_BYTES, |bytes| coded::<LeaseMessage>(bytes, MAX_MESSAGE_BYTES)),
         Target::new("guard-to-guard-frame", to_guard(), MAX_FRAME_BYTES, |bytes| coded::<ToGuard>(bytes, MAX_FRAME_BYTES)),
         Target::new("guard-to-worker-frame", to_worker(), MAX_FRAME_BYTES, |bytes| coded::<ToWorker>(bytes, MAX_FRAME_BYTES)),
-        Target::new("health-script-order", vec![order()], MAX_ORDER_BYTES, |bytes| coded::<Order>(bytes, MAX_ORDER_BYTES)),
-        Target::new("health-script-report", reports(), MAX_REPORT_BYTES, |bytes| coded::<Report>(bytes, MAX_REPORT_BYTES)),
+        Target::new("health-script-order", vec![order()], MAX_RUN_BYTES, |bytes| coded::<ScriptRun>(bytes, MAX_RUN_BYTES)),
+        Target::new("health-script-report", reports(), MAX_REPORT_BYTES, |bytes| coded::<ScriptReport>(bytes, MAX_REPORT_BYTES)),
     ]
 }
 
 fn order() -> Vec<u8> {
     let address = sample::addr(21);
     let (timeout, args) = (Duration::from_millis(500), vec!["--user".to_owned(), "monitor".to_owned()]);
-    let id = OrderId { life: 1 << 60, number: 7 };
+    let id = RunId { life: 1 << 60, number: 7 };
     let (script, service, server) = (sample::name("check-mysql"), sample::name("sql"), sample::name("r1"));
-    encoded(&Order { id, script, args, timeout, address, service, server })
+    encoded(&ScriptRun { id, script, args, timeout, address, service, server })
 }
 
 fn reports() -> Vec<Vec<u8>> {
     let why = || "why".to_owned();
-    let endings = [Ended::Exited(2), Ended::Killed(9), Ended::TimedOut, Ended::NotNow(why()), Ended::Unable(why())];
-    let report = |ended| encoded(&Report { id: OrderId { life: 1 << 60, number: 7 }, ended, line: why() });
+    let endings =
+        [ScriptEnd::Exited(2), ScriptEnd::Killed(9), ScriptEnd::TimedOut, ScriptEnd::NotNow(why()), ScriptEnd::Unable(why())];
+    let report = |ended| encoded(&ScriptReport { id: RunId { life: 1 << 60, number: 7 }, ended, line: why() });
     endings.map(report).to_vec()
 }
 
@@ -41,20 +42,20 @@ fn messages() -> Vec<Vec<u8>> {
     let group = || sample::name("web");
     let second = Duration::from_secs(1);
     let reasons = [
-        Why::Held { by: NodeId(2), remaining: second },
-        Why::Quiet { remaining: second },
-        Why::NewerMembership(sample::membership()),
-        Why::NotCandidate,
-        Why::OldRound { last: 1 << 40 },
-        Why::TtlTooLong { max: second },
+        RefusalReason::Held { by: NodeId(2), remaining: second },
+        RefusalReason::Quiet { remaining: second },
+        RefusalReason::NewerMembership(sample::membership()),
+        RefusalReason::NotCandidate,
+        RefusalReason::OldRound { last: 1 << 40 },
+        RefusalReason::TtlTooLong { max: second },
     ];
     let mut messages = vec![
-        Message::Ask { group: group(), round: 1 << 40, membership: sample::membership().id, ttl: second, epoch: 3 },
-        Message::Grant { group: group(), round: 7, epoch: 3 },
-        Message::Release { group: group(), round: 7 },
-        Message::HandOver { group: group() },
+        LeaseMessage::Ask { group: group(), round: 1 << 40, membership: sample::membership().id, ttl: second, epoch: 3 },
+        LeaseMessage::Grant { group: group(), round: 7, epoch: 3 },
+        LeaseMessage::Release { group: group(), round: 7 },
+        LeaseMessage::HandOver { group: group() },
     ];
-    messages.extend(reasons.map(|why| Message::Refuse { group: group(), round: 7, why, epoch: 3 }));
+    messages.extend(reasons.map(|why| LeaseMessage::Refuse { group: group(), round: 7, why, epoch: 3 }));
     messages.iter().map(encoded).collect()
 }
 

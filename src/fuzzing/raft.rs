@@ -19,7 +19,7 @@ use crate::{
         record,
         types::{AppliedEntry, Entry, RaftMember, TypeConfig, Vote},
     },
-    rules::{ClusterState, Joining, Refusal, RuleChange},
+    rules::{ClusterState, Command, CommandRefusal, Joining},
 };
 use openraft::{
     EntryPayload, Membership,
@@ -121,7 +121,7 @@ fn raft_requests(entries: &[Entry]) -> Vec<RaftRequest> {
 }
 
 fn proposals() -> Vec<Propose> {
-    let left = RuleChange::NodeLeft(sample::name("d1"));
+    let left = Command::NodeLeft(sample::name("d1"));
     sample::changes().into_iter().chain([left]).map(Propose).collect()
 }
 
@@ -162,7 +162,7 @@ fn join() -> SignedJoin {
     SignedJoin { request: encoded(&join_request()), by_node: signature(), by_token }
 }
 
-fn applied(result: Result<Option<NodeId>, Refusal>) -> AppliedEntry {
+fn applied(result: Result<Option<NodeId>, CommandRefusal>) -> AppliedEntry {
     AppliedEntry { index: 6, revision: 2, changed: false, result }
 }
 
@@ -179,7 +179,7 @@ fn raft_answers() -> Vec<Vec<u8>> {
 fn proposed() -> Vec<Vec<u8>> {
     let answers = [
         Proposed::Done(applied(Ok(Some(NodeId(3))))),
-        Proposed::Done(applied(Err(Refusal::Initialised))),
+        Proposed::Done(applied(Err(CommandRefusal::Initialised))),
         Proposed::NotLeader { leader: Some(NodeId(1)) },
     ];
     answers.iter().map(encoded).collect()

@@ -6,10 +6,10 @@ use crate::{
         Access, Fingerprint, IdentityName, KeyId, NodeId, NodeRecord, PublicKey, Role, Roles, Secret, TimingProfile, TokenId,
     },
     rules::{
-        ClusterState, Edge, Joining, RuleChange, RuleSet, SecurityChange, Target, Verdict,
-        security::{Founding, Identity, KeyRing, Token, TokenUse},
+        ClusterState, Command, Joining, RuleSet, SecurityChange, Target, Verdict, VerdictChange,
+        security::{Founding, KeyRing, RemoteIdentity, Token, TokenUse},
     },
-    vip::{Membership, MembershipId},
+    vip::{LeaseMembership, MembershipId},
 };
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -131,9 +131,9 @@ fn token() -> Token {
 }
 
 /// One of each kind of log entry.
-pub fn changes() -> Vec<RuleChange> {
+pub fn changes() -> Vec<Command> {
     let founding = Founding { authority: Some((Fingerprint([1; 32]), vec![48, 3, 1, 1, 255])), key: Secret::new([2; 32]) };
-    let identity = Identity {
+    let identity = RemoteIdentity {
         access: Access::ReadOnly,
         certificate: Fingerprint([9; 32]),
         expires_unix_s: 1_900_000_000,
@@ -147,16 +147,16 @@ pub fn changes() -> Vec<RuleChange> {
         SecurityChange::IdentityAdded { name: name::<IdentityName>("alice"), identity },
         SecurityChange::NodeAllowed(name("d3")),
     ];
-    let edge = Edge { target: target(), to: Verdict::Up, why: "3 of 3".to_owned() };
+    let change = VerdictChange { target: target(), to: Verdict::Up, why: "3 of 3".to_owned() };
     let mut changes = vec![
-        RuleChange::Init { cluster_id: "0123456789abcdef".to_owned(), timing: TimingProfile::Lan, founding },
-        RuleChange::Apply { base_revision: Some(0), rules: rules() },
-        RuleChange::Verdicts(vec![edge]),
-        RuleChange::NodeJoined(Joining { name: name("d1"), addr: addr(11), token: None, ..joining() }),
-        RuleChange::NodeRoles { name: name("d1"), roles: roles() },
-        RuleChange::NodeRemoved(name("d3")),
+        Command::Init { cluster_id: "0123456789abcdef".to_owned(), timing: TimingProfile::Lan, founding },
+        Command::Apply { base_revision: Some(0), rules: rules() },
+        Command::Verdicts(vec![change]),
+        Command::NodeJoined(Joining { name: name("d1"), addr: addr(11), token: None, ..joining() }),
+        Command::NodeRoles { name: name("d1"), roles: roles() },
+        Command::NodeRemoved(name("d3")),
     ];
-    changes.extend(security.into_iter().map(RuleChange::Security));
+    changes.extend(security.into_iter().map(Command::Security));
     changes
 }
 
@@ -170,8 +170,8 @@ pub fn state() -> ClusterState {
     state
 }
 
-pub fn membership() -> Membership {
-    Membership {
+pub fn membership() -> LeaseMembership {
+    LeaseMembership {
         id: MembershipId { term: 2, leader: NodeId(1), index: 9 },
         voters: vec![[NodeId(1), NodeId(2), NodeId(3)].into(), [NodeId(1)].into()],
         addresses: (1..4).map(|n| (NodeId(u64::from(n)), addr(n))).collect(),

@@ -10,8 +10,8 @@ use crate::{
         word::{self, Origin},
     },
     link::{node_key::NodeKey, token::JoinToken},
-    model::{Access, Fingerprint, Holding, KeyId, Network, NodeId, NodeName, PublicKey},
-    verdict::{Observation, Seen},
+    model::{Access, Fingerprint, Holding, KeyId, NodeId, NodeName, NodeNetwork, PublicKey},
+    verdict::{Finding, Observation},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -172,7 +172,7 @@ fn word() -> Vec<u8> {
             signs: [Fingerprint([1; 32])].into(),
         },
     };
-    let seen = Observation { seen: Seen::Up, reason: "200 OK".to_owned(), since_unix_ms: 1 << 40, question: 7 };
+    let seen = Observation { seen: Finding::Up, reason: "200 OK".to_owned(), since_unix_ms: 1 << 40, fingerprint: 7 };
     let word = Word {
         facts,
         observations: BTreeMap::from([(sample::target(), seen)]),
@@ -182,10 +182,10 @@ fn word() -> Vec<u8> {
             (sample::name("db"), Holding::NotHeld),
         ]),
         obstacles: BTreeMap::from([(sample::name("db"), "no interface eth9".to_owned())]),
-        network: Some(Network {
+        network: Some(NodeNetwork {
             interfaces: ["eth0".to_owned(), "lo".to_owned()].into(),
             addresses: [sample::addr(11).ip()].into(),
-            ..Network::default()
+            ..NodeNetwork::default()
         }),
         revision: 7,
         informed: true,

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock::BootInstant,
     model::NodeId,
-    rules::{MAX_MEMBERS, security::Speakers},
+    rules::{MAX_MEMBERS, security::PeerKeys},
 };
 use chitchat::{Chitchat, ChitchatId, ChitchatMessage};
 use member::{Claim, Member, Weight};
@@ -85,7 +85,7 @@ impl Hearsay {
     }
 
     /// Who may be spoken of from now on.
-    pub fn update(&mut self, speakers: &Speakers) {
+    pub fn update(&mut self, speakers: &PeerKeys) {
         let mut before = std::mem::take(&mut self.members);
         for name in speakers.names.keys().map(|name| name.as_str()) {
             if let Some(speaker) = Speaker::called(name, speakers) {

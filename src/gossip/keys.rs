@@ -6,7 +6,7 @@
 //! | `obs/SERVICE/SERVER` | `up\|suspect\|down\|unable QUESTION SINCE_UNIX_MS REASON` |
 //! | `place/VIP` | `yes` or `no WHY` |
 //! | `hold/VIP` | `held EPOCH SINCE_UNIX_MS`, `not-held` or `not-held WHY` |
-//! | `net` | JSON of [`Network`] |
+//! | `net` | JSON of [`NodeNetwork`] |
 //! | `rev` | the rules' revision |
 //! | `informed` | there when a director knows of some server whether it takes traffic |
 //! | `bye` | there when the node is stopping |
@@ -14,9 +14,9 @@
 
 use super::view::{Facts, NodeView, Word};
 use crate::{
-    model::{Holding, Network, VipName},
+    model::{Holding, NodeNetwork, VipName},
     rules::Target,
-    verdict::{Observation, Seen},
+    verdict::{Finding, Observation},
 };
 use std::collections::BTreeMap;
 
@@ -90,7 +90,7 @@ fn read_entry(view: &mut NodeView, key: &str, value: &str) -> Option<()> {
             view.holding.insert(vip, holding);
         }
         ["net"] => {
-            view.network = Some(serde_json::from_str::<Network>(value).ok().filter(Network::may_be_told)?);
+            view.network = Some(serde_json::from_str::<NodeNetwork>(value).ok().filter(NodeNetwork::may_be_told)?);
         }
         // A key of a later version.
         _ => return None,
@@ -104,28 +104,28 @@ fn one_line(text: &str) -> String {
 }
 
 fn observation_text(observation: &Observation) -> String {
-    let Observation { seen, reason, since_unix_ms, question } = observation;
+    let Observation { seen, reason, since_unix_ms, fingerprint } = observation;
     let seen = match seen {
-        Seen::Up => "up",
-        Seen::Suspect => "suspect",
-        Seen::Down => "down",
-        Seen::Unable => "unable",
+        Finding::Up => "up",
+        Finding::Suspect => "suspect",
+        Finding::Down => "down",
+        Finding::Unable => "unable",
     };
-    format!("{seen} {question:08x} {since_unix_ms} {}", one_line(reason))
+    format!("{seen} {fingerprint:08x} {since_unix_ms} {}", one_line(reason))
 }
 
 fn read_observation(text: &str) -> Option<Observation> {
     let mut words = text.splitn(4, ' ');
     let seen = match words.next()? {
-        "up" => Seen::Up,
-        "suspect" => Seen::Suspect,
-        "down" => Seen::Down,
-        "unable" => Seen::Unable,
+        "up" => Finding::Up,
+        "suspect" => Finding::Suspect,
+        "down" => Finding::Down,
+        "unable" => Finding::Unable,
         _ => return None,
     };
-    let question = u32::from_str_radix(words.next()?, 16).ok()?;
+    let fingerprint = u32::from_str_radix(words.next()?, 16).ok()?;
     let since_unix_ms = words.next()?.parse().ok()?;
-    Some(Observation { seen, reason: one_line(words.next()?), since_unix_ms, question })
+    Some(Observation { seen, reason: one_line(words.next()?), since_unix_ms, fingerprint })
 }
 
 fn place_text(state: &Result<(), String>) -> String {
@@ -163,7 +163,7 @@ fn read_hold(text: &str) -> Option<(Holding, Option<String>)> {
     }
 }
 
-fn network_text(network: &Network) -> String {
+fn network_text(network: &NodeNetwork) -> String {
     serde_json::to_string(network).expect("a network is strings, addresses and a flag")
 }
 
@@ -197,7 +197,7 @@ mod tests {
             revision: u64,
             informed: bool,
         ) -> Word {
-            let seen = [Seen::Up, Seen::Suspect, Seen::Down, Seen::Unable];
+            let seen = [Finding::Up, Finding::Suspect, Finding::Down, Finding::Unable];
             let target = |(service, server): (String, String)| Target { service: service.parse().unwrap(), server: server.parse().unwrap() };
             let holding = |held| match held {
                 Some((epoch, since_unix_ms)) => Holding::Held { epoch, since_unix_ms },
@@ -207,10 +207,10 @@ mod tests {
             let obstacles = held.iter().filter_map(obstacle).collect();
             Word {
                 obstacles,
-                network: interfaces.map(|interfaces| Network { interfaces, ..Network::default() }),
+                network: interfaces.map(|interfaces| NodeNetwork { interfaces, ..NodeNetwork::default() }),
                 facts: facts(),
-                observations: observations.into_iter().map(|(on, (i, reason, since_unix_ms, question))| {
-                    (target(on), Observation { seen: seen[i as usize], reason, since_unix_ms, question })
+                observations: observations.into_iter().map(|(on, (i, reason, since_unix_ms, fingerprint))| {
+                    (target(on), Observation { seen: seen[i as usize], reason, since_unix_ms, fingerprint })
                 }).collect(),
                 in_place: places.into_iter().map(|(vip, why)| (vip.parse().unwrap(), why.map_or(Ok(()), Err))).collect(),
                 holding: held.into_iter().map(|(vip, held)| (vip.parse().unwrap(), holding(held))).collect(),
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_reason_is_one_short_line_whatever_a_server_says() {
         let reason = format!("status \u{1b}[2J\n{}", "x".repeat(3000));
-        let text = observation_text(&Observation { seen: Seen::Down, reason, since_unix_ms: 5, question: 6 });
+        let text = observation_text(&Observation { seen: Finding::Down, reason, since_unix_ms: 5, fingerprint: 6 });
         let read = read_observation(&text).unwrap();
         assert!(read.reason.starts_with("status  [2J xxx") && read.reason.chars().count() == MAX_REASON_CHARS);
     }

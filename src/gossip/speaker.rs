@@ -2,7 +2,7 @@
 
 use crate::{
     model::{NodeId, NodeName, PublicKey},
-    rules::security::Speakers,
+    rules::security::PeerKeys,
 };
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ pub(super) struct Speaker {
 
 impl Speaker {
     /// The member of that name.
-    pub fn called(name: &str, speakers: &Speakers) -> Option<Self> {
+    pub fn called(name: &str, speakers: &PeerKeys) -> Option<Self> {
         let id = *speakers.names.get(&name.parse::<NodeName>().ok()?)?;
         let (addr, key) = *speakers.members.get(&id)?;
         Some(Self { id, addr, key })

@@ -21,7 +21,7 @@ use crate::{
         parcel::Mailbox,
     },
     model::{NodeName, Role},
-    rules::security::Speakers,
+    rules::security::PeerKeys,
 };
 use chitchat::{Chitchat, ChitchatHandle, ChitchatId, spawn_chitchat};
 use std::{
@@ -79,7 +79,7 @@ pub enum GossipError {
 pub async fn run(
     settings: GossipSettings,
     mut seeds: watch::Receiver<BTreeSet<SocketAddr>>,
-    mut speakers: watch::Receiver<Arc<Speakers>>,
+    mut speakers: watch::Receiver<Arc<PeerKeys>>,
     mut word: watch::Receiver<Arc<Word>>,
     view: watch::Sender<Arc<ClusterView>>,
     mailbox: Mailbox,
@@ -157,7 +157,7 @@ fn stopped_because(end: anyhow::Result<()>) -> GossipError {
 /// chitchat with what surrounds it.
 struct Gossip {
     settings: GossipSettings,
-    speakers: Arc<Speakers>,
+    speakers: Arc<PeerKeys>,
     handle: ChitchatHandle,
     transport: SealedUdp,
     seal: Seal,
@@ -179,7 +179,7 @@ struct Gossip {
 impl Gossip {
     async fn start(
         settings: GossipSettings,
-        speakers: Arc<Speakers>,
+        speakers: Arc<PeerKeys>,
         view: watch::Sender<Arc<ClusterView>>,
         mailbox: Mailbox,
     ) -> Result<Self, GossipError> {
@@ -197,7 +197,7 @@ impl Gossip {
     }
 
     /// Whoever is not among these is not heard any more, and what it said is forgotten.
-    fn listen_to(&mut self, speakers: Arc<Speakers>) {
+    fn listen_to(&mut self, speakers: Arc<PeerKeys>) {
         self.seal.update(&speakers.keyring, &speakers.members);
         self.transport.hearsay().update(&speakers);
         let before = std::mem::replace(&mut self.speakers, speakers);

@@ -1,9 +1,9 @@
 //! What this node says, and what it has heard of the others.
 
 use crate::{
-    model::{Fingerprint, Holding, KeyId, Network, NodeName, Obstacles, Roles, VipName},
+    model::{Fingerprint, Holding, KeyId, NodeName, NodeNetwork, Obstacles, Roles, VipName},
     rules::Target,
-    verdict::{Observation, Testimonies, Testimony},
+    verdict::{Observation, ObserverReport, ObserverReports},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -57,7 +57,7 @@ pub struct Word {
     /// Directors: what keeps them from taking groups that they do not hold.
     pub obstacles: Obstacles,
     /// Its interfaces and addresses, once they have been looked at; as much of them as is told.
-    pub network: Option<Network>,
+    pub network: Option<NodeNetwork>,
     /// The rules' revision that its kernel has.
     pub revision: u64,
     /// Directors: they know of some server whether it takes traffic, so that their kernel can send it some.
@@ -80,7 +80,7 @@ pub struct NodeView {
     /// See [`Word::obstacles`].
     pub obstacles: Obstacles,
     /// See [`Word::network`].
-    pub network: Option<Network>,
+    pub network: Option<NodeNetwork>,
     /// See [`Word::revision`].
     pub revision: u64,
     /// See [`Word::informed`].
@@ -96,8 +96,11 @@ pub struct ClusterView {
 
 impl ClusterView {
     /// What the nodes say of targets, as verdicts are made from it.
-    pub fn testimonies(&self) -> Testimonies<'_> {
-        self.nodes.iter().map(|(name, view)| (name, Testimony { live: view.live, observations: &view.observations })).collect()
+    pub fn observer_reports(&self) -> ObserverReports<'_> {
+        self.nodes
+            .iter()
+            .map(|(name, view)| (name, ObserverReport { live: view.live, observations: &view.observations }))
+            .collect()
     }
 
     /// The nodes whose heartbeat is heard, this one among them.

@@ -8,7 +8,7 @@ use super::{
     view::NodeView,
     word::{self, Origin},
 };
-use crate::rules::security::Speakers;
+use crate::rules::security::PeerKeys;
 use chitchat::{ChitchatId, NodeState};
 use std::collections::HashMap;
 
@@ -49,7 +49,7 @@ pub enum News {
 
 impl Words {
     /// Looks at an incarnation if it has changed. Whoever is no member is not listened to.
-    pub fn look(&mut self, cluster_id: &str, speakers: &Speakers, id: &ChitchatId, state: &NodeState) -> News {
+    pub fn look(&mut self, cluster_id: &str, speakers: &PeerKeys, id: &ChitchatId, state: &NodeState) -> News {
         let Some(speaker) = Speaker::called(&id.node_id, speakers) else {
             self.read.remove(id);
             return News::Nothing;

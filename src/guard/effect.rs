@@ -1,7 +1,7 @@
 //! What this node's part in the leases wants done.
 
 use super::place::Place;
-use crate::{clock::BootInstant, model::VipName, vip::Message};
+use crate::{clock::BootInstant, model::VipName, vip::LeaseMessage};
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
@@ -15,7 +15,7 @@ pub enum Effect {
         /// Where.
         to: SocketAddr,
         /// What.
-        message: Message,
+        message: LeaseMessage,
     },
     /// Put addresses on, or refresh them, for as long as the lease lasts. Not at each renewal: only where the kernel would take them off too early.
     Install {

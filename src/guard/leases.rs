@@ -9,7 +9,10 @@ use super::{
 use crate::{
     clock::BootInstant,
     model::{Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
-    vip::{Holder, HolderEvent, Membership, Message, Pace, Standing, Voter, VoterEffect, VoterEvent, Why},
+    vip::{
+        Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, RefusalReason, Voter, VoterEffect,
+        VoterEvent,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -33,7 +36,7 @@ pub struct Moment {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LeaseEvent {
     /// The worker told the effective membership.
-    Membership(Membership),
+    Membership(LeaseMembership),
     /// The worker told all VIP groups.
     Groups(Vec<GroupOrder>),
     /// The worker told whether rules are in the kernel.
@@ -45,7 +48,7 @@ pub enum LeaseEvent {
         /// Where an answer reaches it.
         source: SocketAddr,
         /// What.
-        message: Message,
+        message: LeaseMessage,
     },
     /// [`Effect::Install`] is done.
     Installed {
@@ -82,7 +85,7 @@ pub struct Leases {
     slots: BTreeMap<VipName, Slot>,
     /// Every group of the rules.
     orders: BTreeMap<VipName, GroupOrder>,
-    membership: Option<Membership>,
+    membership: Option<LeaseMembership>,
     ready: bool,
     retiring: bool,
     /// Where members' guards listen, by the membership told last and by refusals that taught a newer one.
@@ -153,7 +156,7 @@ impl Leases {
 
     /// After [`LeaseEvent::RetireAll`]: nothing is held, and everything has been released.
     pub fn all_retired(&self) -> bool {
-        self.slots.values().all(|slot| slot.standing() == Standing::Retired)
+        self.slots.values().all(|slot| slot.state() == HolderState::Retired)
     }
 
     fn take(&mut self, event: LeaseEvent, step: &mut Step) {
@@ -222,7 +225,7 @@ impl Leases {
         }
     }
 
-    fn heard_from(&mut self, from: NodeId, source: SocketAddr, message: Message, step: &mut Step) {
+    fn heard_from(&mut self, from: NodeId, source: SocketAddr, message: LeaseMessage, step: &mut Step) {
         if from == self.me {
             // Another node speaks in our name, or a datagram came back. Nothing of ours comes over the network.
             return;
@@ -231,7 +234,7 @@ impl Leases {
             self.heard.insert(from, source);
         }
         // Voters alone are believed here, and there is room for as many as a cluster may have.
-        if let Message::Refuse { why: Why::NewerMembership(newer), .. } = &message
+        if let LeaseMessage::Refuse { why: RefusalReason::NewerMembership(newer), .. } = &message
             && self.listening.contains_key(&from)
         {
             for (node, address) in &newer.addresses {
@@ -246,9 +249,9 @@ impl Leases {
     /// Who may hold a group has a slot for it; a slot that is no longer wanted retires first and is then cleared away. A group that comes back
     /// meanwhile gets a new slot.
     fn fill_and_clear_slots(&mut self, step: &mut Step) {
-        self.slots.retain(|_, slot| slot.standing() != Standing::Retired);
+        self.slots.retain(|_, slot| slot.state() != HolderState::Retired);
         for (name, slot) in &self.slots {
-            if !self.wants(name) && slot.standing() != Standing::Removing {
+            if !self.wants(name) && slot.state() != HolderState::Removing {
                 step.queue.push_back(Work::Holder(name.clone(), HolderEvent::Retire));
             }
         }
@@ -269,7 +272,7 @@ impl Leases {
     fn add_slot(&mut self, order: GroupOrder, step: &mut Step) {
         let name = order.group.name.clone();
         let first_round = u64::try_from(step.at.unix.as_micros()).unwrap_or(u64::MAX);
-        let holder = Holder::new(self.me, name.clone(), Pace::of(self.timing.ttl()), first_round);
+        let holder = Holder::new(self.me, name.clone(), LeaseTiming::of(self.timing.ttl()), first_round);
         let mut tell = |event| step.queue.push_back(Work::Holder(name.clone(), event));
         if let Some(membership) = &self.membership {
             tell(HolderEvent::Membership(membership.clone()));
@@ -309,7 +312,7 @@ impl Leases {
     }
 
     /// To this node itself at once; to others by datagram, if it is known where they are.
-    fn post(&self, to: NodeId, message: Message, step: &mut Step) {
+    fn post(&self, to: NodeId, message: LeaseMessage, step: &mut Step) {
         if to == self.me {
             step.queue.push_back(routed(self.me, message));
         } else if let Some(to) = self.address_of(to, &message) {
@@ -318,21 +321,21 @@ impl Leases {
     }
 
     /// An answer goes where the question came from, everything else where the node listens.
-    fn address_of(&self, node: NodeId, message: &Message) -> Option<SocketAddr> {
+    fn address_of(&self, node: NodeId, message: &LeaseMessage) -> Option<SocketAddr> {
         let (listening, heard) = (self.listening.get(&node), self.heard.get(&node));
         let address = match message {
-            Message::Grant { .. } | Message::Refuse { .. } => heard.or(listening),
-            Message::Ask { .. } | Message::Release { .. } | Message::HandOver { .. } => listening.or(heard),
+            LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } => heard.or(listening),
+            LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } | LeaseMessage::HandOver { .. } => listening.or(heard),
         };
         address.copied()
     }
 }
 
 /// Which side a message is for.
-fn routed(from: NodeId, message: Message) -> Work {
+fn routed(from: NodeId, message: LeaseMessage) -> Work {
     match message {
-        Message::Ask { .. } | Message::Release { .. } => Work::Voter(VoterEvent::Heard { from, message }),
-        Message::Grant { .. } | Message::Refuse { .. } | Message::HandOver { .. } => {
+        LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => Work::Voter(VoterEvent::Heard { from, message }),
+        LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => {
             Work::Holder(message.group().clone(), HolderEvent::Heard { from, message })
         }
     }

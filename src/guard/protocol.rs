@@ -3,7 +3,7 @@
 use crate::{
     model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile, VipGroup},
     rules::security::KeyRing,
-    vip::Membership,
+    vip::LeaseMembership,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
@@ -52,7 +52,7 @@ pub enum ToGuard {
     },
     /// The effective membership of the Raft log: sent before the entry (or truncation, or snapshot) that makes it so is reported as stored.
     /// Answered with [`ToWorker::MembershipKnown`].
-    Membership(Membership),
+    Membership(LeaseMembership),
     /// All VIP groups of the rule set. A group that is no longer among them is released.
     Groups(Vec<GroupOrder>),
     /// Whether rules are in this director's kernel, so that it may take VIPs. Sent at each change.

@@ -4,7 +4,7 @@ use super::{arp::Burst, effect::Effect, place::Place, protocol::GroupOrder};
 use crate::{
     clock::BootInstant,
     model::{Holding, NodeId, VipName},
-    vip::{Holder, HolderEffect, Message, Standing},
+    vip::{Holder, HolderEffect, HolderState, LeaseMessage},
 };
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
@@ -57,7 +57,7 @@ struct Removing {
 #[derive(Debug)]
 pub enum Wish {
     /// Send a lease message.
-    Send(NodeId, Message),
+    Send(NodeId, LeaseMessage),
     /// Do something to the kernel or the network.
     Effect(Effect),
 }
@@ -79,8 +79,8 @@ impl Slot {
     }
 
     /// Where the holder side stands.
-    pub fn standing(&self) -> Standing {
-        self.holder.standing()
+    pub fn state(&self) -> HolderState {
+        self.holder.state()
     }
 
     /// The rules say something else of the group. Changed addresses come to the interface, and go from it, with the next renewal.

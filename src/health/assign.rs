@@ -1,10 +1,10 @@
-//! Which targets this node observes, and which of them others are worried about.
+//! Which targets this node observes, and which of them other observers find suspect or down.
 
 use super::schedule;
 use crate::{
     model::{Check, NodeName},
     rules::{ClusterState, Target},
-    verdict::{Electorates, Seen, Testimonies, asked_at, question},
+    verdict::{Finding, ObserverReports, TargetObservers, check_address, check_fingerprint},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,20 +16,20 @@ use std::{
 /// One target to observe.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Assignment {
-    /// Where to ask.
+    /// The address to probe.
     pub address: SocketAddr,
-    /// What to ask and how often.
+    /// How to probe it, and how often.
     pub check: Check,
-    /// This node's place among the observers in the order of their names, from 0.
+    /// This node's position among the observers in the order of their names, from 0.
     pub position: usize,
     /// How many observers there are.
     pub of: usize,
 }
 
 impl Assignment {
-    /// See [`question`].
-    pub fn question(&self) -> u32 {
-        question(self.address, &self.check.kind)
+    /// See [`check_fingerprint`].
+    pub fn fingerprint(&self) -> u32 {
+        check_fingerprint(self.address, &self.check.kind)
     }
 
     pub(super) fn phase(&self, target: &Target) -> Duration {
@@ -37,51 +37,51 @@ impl Assignment {
     }
 }
 
-/// Another observer's bad news of a target. It is news once: the same alarm seen again calls for nothing.
+/// Another observer finds a target suspect or down. An alarm has an effect once: the same alarm seen again has none.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Alarm {
-    /// Who says so.
+    /// That observer.
     pub observer: NodeName,
-    /// Since when, by its clock.
+    /// Since when, by that observer's clock.
     pub since_unix_ms: u64,
 }
 
-/// All that health needs to know from the rest of the agent.
+/// All that the checks depend on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct HealthInputs {
-    /// What to observe.
+    /// The targets to observe.
     pub assignments: Arc<BTreeMap<Target, Assignment>>,
-    /// What other observers suspect or say is down, see [`peer_alarms`].
+    /// What other observers find suspect or down, see [`peer_alarms`].
     pub peer_alarms: BTreeMap<Target, BTreeSet<Alarm>>,
 }
 
-/// The targets that `me` is an observer of.
-pub fn assignments(me: &NodeName, state: &ClusterState, electorates: &Electorates) -> BTreeMap<Target, Assignment> {
+/// The targets that `me` observes.
+pub fn assignments(me: &NodeName, state: &ClusterState, observers: &TargetObservers) -> BTreeMap<Target, Assignment> {
     state
         .rules
         .targets()
         .filter_map(|(target, service, server)| {
             let check = service.check.as_ref()?;
-            let observers = electorates.get(&target)?;
+            let observers = observers.get(&target)?;
             let position = observers.iter().position(|observer| observer == me)?;
-            let address = asked_at(server, check);
+            let address = check_address(server, check);
             Some((target, Assignment { address, check: check.clone(), position, of: observers.len() }))
         })
         .collect()
 }
 
-/// What other live nodes suspect or say is down of what this node observes. A word about a former question is no alarm.
+/// The targets of this node that other live observers find suspect or down. An observation of a former address or check is no alarm.
 pub fn peer_alarms(
     me: &NodeName,
-    heard: &Testimonies<'_>,
+    heard: &ObserverReports<'_>,
     assignments: &BTreeMap<Target, Assignment>,
 ) -> BTreeMap<Target, BTreeSet<Alarm>> {
     let mut alarms: BTreeMap<Target, BTreeSet<Alarm>> = BTreeMap::new();
-    for (observer, testimony) in heard.iter().filter(|(observer, testimony)| **observer != me && testimony.live) {
-        for (target, observation) in testimony.observations {
-            let bad = matches!(observation.seen, Seen::Suspect | Seen::Down);
+    for (observer, report) in heard.iter().filter(|(observer, report)| **observer != me && report.live) {
+        for (target, observation) in report.observations {
+            let bad = matches!(observation.seen, Finding::Suspect | Finding::Down);
             let Some(assignment) = assignments.get(target).filter(|_| bad) else { continue };
-            if assignment.question() == observation.question {
+            if assignment.fingerprint() == observation.fingerprint {
                 let alarm = Alarm { observer: (*observer).clone(), since_unix_ms: observation.since_unix_ms };
                 alarms.entry(target.clone()).or_default().insert(alarm);
             }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{CheckKind, ForwardMethod, NodeId, NodeRecord, Protocol, RealServer, Role, Roles, Scheduler, Service, Weight},
-        verdict::{Observation, Testimony, electorates},
+        verdict::{Observation, ObserverReport, observers_of_targets},
     };
 
     fn node(text: &str) -> NodeName {
@@ -146,9 +146,9 @@ mod tests {
 
     fn assigned(me: &str) -> Vec<String> {
         let state = state();
-        let electorates = electorates(&state, &state.nodes.keys().cloned().collect());
+        let observers = observers_of_targets(&state, &state.nodes.keys().cloned().collect());
         let line = |(target, a): (Target, Assignment)| format!("{target} at {}: {} of {}", a.address, a.position, a.of);
-        assignments(&node(me), &state, &electorates).into_iter().map(line).collect()
+        assignments(&node(me), &state, &observers).into_iter().map(line).collect()
     }
 
     #[test]
@@ -163,19 +163,19 @@ mod tests {
     fn alarms_are_fresh_bad_news_from_others_about_what_is_asked_here() {
         let (me, other) = (node("d1"), node("d2"));
         let state = state();
-        let mine = assignments(&me, &state, &electorates(&state, &state.nodes.keys().cloned().collect()));
-        let question = mine[&target("r1")].question();
-        let alarms = |who: &NodeName, live, seen, question| {
-            let observation = Observation { seen, reason: String::new(), since_unix_ms: 7, question };
+        let mine = assignments(&me, &state, &observers_of_targets(&state, &state.nodes.keys().cloned().collect()));
+        let fingerprint = mine[&target("r1")].fingerprint();
+        let alarms = |who: &NodeName, live, seen, fingerprint| {
+            let observation = Observation { seen, reason: String::new(), since_unix_ms: 7, fingerprint };
             let observations = [(target("r1"), observation)].into();
-            let heard = [(who, Testimony { live, observations: &observations })].into();
+            let heard = [(who, ObserverReport { live, observations: &observations })].into();
             peer_alarms(&me, &heard, &mine).into_values().flatten().count()
         };
-        assert_eq!(alarms(&other, true, Seen::Suspect, question), 1);
-        assert_eq!(alarms(&other, true, Seen::Down, question), 1);
-        assert_eq!(alarms(&other, true, Seen::Up, question), 0);
-        assert_eq!(alarms(&other, false, Seen::Down, question), 0);
-        assert_eq!(alarms(&other, true, Seen::Down, question + 1), 0);
-        assert_eq!(alarms(&me, true, Seen::Down, question), 0);
+        assert_eq!(alarms(&other, true, Finding::Suspect, fingerprint), 1);
+        assert_eq!(alarms(&other, true, Finding::Down, fingerprint), 1);
+        assert_eq!(alarms(&other, true, Finding::Up, fingerprint), 0);
+        assert_eq!(alarms(&other, false, Finding::Down, fingerprint), 0);
+        assert_eq!(alarms(&other, true, Finding::Down, fingerprint + 1), 0);
+        assert_eq!(alarms(&me, true, Finding::Down, fingerprint), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Asks real servers how they are, as one of several observers, and says what it sees. What the cluster makes of it is `verdict`'s.
+//! Probes real servers, as one of several observers, and publishes what it finds. `verdict` decides by the findings of all observers.
 
 pub mod assign;
 pub mod hysteresis;

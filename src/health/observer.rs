@@ -1,26 +1,30 @@
-//! One observer of one target: when it probes, what it concludes, what it tells others. Pure.
+//! The state machine of one target that this node observes: when it is probed, and what is published. Pure.
 
 use super::{
     assign::Assignment,
-    hysteresis::{Grade, Judgement},
-    schedule::{self, Moment},
+    hysteresis::{Grade, Hysteresis},
+    schedule,
 };
-use crate::{clock::BootInstant, rules::Target, verdict::Observation};
+use crate::{
+    clock::{BootInstant, BothClocks},
+    rules::Target,
+    verdict::Observation,
+};
 use std::time::Duration;
 
-/// What a probe brought.
+/// The result of a probe.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
-    /// Good or bad.
+pub struct ProbeResult {
+    /// Whether it passed.
     pub grade: Grade,
-    /// In words, without figures that differ from probe to probe: `200`, `connection refused`.
+    /// The result as a text without figures that differ from probe to probe: `200`, `connection refused`.
     pub what: String,
-    /// How long a probe that passed took.
+    /// How long the probe took.
     pub took: Duration,
 }
 
-impl Answer {
-    /// In words for people: `200 in 1 ms`.
+impl ProbeResult {
+    /// The result as a text for people: `200 in 1 ms`.
     pub fn reason(&self) -> String {
         match self.grade {
             Grade::Passed => format!("{} in {} ms", self.what, self.took.as_millis().max(1)),
@@ -29,120 +33,123 @@ impl Answer {
     }
 }
 
-/// What happens to an observer.
+/// What an observer is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Event {
+pub enum ObserverEvent {
     /// Its deadline has come.
     Due,
-    /// The probe it asked for has ended.
-    Answered(Answer),
-    /// Another observer has bad news of the target.
+    /// The probe has ended.
+    Answered(ProbeResult),
+    /// Another observer finds the target suspect or down.
     Alarm,
 }
 
 /// What an observer wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Effect {
-    /// Start one probe. The next event about it is [`Event::Answered`].
+pub enum ObserverEffect {
+    /// Start one probe. Its end is told with [`ObserverEvent::Answered`].
     Probe,
-    /// Tell others. Not asked for when only the latency differs.
+    /// Publish the observation. A different latency alone is not published.
     Publish(Observation),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
+enum ProbePhase {
     Waiting {
         until: BootInstant,
     },
-    /// `again`: an alarm came after the probe had started, so that its answer may be from before the trouble.
+    /// `again`: an alarm came after the probe had started, so the probe may have passed before the trouble began.
     Probing {
         again: bool,
     },
 }
 
-/// One target as this node sees it.
+/// One target that this node observes.
 #[derive(Clone, Debug)]
 pub struct Observer {
     target: Target,
     assignment: Assignment,
-    judgement: Judgement,
-    phase: Phase,
+    hysteresis: Hysteresis,
+    phase: ProbePhase,
     /// When the last probe started; at first, when the observer was made.
     last: BootInstant,
-    /// What was told, and the last answer's words in it.
+    /// The observation that was published last, with the text of its probe result.
     told: Option<(Observation, String)>,
 }
 
 impl Observer {
     /// An observer that probes at once.
-    pub fn new(target: Target, assignment: Assignment, now: Moment) -> Self {
-        let phase = Phase::Waiting { until: now.boot };
-        Self { target, assignment, judgement: Judgement::default(), phase, last: now.boot, told: None }
+    pub fn new(target: Target, assignment: Assignment, now: BothClocks) -> Self {
+        let phase = ProbePhase::Waiting { until: now.boot };
+        Self { target, assignment, hysteresis: Hysteresis::default(), phase, last: now.boot, told: None }
     }
 
-    /// What it observes.
+    /// The target, its check and this node's position among the observers.
     pub fn assignment(&self) -> &Assignment {
         &self.assignment
     }
 
-    /// When it wants [`Event::Due`]; `None` while it waits for an answer.
+    /// When [`ObserverEvent::Due`] is due; `None` while a probe is under way.
     pub fn deadline(&self) -> Option<BootInstant> {
         match self.phase {
-            Phase::Waiting { until } => Some(until),
-            Phase::Probing { .. } => None,
+            ProbePhase::Waiting { until } => Some(until),
+            ProbePhase::Probing { .. } => None,
         }
     }
 
-    /// Takes another rhythm or place among the observers and keeps its judgement. For another question make another observer.
-    pub fn reassign(&mut self, assignment: Assignment, now: Moment) {
-        let begun = self.told.is_some() || self.judgement != Judgement::Unknown;
+    /// Takes another interval or position, and keeps what it has found. For another address or kind of check make another observer.
+    pub fn reassign(&mut self, assignment: Assignment, now: BothClocks) {
+        let begun = self.told.is_some() || self.hysteresis != Hysteresis::Unknown;
         self.assignment = assignment;
-        // Before the first answer the first probe is due at once, whoever else observes.
-        if let Phase::Waiting { .. } = self.phase
+        // Before the first result the first probe is due at once, whatever the position.
+        if let ProbePhase::Waiting { .. } = self.phase
             && begun
         {
-            self.phase = Phase::Waiting { until: self.next(now, false) };
+            self.phase = ProbePhase::Waiting { until: self.next(now, false) };
         }
     }
 
-    /// One event.
-    pub fn step(&mut self, event: Event, now: Moment) -> Vec<Effect> {
+    /// Takes one event and returns what to do.
+    pub fn step(&mut self, event: ObserverEvent, now: BothClocks) -> Vec<ObserverEffect> {
         match (event, self.phase) {
-            (Event::Due, Phase::Waiting { until }) if until <= now.boot => {
-                self.phase = Phase::Probing { again: false };
+            (ObserverEvent::Due, ProbePhase::Waiting { until }) if until <= now.boot => {
+                self.phase = ProbePhase::Probing { again: false };
                 self.last = now.boot;
-                vec![Effect::Probe]
+                vec![ObserverEffect::Probe]
             }
-            (Event::Answered(answer), Phase::Probing { again }) => {
+            (ObserverEvent::Answered(answer), ProbePhase::Probing { again }) => {
                 let Assignment { check, .. } = &self.assignment;
-                self.judgement = self.judgement.after(answer.grade, check.fall, check.rise);
-                self.phase = Phase::Waiting { until: self.next(now, again) };
-                self.tell(&answer, now).map(Effect::Publish).into_iter().collect()
+                self.hysteresis = self.hysteresis.after(answer.grade, check.fall, check.rise);
+                self.phase = ProbePhase::Waiting { until: self.next(now, again) };
+                self.tell(&answer, now).map(ObserverEffect::Publish).into_iter().collect()
             }
-            (Event::Alarm, Phase::Probing { .. }) => {
-                self.phase = Phase::Probing { again: self.can_be_alarmed() };
+            (ObserverEvent::Alarm, ProbePhase::Probing { .. }) => {
+                self.phase = ProbePhase::Probing { again: self.can_be_alarmed() };
                 Vec::new()
             }
-            (Event::Alarm, Phase::Waiting { until }) if self.can_be_alarmed() => {
-                self.phase = Phase::Waiting { until: until.min(self.next(now, true)) };
+            (ObserverEvent::Alarm, ProbePhase::Waiting { until }) if self.can_be_alarmed() => {
+                self.phase = ProbePhase::Waiting { until: until.min(self.next(now, true)) };
                 Vec::new()
             }
-            // Not yet due, an answer nobody asked for, news that it is down to one who says so: nothing to do.
-            (Event::Due | Event::Answered(_) | Event::Alarm, Phase::Waiting { .. } | Phase::Probing { .. }) => Vec::new(),
+            // The deadline has not come, no probe is under way, or the observer finds the target down itself: nothing to do.
+            (
+                ObserverEvent::Due | ObserverEvent::Answered(_) | ObserverEvent::Alarm,
+                ProbePhase::Waiting { .. } | ProbePhase::Probing { .. },
+            ) => Vec::new(),
         }
     }
 
     fn can_be_alarmed(&self) -> bool {
-        match self.judgement {
-            Judgement::Unknown | Judgement::Doubtful(_) | Judgement::Up | Judgement::Suspect(_) => true,
-            Judgement::Down(_) | Judgement::Unable => false,
+        match self.hysteresis {
+            Hysteresis::Unknown | Hysteresis::Doubtful(_) | Hysteresis::Up | Hysteresis::Suspect(_) => true,
+            Hysteresis::Down(_) | Hysteresis::Unable => false,
         }
     }
 
-    /// When to probe next. `soon` still keeps the distance of a hurry from the last probe, so that no number of alarms is a flood.
-    fn next(&self, now: Moment, soon: bool) -> BootInstant {
+    /// When to probe next. Even with `soon`, there is a shortest time since the last probe, so that many alarms do not make many probes.
+    fn next(&self, now: BothClocks, soon: bool) -> BootInstant {
         let Assignment { check, .. } = &self.assignment;
-        let next = if soon || self.judgement.in_a_hurry() {
+        let next = if soon || self.hysteresis.in_a_hurry() {
             self.last + schedule::hurry(check.interval)
         } else {
             schedule::next_turn(self.last, now, check.interval, self.assignment.phase(&self.target))
@@ -150,15 +157,15 @@ impl Observer {
         next.max(now.boot)
     }
 
-    fn tell(&mut self, answer: &Answer, now: Moment) -> Option<Observation> {
-        let seen = self.judgement.seen()?;
+    fn tell(&mut self, answer: &ProbeResult, now: BothClocks) -> Option<Observation> {
+        let seen = self.hysteresis.seen()?;
         let since_unix_ms = match &self.told {
             Some((told, what)) if told.seen == seen && (*what == answer.what || answer.grade == Grade::NotAsked) => return None,
             Some((told, _)) if told.seen == seen => told.since_unix_ms,
             Some(_) | None => u64::try_from(now.unix.as_millis()).unwrap_or(u64::MAX),
         };
-        let question = self.assignment.question();
-        let observation = Observation { seen, reason: answer.reason(), since_unix_ms, question };
+        let fingerprint = self.assignment.fingerprint();
+        let observation = Observation { seen, reason: answer.reason(), since_unix_ms, fingerprint };
         self.told = Some((observation.clone(), answer.what.clone()));
         Some(observation)
     }

@@ -1,30 +1,26 @@
 //! When an observer probes: the observers of a target take turns, so that together they notice sooner than each alone.
 //!
-//! Observer i of k probes i·T/k into the interval T, counted on Unix time, which nodes share roughly. A crash is then noticed by
-//! somebody within T/k. Clocks that disagree spoil the turns and nothing else: every observer still probes once in each T, for a gap is
-//! always more than half and at most one and a half intervals, whatever the clock says.
+//! Observer i of k probes i·T/k into the interval T, counted on Unix time, which nodes share roughly. So one of them notices a crash within T/k.
+//! Clocks that differ spoil the turns and nothing else: the time between two probes of an observer is always more than half and at most one and a
+//! half intervals, whatever the clock says.
 
-use crate::{clock::BootInstant, rules::Target, verdict::stable_hash};
+use crate::{
+    clock::{BootInstant, BothClocks},
+    rules::Target,
+    verdict::stable_hash,
+};
 use std::time::Duration;
-
-/// The present on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// What deadlines are counted on.
-    pub boot: BootInstant,
-    /// What nodes share, roughly.
-    pub unix: Duration,
-}
 
 /// The longest wait before a failed probe is repeated.
 const HURRY: Duration = Duration::from_millis(100);
 
-/// How long after the start of a failed or alarming probe the next one starts. A probe that took longer is followed at once.
+/// The time from the start of a failed probe, or of the last probe before an alarm, to the start of the next one. If the probe took longer, the next
+/// one follows at once.
 pub fn hurry(interval: Duration) -> Duration {
     (interval / 10).min(HURRY)
 }
 
-/// Where in the interval this observer's turn is: apart from the other observers', and from its own turns at other targets.
+/// Where in the interval this observer's turn is. It differs from the turns of the other observers, and from its own turns for other targets.
 pub fn phase(target: &Target, interval: Duration, position: usize, of: usize) -> Duration {
     let spread = u128::from(stable_hash(target.to_string().as_bytes()));
     let interval = nanos(interval);
@@ -33,7 +29,7 @@ pub fn phase(target: &Target, interval: Duration, position: usize, of: usize) ->
 }
 
 /// The turn that is nearest to one interval after `last`, the start of the last probe.
-pub fn next_turn(last: BootInstant, now: Moment, interval: Duration, phase: Duration) -> BootInstant {
+pub fn next_turn(last: BootInstant, now: BothClocks, interval: Duration, phase: Duration) -> BootInstant {
     let last_unix = now.unix.saturating_sub(now.boot - last);
     let earliest = nanos(last_unix) + nanos(interval / 2) + 1;
     let since_turn = (earliest + nanos(interval) - nanos(phase) % nanos(interval)) % nanos(interval);
@@ -67,7 +63,7 @@ mod tests {
         ) {
             let interval = Duration::from_millis(interval_ms);
             let last = BootInstant::from_boot(Duration::from_nanos(boot_ns));
-            let now = Moment { boot: last + Duration::from_nanos(ago_ns), unix: Duration::from_nanos(unix_ns) };
+            let now = BothClocks { boot: last + Duration::from_nanos(ago_ns), unix: Duration::from_nanos(unix_ns) };
             let gap = next_turn(last, now, interval, phase(&target(server), interval, position, of)) - last;
             prop_assert!(gap > interval / 2 && gap <= interval / 2 * 3 + Duration::from_nanos(3), "{gap:?}");
         }
@@ -76,7 +72,7 @@ mod tests {
         fn observers_with_the_same_time_take_equal_turns(of in 1_usize..8, server: u16, unix_ms in 1_u64 << 40..1 << 41) {
             let interval = Duration::from_secs(1);
             let last = BootInstant::from_boot(Duration::from_secs(500));
-            let now = Moment { boot: last, unix: Duration::from_millis(unix_ms) };
+            let now = BothClocks { boot: last, unix: Duration::from_millis(unix_ms) };
             let mut turns: Vec<u128> = (0..of)
                 .map(|position| next_turn(last, now, interval, phase(&target(server), interval, position, of)) - last)
                 .map(|gap| gap.as_nanos())
@@ -94,7 +90,7 @@ mod tests {
             let interval = Duration::from_secs(1);
             let phase = phase(&target(server), interval, position, 3);
             let start = BootInstant::from_boot(Duration::from_secs(500));
-            let at = |boot: BootInstant| Moment { boot, unix: Duration::from_millis(unix_ms) + (boot - start) };
+            let at = |boot: BootInstant| BothClocks { boot, unix: Duration::from_millis(unix_ms) + (boot - start) };
             let first = next_turn(start, at(start), interval, phase);
             // A timer fires a little late; that must not push later turns back.
             let late = first + Duration::from_millis(3);

@@ -1,4 +1,4 @@
-//! What the worker orders of the script runner, what comes back, and what a check makes of it. Pure.
+//! The messages between worker and script runner, and how the end of a script becomes the result of a probe. Pure.
 
 use super::hysteresis::Grade;
 use crate::model::{
@@ -8,41 +8,41 @@ use crate::model::{
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, time::Duration};
 
-/// Scripts under way at a time: a process each, so that a cluster file alone cannot fill a node.
+/// Most scripts under way at a time. Each is a process, so that a cluster file alone cannot fill a node with processes.
 pub const MAX_UNDER_WAY: usize = 64;
-/// Longest order: arguments, and less than half a kilobyte besides.
-pub const MAX_ORDER_BYTES: usize = 16 << 10;
+/// Longest request to run a script: its arguments, and less than half a kilobyte besides.
+pub const MAX_RUN_BYTES: usize = 16 << 10;
 /// Longest report.
 pub const MAX_REPORT_BYTES: usize = 4 << 10;
 /// Longest timeout, as the cluster file has it.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
-/// So much of a script's first line is told, in characters.
+/// Most characters of a script's first line that are kept.
 pub const MAX_LINE_CHARS: usize = 120;
 
-/// Why a script check is not asked where agent.toml has no `[scripts]`.
+/// Why a script check is not run where agent.toml has no `[scripts]`.
 pub const OFF: &str = "script checks are off on this node: [scripts] in agent.toml";
-/// Why none is asked once the runner has gone. It cannot be started again by a guard that has given its rights up.
+/// Why no script check is run once the runner has ended. The guard cannot start it again, because it has given up the rights for that.
 pub const GONE: &str = "the script runner is gone: restart the agent";
 
-/// Which order a report is about. Workers come and go while the runner stays, so that each takes a number of its own for its life.
+/// The run that a report is about. The runner outlives workers, so each worker draws a number of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub struct OrderId {
-    /// Drawn by lot when the worker started.
+pub struct RunId {
+    /// A random number, drawn when the worker started.
     pub life: u64,
-    /// Counted within it.
+    /// The number of the run, counted by that worker.
     pub number: u64,
 }
 
-/// Run one script once.
+/// The request to run one script once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Order {
+pub struct ScriptRun {
     /// Comes back in the report.
-    pub id: OrderId,
-    /// Which.
+    pub id: RunId,
+    /// The script.
     pub script: ScriptName,
     /// Its arguments.
     pub args: Vec<String>,
-    /// It is killed then.
+    /// The script is killed after this time.
     pub timeout: Duration,
     /// `LVS_ADDRESS` and `LVS_PORT`.
     pub address: SocketAddr,
@@ -52,56 +52,56 @@ pub struct Order {
     pub server: ServerName,
 }
 
-impl Order {
-    /// Whether it stays within what a cluster file may say. The runner has more rights than who orders, and does not take its word.
+impl ScriptRun {
+    /// Whether it stays within what a cluster file may say. The runner has rights that the worker lacks, so it checks this itself.
     pub fn is_proper(&self) -> bool {
         self.args.len() <= MAX_ARGS && self.args.iter().all(|arg| is_script_arg(arg)) && self.timeout <= MAX_TIMEOUT
     }
 }
 
-/// What the runner says first: that it can do its work, or why not.
-pub type Greeting = Result<(), String>;
+/// The runner's first message: it is ready, or why not.
+pub type RunnerReady = Result<(), String>;
 
 /// How a script ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Ended {
+pub enum ScriptEnd {
     /// By itself, with this code.
     Exited(i32),
     /// By this signal.
     Killed(i32),
     /// It was killed for taking too long.
     TimedOut,
-    /// It was not run, for a lack that may pass.
+    /// It was not run, for want of something that may be there again soon.
     NotNow(String),
-    /// It cannot be run on this node until somebody changes something; what, and where.
+    /// It cannot be run on this node until an operator changes something; the text says what, and where.
     Unable(String),
 }
 
-/// What became of an order.
+/// How a run ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Report {
-    /// Of the order.
-    pub id: OrderId,
+pub struct ScriptReport {
+    /// The run.
+    pub id: RunId,
     /// How it ended.
-    pub ended: Ended,
-    /// The first line that it wrote, as [`FirstLine`] has it.
+    pub ended: ScriptEnd,
+    /// The first line that the script wrote, see [`FirstLine`].
     pub line: String,
 }
 
-/// Good or bad, and why in words. A script that passes may say what it likes, and something else each time: that is not told.
-pub fn judged(ended: Ended, line: &str, timeout: Duration) -> (Grade, String) {
+/// The result of a probe by script. The first line of a script that passes is left out, because it may differ each time.
+pub fn judged(ended: ScriptEnd, line: &str, timeout: Duration) -> (Grade, String) {
     let with_line = |what: String| if line.is_empty() { what } else { format!("{what}: {line}") };
     match ended {
-        Ended::Exited(0) => (Grade::Passed, "exit 0".to_owned()),
-        Ended::Exited(code) => (Grade::Failed, with_line(format!("exit {code}"))),
-        Ended::Killed(signal) => (Grade::Failed, with_line(format!("killed by signal {signal}"))),
-        Ended::TimedOut => (Grade::Failed, with_line(format!("timeout after {} ms", timeout.as_millis()))),
-        Ended::NotNow(why) => (Grade::NotAsked, format!("not asked: {why}")),
-        Ended::Unable(why) => (Grade::Unable, why),
+        ScriptEnd::Exited(0) => (Grade::Passed, "exit 0".to_owned()),
+        ScriptEnd::Exited(code) => (Grade::Failed, with_line(format!("exit {code}"))),
+        ScriptEnd::Killed(signal) => (Grade::Failed, with_line(format!("killed by signal {signal}"))),
+        ScriptEnd::TimedOut => (Grade::Failed, with_line(format!("timeout after {} ms", timeout.as_millis()))),
+        ScriptEnd::NotNow(why) => (Grade::NotAsked, format!("not asked: {why}")),
+        ScriptEnd::Unable(why) => (Grade::Unable, why),
     }
 }
 
-/// Takes what a script writes, and keeps the first line that is not blank, as far as it is told.
+/// Reads the output of a script, and keeps the first line that is not blank, up to [`MAX_LINE_CHARS`].
 #[derive(Clone, Debug, Default)]
 pub struct FirstLine {
     bytes: Vec<u8>,
@@ -127,7 +127,7 @@ impl FirstLine {
         }
     }
 
-    /// The line: fit for a terminal, and of bounded length.
+    /// The line without control characters, at most [`MAX_LINE_CHARS`] long.
     pub fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_LINE_CHARS).collect();
@@ -172,21 +172,21 @@ mod tests {
         let timeout = Duration::from_millis(500);
         let judged = |ended, line: &str| judged(ended, line, timeout);
         for (ended, line, grade, what) in [
-            (Ended::Exited(0), "12 queries", Grade::Passed, "exit 0"),
-            (Ended::Exited(2), "no replication", Grade::Failed, "exit 2: no replication"),
-            (Ended::Exited(1), "", Grade::Failed, "exit 1"),
-            (Ended::Killed(11), "", Grade::Failed, "killed by signal 11"),
-            (Ended::TimedOut, "waiting", Grade::Failed, "timeout after 500 ms: waiting"),
-            (Ended::NotNow("too many".to_owned()), "", Grade::NotAsked, "not asked: too many"),
-            (Ended::Unable(OFF.to_owned()), "", Grade::Unable, OFF),
+            (ScriptEnd::Exited(0), "12 queries", Grade::Passed, "exit 0"),
+            (ScriptEnd::Exited(2), "no replication", Grade::Failed, "exit 2: no replication"),
+            (ScriptEnd::Exited(1), "", Grade::Failed, "exit 1"),
+            (ScriptEnd::Killed(11), "", Grade::Failed, "killed by signal 11"),
+            (ScriptEnd::TimedOut, "waiting", Grade::Failed, "timeout after 500 ms: waiting"),
+            (ScriptEnd::NotNow("too many".to_owned()), "", Grade::NotAsked, "not asked: too many"),
+            (ScriptEnd::Unable(OFF.to_owned()), "", Grade::Unable, OFF),
         ] {
             assert_eq!(judged(ended, line), (grade, what.to_owned()));
         }
     }
 
-    fn order(args: Vec<String>, timeout: Duration) -> Order {
-        Order {
-            id: OrderId { life: u64::MAX, number: u64::MAX },
+    fn order(args: Vec<String>, timeout: Duration) -> ScriptRun {
+        ScriptRun {
+            id: RunId { life: u64::MAX, number: u64::MAX },
             script: "x".repeat(63).parse().unwrap(),
             args,
             timeout,
@@ -200,7 +200,7 @@ mod tests {
     fn the_longest_order_and_report_fit_and_others_are_refused() {
         let arg = "a".repeat(256);
         let longest = order(vec![arg.clone(); MAX_ARGS], MAX_TIMEOUT);
-        assert!(longest.is_proper() && codec::encode(&longest, MAX_ORDER_BYTES).is_ok());
+        assert!(longest.is_proper() && codec::encode(&longest, MAX_RUN_BYTES).is_ok());
         let second = Duration::from_secs(1);
         for (args, timeout) in [
             (vec![arg.clone(); MAX_ARGS + 1], second),
@@ -210,7 +210,8 @@ mod tests {
         ] {
             assert!(!order(args, timeout).is_proper());
         }
-        let report = Report { id: longest.id, ended: Ended::Exited(i32::MIN), line: "\u{10ffff}".repeat(MAX_LINE_CHARS) };
+        let report =
+            ScriptReport { id: longest.id, ended: ScriptEnd::Exited(i32::MIN), line: "\u{10ffff}".repeat(MAX_LINE_CHARS) };
         assert!(codec::encode(&report, MAX_REPORT_BYTES).is_ok());
     }
 }

@@ -1,16 +1,15 @@
-//! Runs this node's observers: starts their probes in time, takes the answers back, publishes what they say.
+//! Runs this node's observers: starts their probes in time, gives them the results, publishes their observations.
 
 use super::{
     HealthInputs,
     io::{self, script::ScriptRunner},
-    observer::{Answer, Effect, Event, Observer},
-    schedule::Moment,
+    observer::{Observer, ObserverEffect, ObserverEvent, ProbeResult},
 };
 use crate::{
-    clock::{BootInstant, Clock},
+    clock::{BootInstant, BothClocks, Clock},
     model::Check,
     rules::Target,
-    verdict::{Observation, Seen},
+    verdict::{Finding, Observation},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,31 +24,31 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Probes under way at a time. Each is a socket: enough for 250 servers that all run into a timeout of a second at an interval of a
-/// second, and a quarter of the descriptors that a process has by default. What is beyond waits for its turn, its timeout not yet running.
+/// second, and a quarter of the descriptors that a process has by default. A probe beyond that waits, and its timeout does not run yet.
 const MAX_PROBES: usize = 256;
 
-/// Puts one question to one address.
+/// Makes one probe of one address.
 pub trait Prober: Clone + Send + Sync + 'static {
-    /// Ends within the check's timeout; where another process asks, a little later at the most.
-    fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> impl Future<Output = Answer> + Send;
+    /// Ends within the check's timeout; where another process probes, a little later at most.
+    fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> impl Future<Output = ProbeResult> + Send;
 }
 
-/// Asks over the network, or has a script do so.
+/// Probes over the network, or has a script do so.
 #[derive(Clone, Debug)]
-pub struct Network {
-    /// Who runs scripts.
+pub struct NetworkProber {
+    /// The connection to the script runner.
     pub scripts: ScriptRunner,
 }
 
-impl Prober for Network {
-    async fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> Answer {
+impl Prober for NetworkProber {
+    async fn probe(&self, target: &Target, address: SocketAddr, check: &Check) -> ProbeResult {
         io::probe(&self.scripts, target, address, check).await
     }
 }
 
-/// Observes what `inputs` assigns until `shutdown`, or until nobody gives inputs any more.
+/// Observes the targets that `inputs` assigns until `shutdown`, or until the inputs' sender is gone.
 ///
-/// `out` is sent when what is seen of a target or the kind of reason changes, never for a latency.
+/// `out` is sent when a finding, or the text of a probe result, changes; never for a different latency alone.
 pub async fn run(
     scripts: ScriptRunner,
     inputs: watch::Receiver<HealthInputs>,
@@ -57,10 +56,10 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) {
-    run_with(Network { scripts }, inputs, out, clock, shutdown).await;
+    run_with(NetworkProber { scripts }, inputs, out, clock, shutdown).await;
 }
 
-/// [`run`] with another way to ask.
+/// [`run`] with another prober.
 pub async fn run_with<P: Prober>(
     prober: P,
     mut inputs: watch::Receiver<HealthInputs>,
@@ -73,7 +72,7 @@ pub async fn run_with<P: Prober>(
     health.take_inputs(first);
     loop {
         let next = health.due.first().map(|(at, _)| *at);
-        // All arms are cancel-safe: what is not taken now is there the next time round.
+        // All arms are cancel-safe: what is not taken now is still there in the next pass.
         tokio::select! {
             () = shutdown.cancelled() => return,
             changed = inputs.changed() => {
@@ -98,15 +97,15 @@ async fn sleep_until(clock: &dyn Clock, at: Option<BootInstant>) {
 }
 
 struct Watched {
-    /// Which observer of this target it is: answers to a former one's probes are not this one's.
+    /// The observer's number: results of probes that a former observer of the target started are not for this one.
     number: u64,
     observer: Observer,
 }
 
-struct Ended {
+struct EndedProbe {
     target: Target,
     number: u64,
-    answer: Answer,
+    answer: ProbeResult,
 }
 
 struct Health<P> {
@@ -117,8 +116,8 @@ struct Health<P> {
     watched: BTreeMap<Target, Watched>,
     /// The observers' deadlines, the next one first.
     due: BTreeSet<(BootInstant, Target)>,
-    /// At most one of each observer, and those of observers that are gone, each within its timeout.
-    probes: JoinSet<Ended>,
+    /// At most one for each observer, and those of former observers. Each ends within its timeout.
+    probes: JoinSet<EndedProbe>,
     permits: Arc<Semaphore>,
     observations: BTreeMap<Target, Observation>,
     changed: bool,
@@ -142,11 +141,11 @@ impl<P: Prober> Health<P> {
         }
     }
 
-    fn now(&self) -> Moment {
-        Moment { boot: self.clock.now(), unix: self.clock.unix_now() }
+    fn now(&self) -> BothClocks {
+        BothClocks { boot: self.clock.now(), unix: self.clock.unix_now() }
     }
 
-    /// Removed targets stop, targets with another question start anew, others keep what they know.
+    /// Stops the observers of targets that are gone, starts new ones where the fingerprint has changed, and lets the others keep what they have found.
     fn take_inputs(&mut self, inputs: HealthInputs) {
         let former = std::mem::replace(&mut self.inputs, inputs.clone());
         if !Arc::ptr_eq(&former.assignments, &inputs.assignments) {
@@ -155,7 +154,7 @@ impl<P: Prober> Health<P> {
         let none = BTreeSet::new();
         for (target, alarms) in &inputs.peer_alarms {
             if !alarms.is_subset(former.peer_alarms.get(target).unwrap_or(&none)) {
-                self.step(target, Event::Alarm);
+                self.step(target, ObserverEvent::Alarm);
             }
         }
     }
@@ -165,8 +164,8 @@ impl<P: Prober> Health<P> {
             .watched
             .iter()
             .filter(|(target, watched)| {
-                let asked = watched.observer.assignment().question();
-                inputs.assignments.get(target).is_none_or(|assignment| assignment.question() != asked)
+                let asked = watched.observer.assignment().fingerprint();
+                inputs.assignments.get(target).is_none_or(|assignment| assignment.fingerprint() != asked)
             })
             .map(|(target, _)| target.clone())
             .collect();
@@ -197,7 +196,7 @@ impl<P: Prober> Health<P> {
         self.watched.insert(target, Watched { number: self.numbers, observer });
     }
 
-    /// Does something with an observer and keeps `due` true. `None` when nobody observes the target.
+    /// Calls `act` with an observer and keeps `due` up to date. `None` if the target is not observed here.
     fn with<T>(&mut self, target: &Target, act: impl FnOnce(&mut Observer) -> T) -> Option<T> {
         let watched = self.watched.get_mut(target)?;
         let before = watched.observer.deadline();
@@ -210,13 +209,13 @@ impl<P: Prober> Health<P> {
         Some(result)
     }
 
-    fn step(&mut self, target: &Target, event: Event) {
+    fn step(&mut self, target: &Target, event: ObserverEvent) {
         let now = self.now();
         let effects = self.with(target, |observer| observer.step(event, now)).unwrap_or_default();
         for effect in effects {
             match effect {
-                Effect::Probe => self.start_probe(target),
-                Effect::Publish(observation) => self.tell(target, observation),
+                ObserverEffect::Probe => self.start_probe(target),
+                ObserverEffect::Publish(observation) => self.tell(target, observation),
             }
         }
     }
@@ -225,7 +224,7 @@ impl<P: Prober> Health<P> {
         let now = self.clock.now();
         let due: Vec<Target> = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, target)| target.clone()).collect();
         for target in due {
-            self.step(&target, Event::Due);
+            self.step(&target, ObserverEvent::Due);
         }
     }
 
@@ -236,18 +235,18 @@ impl<P: Prober> Health<P> {
         self.probes.spawn(async move {
             let _permit = permits.acquire().await.expect("the semaphore is never closed");
             let answer = prober.probe(&target, assignment.address, &assignment.check).await;
-            Ended { target, number, answer }
+            EndedProbe { target, number, answer }
         });
     }
 
-    fn take_answer(&mut self, ended: Result<Ended, JoinError>) {
+    fn take_answer(&mut self, ended: Result<EndedProbe, JoinError>) {
         let ended = match ended {
             Ok(ended) => ended,
-            // Its observer would wait for ever. Probes are aborted only when the set is dropped, so this is a panic, and a bug.
+            // Probes are aborted only when the set is dropped, so this is a panic. Without passing it on, the observer would wait for ever.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         if self.watched.get(&ended.target).is_some_and(|watched| watched.number == ended.number) {
-            self.step(&ended.target, Event::Answered(ended.answer));
+            self.step(&ended.target, ObserverEvent::Answered(ended.answer));
         }
     }
 
@@ -257,11 +256,11 @@ impl<P: Prober> Health<P> {
         let Observation { seen: to, reason: why, .. } = observation;
         match to {
             _ if from == Some(to) => {}
-            Seen::Unable => {
-                tracing::warn!(service = %target.service, real_server = %target.server, why, "cannot ask how a real server is");
+            Finding::Unable => {
+                tracing::warn!(service = %target.service, real_server = %target.server, why, "cannot probe a real server");
             }
-            Seen::Up | Seen::Suspect | Seen::Down => {
-                tracing::info!(service = %target.service, real_server = %target.server, ?from, ?to, why, "real server is seen differently");
+            Finding::Up | Finding::Suspect | Finding::Down => {
+                tracing::info!(service = %target.service, real_server = %target.server, ?from, ?to, why, "finding on a real server changed");
             }
         }
         self.changed = true;

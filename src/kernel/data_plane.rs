@@ -1,10 +1,10 @@
-//! The seam between deciding what the kernel should hold and a kernel.
+//! The trait [`DataPlane`]: reads the kernel, and carries out steps in it.
 
 use super::{state::KernelState, step::Step};
 use crate::base::io::durable::FileFault;
 use std::{future::Future, io, path::PathBuf, time::Duration};
 
-/// Why the kernel could not be seen, or could not be spoken to.
+/// Why the kernel could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DataPlaneError {
     /// `ip_vs` is neither loaded nor loadable.
@@ -13,7 +13,7 @@ pub enum DataPlaneError {
          or take the role `director` out of this node's agent.toml"
     )]
     NoIpvs {
-        /// What became of modprobe.
+        /// The result of modprobe.
         modprobe: String,
     },
     /// Not enough privilege.
@@ -31,24 +31,24 @@ pub enum DataPlaneError {
     /// The kernel did not answer.
     #[error("netlink: no answer within {0:?} while waiting to {1}")]
     Deadline(Duration, &'static str),
-    /// The kernel's answer makes no sense.
+    /// The kernel's answer could not be decoded.
     #[error("netlink: malformed answer: {0}")]
     Malformed(&'static str),
     /// The tables changed under every attempt to read them.
     #[error("the IPVS tables changed during each of {0} attempts to read them")]
     Unsteady(u32),
-    /// A file of the agent or below /proc.
+    /// A file of the agent, or a file below /proc, failed.
     #[error("cannot {doing} {path}")]
     File {
         /// What was tried.
         doing: &'static str,
-        /// With what file.
+        /// The file.
         path: PathBuf,
         /// Why it failed.
         #[source]
         source: io::Error,
     },
-    /// Addresses on `lo`.
+    /// The addresses on `lo` could not be read.
     #[error("cannot read the addresses on lo")]
     Addresses(#[source] super::io::address::AddressError),
 }
@@ -63,21 +63,21 @@ impl From<FileFault> for DataPlaneError {
 /// Why one step was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
-    /// The kernel said no.
+    /// The kernel refused.
     #[error("{explained} (errno {errno})")]
     Refused {
         /// Its error number, positive.
         errno: i32,
-        /// In words; with the kernel's own, where it gave any.
+        /// What the number means for this step, with the kernel's own text if it gave one.
         explained: String,
     },
-    /// The kernel's answer was lost or did not come in time: it may be done or not. The next look tells.
+    /// The kernel's answer was lost or did not come in time. The step may be done or not; reading the kernel again shows it.
     #[error("no answer from the kernel: {0}")]
     Unanswered(String),
-    /// A step that it rests on failed before.
+    /// A step that it depends on failed before.
     #[error("not tried, because this failed: {0}")]
     Voided(String),
-    /// Something other than the kernel's IPVS: a file, an address.
+    /// A step that is not one of IPVS failed: a file, an address.
     #[error("{0}")]
     Failed(String),
 }
@@ -86,32 +86,32 @@ pub enum StepError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {step}: {error}")]
 pub struct StepFailure {
-    /// Which.
+    /// The step.
     pub step: Step,
-    /// Why.
+    /// Why it was not done.
     pub error: StepError,
 }
 
-/// What [`DataPlane::observe`] shall do where IPVS is not loaded.
+/// What [`DataPlane::observe`] does where IPVS is not loaded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IpvsUse {
-    /// A director: load it, and fail where that is not possible.
+    /// On a director: it loads IPVS, and fails if that is not possible.
     Required,
-    /// Any other node: no module, no services.
+    /// On any other node: it does not load IPVS, and finds no services.
     IfLoaded,
 }
 
-/// A kernel that can be seen and changed.
+/// A kernel that can be read and changed.
 pub trait DataPlane: Send + 'static {
     /// Reads everything. Cancel-safe: reading changes nothing.
     fn observe(&mut self, ipvs: IpvsUse) -> impl Future<Output = Result<KernelState, DataPlaneError>> + Send;
 
-    /// A quick look: whether everything is as the last [`DataPlane::observe`] saw it, as far as that can be told at a fraction of its cost.
-    /// `false` also where it cannot be told. Cancel-safe.
+    /// A quick look: whether the kernel is as the last [`DataPlane::observe`] found it, as far as that shows at a fraction of its cost. `false` also if
+    /// it does not show. Cancel-safe.
     fn is_as_observed(&mut self) -> impl Future<Output = bool> + Send;
 
-    /// Does every step in the given order, goes on past failures, and gives back the steps that were not done: empty when all is well.
-    /// A step that rests on a failed one (see [`Step::is_voided_by`]) is not tried. Not cancel-safe: let it finish, its waits have deadlines.
+    /// Carries out the steps in the given order, goes on after failures, and returns the steps that were not done. A step that depends on a failed one
+    /// (see [`Step::is_voided_by`]) is not tried. Not cancel-safe: let it finish, its waits have deadlines.
     fn execute(&mut self, steps: &[Step]) -> impl Future<Output = Vec<StepFailure>> + Send;
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// An in-memory kernel. Clones share it, so that a test can look at it, and edit it by hand, while a task owns the other end.
+/// A kernel in memory. Clones share it, so that a test can read and edit it while a task uses another clone.
 #[derive(Clone, Debug, Default)]
 pub struct FakeDataPlane(Arc<Mutex<Inner>>);
 
@@ -35,7 +35,7 @@ struct Inner {
 }
 
 impl FakeDataPlane {
-    /// A kernel that holds `state`.
+    /// A kernel with this state.
     pub fn holding(state: KernelState) -> Self {
         let fake = Self::default();
         fake.edit(|kernel| *kernel = state);
@@ -46,12 +46,12 @@ impl FakeDataPlane {
         self.0.lock().expect("no holder of this lock panics")
     }
 
-    /// What it holds now.
+    /// The present state.
     pub fn state(&self) -> KernelState {
         self.lock().state.clone()
     }
 
-    /// Changes it behind the agent's back.
+    /// Changes the state without a step, as another program would.
     pub fn edit(&self, change: impl FnOnce(&mut KernelState)) {
         change(&mut self.lock().state);
     }

@@ -1,6 +1,6 @@
-//! What a node's kernel holds for LVS, and the seam through which it is seen and changed.
+//! What a node's kernel has for LVS, and the trait [`DataPlane`] by which it is read and changed.
 //!
-//! Two implementations of [`DataPlane`]: [`io::Linux`] and [`FakeDataPlane`]; `io/contract.rs` is run over both.
+//! There are two implementations: [`io::Linux`] and [`FakeDataPlane`]. `io/contract.rs` tests both.
 
 mod data_plane;
 mod fake;

@@ -1,4 +1,4 @@
-//! What the kernel holds, in its own terms: any IPVS service, also one that this agent would never make.
+//! What the kernel has, in its own terms: any IPVS service, also one that this agent would never make.
 
 use crate::model::{ForwardMethod, Protocol, Scheduler, Weight};
 use std::{
@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-/// What identifies a virtual service in the kernel. Services by firewall mark have no address and are kept apart.
+/// What identifies a virtual service in the kernel. Services by firewall mark have no address and are not among these.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ServiceKey {
     /// TCP or UDP.
@@ -39,10 +39,10 @@ impl fmt::Display for DestKey {
     }
 }
 
-/// What can be edited of a service without touching its destinations.
+/// The properties of a service that can be edited without touching its destinations.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct ServiceOptions {
-    /// The scheduler's kernel name; maybe one that this agent does not know.
+    /// The scheduler's kernel name, which may be one that this agent does not know.
     pub scheduler: String,
     /// `IP_VS_SVC_F_*` without the kernel's own `HASHED`.
     pub flags: u32,
@@ -75,7 +75,7 @@ impl fmt::Display for ServiceOptions {
     }
 }
 
-/// How the kernel forwards to a destination (`IP_VS_CONN_F_FWD_MASK`), with the methods of hand-made entries.
+/// How the kernel forwards to a destination (`IP_VS_CONN_F_FWD_MASK`). The agent uses only direct routing; others may have been set by hand.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Forward {
     /// NAT (`ipvsadm -m`).
@@ -88,7 +88,7 @@ pub enum Forward {
     Direct,
     /// Cache bypass.
     Bypass,
-    /// A method that is newer than this agent.
+    /// A method that this agent does not know.
     Other(u32),
 }
 
@@ -173,33 +173,33 @@ impl fmt::Display for Dest {
 /// A virtual service with its destinations.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct IpvsService {
-    /// What can be edited of the service itself.
+    /// Properties of the service itself.
     pub options: ServiceOptions,
-    /// Where it forwards to.
+    /// Its destinations.
     pub dests: BTreeMap<DestKey, Dest>,
 }
 
-/// How a group of sysctls stands that the agent wants in force while it needs them.
+/// The state of a group of sysctls that the agent sets while it needs them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct SysctlState {
-    /// They do what the agent wants of them, whoever set them.
+    /// They have the effect that the agent needs, whoever set them.
     pub in_force: bool,
     /// This agent set them, and the former values are on disk.
     pub former_kept: bool,
 }
 
-/// All that the agent looks at in one network namespace.
+/// All that the agent reads from the kernel, in its network namespace.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct KernelState {
     /// TCP and UDP services.
     pub services: BTreeMap<ServiceKey, IpvsService>,
-    /// Services by firewall mark: never ours, only reported.
+    /// Services by firewall mark: never the cluster's, only reported.
     pub fwmark_services: BTreeSet<u32>,
-    /// Addresses with a host prefix on `lo`, but no loopback addresses.
+    /// Addresses with a host prefix on `lo`, without loopback addresses.
     pub lo_addresses: BTreeSet<IpAddr>,
-    /// Whether they are kept from the LAN: ARP requests for them stay unanswered, and they are never announced.
+    /// ARP silence: whether ARP requests for the addresses on `lo` stay unanswered, and they are never announced.
     pub arp: SysctlState,
-    /// Whether IPVS schedules a client anew whose entry of the connection table belongs to a destination that is gone. In force also where the
-    /// kernel has no such settings.
+    /// Whether IPVS schedules a client anew if its connection belongs to a destination that was removed. In force also where the kernel has no such
+    /// settings.
     pub ipvs: SysctlState,
 }

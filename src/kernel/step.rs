@@ -1,16 +1,16 @@
-//! One change of the kernel, as a plan lists it and a log shows it.
+//! One change of the kernel, as it appears in a plan and in the log.
 
 use super::state::{Dest, DestKey, ServiceKey, ServiceOptions};
 use std::{fmt, net::IpAddr};
 
-/// One change. There is none that flushes: whatever is not named stays as it is.
+/// One change of the kernel. None of them flushes: what a step does not name stays as it is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Step {
     /// Takes a VIP off `lo`.
     RemoveLoVip(IpAddr),
     /// Puts the former ARP settings back. Not done when a [`Step::RemoveLoVip`] before it failed.
     RestoreArp,
-    /// Makes IPVS schedule clients of removed destinations anew, after the former settings are safe on disk.
+    /// Makes IPVS schedule clients of removed destinations anew. The former settings are saved to disk first.
     TuneIpvs,
     /// Puts the former IPVS settings back.
     RestoreIpvs,
@@ -24,12 +24,12 @@ pub enum Step {
     AddDest(ServiceKey, DestKey, Dest),
     /// Changes a destination; its connections stay.
     EditDest(ServiceKey, DestKey, Dest),
-    /// Removes a destination, given as it is now. Its weight becomes 0 first: where the kernel keeps connections of removed destinations for
-    /// a while, it then still schedules their clients anew, instead of dropping what they send.
+    /// Removes a destination, given with its present properties. Its weight is set to 0 first: where the kernel keeps connections of removed
+    /// destinations for a while, it then schedules their clients anew instead of dropping what they send.
     RemoveDest(ServiceKey, DestKey, Dest),
-    /// Keeps this node from answering ARP for addresses on `lo`, after the former settings are safe on disk.
+    /// Keeps this node from answering ARP for addresses on `lo`. The former settings are saved to disk first.
     SilenceArp,
-    /// Puts a VIP on `lo`. Not done when a [`Step::SilenceArp`] before it failed: the address would leak.
+    /// Puts a VIP on `lo`. Not done when a [`Step::SilenceArp`] before it failed: this node would answer ARP for it.
     AddLoVip(IpAddr),
 }
 
@@ -52,7 +52,7 @@ impl Step {
         }
     }
 
-    /// The step before it that must not have failed, if there is one.
+    /// Whether this step must not be tried after `failed` has failed.
     pub fn is_voided_by(&self, failed: &Step) -> bool {
         match self {
             Step::RestoreArp => matches!(failed, Step::RemoveLoVip(_)),

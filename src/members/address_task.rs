@@ -10,7 +10,7 @@ use crate::{
     config::AgentConfig,
     raft::RaftNode,
     repeats::Repeats,
-    rules::{ClusterState, Joining, RuleChange},
+    rules::{ClusterState, Command, Joining},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::watch::error::RecvError;
@@ -70,7 +70,7 @@ async fn tell(config: &AgentConfig, raft: &RaftNode, state: &ClusterState) -> Re
         let settings = JoinSettings { roles: known.roles.clone(), ..settings };
         return join(&seeds, settings).await.map(|_| ()).map_err(|error| with_sources(&error));
     }
-    let change = RuleChange::NodeJoined(Joining {
+    let change = Command::NodeJoined(Joining {
         name: known.name.clone(),
         roles: known.roles.clone(),
         addr: config.address,

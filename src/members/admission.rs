@@ -5,7 +5,7 @@ use crate::{
     link::certificate::{Certificate, Subject},
     model::{NodeId, NodeRecord, Roles},
     peers::is_plausible,
-    rules::{ClusterState, Joining, Refusal, RuleChange, SecurityRefusal, security::TokenUse},
+    rules::{ClusterState, Command, CommandRefusal, Joining, SecurityRefusal, security::TokenUse},
 };
 
 /// How old a signed request may be, and how far clocks may disagree. It bounds how long a member that passed a request on could use it again.
@@ -33,7 +33,7 @@ pub enum Admission {
     /// The node is a member already, with this number, and nothing has changed.
     Is(NodeId),
     /// The node is let in once this change is committed.
-    Commit(RuleChange),
+    Commit(Command),
 }
 
 /// Decides whether the node that asks is let in.
@@ -47,7 +47,7 @@ pub fn decide(asked: &AdmissionInput<'_>) -> Result<Admission, JoinRefusal> {
         check_certificate(asked.certificate, request)?;
     }
     if asked.state.security.barred.has(&request.name) {
-        return Err(JoinRefusal::Refused(Refusal::Barred(request.name.clone())));
+        return Err(JoinRefusal::Refused(CommandRefusal::Barred(request.name.clone())));
     }
     let namesake = asked.state.nodes.get(&request.name);
     let returning = match &request.known {
@@ -76,7 +76,7 @@ pub fn decide(asked: &AdmissionInput<'_>) -> Result<Admission, JoinRefusal> {
     let joining = Joining { name, roles, addr, zone, key, keeps_id: returning.is_some(), token };
     // The entry is checked again when it is applied. A change that is known to be refused then is not written.
     asked.state.check_joining(&joining).map_err(JoinRefusal::Refused)?;
-    Ok(Admission::Commit(RuleChange::NodeJoined(joining)))
+    Ok(Admission::Commit(Command::NodeJoined(joining)))
 }
 
 fn is_as_it_says(record: &NodeRecord, request: &JoinRequest, roles: &Roles) -> bool {
@@ -146,7 +146,7 @@ fn check_roles(record: &NodeRecord, request: &JoinRequest) -> Result<(), JoinRef
 }
 
 fn check_token(asked: &AdmissionInput<'_>, request: &JoinRequest) -> Result<TokenUse, JoinRefusal> {
-    let refused = |refusal: SecurityRefusal| JoinRefusal::Refused(Refusal::Security(refusal));
+    let refused = |refusal: SecurityRefusal| JoinRefusal::Refused(CommandRefusal::Security(refusal));
     let no_token = || JoinRefusal::NoToken { roles: comma_separated(&request.roles) };
     let id = asked.join.token().ok_or_else(no_token)?;
     let security = &asked.state.security;

@@ -12,7 +12,7 @@ use crate::{
     model::{NodeId, NodeRecord},
     peers::CallError,
     raft::{NotLeading, Proposed},
-    rules::{ClusterState, RuleChange},
+    rules::{ClusterState, Command},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -126,7 +126,7 @@ impl ClusterMember {
         decide(&AdmissionInput { state: &state, join, certificate, is_heard: &is_heard, is_awaited: &is_awaited, now_unix_s })
     }
 
-    async fn commit_join(&self, change: RuleChange) -> Result<NodeId, NotAdmitted> {
+    async fn commit_join(&self, change: Command) -> Result<NodeId, NotAdmitted> {
         let no_quorum = |why: &str| Err(NotAdmitted::No(JoinRefusal::NoQuorum(why.to_owned())));
         match self.raft().propose_here(change).await {
             Proposed::Done(applied) => match applied.result {

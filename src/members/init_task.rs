@@ -12,7 +12,7 @@ use crate::{
     model::{NodeId, NodeName, Role, Roles, Secret, TimingProfile, ZoneName},
     raft::{FoundError, Founder, StoreError, create_log, discard_log, found as found_log},
     rules::{
-        Joining, RuleChange, SecurityChange,
+        Command, Joining, SecurityChange,
         security::{Founding, Token},
     },
 };
@@ -192,19 +192,19 @@ fn first_entries(
     key: &NodeKey,
     authority: Option<&Authority>,
     token: Option<&(JoinToken, Token)>,
-) -> Vec<RuleChange> {
+) -> Vec<Command> {
     let InitSettings { name, roles, addr, zone, .. } = settings.clone();
     let founding = Founding {
         authority: authority.map(|authority| (authority.fingerprint(), authority.certificate().to_vec())),
         key: gossip_key(),
     };
-    let init = RuleChange::Init { cluster_id: identity.cluster_id.clone(), timing: identity.timing, founding };
+    let init = Command::Init { cluster_id: identity.cluster_id.clone(), timing: identity.timing, founding };
     let joining = Joining { name, roles, addr, zone, key: key.public(), keeps_id: false, token: None };
     let made = |(token, known): &(JoinToken, Token)| {
         let at_unix_s = BootClock.unix_now().as_secs();
-        RuleChange::Security(SecurityChange::TokenMade { id: token.id(), token: known.clone(), at_unix_s })
+        Command::Security(SecurityChange::TokenMade { id: token.id(), token: known.clone(), at_unix_s })
     };
-    [init, RuleChange::NodeJoined(joining)].into_iter().chain(token.map(made)).collect()
+    [init, Command::NodeJoined(joining)].into_iter().chain(token.map(made)).collect()
 }
 
 fn gossip_key() -> Secret {

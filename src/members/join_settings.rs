@@ -43,7 +43,7 @@ pub fn gossip_seeds(state: &ClusterState, me: &NodeName, configured: &[SocketAdd
 mod tests {
     use super::*;
     use crate::rules::{
-        RuleChange,
+        Command,
         fixture::{cluster, host, name},
     };
 
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(seeds(&cluster(), &[elsewhere]), [&members[..], &["192.0.2.50:7420"]].concat());
         assert_eq!(seeds(&ClusterState::default(), &[elsewhere]), ["192.0.2.50:7420"]);
         let mut left = cluster();
-        left.apply(&RuleChange::NodeLeft(name("r2"))).unwrap();
+        left.apply(&Command::NodeLeft(name("r2"))).unwrap();
         assert_eq!(seeds(&left, &[]), members[..2]);
     }
 }

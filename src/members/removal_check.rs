@@ -125,7 +125,7 @@ mod tests {
     use crate::{
         gossip::{Facts, Holds, NodeView},
         rules::{
-            RuleChange, SecurityChange,
+            Command, SecurityChange,
             fixture::{cluster, name},
         },
     };
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_only_voter_goes_when_somebody_is_there_to_vote_whoever_wants_it() {
         let (mut state, one) = (cluster(), voters(&[1]));
-        ["r1", "r2"].iter().for_each(|gone| drop(state.apply(&RuleChange::NodeLeft(name(gone)))));
+        ["r1", "r2"].iter().for_each(|gone| drop(state.apply(&Command::NodeLeft(name(gone)))));
         let ask = |heard: &[&str]| {
             let view = view(&state, heard, &[]);
             RemovalCheck { state: &state, view: &view, voters: &one }.votes_suffice_without(NodeId(1))
@@ -190,9 +190,9 @@ mod tests {
         assert!(ask(&state, &["d1", "r1", "r2"], &["d1", "d2"], "d1").is_err(), "d2 is not heard");
         assert_eq!(ask(&state, &["d1"], &["d1"], "d2"), Ok(()), "what a dead node has is lost already");
         assert_eq!(ask(&state, &ALL, &[], "d1"), Ok(()), "nobody has it: nothing is lost with d1");
-        state.apply(&RuleChange::NodeLeft(name("d2"))).unwrap();
+        state.apply(&Command::NodeLeft(name("d2"))).unwrap();
         assert!(ask(&state, &ALL, &["d1"], "d1").unwrap_err().contains("d1 is the only director"));
-        ["r1", "r2"].iter().for_each(|gone| drop(state.apply(&RuleChange::NodeLeft(name(gone)))));
+        ["r1", "r2"].iter().for_each(|gone| drop(state.apply(&Command::NodeLeft(name(gone)))));
         assert_eq!(ask(&state, &ALL, &["d1"], "d1"), Ok(()), "it is alone");
     }
 
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(ask(&state, &["d1", "r1", "r2"], "r1"), None, "it directs nothing");
         let last = ask(&state, &["d1", "r1", "r2"], "d1").unwrap();
         assert!(last.starts_with("d1 is the last director that is heard: until d2 is back"), "{last}");
-        ["d2", "r1", "r2"].iter().for_each(|gone| drop(state.apply(&RuleChange::NodeLeft(name(gone)))));
+        ["d2", "r1", "r2"].iter().for_each(|gone| drop(state.apply(&Command::NodeLeft(name(gone)))));
         let alone = ask(&state, &["d1"], "d1").unwrap();
         assert!(
             alone.starts_with(&format!("d1 is the only node of cluster {}, which ends with it", state.cluster_id)),
@@ -226,7 +226,7 @@ mod tests {
         };
         assert_eq!(ask(&state, &[], false), None, "there is none");
         let added = SecurityChange::AuthorityAdded { fingerprint: NEXT, der: vec![2] };
-        state.apply(&RuleChange::Security(added)).unwrap();
+        state.apply(&Command::Security(added)).unwrap();
         assert_eq!(ask(&state, &[("d1", NEXT)], false), None);
         assert_eq!(ask(&state, &[("d1", CA)], true), None, "this node has not said it yet");
         assert_eq!(ask(&state, &[("d1", CA), ("d2", NEXT)], false), Some(NEXT), "d2 is not heard");

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{NodeId, PublicKey},
-        rules::{RuleChange, Verdict, fixture},
+        rules::{Command, Verdict, fixture},
     };
 
     const OLD: Fingerprint = Fingerprint([1; 32]);
@@ -273,9 +273,9 @@ mod tests {
     fn only_keys_cas_and_members_wake_a_keeper() {
         let before = fixture::cluster();
         let mut after = before.clone();
-        after.apply(&RuleChange::Verdicts(vec![fixture::edge("http", "r1", Verdict::Up, "up")])).unwrap();
+        after.apply(&Command::Verdicts(vec![fixture::verdict_change("http", "r1", Verdict::Up, "up")])).unwrap();
         assert!(before != after && !differs(&before, &after));
-        after.apply(&RuleChange::NodeLeft(fixture::name("r2"))).unwrap();
+        after.apply(&Command::NodeLeft(fixture::name("r2"))).unwrap();
         assert!(differs(&before, &after));
     }
 

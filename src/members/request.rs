@@ -7,7 +7,7 @@ use crate::{
         token::JoinToken,
     },
     model::{Fingerprint, NodeId, NodeName, NodeRecord, PublicKey, Role, Roles, TimingProfile, TokenId, ZoneName},
-    rules::Refusal,
+    rules::CommandRefusal,
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr};
@@ -257,7 +257,7 @@ pub enum JoinRefusal {
     },
     /// The cluster's rules forbid it.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(CommandRefusal),
     /// No leader can decide now.
     #[error(
         "the cluster has no leader with a majority behind it: {0}; run `lvs-agent join` again once `lvs-agent status` on a member shows a quorum"

@@ -8,7 +8,7 @@ use crate::{
     raft::{RaftNode, RaftView},
     repeats::Repeats,
     rules::{
-        ClusterState, RuleChange, Security, SecurityChange,
+        ClusterState, Command, Security, SecurityChange,
         rotation::{self, Wanted},
     },
 };
@@ -96,7 +96,7 @@ fn wanted(
 ) -> Option<Wanted> {
     let live = key_inventory(state, view);
     let followers = || standing.voters.iter().chain(&standing.learners);
-    rotation::next(&rotation::Input {
+    rotation::next(&rotation::RotationInput {
         security: &state.security,
         me,
         live: &live,
@@ -113,7 +113,7 @@ async fn carry_out(raft: &RaftNode, before: &ClusterState, wanted: Wanted, faili
     };
     tracing::info!(?wanted, "next step of the key rotation");
     // A change that is committed but not yet in the state would be proposed again.
-    if let Err(error) = raft.propose_and_see(RuleChange::Security(change), PROPOSAL).await {
+    if let Err(error) = raft.propose_and_see(Command::Security(change), PROPOSAL).await {
         if let Some(times) = failing.due(&(), &error.to_string(), BootClock.now()) {
             tracing::warn!(?wanted, %error, times, "key rotation step failed, trying again");
         }

@@ -1,4 +1,4 @@
-//! What a health check asks of a real server, and how often.
+//! Health checks: how a real server is probed, and how often.
 
 use super::{duration::DurationText, name::ScriptName};
 use serde::{Deserialize, Serialize};
@@ -26,12 +26,12 @@ impl fmt::Display for StatusRange {
     }
 }
 
-/// The question that is asked.
+/// How a server is probed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum CheckKind {
-    /// A TCP connection is accepted.
+    /// The server accepts a TCP connection.
     Tcp,
-    /// `GET path` is answered with one of the codes.
+    /// The server answers `GET path` with one of the codes.
     Http {
         /// Path and query, beginning with `/`.
         path: String,
@@ -40,9 +40,9 @@ pub enum CheckKind {
         /// Accepted codes.
         status: Vec<StatusRange>,
     },
-    /// A script of the observing node, run there, exits with 0.
+    /// A script on the observer's node exits with 0.
     Script {
-        /// Its file in the directory that the node's agent.toml names.
+        /// The name of its file in the directory that the node's agent.toml names.
         script: ScriptName,
         /// Its arguments, within [`MAX_ARGS`] and [`MAX_ARG_BYTES`], without control characters.
         args: Vec<String>,
@@ -54,7 +54,8 @@ pub const MAX_ARGS: usize = 32;
 /// Longest argument of a script.
 pub const MAX_ARG_BYTES: usize = 256;
 
-/// Whether a script may be given `arg`. It is shown to people and kept apart from others by a NUL, so there is no control character in it.
+/// Whether `arg` may be an argument of a script. It may not contain control characters, because it is shown to people, and a NUL separates arguments in
+/// the check fingerprint.
 pub fn is_script_arg(arg: &str) -> bool {
     arg.len() <= MAX_ARG_BYTES && !arg.chars().any(char::is_control)
 }
@@ -79,7 +80,7 @@ impl fmt::Display for CheckKind {
     }
 }
 
-/// An argument as a shell would want it, roughly: in quotes where it could be taken for two, or for none.
+/// Shows an argument roughly as a shell would want it: in quotes where it is empty or has spaces in it.
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {
@@ -89,20 +90,20 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// A health check with its rhythm and hysteresis.
+/// A health check with its times and hysteresis.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Check {
-    /// What is asked.
+    /// How the server is probed.
     pub kind: CheckKind,
-    /// Port asked, when not the server's.
+    /// The port that is probed; the server's if `None`.
     pub port: Option<u16>,
-    /// Time between two probes of one observer while all is well.
+    /// Time between two probes of one observer, while they pass.
     pub interval: Duration,
-    /// A probe unanswered for so long has failed.
+    /// A probe that has not passed after this time has failed.
     pub timeout: Duration,
-    /// Failures in a row until an observer says down. At least 1.
+    /// Failures in a row after which an observer finds the server down. At least 1.
     pub fall: u8,
-    /// Successes in a row until an observer says up. At least 1.
+    /// Successes in a row after which an observer finds the server up. At least 1.
     pub rise: u8,
 }
 

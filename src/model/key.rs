@@ -1,4 +1,4 @@
-//! Keys, fingerprints and what identifies them. Only nouns: signing and sealing are `link`'s.
+//! Keys, fingerprints and their ids as plain values. `link` signs and seals with them.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -81,7 +81,7 @@ hex_bytes!(
     TokenId, 8, 8
 );
 
-/// The number of a gossip key: it stands in the header of every datagram that the key seals. 0 is no key's.
+/// The number of a gossip key. It stands in the header of every datagram that the key seals. No key has the number 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(pub u16);
@@ -92,18 +92,18 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// 32 bytes that nobody outside may see: wiped when dropped, never shown, compared in constant time.
+/// 32 secret bytes: wiped when dropped, never shown, compared in constant time.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// Takes the bytes over; the caller's copy is the caller's to wipe.
+    /// Takes the bytes. The caller wipes its own copy.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, for the one who computes with them.
+    /// The bytes, for cryptographic functions.
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
@@ -129,13 +129,13 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a remote administrator may do.
+/// What a remote identity may do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
-    /// Look.
+    /// Read.
     ReadOnly,
-    /// Look and change.
+    /// Read and change.
     Admin,
 }
 

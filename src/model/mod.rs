@@ -1,4 +1,4 @@
-//! The nouns of the product. Values are parsed into these types once, at the edge, and are valid from then on.
+//! The types that the whole program shares: names, nodes, services, checks, VIP groups. A value is parsed into them once, and is valid from then on.
 
 pub mod check;
 pub mod duration;
@@ -13,7 +13,7 @@ pub use check::{Check, CheckKind, StatusRange};
 pub use duration::DurationText;
 pub use key::{Access, Fingerprint, KeyId, PublicKey, Secret, TokenId};
 pub use name::{BadName, IdentityName, NodeName, ScriptName, ServerName, ServiceName, VipName, ZoneName};
-pub use network::Network;
+pub use network::NodeNetwork;
 pub use node::{NodeId, NodeRecord, Role, Roles};
 pub use service::{ForwardMethod, Protocol, RealServer, Scheduler, Service, Weight};
 pub use vip::{Holding, Obstacles, Ownership, TimingProfile, VipGroup};

@@ -84,7 +84,7 @@ name!(
 );
 
 name!(
-    /// A room, rack or power feed: what fails together. Voters are spread over zones.
+    /// A zone: a room, a rack, a power feed, whose nodes fail together. Voters are spread over zones.
     ZoneName
 );
 name!(
@@ -92,7 +92,8 @@ name!(
     IdentityName
 );
 name!(
-    /// A script that checks real servers. Which file it is, is each node's own affair; as a name it has no `/` and does not begin with a dot.
+    /// A script that checks real servers. Each node has its own file of that name, in its own directory. A name has no `/` in it and does not begin
+    /// with a dot.
     ScriptName
 );
 

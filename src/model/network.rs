@@ -1,4 +1,4 @@
-//! Which network interfaces and addresses a node has, as far as rules are about them.
+//! The network interfaces and addresses of a node, as far as the rules need them.
 
 use serde::{Deserialize, Serialize};
 use std::{
@@ -6,50 +6,50 @@ use std::{
     net::IpAddr,
 };
 
-/// Most interfaces of a node that are told to others.
+/// Most interfaces of a node that are gossiped.
 const MAX_INTERFACES: usize = 20;
-/// Most addresses of a node that are told to others.
+/// Most addresses of a node that are gossiped.
 const MAX_ADDRESSES: usize = 12;
-/// Most names of agent.toml that are told to others.
+/// Most entries of `[interfaces]` in agent.toml that are gossiped.
 const MAX_CALLED: usize = 8;
 /// Longest name of an interface (`IFNAMSIZ`).
 const MAX_NAME_BYTES: usize = 15;
 
-/// See the file's first line.
+/// The network interfaces and addresses of a node.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Network {
+pub struct NodeNetwork {
     /// Names of its interfaces, the alternative ones among them.
     pub interfaces: BTreeSet<String>,
-    /// It may have more interfaces: these are as many as are told.
+    /// The node may have more interfaces than these.
     #[serde(default)]
     pub more: bool,
-    /// Its own addresses: not VIPs that an agent has put there, not what is on `lo` or good for one link only.
+    /// Its own addresses, without VIPs that the agent has put there, addresses on `lo`, and link-local ones.
     pub addresses: BTreeSet<IpAddr>,
-    /// `interface` of its agent.toml: where it puts VIPs, as long as the cluster file names one interface.
+    /// `interface` in its agent.toml: where it puts VIPs, if the cluster file names only one interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vips_on: Option<String>,
-    /// `[interfaces]` of its agent.toml: what interfaces of the cluster file are called there.
+    /// `[interfaces]` in its agent.toml: the names that interfaces of the cluster file have on this node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub called: BTreeMap<String, String>,
 }
 
-impl Network {
-    /// Where this node puts VIPs of a group that the cluster file puts on `interface`; `only`: that file names no other.
+impl NodeNetwork {
+    /// The interface on which this node puts a group that the cluster file puts on `interface`. `only`: the cluster file names no other interface.
     pub fn places<'a>(&'a self, interface: &'a str, only: bool) -> &'a str {
         let default = self.vips_on.as_ref().filter(|_| only);
         self.called.get(interface).or(default).map_or(interface, String::as_str)
     }
 
-    /// Whether it has no such interface, for certain.
+    /// Whether it certainly has no such interface.
     pub fn lacks(&self, interface: &str) -> bool {
         !self.more && !self.interfaces.contains(interface)
     }
 
-    /// As much of it as others are told.
+    /// The part of it that is gossiped.
     pub fn told(&self) -> Self {
         let known: BTreeSet<String> = self.interfaces.iter().filter(|name| is_name(name)).take(MAX_INTERFACES).cloned().collect();
         Self {
-            // Without a name it is not known what is meant by it.
+            // An interface whose name is left out may be the one that is meant.
             more: self.more || known.len() < self.interfaces.len() || self.called.len() > MAX_CALLED,
             interfaces: known,
             addresses: self.addresses.iter().take(MAX_ADDRESSES).copied().collect(),
@@ -58,7 +58,7 @@ impl Network {
         }
     }
 
-    /// Whether a node may tell this: not more than is told, and names that can be shown.
+    /// Whether a node may gossip this: no more than [`NodeNetwork::told`] returns, and only names that can be shown.
     pub fn may_be_told(&self) -> bool {
         let configured = self.called.iter().flat_map(|(name, here)| [name, here]).chain(&self.vips_on);
         self.interfaces.len() <= MAX_INTERFACES
@@ -68,7 +68,7 @@ impl Network {
     }
 }
 
-/// What Linux takes for a name (`dev_valid_name` in net/core/dev.c), and a terminal too. Alternative names may be longer: those are not told.
+/// Whether Linux accepts a name (`dev_valid_name` in net/core/dev.c) that a terminal can show, too. Longer alternative names are not gossiped.
 fn is_name(name: &str) -> bool {
     let shown = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
     (1..=MAX_NAME_BYTES).contains(&name.len()) && name.chars().all(shown)
@@ -78,21 +78,21 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn having(interfaces: &[&str]) -> Network {
-        Network { interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(), ..Network::default() }
+    fn having(interfaces: &[&str]) -> NodeNetwork {
+        NodeNetwork { interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(), ..NodeNetwork::default() }
     }
 
     #[test]
     fn an_interface_is_lacking_only_where_all_are_known() {
         let network = having(&["eth0", "lo"]);
         assert!(network.lacks("eth9") && !network.lacks("eth0"));
-        assert!(!Network { more: true, ..network }.lacks("eth9"));
+        assert!(!NodeNetwork { more: true, ..network }.lacks("eth9"));
     }
 
     #[test]
     fn what_agent_toml_says_counts_more_than_the_cluster_file() {
         assert_eq!(having(&[]).places("eth0", true), "eth0");
-        let mut network = Network { vips_on: Some("ens3".to_owned()), ..having(&[]) };
+        let mut network = NodeNetwork { vips_on: Some("ens3".to_owned()), ..having(&[]) };
         assert_eq!((network.places("eth0", true), network.places("eth0", false)), ("ens3", "eth0"));
         network.called = [("eth0".to_owned(), "ens4".to_owned())].into();
         assert_eq!((network.places("eth0", true), network.places("eth1", true)), ("ens4", "ens3"));

@@ -1,4 +1,4 @@
-//! Nodes and the roles they play.
+//! Nodes and their roles.
 
 use super::{
     key::PublicKey,
@@ -7,7 +7,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr};
 
-/// A node's number in Raft and in the lease protocol; given by the cluster at join, never used again for another node.
+/// A node's number in Raft and in the lease. The cluster gives it at join, and never to another node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(transparent)]
 pub struct NodeId(pub u64);
@@ -24,13 +24,13 @@ impl fmt::Debug for NodeId {
     }
 }
 
-/// What a node does in the cluster. A node plays any mix of roles.
+/// A role: what a node does in the cluster. A node may have several.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Forwards with IPVS and may hold VIPs.
     Director,
-    /// Answers requests; carries the VIPs of its services on `lo`.
+    /// Answers requests; has the VIPs of its services on `lo`.
     RealServer,
     /// Observes and votes; carries no traffic.
     Witness,
@@ -86,7 +86,7 @@ impl Roles {
         (!roles.is_empty()).then_some(Self(roles))
     }
 
-    /// Whether the node plays `role`.
+    /// Whether the node has `role`.
     pub fn has(&self, role: Role) -> bool {
         self.0.contains(&role)
     }
@@ -104,25 +104,25 @@ impl fmt::Display for Roles {
     }
 }
 
-/// A member of the cluster as the replicated state knows it.
+/// A member, as the replicated state lists it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NodeRecord {
     /// Its number.
     pub id: NodeId,
     /// Its name.
     pub name: NodeName,
-    /// What it does.
+    /// Its roles.
     pub roles: Roles,
-    /// Where it hears gossip (UDP) and Raft (TCP). The guard listens on UDP at the next port, see [`NodeRecord::guard_addr`].
+    /// The address at which it receives gossip (UDP) and Raft (TCP). Its guard listens on UDP at the next port, see [`NodeRecord::guard_addr`].
     pub addr: SocketAddr,
-    /// What fails together with it, where its configuration says so.
+    /// Its zone, if its configuration names one.
     pub zone: Option<ZoneName>,
-    /// What its datagrams, its words and its certificate are signed with.
+    /// The public key of its node key, which signs its datagrams, its node state and its certificate request.
     pub key: PublicKey,
 }
 
 impl NodeRecord {
-    /// Where the node's guard hears lease messages: the port after [`NodeRecord::addr`]'s.
+    /// The address at which the node's guard receives lease messages: the port after that of [`NodeRecord::addr`].
     pub fn guard_addr(&self) -> SocketAddr {
         guard_addr(self.addr)
     }

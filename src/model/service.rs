@@ -127,13 +127,13 @@ pub struct Weight(pub u16);
 pub struct RealServer {
     /// Its name within the service.
     pub name: ServerName,
-    /// Where it answers; also how it is matched to a node of the cluster.
+    /// Its address, by which it is also matched to a member.
     pub address: IpAddr,
     /// Its port. Under direct routing always the service's port.
     pub port: u16,
-    /// Its share of the traffic while it is in.
+    /// Its share of new connections while it is in.
     pub weight: Weight,
-    /// No agent runs there: traffic is sent without waiting for word that its VIP is in place.
+    /// No agent runs there: it counts as ready.
     pub agentless: bool,
 }
 
@@ -152,7 +152,7 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// How packets reach the servers.
     pub forward: ForwardMethod,
-    /// How health is judged; `None` means: every server is taken as healthy.
+    /// How its servers are checked; `None`: every server counts as up.
     pub check: Option<Check>,
     /// Its servers by name.
     pub servers: BTreeMap<ServerName, RealServer>,

@@ -1,4 +1,4 @@
-//! VIP groups and the rhythm of their leases.
+//! VIP groups, timing profiles, and what a node's guard says of its holding.
 
 use super::name::VipName;
 use serde::{Deserialize, Serialize};
@@ -11,20 +11,20 @@ pub struct VipGroup {
     pub name: VipName,
     /// Its addresses, at least one.
     pub addresses: BTreeSet<IpAddr>,
-    /// Interface of the directors that the addresses are put on.
+    /// The interface on which directors put the addresses.
     pub interface: String,
 }
 
-/// How fast the cluster notices and moves. One profile for all nodes of a cluster.
+/// The timing profile of a cluster: lease duration, and the rhythm of gossip and Raft. All nodes have the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimingProfile {
-    /// Lease 100 ms: one quiet switch, nothing else on the machines.
+    /// Lease of 100 ms, for one switch without other load, and machines that do nothing else.
     Fast,
-    /// Lease 300 ms: one site.
+    /// Lease of 300 ms, for one site.
     #[default]
     Lan,
-    /// Lease 2 s: several sites.
+    /// Lease of 2 s, for several sites.
     Wan,
 }
 
@@ -69,7 +69,7 @@ impl FromStr for TimingProfile {
     }
 }
 
-/// Whether this node holds a VIP group, as its guard says. All that the worker knows of the lease.
+/// Whether this node holds a VIP group, as its guard says. The worker knows nothing else of the lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Holding {
@@ -80,12 +80,12 @@ pub enum Holding {
         /// When this node took it, in Unix milliseconds; a label for people.
         since_unix_ms: u64,
     },
-    /// It is not.
+    /// The VIP is not on this node's interface.
     NotHeld,
 }
 
-/// This node's standing for every VIP group it was told of.
+/// For each VIP group that the guard knows of, whether this node holds it.
 pub type Ownership = std::collections::BTreeMap<VipName, Holding>;
 
-/// What keeps this node from taking VIP groups, in one line each. A group that is absent may be taken, or is held.
+/// For each VIP group that this node cannot take, why not, in one line. A group that is absent can be taken, or is held.
 pub type Obstacles = std::collections::BTreeMap<VipName, String>;

@@ -13,7 +13,7 @@ use crate::{
     link::certificate::{Certificate, Subject},
     model::{NodeId, NodeRecord, Role},
     peers::{AnswerFrame, HelloRefusal, PeerStatus, QuestionFrame, Topic, VotingPeer},
-    rules::RuleChange,
+    rules::Command,
 };
 use openraft::{async_runtime::WatchReceiver, raft::AppendEntriesResponse, storage::Snapshot};
 
@@ -153,7 +153,7 @@ fn voters(node: &RaftNode) -> Voters {
     Voters { voters, directors }
 }
 
-async fn propose(node: &RaftNode, status: &PeerStatus, change: RuleChange) -> Proposed {
+async fn propose(node: &RaftNode, status: &PeerStatus, change: Command) -> Proposed {
     let PeerStatus::Member { record, director } = status else {
         // The sender knows later entries than this node, so this node does not lead.
         return Proposed::NotLeader { leader: None };

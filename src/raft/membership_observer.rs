@@ -1,6 +1,6 @@
 //! The interface by which the guard is told the effective membership before it is reported as stored (docs/lease.md, "Known before stored").
 
-use crate::vip::Membership;
+use crate::vip::LeaseMembership;
 
 /// Why the membership could not be told. The node stops storing: the process ends and is started again.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub trait MembershipObserver: Send + Sync + 'static {
     ///
     /// # Errors
     /// The log then refuses everything that follows.
-    async fn effective(&self, membership: Membership) -> Result<(), MembershipObserverError>;
+    async fn effective(&self, membership: LeaseMembership) -> Result<(), MembershipObserverError>;
 }
 
 /// The membership observer of a node that is being founded: no guard runs yet, and a guard that starts asks for the membership on disk.
@@ -24,7 +24,7 @@ pub(super) struct NoGuard;
 
 #[async_trait::async_trait]
 impl MembershipObserver for NoGuard {
-    async fn effective(&self, _: Membership) -> Result<(), MembershipObserverError> {
+    async fn effective(&self, _: LeaseMembership) -> Result<(), MembershipObserverError> {
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use super::types::{AppliedEntry, SnapshotMeta, TypeConfig, Vote};
 use crate::{
     model::NodeId,
     peers::{Ask, Topic, question::MAX_QUESTION_BYTES},
-    rules::RuleChange,
+    rules::Command,
 };
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
@@ -16,7 +16,7 @@ use std::{
     net::SocketAddr,
 };
 
-/// Longest rule change: room for some 50,000 real servers.
+/// Longest command: room for some 50,000 real servers.
 pub const MAX_CHANGE_BYTES: usize = 4 << 20;
 /// Longest entry of the log: a change, or a membership, with its log id.
 pub const MAX_ENTRY_BYTES: usize = MAX_CHANGE_BYTES + (64 << 10);
@@ -81,7 +81,7 @@ pub enum RaftAnswer {
 
 /// Asks the leader to commit a change.
 #[derive(Serialize, Deserialize)]
-pub struct Propose(pub RuleChange);
+pub struct Propose(pub Command);
 
 impl Ask for Propose {
     const TOPIC: Topic = Topic::Propose;

@@ -11,7 +11,7 @@ use crate::{
     link::codec::{self, CodecError},
     model::NodeId,
     peers::CallError,
-    rules::{Refusal, RuleChange, SecurityChange, SecurityRefusal},
+    rules::{Command, CommandRefusal, SecurityChange, SecurityRefusal},
 };
 use openraft::{
     ReadPolicy,
@@ -29,7 +29,7 @@ const COMMIT_DEADLINE: Duration = Duration::from_secs(3);
 pub enum ProposeError {
     /// The replicated state refuses the change: its entry was committed and changed nothing.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] CommandRefusal),
     /// It is too long for the log.
     #[error("the change is too long for the log")]
     TooLong(#[source] CodecError),
@@ -117,7 +117,7 @@ impl RaftNode {
     ///
     /// # Errors
     /// As [`RaftNode::propose`]; [`ProposeError::NotSeen`] when it has not come here after `within`.
-    pub async fn propose_and_see(&self, change: RuleChange, within: Duration) -> Result<Committed, ProposeError> {
+    pub async fn propose_and_see(&self, change: Command, within: Duration) -> Result<Committed, ProposeError> {
         let until = Instant::now() + within;
         let committed = self.propose(change, within).await?;
         self.see(committed.index, until).await?;
@@ -142,7 +142,7 @@ impl RaftNode {
     ///
     /// # Errors
     /// The change was refused, or no leader decided.
-    pub async fn propose(&self, change: RuleChange, within: Duration) -> Result<Committed, ProposeError> {
+    pub async fn propose(&self, change: Command, within: Duration) -> Result<Committed, ProposeError> {
         codec::encode(&change, MAX_CHANGE_BYTES).map_err(ProposeError::TooLong)?;
         let until = Instant::now() + within;
         let before = self.state().borrow().revision;
@@ -167,7 +167,7 @@ impl RaftNode {
         Err(doubt.map_or(ProposeError::NoLeader { within, why }, |why| ProposeError::Unknown { why }))
     }
 
-    async fn attempt(&self, change: &RuleChange) -> Attempt {
+    async fn attempt(&self, change: &Command) -> Attempt {
         match self.propose_here(change.clone()).await {
             Proposed::Done(applied) => Attempt::Done(applied),
             Proposed::Unknown(why) => Attempt::Doubtful(why),
@@ -177,7 +177,7 @@ impl RaftNode {
         }
     }
 
-    async fn attempt_at(&self, leader: NodeId, change: &RuleChange) -> Attempt {
+    async fn attempt_at(&self, leader: NodeId, change: &Command) -> Attempt {
         let Some(addr) = self.address_of(leader) else {
             return Attempt::NotTaken(format!("leader {leader} has no known address"));
         };
@@ -193,7 +193,7 @@ impl RaftNode {
     }
 
     /// Commits `change` if this node leads.
-    pub(crate) async fn propose_here(&self, change: RuleChange) -> Proposed {
+    pub(crate) async fn propose_here(&self, change: Command) -> Proposed {
         let change = change.by_clock(BootClock.unix_now().as_secs());
         match timeout(COMMIT_DEADLINE, self.raft().client_write(change)).await {
             Ok(Ok(response)) => Proposed::Done(response.data),
@@ -208,16 +208,16 @@ impl RaftNode {
     }
 
     /// Corrects the answer to a second attempt when the first one may have been committed.
-    async fn settle(&self, change: &RuleChange, applied: AppliedEntry, before: u64, until: Instant) -> AppliedEntry {
+    async fn settle(&self, change: &Command, applied: AppliedEntry, before: u64, until: Instant) -> AppliedEntry {
         let made = match (change, &applied.result) {
-            (RuleChange::Apply { .. }, Ok(_)) => true,
-            (RuleChange::Apply { rules, .. }, Err(Refusal::Stale { current, .. })) => {
+            (Command::Apply { .. }, Ok(_)) => true,
+            (Command::Apply { rules, .. }, Err(CommandRefusal::Stale { current, .. })) => {
                 let mut state = self.state();
                 let seen = timeout_at(until, state.wait_for(|state| state.revision >= *current)).await;
                 matches!(seen, Ok(Ok(state)) if state.rules == *rules)
             }
-            (RuleChange::NodeLeft(_) | RuleChange::NodeRemoved(_), Err(Refusal::NoSuchNode(_))) => true,
-            (RuleChange::Security(change), Err(Refusal::Security(refusal))) => is_made(change, refusal),
+            (Command::NodeLeft(_) | Command::NodeRemoved(_), Err(CommandRefusal::NoSuchNode(_))) => true,
+            (Command::Security(change), Err(CommandRefusal::Security(refusal))) => is_made(change, refusal),
             _ => false,
         };
         if made { AppliedEntry { changed: applied.revision != before, result: Ok(None), ..applied } } else { applied }

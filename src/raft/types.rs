@@ -2,8 +2,8 @@
 
 use crate::{
     model::{NodeId, NodeName, node::guard_addr},
-    rules::{Refusal, RuleChange},
-    vip::{Membership, MembershipId},
+    rules::{Command, CommandRefusal},
+    vip::{LeaseMembership, MembershipId},
 };
 use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct AppliedEntry {
     /// The rules are others than before it.
     pub changed: bool,
     /// The number of the node that the change was about, if any, or why the state stayed as it was.
-    pub result: Result<Option<NodeId>, Refusal>,
+    pub result: Result<Option<NodeId>, CommandRefusal>,
 }
 
 /// A member in the Raft membership.
@@ -48,7 +48,7 @@ impl Default for RaftMember {
 
 openraft::declare_raft_types!(
     /// The types that openraft is used with.
-    pub TypeConfig: D = RuleChange, R = AppliedEntry, NodeId = u64, Node = RaftMember
+    pub TypeConfig: D = Command, R = AppliedEntry, NodeId = u64, Node = RaftMember
 );
 
 /// An entry of the log.
@@ -68,12 +68,12 @@ pub fn membership_id(id: &LogId) -> MembershipId {
 }
 
 /// The voters, in the lease protocol's terms.
-pub fn lease_membership(stored: &StoredMembership) -> Membership {
+pub fn lease_membership(stored: &StoredMembership) -> LeaseMembership {
     let voters = stored.membership().get_joint_config().iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
     let addresses = stored
         .membership()
         .voter_ids()
         .filter_map(|id| stored.membership().get_node(&id).map(|node| (NodeId(id), node.guard_addr())))
         .collect();
-    Membership { id: stored.log_id().as_ref().map(membership_id).unwrap_or_default(), voters, addresses }
+    LeaseMembership { id: stored.log_id().as_ref().map(membership_id).unwrap_or_default(), voters, addresses }
 }

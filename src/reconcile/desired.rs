@@ -1,10 +1,10 @@
-//! What this node's kernel should hold, given what the cluster agreed on and what is known of its servers. Pure.
+//! Computes what this node's kernel should have, from the replicated state and from what is known of the servers. Pure.
 
 use crate::{
     kernel::{Dest, DestKey, IpvsService, KernelState, ServiceKey, ServiceOptions},
     model::{Holding, NodeName, Ownership, RealServer, Role, Roles, Service, VipName, Weight},
     rules::{ClusterState, Target, Verdict},
-    verdict::{Observation, Seen, asked_at, question},
+    verdict::{Finding, Observation, check_address, check_fingerprint},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,10 +12,10 @@ use std::{
     net::IpAddr,
 };
 
-/// For each VIP group whether it is in place on a real server: on `lo`, with ARP silenced. `Err` says what is in the way.
-pub type InPlace = BTreeMap<VipName, Result<(), String>>;
+/// For each VIP group whether it is ready on a real server: on `lo`, with ARP silenced. `Err` says why not.
+pub type VipsReady = BTreeMap<VipName, Result<(), String>>;
 
-/// What the decision rests on.
+/// What the decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct DesiredInput<'a> {
     /// This node's roles.
@@ -24,65 +24,65 @@ pub struct DesiredInput<'a> {
     pub address: IpAddr,
     /// Rules, committed verdicts, members.
     pub state: &'a ClusterState,
-    /// What nodes say of their VIPs; absent means no word yet.
-    pub in_place: &'a BTreeMap<NodeName, InPlace>,
-    /// What this node's own probes say.
+    /// For each node whether its VIPs are ready, as it gossips. Absent means unknown.
+    pub in_place: &'a BTreeMap<NodeName, VipsReady>,
+    /// The observations of this node itself.
     pub own: &'a BTreeMap<Target, Observation>,
-    /// What the guard says; absent means no word yet.
+    /// Which VIP groups this node holds, as its guard says. Absent means unknown.
     pub ownership: &'a Ownership,
-    /// What the kernel holds: where there is no word yet, what is in stays in and what is out stays out, so that an agent that starts
-    /// again disturbs nothing.
+    /// What the kernel has. Where something is unknown, a server that is in stays in and one that is out stays out, so that an agent that restarts
+    /// changes nothing.
     pub observed: &'a KernelState,
 }
 
-/// Our part of the kernel as it should be.
+/// The cluster's part of this node's kernel as it should be.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Desired {
     /// Services on the cluster's VIPs, complete with their destinations.
     pub services: BTreeMap<ServiceKey, IpvsService>,
-    /// VIPs on `lo`. ARP is to be silenced exactly while there are any.
+    /// VIPs on `lo`. ARP is silenced exactly while there are any.
     pub lo_vips: BTreeSet<IpAddr>,
-    /// This node is a director, so that IPVS's settings are to be ours.
+    /// Whether this node is a director, so that the agent sets IPVS's settings.
     pub directs: bool,
-    /// Every address of the cluster's VIP groups: what is on them is ours.
+    /// Every address of the cluster's VIP groups. Services on them are the cluster's.
     pub vips: BTreeSet<IpAddr>,
-    /// Why each server is in or out; on directors.
+    /// On directors: for each server, whether it is in or out, and why.
     pub decisions: Vec<Decision>,
-    /// The VIP groups that this node should have in place as a real server, with their addresses; `Err`: it cannot.
+    /// The VIP groups that should be ready on this node as a real server, with their addresses; `Err` says why they cannot be.
     pub serves: BTreeMap<VipName, Result<BTreeSet<IpAddr>, String>>,
 }
 
 /// Whether this director forwards to a real server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Presence {
-    /// It does.
+    /// It forwards to the server.
     In {
         /// With this weight; 0 means no new connections.
         weight: Weight,
     },
-    /// It does as it did before, because there is no word yet to decide by.
+    /// It forwards as it did before, because something is not known yet.
     Kept {
         /// With this weight.
         weight: Weight,
     },
-    /// It does not.
+    /// It does not forward to the server.
     Out(OutReason),
 }
 
 /// Why a real server is out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum OutReason {
-    /// The cluster's verdict is down; with the votes at that time.
+    /// The verdict is down; with the votes of that verdict change.
     Down(String),
-    /// The cluster has not judged it yet.
+    /// There is no verdict yet.
     NotJudged,
-    /// Its agent says that its VIP is not in place.
+    /// Its agent says that the VIP is not ready.
     VipNotInPlace(String),
-    /// Its agent has not said yet whether its VIP is in place.
+    /// Its agent has not said yet whether the VIP is ready.
     NoWord(NodeName),
     /// No agent of the cluster has its address, and it is not marked as agentless.
     NoAgent,
-    /// This director cannot reach it, whatever others see.
+    /// This director cannot reach it, whatever others find.
     PathFault(String),
     /// This node is a real server of the service itself, and does not hold the VIP.
     NotHolder,
@@ -105,11 +105,11 @@ impl fmt::Display for OutReason {
 /// A server's presence, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decision {
-    /// Which server.
+    /// The server.
     pub target: Target,
-    /// In or out.
+    /// Whether it is in or out.
     pub presence: Presence,
-    /// In words.
+    /// Why, in one line.
     pub reason: String,
 }
 
@@ -123,7 +123,7 @@ impl Presence {
     }
 }
 
-/// What this node's kernel should hold.
+/// What this node's kernel should have.
 pub fn desired(input: &DesiredInput<'_>) -> Desired {
     let rules = &input.state.rules;
     let mut desired = Desired {
@@ -161,7 +161,7 @@ fn forward(input: &DesiredInput<'_>, service: &Service, desired: &mut Desired) {
         .into_iter()
         .map(|address| ServiceKey { protocol: service.protocol, address, port: service.port })
         .collect();
-    let keys: Vec<ServiceKey> = keys.into_iter().filter(|key| stands_here(input, service, key)).collect();
+    let keys: Vec<ServiceKey> = keys.into_iter().filter(|key| belongs_here(input, service, key)).collect();
     let decisions = if keys.is_empty() { not_holder(service) } else { decide(input, service, &keys) };
     let dests: BTreeMap<DestKey, Dest> = decisions
         .iter()
@@ -172,7 +172,7 @@ fn forward(input: &DesiredInput<'_>, service: &Service, desired: &mut Desired) {
         .collect();
     for key in keys {
         let options = ServiceOptions::plain(service.scheduler, key.address);
-        // Direct routing hands the packet on as it is: an IPv6 VIP cannot be served by an IPv4 server.
+        // Direct routing sends the packet on unchanged, so an IPv4 server cannot serve an IPv6 VIP.
         let same_family = dests.iter().filter(|(dest, _)| dest.address.is_ipv4() == key.address.is_ipv4());
         let dests = same_family.map(|(dest, properties)| (*dest, *properties)).collect();
         desired.services.insert(key, IpvsService { options, dests });
@@ -180,9 +180,9 @@ fn forward(input: &DesiredInput<'_>, service: &Service, desired: &mut Desired) {
     desired.decisions.extend(decisions);
 }
 
-/// Invariant 9: where a director is a real server of the service too, IPVS may take its packets only while it holds the VIP, else two such
-/// directors send them round in circles.
-fn stands_here(input: &DesiredInput<'_>, service: &Service, key: &ServiceKey) -> bool {
+/// Invariant 9: on a director that is a real server of the service too, the service is in IPVS only while it holds the VIP. Otherwise two such
+/// directors would forward packets to each other endlessly.
+fn belongs_here(input: &DesiredInput<'_>, service: &Service, key: &ServiceKey) -> bool {
     if !is_served_here(input, service) {
         return true;
     }
@@ -211,7 +211,7 @@ fn decide(input: &DesiredInput<'_>, service: &Service, keys: &[ServiceKey]) -> V
     decisions
 }
 
-/// In or out by what the cluster and the server's own agent say.
+/// Decides by the verdict and by what the server's own agent says.
 fn judge(input: &DesiredInput<'_>, service: &Service, server: &RealServer, keys: &[ServiceKey]) -> (Presence, String) {
     let dest = dest_key(server);
     let in_kernel =
@@ -239,14 +239,14 @@ fn judge(input: &DesiredInput<'_>, service: &Service, server: &RealServer, keys:
     (Presence::In { weight: server.weight }, format!("{health}, {place}"))
 }
 
-/// Invariant 4: what this director cannot reach itself, it leaves out, whatever others see. Never all of a pool, though: if it can reach
-/// none of them, its own sight is the likelier fault.
+/// Invariant 4: a director leaves out a server that it cannot reach itself, whatever others find. It never leaves out the whole pool: if it reaches
+/// none of the servers, the fault is more likely its own.
 fn leave_out_path_faults(input: &DesiredInput<'_>, service: &Service, decisions: &mut [Decision]) {
     let fault = |decision: &Decision| {
         let check = service.check.as_ref()?;
-        let asked = question(asked_at(&service.servers[&decision.target.server], check), &check.kind);
-        let own = input.own.get(&decision.target).filter(|own| own.question == asked)?;
-        (own.seen == Seen::Down).then(|| own.reason.clone())
+        let asked = check_fingerprint(check_address(&service.servers[&decision.target.server], check), &check.kind);
+        let own = input.own.get(&decision.target).filter(|own| own.fingerprint == asked)?;
+        (own.seen == Finding::Down).then(|| own.reason.clone())
     };
     let takes_traffic = |decision: &Decision| decision.presence.weight().is_some_and(|weight| weight.0 > 0);
     let some_remain = decisions.iter().any(|decision| takes_traffic(decision) && fault(decision).is_none());

@@ -6,9 +6,9 @@ use crate::{
         Check, CheckKind, ForwardMethod, NodeId, NodeName, NodeRecord, Protocol, RealServer, Role, Roles, Scheduler, ServerName,
         Service, ServiceName, VipGroup, VipName, Weight,
     },
-    reconcile::{InPlace, Inputs},
+    reconcile::{ReconcileInputs, VipsReady},
     rules::{ClusterState, RuleSet, Target, Verdict},
-    verdict::{Observation, Seen, asked_at, question},
+    verdict::{Finding, Observation, check_address, check_fingerprint},
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -114,21 +114,21 @@ pub fn down() -> (Verdict, String) {
 }
 
 /// What this node sees of server `r1`, `r2` or `r3`.
-pub fn own(server: &str, seen: Seen) -> (Target, Observation) {
+pub fn own(server: &str, seen: Finding) -> (Target, Observation) {
     let service = service();
-    let asked = asked_at(&service.servers[&name::<ServerName>(server)], service.check.as_ref().unwrap());
-    let question = question(asked, &CheckKind::Tcp);
-    (target(server), Observation { seen, reason: "connection refused".to_owned(), since_unix_ms: 0, question })
+    let asked = check_address(&service.servers[&name::<ServerName>(server)], service.check.as_ref().unwrap());
+    let fingerprint = check_fingerprint(asked, &CheckKind::Tcp);
+    (target(server), Observation { seen, reason: "connection refused".to_owned(), since_unix_ms: 0, fingerprint })
 }
 
-/// All real servers say that their VIP is in place.
-pub fn all_in_place() -> BTreeMap<NodeName, InPlace> {
-    ["r1", "r2", "r3"].map(|node| (name(node), InPlace::from([(vip_name(), Ok(()))]))).into()
+/// On all real servers the VIP is ready.
+pub fn all_in_place() -> BTreeMap<NodeName, VipsReady> {
+    ["r1", "r2", "r3"].map(|node| (name(node), VipsReady::from([(vip_name(), Ok(()))]))).into()
 }
 
 /// The inputs of a director that knows all.
-pub fn director() -> Inputs {
-    Inputs {
+pub fn director() -> ReconcileInputs {
+    ReconcileInputs {
         loaded: true,
         roles: roles(&[Role::Director]),
         address: host(11),
@@ -140,6 +140,6 @@ pub fn director() -> Inputs {
 }
 
 /// The inputs of r1.
-pub fn real_server() -> Inputs {
-    Inputs { roles: roles(&[Role::RealServer]), address: host(21), in_place: Arc::default(), ..director() }
+pub fn real_server() -> ReconcileInputs {
+    ReconcileInputs { roles: roles(&[Role::RealServer]), address: host(21), in_place: Arc::default(), ..director() }
 }

@@ -1,6 +1,6 @@
-//! Bringing this node's kernel to what the cluster agreed on, and keeping it there.
+//! Makes this node's kernel as the rules want it, again and again.
 //!
-//! [`desired`] says what the kernel should hold, [`plan`] with which steps it gets there, [`run`] does it again and again.
+//! [`desired`] computes what the kernel should have, [`plan`] the steps that lead there, and [`run`] is the loop that carries them out.
 
 mod desired;
 #[cfg(test)]
@@ -9,7 +9,7 @@ mod io;
 mod plan;
 mod task;
 
-pub use desired::{Decision, Desired, DesiredInput, InPlace, OutReason, Presence, desired};
+pub use desired::{Decision, Desired, DesiredInput, OutReason, Presence, VipsReady, desired};
 pub use io::OwnedVips;
 pub use plan::{foreign, plan};
 pub use task::{RESYNC, WithdrawError, run, withdraw};
@@ -22,45 +22,45 @@ use crate::{
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-/// All that reconciling depends on. The composition root fills it from the other tasks.
+/// All that reconciling depends on. The fan-out fills it from the other tasks.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Inputs {
-    /// The replicated state is complete up to what was known committed. Before that the kernel is left alone.
+pub struct ReconcileInputs {
+    /// Whether the replicated state has been loaded up to the last entry known to be committed. Before that the kernel is left alone.
     pub loaded: bool,
-    /// What it does.
+    /// The roles of this node.
     pub roles: Roles,
-    /// Its address: real servers of the rules with this address are this node.
+    /// The address of this node: real servers of the rules with this address are this node.
     pub address: IpAddr,
     /// Rules, committed verdicts, members.
     pub state: Arc<ClusterState>,
-    /// For each node whether it has its VIPs in place, as it says by gossip. A node or VIP that is absent has not said anything (yet).
-    pub in_place: Arc<BTreeMap<NodeName, InPlace>>,
-    /// What this node's own probes say.
+    /// For each node and VIP group whether the VIP is ready there, as the node gossips. Absent means unknown.
+    pub in_place: Arc<BTreeMap<NodeName, VipsReady>>,
+    /// The observations of this node itself.
     pub own: Arc<BTreeMap<Target, Observation>>,
-    /// What the guard says. A VIP group that is absent has not been heard of (yet).
+    /// Which VIP groups this node holds, as its guard says. Absent means unknown.
     pub ownership: Ownership,
 }
 
-/// What the last pass found and did.
+/// The result of the last pass.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Report {
+pub struct ReconcileReport {
     /// For each real server of each service, on directors: whether this node forwards to it, and why.
     pub decisions: Vec<Decision>,
     /// The rules' revision that the kernel has; 0 before the first.
     pub applied_revision: u64,
-    /// This node is a director, and its kernel has all that the rules want in it: it may take VIPs.
+    /// Whether this node is a director whose kernel has all that the rules want in it, so that it may take VIPs.
     pub ready: bool,
-    /// Of some server of the rules it is known whether it takes traffic, or there is none to know of. A director that does not know it sends nobody
-    /// anywhere.
+    /// Whether it is known of at least one server of the rules whether it takes traffic, or there are no servers. A director for which this is false
+    /// forwards to no server.
     pub informed: bool,
-    /// Real servers: for each VIP group that they serve, whether it is on `lo` with ARP silenced, or what is in the way. For gossip.
-    pub in_place: InPlace,
-    /// Services that are not the cluster's.
+    /// On real servers: for each VIP group that they serve, whether it is ready, or why not. For gossip.
+    pub in_place: VipsReady,
+    /// Foreign services: those on no VIP of the cluster.
     pub foreign: Vec<ServiceKey>,
-    /// How many steps the last pass took that changed anything.
+    /// The number of steps in the last pass that had any.
     pub steps_last: usize,
-    /// How often the kernel was found changed by somebody else.
+    /// How often drift was found: another program had changed what is the cluster's.
     pub drifts: u64,
-    /// What is in the way, in one line.
+    /// Why the kernel is not as the rules want it, in one line.
     pub error: Option<String>,
 }

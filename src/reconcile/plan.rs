@@ -1,4 +1,4 @@
-//! The fewest steps from what the kernel holds to what it should hold, in a safe order. Pure.
+//! Computes the fewest steps from what the kernel has to what it should have, in a safe order. Pure.
 
 use super::desired::Desired;
 use crate::kernel::{IpvsService, KernelState, ServiceKey, Step};
@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 /// The steps that lead from `observed` to `desired`, empty when there is nothing to do.
 ///
-/// Ours are services and `lo` addresses on the cluster's VIPs: those of the rules, and those in `owned`, which were the cluster's once. All else is
-/// never touched. Order: VIPs off `lo`, then ARP settings back; IPVS settings, then services, so that the connections of whatever is
-/// removed end with it, then IPVS settings back; ARP silence, then VIPs on `lo`, so that no address is ever there without it.
+/// The cluster's are services and `lo` addresses on its VIPs: those of the rules, and those in `owned`, which were in the rules before. Nothing else is
+/// touched. The order is: remove VIPs from `lo`, then restore ARP settings; tune IPVS, then change services, so that the connections of a removed
+/// server end with it, then restore IPVS settings; silence ARP, then put VIPs on `lo`, so that no VIP is there without ARP silence.
 pub fn plan(desired: &Desired, observed: &KernelState, owned: &BTreeSet<IpAddr>) -> Vec<Step> {
     let is_ours = |address: &IpAddr| desired.vips.contains(address) || owned.contains(address);
     let mut steps = Vec::new();
@@ -51,13 +51,13 @@ fn plan_service(key: &ServiceKey, desired: &IpvsService, observed: Option<&IpvsS
     steps.extend(stale.map(|(dest, is)| Step::RemoveDest(*key, *dest, *is)));
 }
 
-/// The services that are not the cluster's.
+/// The foreign services: those on no VIP of the cluster.
 pub fn foreign(desired: &Desired, observed: &KernelState, owned: &BTreeSet<IpAddr>) -> Vec<ServiceKey> {
     let is_ours = |address: &IpAddr| desired.vips.contains(address) || owned.contains(address);
     observed.services.keys().filter(|key| !is_ours(&key.address)).copied().collect()
 }
 
-/// What the kernel has in place of what `step` makes: how drift is reported.
+/// What the kernel had where `step` changes it, as a text for the log of drift.
 pub fn found(step: &Step, observed: &KernelState) -> String {
     let service = |key: &ServiceKey| observed.services.get(key);
     let was = match step {

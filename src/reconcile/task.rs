@@ -2,8 +2,8 @@
 //! changes that others make. Where reading all of it is dear, a quick look does in between.
 
 use super::{
-    Inputs, OwnedVips, Report,
-    desired::{Decision, Desired, DesiredInput, InPlace, OutReason, Presence, desired},
+    OwnedVips, ReconcileInputs, ReconcileReport,
+    desired::{Decision, Desired, DesiredInput, OutReason, Presence, VipsReady, desired},
     plan::{foreign, found, plan},
 };
 use crate::{
@@ -39,14 +39,14 @@ const DRIFT_LINES: usize = 20;
 pub async fn run<P: DataPlane, C: Clock>(
     plane: P,
     owned: OwnedVips,
-    mut inputs: watch::Receiver<Inputs>,
-    report: watch::Sender<Report>,
+    mut inputs: watch::Receiver<ReconcileInputs>,
+    report: watch::Sender<ReconcileReport>,
     clock: C,
     cancel: CancellationToken,
 ) {
     let mut reconciler = Reconciler::new(plane, owned);
     // With which inputs nothing was to be done, and until when a quick look does if it finds nothing new.
-    let mut rest: Option<(Inputs, BootInstant)> = None;
+    let mut rest: Option<(ReconcileInputs, BootInstant)> = None;
     loop {
         let current = inputs.borrow_and_update().clone();
         let begun = clock.now();
@@ -79,7 +79,7 @@ pub async fn run<P: DataPlane, C: Clock>(
 
 /// Nothing is done before the replicated state is known, or without a cluster: an empty rule set must come from the cluster, not from a lack of
 /// knowledge.
-fn may_act(inputs: &Inputs) -> bool {
+fn may_act(inputs: &ReconcileInputs) -> bool {
     inputs.loaded && !inputs.state.cluster_id.is_empty()
 }
 
@@ -113,7 +113,7 @@ pub async fn withdraw<P: DataPlane>(plane: &mut P, owned: &mut OwnedVips) -> Res
 struct Reconciler<P> {
     plane: P,
     owned: OwnedVips,
-    report: Report,
+    report: ReconcileReport,
     /// What the kernel was brought to: a difference from it is somebody else's doing.
     settled: Option<Desired>,
     failed_passes: u32,
@@ -135,7 +135,7 @@ impl<P: DataPlane> Reconciler<P> {
         Self {
             plane,
             owned,
-            report: Report::default(),
+            report: ReconcileReport::default(),
             settled: None,
             failed_passes: 0,
             rested: false,
@@ -144,7 +144,7 @@ impl<P: DataPlane> Reconciler<P> {
     }
 
     /// One pass. Says when the next is due if nothing changes until then.
-    async fn pass(&mut self, inputs: &Inputs, now: BootInstant) -> Duration {
+    async fn pass(&mut self, inputs: &ReconcileInputs, now: BootInstant) -> Duration {
         let director = inputs.roles.has(Role::Director);
         // A cluster that has VIPs and no services needs no IPVS: its directors hold the VIPs on any kernel.
         let has_services = !inputs.state.rules.services.is_empty();
@@ -269,7 +269,7 @@ fn is_informed(decisions: &[Decision]) -> bool {
 }
 
 /// What to say of the VIPs that this node serves.
-fn in_place(wanted: &Desired, after: &KernelState, failures: &[StepFailure]) -> InPlace {
+fn in_place(wanted: &Desired, after: &KernelState, failures: &[StepFailure]) -> VipsReady {
     let stands = |addresses: &BTreeSet<IpAddr>| {
         if addresses.is_subset(&after.lo_addresses) && after.arp.in_force {
             return Ok(());

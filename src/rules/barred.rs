@@ -1,12 +1,12 @@
-//! Names that are kept out. A cluster with a CA of its own gives a removed node nothing to come back with; where certificates come from somebody
-//! else's CA, the removed node's is as good as before, and only its name tells it.
+//! Barred names. With an external CA, removing a node bars its name: its certificate stays valid, and only its name tells it. With the cluster's
+//! own CA no names are barred, because a removed node gets no certificate.
 
 use super::security::SecurityRefusal;
 use crate::model::NodeName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Most names. When they are that many, a removal is refused with words: an old one that made room would be let in again without anybody's say.
+/// Most names. Beyond that, removals are refused: if an old name made room, its node could come back without an administrator's consent.
 pub const MAX_BARRED: usize = 4096;
 
 /// Removed nodes that no administrator has allowed back.
@@ -15,12 +15,12 @@ pub const MAX_BARRED: usize = 4096;
 pub struct Barred(BTreeSet<NodeName>);
 
 impl Barred {
-    /// Whether a node of this name is kept out.
+    /// Whether this name is barred.
     pub fn has(&self, name: &NodeName) -> bool {
         self.0.contains(name)
     }
 
-    /// All of them, in order.
+    /// All barred names, in order.
     pub fn names(&self) -> impl Iterator<Item = &NodeName> {
         self.0.iter()
     }

@@ -1,4 +1,4 @@
-//! What would change between two rule sets: `lvs-agent plan`.
+//! The differences between two rule sets, for `lvs-agent plan`.
 
 use super::state::RuleSet;
 use crate::model::{RealServer, Service, VipGroup};

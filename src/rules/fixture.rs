@@ -1,7 +1,7 @@
 //! For tests: short ways to write members and rule sets, and generators of them.
 
 use super::{
-    change::{Edge, Joining, RuleChange},
+    change::{Command, Joining, VerdictChange},
     security::{Authorities, Founding},
     state::{ClusterState, RuleSet, Target, Verdict},
 };
@@ -24,13 +24,13 @@ pub fn target(service: &str, server: &str) -> Target {
     Target { service: name(service), server: name(server) }
 }
 
-pub fn edge(service: &str, server: &str, to: Verdict, why: &str) -> Edge {
-    Edge { target: target(service, server), to, why: why.to_owned() }
+pub fn verdict_change(service: &str, server: &str, to: Verdict, why: &str) -> VerdictChange {
+    VerdictChange { target: target(service, server), to, why: why.to_owned() }
 }
 
 /// A new node at `host(number)`.
-pub fn joined(node: &str, number: u8, role: Role) -> RuleChange {
-    RuleChange::NodeJoined(joining(node, number, role))
+pub fn joined(node: &str, number: u8, role: Role) -> Command {
+    Command::NodeJoined(joining(node, number, role))
 }
 
 /// The same, to be edited.
@@ -103,10 +103,10 @@ pub fn server_of<'a>(rules: &'a mut RuleSet, server: &str) -> &'a mut RealServer
 /// [`web`] applied in a cluster of directors d1, d2 (n1, n2) and real servers r1, r2 (n3, n4).
 pub fn cluster() -> ClusterState {
     let (director, real) = (Role::Director, Role::RealServer);
-    let init = RuleChange::Init { cluster_id: "test".to_owned(), timing: TimingProfile::Lan, founding: founding() };
+    let init = Command::Init { cluster_id: "test".to_owned(), timing: TimingProfile::Lan, founding: founding() };
     let nodes = [("d1", 11, director), ("d2", 12, director), ("r1", 21, real), ("r2", 22, real)];
     let nodes = nodes.map(|(node, number, role)| joined(node, number, role));
-    let apply = RuleChange::Apply { base_revision: None, rules: web() };
+    let apply = Command::Apply { base_revision: None, rules: web() };
     let mut state = ClusterState::default();
     for change in [init].into_iter().chain(nodes).chain([apply]) {
         state.apply(&change).unwrap();

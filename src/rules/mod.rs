@@ -1,4 +1,4 @@
-//! What the cluster agreed on: the replicated state and the changes that make it. Deterministic: no clock, no randomness.
+//! The replicated state, and the commands of the Raft log that change it. Deterministic: no clock, no randomness.
 
 mod apply;
 mod barred;
@@ -11,10 +11,10 @@ pub mod security;
 mod state;
 mod warning;
 
-pub use apply::{MAX_MEMBERS, Refusal};
+pub use apply::{CommandRefusal, MAX_MEMBERS};
 pub use barred::{Barred, MAX_BARRED};
-pub use change::{Edge, Joining, RuleChange};
+pub use change::{Command, Joining, VerdictChange};
 pub use diff::{Difference, diff};
 pub use security::{Security, SecurityChange, SecurityRefusal};
 pub use state::{ClusterState, RuleSet, Target, Verdict};
-pub use warning::{Lacks, Warning};
+pub use warning::{MissingInterface, Warning};

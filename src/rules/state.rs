@@ -7,7 +7,7 @@ use crate::model::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
-/// One real server of one service: what is observed and judged.
+/// One real server of one service: what is observed, and what a verdict is about.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Target {
     /// The service.
@@ -28,7 +28,7 @@ impl fmt::Debug for Target {
     }
 }
 
-/// What an operator applied: VIP groups and services. References between them hold (see `config::cluster`).
+/// The rules: VIP groups and services. `config::cluster` has checked that they fit together.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RuleSet {
     /// VIP groups by name.
@@ -49,17 +49,17 @@ impl RuleSet {
     }
 }
 
-/// A committed judgement of a target. A target without one has not been judged since it came into the rule set.
+/// A committed verdict on a target. A target without one has not been judged since it came into the rule set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// A majority of fresh observers said up.
+    /// A majority of the observers found it up.
     Up,
-    /// A majority of fresh observers said down.
+    /// A majority of the observers found it down.
     Down,
 }
 
-/// All that the Raft log decides.
+/// The replicated state: all that the Raft log decides.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ClusterState {
     /// Made at `init`; empty before the first entry is applied.
@@ -68,15 +68,15 @@ pub struct ClusterState {
     pub timing: TimingProfile,
     /// Grows by one with every change of `rules`.
     pub revision: u64,
-    /// What operators applied.
+    /// The rules, as last applied.
     pub rules: RuleSet,
-    /// Committed verdicts, with what the votes were at that edge.
+    /// Committed verdicts, each with the votes of its last change.
     pub verdicts: BTreeMap<Target, (Verdict, String)>,
     /// Members by name.
     pub nodes: BTreeMap<NodeName, NodeRecord>,
-    /// Who may speak.
+    /// CAs, gossip keys, tokens, remote identities, barred names.
     pub security: Security,
-    /// The next node's number. Numbers are never used again.
+    /// The number that was given last. A number is never given twice.
     pub next_node: u64,
 }
 
@@ -86,7 +86,7 @@ impl ClusterState {
         self.nodes.values().find(|node| node.id == id)
     }
 
-    /// The member that answers at `address`: the agent of a real server there.
+    /// The member whose address this is: its agent is the agent of a real server there.
     pub fn node_at(&self, address: IpAddr) -> Option<&NodeRecord> {
         self.nodes.values().find(|node| node.addr.ip() == address)
     }

@@ -1,55 +1,56 @@
-//! What a rule set says that is legal and still hardly meant: it names what the cluster does not have. `lvs-agent plan` and `apply` say it.
+//! Warnings about a rule set that is legal and probably not what is meant: it names what the cluster does not have. `lvs-agent plan` and `apply`
+//! print them.
 
 use crate::model::{NodeName, Roles, ServerName, ServiceName, VipName};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
-/// Names in one line, as many as stay readable.
+/// Most names in one line.
 const NAMED: usize = 8;
 
-/// One thing that an operator should look at before the rules are applied.
+/// Something that an operator should look at before the rules are applied.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "warning", rename_all = "kebab-case")]
 pub enum Warning {
-    /// No agent is at a server's address, though one is expected there.
+    /// No member has a server's address, and the server is not marked as agentless.
     ServerIsNoMember {
         /// The service.
         service: ServiceName,
         /// The server in it.
         server: ServerName,
-        /// Where it is said to be.
+        /// Its address in the rules.
         address: IpAddr,
     },
-    /// The agent at a server's address is no real server's.
+    /// The member that has a server's address lacks the role real-server.
     ServerHasOtherRoles {
         /// The service.
         service: ServiceName,
         /// The server in it.
         server: ServerName,
-        /// The member there.
+        /// The member.
         node: NodeName,
-        /// What it does instead.
+        /// Its roles.
         roles: Roles,
     },
     /// No director that is heard can hold a group.
     NoDirectorHasInterface {
         /// The group.
         vip: VipName,
-        /// Who holds it now, and gives it up.
+        /// The director that holds it now, and gives it up.
         holder: Option<NodeName>,
         /// Every director that is heard.
-        directors: Vec<Lacks>,
-        /// Directors of which it is not known.
+        directors: Vec<MissingInterface>,
+        /// Directors that have not said which interfaces they have.
         unknown: Vec<NodeName>,
     },
-    /// Some directors can not take a group over.
+    /// Some directors cannot take a group over.
     SomeDirectorsLackInterface {
         /// The group.
         vip: VipName,
-        /// Who holds it now, and gives it up to another.
+        /// The director that holds it now, and gives it up to another.
         holder: Option<NodeName>,
-        /// Those.
-        directors: Vec<Lacks>,
+        /// The directors that lack the interface.
+        directors: Vec<MissingInterface>,
     },
     /// A VIP is the address of a machine.
     VipIsAHostsAddress {
@@ -57,38 +58,38 @@ pub enum Warning {
         vip: VipName,
         /// The address.
         address: IpAddr,
-        /// Whose it is.
+        /// The member whose address it is.
         node: NodeName,
     },
-    /// A machine that is no member has a VIP, or claims to.
+    /// A machine that is no member answers for a VIP by ARP.
     VipAnswers {
         /// The group.
         vip: VipName,
         /// The address.
         address: IpAddr,
-        /// Who answered, for example `02:00:0a:00:00:0a`.
+        /// The MAC address that answered, for example `02:00:0a:00:00:0a`.
         hardware_address: String,
-        /// On which interface it answered.
+        /// The interface on which the answer came.
         interface: String,
-        /// Of which director.
+        /// The director that got the answer.
         seen_by: NodeName,
     },
 }
 
-/// A director without the interface that a group is to go on.
+/// A director that lacks the interface on which it would put a group.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Lacks {
-    /// Which director.
+pub struct MissingInterface {
+    /// The director.
     pub node: NodeName,
-    /// Where it would put the group.
+    /// The interface that it lacks.
     pub interface: String,
-    /// That is what its agent.toml says, not the cluster file.
+    /// Whether its agent.toml names that interface, and not the cluster file.
     pub configured: bool,
     /// The interfaces that it has, without `lo`.
     pub has: Vec<String>,
 }
 
-impl fmt::Display for Lacks {
+impl fmt::Display for MissingInterface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whose = if self.configured { " (as its agent.toml says)" } else { "" };
         write!(f, "{} has no {}{whose}", self.node, self.interface)?;
@@ -104,7 +105,7 @@ impl fmt::Display for Warning {
         match self {
             Warning::ServerIsNoMember { service, server, address } => write!(
                 f,
-                "server {service}/{server}: no member of the cluster is at {address}, so nobody says that the VIP is in place there, and it gets no traffic; \
+                "server {service}/{server}: no member of the cluster is at {address}, so no agent puts the VIP in place there, and it gets no traffic; \
                  correct its address, or let that machine join"
             ),
             Warning::ServerHasOtherRoles { service, server, node, roles } => write!(
@@ -145,7 +146,7 @@ impl fmt::Display for Warning {
     }
 }
 
-fn joined(directors: &[Lacks]) -> String {
+fn joined(directors: &[MissingInterface]) -> String {
     let shown: Vec<String> = directors.iter().take(NAMED).map(ToString::to_string).collect();
     let more = directors.len() - shown.len();
     if more == 0 { shown.join("; ") } else { format!("{}; and {more} more", shown.join("; ")) }

@@ -12,9 +12,9 @@ use crate::{
     members::{key_inventory::key_inventory, removal_check::RemovalCheck},
     model::{Fingerprint, Holding, NodeId, NodeName, RealServer, Role, Roles, Service, VipGroup},
     raft::RaftView,
-    reconcile::{Decision, Report},
-    rules::{ClusterState, Security, Target, Verdict, rotation::Stage},
-    verdict::{self, Ballot, Electorates, Observation, Testimonies},
+    reconcile::{Decision, ReconcileReport},
+    rules::{ClusterState, Security, Target, Verdict, rotation::RotationStage},
+    verdict::{self, Ballot, Observation, ObserverReports, TargetObservers},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -35,7 +35,7 @@ pub struct StatusInput<'a> {
     /// The view of this node's Raft.
     pub raft: &'a RaftView,
     /// The last result of reconciling.
-    pub report: &'a Report,
+    pub report: &'a ReconcileReport,
     /// What this node's probes see.
     pub own: &'a BTreeMap<Target, Observation>,
     /// Why each member votes or does not.
@@ -52,8 +52,8 @@ pub struct StatusInput<'a> {
 
 /// What the servers' status is made from, worked out once for all of them.
 struct Votes<'a> {
-    heard: Testimonies<'a>,
-    electorates: Electorates,
+    heard: ObserverReports<'a>,
+    observers: TargetObservers,
     decisions: BTreeMap<&'a Target, &'a Decision>,
 }
 
@@ -61,8 +61,8 @@ struct Votes<'a> {
 pub fn status(sources: &StatusInput<'_>) -> Status {
     let state = sources.state;
     let votes = Votes {
-        heard: sources.view.testimonies(),
-        electorates: verdict::electorates(state, &sources.view.live()),
+        heard: sources.view.observer_reports(),
+        observers: verdict::observers_of_targets(state, &sources.view.live()),
         decisions: sources.report.decisions.iter().map(|decision| (&decision.target, decision)).collect(),
     };
     let mut status = Status {
@@ -98,7 +98,7 @@ fn cluster(sources: &StatusInput<'_>) -> ClusterStatus {
 
 /// The stage of a rotation, and the nodes that it waits for.
 fn rotating(sources: &StatusInput<'_>) -> Option<String> {
-    let stage = Stage::of(&sources.state.security)?;
+    let stage = RotationStage::of(&sources.state.security)?;
     let live = key_inventory(sources.state, sources.view);
     let awaited: Vec<&NodeName> = stage.held_up_by(&live).collect();
     let shown: Vec<String> = awaited.iter().take(AWAITED_SHOWN).map(ToString::to_string).collect();
@@ -210,7 +210,7 @@ fn server_status(sources: &StatusInput<'_>, votes: &Votes<'_>, service: &Service
         (Some(_), Some((Verdict::Down, _))) => VerdictStatus::Down,
     };
     let decision = votes.decisions.get(&target);
-    let ballots = verdict::ballots(sources.state, &votes.heard, &votes.electorates, &target);
+    let ballots = verdict::ballots(sources.state, &votes.heard, &votes.observers, &target);
     let place =
         sources.state.node_at(server.address).and_then(|node| sources.view.nodes.get(&node.name)?.in_place.get(&service.vip));
     let in_place = matches!(place, Some(Ok(())));
@@ -236,12 +236,12 @@ fn server_status(sources: &StatusInput<'_>, votes: &Votes<'_>, service: &Service
     }
 }
 
-fn seen(seen: verdict::Seen) -> ObservationStatus {
+fn seen(seen: verdict::Finding) -> ObservationStatus {
     match seen {
-        verdict::Seen::Up => ObservationStatus::Up,
-        verdict::Seen::Suspect => ObservationStatus::Suspect,
-        verdict::Seen::Down => ObservationStatus::Down,
-        verdict::Seen::Unable => ObservationStatus::Unable,
+        verdict::Finding::Up => ObservationStatus::Up,
+        verdict::Finding::Suspect => ObservationStatus::Suspect,
+        verdict::Finding::Down => ObservationStatus::Down,
+        verdict::Finding::Unable => ObservationStatus::Unable,
     }
 }
 

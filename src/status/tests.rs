@@ -6,10 +6,10 @@ use crate::{
     model::{KeyId, Secret, Weight},
     reconcile::{OutReason, Presence},
     rules::{
-        RuleChange, SecurityChange,
-        fixture::{self, edge, host, joined, name, server_of, service, target},
+        Command, SecurityChange,
+        fixture::{self, host, joined, name, server_of, service, target, verdict_change},
     },
-    verdict::Seen as Sight,
+    verdict::Finding as Sight,
 };
 
 mod unheld;
@@ -21,7 +21,7 @@ struct World {
     state: ClusterState,
     view: ClusterView,
     raft: RaftView,
-    report: Report,
+    report: ReconcileReport,
     own: BTreeMap<Target, Observation>,
     troubles: Vec<String>,
 }
@@ -29,8 +29,8 @@ struct World {
 impl World {
     fn well() -> Self {
         let mut state = fixture::cluster();
-        let up = ["r1", "r2"].map(|server| edge("http", server, Verdict::Up, "all say up"));
-        state.apply(&RuleChange::Verdicts(up.into())).unwrap();
+        let up = ["r1", "r2"].map(|server| verdict_change("http", server, Verdict::Up, "all say up"));
+        state.apply(&Command::Verdicts(up.into())).unwrap();
         let nodes = state.nodes.values().map(|node| {
             let facts = Facts {
                 roles: node.roles.clone(),
@@ -44,7 +44,8 @@ impl World {
         let view = ClusterView { nodes: nodes.collect() };
         let voters = [NodeId(1), NodeId(2), NodeId(3)].into();
         let raft = RaftView { leader: Some(NodeId(2)), term: 7, voters, quorum: true, ..RaftView::default() };
-        let mut world = Self { state, view, raft, report: Report::default(), own: BTreeMap::new(), troubles: Vec::new() };
+        let mut world =
+            Self { state, view, raft, report: ReconcileReport::default(), own: BTreeMap::new(), troubles: Vec::new() };
         world.holds("d1", 1, 4_000);
         world.places("r1", Ok(()));
         world.places("r2", Ok(()));
@@ -67,14 +68,14 @@ impl World {
     fn says(&mut self, node: &str, seen: Sight, since_unix_ms: u64) {
         let service = &self.state.rules.services[&name("http")];
         let check = service.check.as_ref().unwrap();
-        let asked = verdict::asked_at(&service.servers[&name("r1")], check);
-        let question = verdict::question(asked, &check.kind);
-        let word = Observation { seen, reason: format!("{node} says so"), since_unix_ms, question };
+        let asked = verdict::check_address(&service.servers[&name("r1")], check);
+        let fingerprint = verdict::check_fingerprint(asked, &check.kind);
+        let word = Observation { seen, reason: format!("{node} says so"), since_unix_ms, fingerprint };
         self.node(node).observations.insert(target("http", "r1"), word);
     }
 
     fn judges(&mut self, server: &str, to: Verdict) {
-        self.state.apply(&RuleChange::Verdicts(vec![edge("http", server, to, "2 of 3")])).unwrap();
+        self.state.apply(&Command::Verdicts(vec![verdict_change("http", server, to, "2 of 3")])).unwrap();
     }
 
     fn decides(&mut self, server: &str, presence: Presence) {
@@ -305,7 +306,7 @@ fn what_this_director_does_counts_more_than_what_it_should() {
         let status = world.server(server);
         assert_eq!((status.verdict, status.state, status.why.as_str()), (verdict, state, "as decided"));
     }
-    let word = Observation { seen: Sight::Down, reason: "refused".to_owned(), since_unix_ms: 0, question: 0 };
+    let word = Observation { seen: Sight::Down, reason: "refused".to_owned(), since_unix_ms: 0, fingerprint: 0 };
     world.own.insert(target("http", "r1"), word);
     assert_eq!(world.server("r1").local, Some(LocalView { state: ObservationStatus::Down, reason: "refused".to_owned() }));
     assert_eq!(world.server("r2").local, None);
@@ -361,16 +362,16 @@ fn a_rotation_says_whom_it_waits_for() {
     let mut world = World::well();
     let rotating = |world: &World| world.status().cluster.unwrap().security.rotating;
     assert_eq!(rotating(&world), None);
-    world.state.apply(&RuleChange::Security(SecurityChange::KeyAdded { key: Secret::new([2; 32]), departures: None })).unwrap();
+    world.state.apply(&Command::Security(SecurityChange::KeyAdded { key: Secret::new([2; 32]), departures: None })).unwrap();
     let has_new_key = |world: &mut World, node: &str| {
         world.node(node).facts.as_mut().unwrap().holds.keys = [KeyId(1), KeyId(2)].into();
     };
     has_new_key(&mut world, "d1");
     has_new_key(&mut world, "r1");
-    assert_eq!(rotating(&world).unwrap(), "gossip key k2 is going round, waiting for d2, r2");
+    assert_eq!(rotating(&world).unwrap(), "gossip key k2 is being distributed, waiting for d2, r2");
     has_new_key(&mut world, "d2");
     world.node("r2").live = false;
-    assert_eq!(rotating(&world).unwrap(), "gossip key k2 is going round", "who is not heard is not waited for");
+    assert_eq!(rotating(&world).unwrap(), "gossip key k2 is being distributed", "who is not heard is not waited for");
 }
 
 #[test]

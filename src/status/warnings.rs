@@ -3,7 +3,7 @@
 use crate::{
     gossip::{ClusterView, NodeView},
     model::{Holding, NodeName, Role, VipGroup},
-    rules::{ClusterState, Lacks, RuleSet, Warning},
+    rules::{ClusterState, MissingInterface, RuleSet, Warning},
 };
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -67,7 +67,7 @@ impl<'a> WarningInput<'a> {
             };
             let interface = network.places(&group.interface, self.one_interface);
             if network.lacks(interface) {
-                lacking.push(Lacks {
+                lacking.push(MissingInterface {
                     node: name.clone(),
                     interface: interface.to_owned(),
                     configured: *interface != group.interface,

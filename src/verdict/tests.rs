@@ -1,4 +1,4 @@
-//! Votes, electorates and edges by scenario tables, and against a twin that is too simple to be wrong.
+//! Votes, observers and verdict changes by scenario tables, and against a twin that is too simple to be wrong.
 
 use super::*;
 use crate::{
@@ -21,14 +21,14 @@ fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 /// A ballot from one letter: up, suspect, down, x cannot ask, `?` not probed yet; a capital letter is a stale observer's.
 fn ballot(observer: &str, letter: char) -> Ballot {
     let seen = match letter.to_ascii_lowercase() {
-        'u' => Some(Seen::Up),
-        's' => Some(Seen::Suspect),
-        'd' => Some(Seen::Down),
-        'x' => Some(Seen::Unable),
+        'u' => Some(Finding::Up),
+        's' => Some(Finding::Suspect),
+        'd' => Some(Finding::Down),
+        'x' => Some(Finding::Unable),
         _ => None,
     };
-    let reason = if seen == Some(Seen::Up) { "200 in 1 ms" } else { "connection refused" };
-    let observation = seen.map(|seen| Observation { seen, reason: reason.to_owned(), since_unix_ms: 0, question: 0 });
+    let reason = if seen == Some(Finding::Up) { "200 in 1 ms" } else { "connection refused" };
+    let observation = seen.map(|seen| Observation { seen, reason: reason.to_owned(), since_unix_ms: 0, fingerprint: 0 });
     Ballot { observer: name(observer), fresh: !letter.is_ascii_uppercase(), observation }
 }
 
@@ -37,8 +37,8 @@ fn ballots_of(letters: &str) -> Vec<Ballot> {
 }
 
 #[test]
-fn a_majority_of_the_whole_electorate_decides() {
-    let (up, down, none) = (Outcome::Decided(Verdict::Up), Outcome::Decided(Verdict::Down), Outcome::Undecided);
+fn a_majority_of_all_observers_decides() {
+    let (up, down, none) = (VoteOutcome::Decided(Verdict::Up), VoteOutcome::Decided(Verdict::Down), VoteOutcome::Undecided);
     for (letters, expected) in [
         ("", none),
         ("u", up),
@@ -81,16 +81,16 @@ fn the_votes_are_told_in_one_line() {
     assert_eq!(why(&ballots), "down: none; up: d1 200 in 1 ms; silent: d2 (cannot ask: connection refused)");
 }
 
-/// More of the electorate says so than says anything else or nothing.
-fn twin(letters: &str) -> Outcome {
+/// A majority of the observers says so.
+fn twin(letters: &str) -> VoteOutcome {
     let says = |of: &str| letters.chars().filter(|letter| of.contains(*letter)).count();
     let rest = |votes: usize| letters.len() - votes;
     if says("d") > rest(says("d")) {
-        Outcome::Decided(Verdict::Down)
+        VoteOutcome::Decided(Verdict::Down)
     } else if says("us") > rest(says("us")) {
-        Outcome::Decided(Verdict::Up)
+        VoteOutcome::Decided(Verdict::Up)
     } else {
-        Outcome::Undecided
+        VoteOutcome::Undecided
     }
 }
 
@@ -102,16 +102,16 @@ proptest! {
 
     #[test]
     fn a_minority_stays_undecided(fresh in "[usd]{0,4}", silent in "[USDx?]{5,9}") {
-        prop_assert_eq!(decide(&ballots_of(&(fresh + &silent))), Outcome::Undecided);
+        prop_assert_eq!(decide(&ballots_of(&(fresh + &silent))), VoteOutcome::Undecided);
     }
 
     #[test]
-    fn two_halves_of_an_electorate_never_decide_differently(letters in "[usd]{1,9}", cut in 0_usize..9) {
+    fn two_halves_of_the_observers_never_decide_differently(letters in "[usd]{1,9}", cut in 0_usize..9) {
         let cut = cut.min(letters.len());
         let (left, right) = letters.split_at(cut);
         let one = decide(&ballots_of(&(left.to_owned() + &right.to_uppercase())));
         let other = decide(&ballots_of(&(left.to_uppercase() + right)));
-        prop_assert!(one == Outcome::Undecided || other == Outcome::Undecided);
+        prop_assert!(one == VoteOutcome::Undecided || other == VoteOutcome::Undecided);
     }
 }
 
@@ -158,7 +158,7 @@ fn directors_observe_and_witnesses_make_the_number_odd() {
         let nodes = members(nodes);
         let own = own.map(name::<NodeName>);
         let live = nodes.keys().cloned().collect();
-        let electors = electorate(own.as_ref(), &nodes, &live, &target("web", "a"));
+        let electors = observers(own.as_ref(), &nodes, &live, &target("web", "a"));
         assert_eq!(electors.len(), size, "{electors:?} of {:?}", nodes.keys());
         for node in nodes.values().filter(|node| node.roles.has(Role::Director)) {
             assert_eq!(electors.contains(&node.name), Some(&node.name) != own.as_ref(), "{electors:?}");
@@ -173,7 +173,7 @@ fn witnesses_are_spread_over_the_nodes() {
     let live = nodes.keys().cloned().collect();
     let mut load: BTreeMap<NodeName, u32> = BTreeMap::new();
     for i in 0..800 {
-        for elector in electorate(None, &nodes, &live, &target("web", &format!("s{i}"))) {
+        for elector in observers(None, &nodes, &live, &target("web", &format!("s{i}"))) {
             *load.entry(elector).or_default() += 1;
         }
     }
@@ -195,13 +195,13 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn the_size_of_an_electorate_follows_from_the_membership_alone((nodes, live) in some_cluster(), server in 0_u16..500) {
+    fn the_number_of_observers_follows_from_the_members_alone((nodes, live) in some_cluster(), server in 0_u16..500) {
         let target = target("web", &format!("s{server}"));
         let all = nodes.keys().cloned().collect();
         let none = BTreeSet::new();
-        let size = electorate(None, &nodes, &live, &target).len();
-        prop_assert_eq!(size, electorate(None, &nodes, &all, &target).len());
-        prop_assert_eq!(size, electorate(None, &nodes, &none, &target).len());
+        let size = observers(None, &nodes, &live, &target).len();
+        prop_assert_eq!(size, observers(None, &nodes, &all, &target).len());
+        prop_assert_eq!(size, observers(None, &nodes, &none, &target).len());
         prop_assert!(size == nodes.len() || (size >= 3 && size % 2 == 1));
     }
 
@@ -211,8 +211,8 @@ proptest! {
         let Some(dead) = live.iter().nth(who) else { return Ok(()) };
         let mut left = live.clone();
         left.remove(dead);
-        let before = electorate(None, &nodes, &live, &target);
-        let after = electorate(None, &nodes, &left, &target);
+        let before = observers(None, &nodes, &live, &target);
+        let after = observers(None, &nodes, &left, &target);
         let gone: Vec<_> = before.difference(&after).collect();
         prop_assert!(gone.is_empty() || gone == vec![dead], "{before:?} became {after:?} when {dead} died");
     }
@@ -246,14 +246,14 @@ fn web(check: bool) -> ClusterState {
     state
 }
 
-/// What observers say of r1 and r2 of `web`, as `d1:du` (down, up), live unless in capitals.
+/// What observers report of r1 and r2 of `web`, as `d1:du` (down, up), live unless in capitals.
 fn edges_of(state: &ClusterState, words: &str) -> Vec<String> {
-    let questions = ["10.0.0.3:80", "10.0.0.4:80"].map(|address| question(address.parse().unwrap(), &CheckKind::Tcp));
+    let questions = ["10.0.0.3:80", "10.0.0.4:80"].map(|address| check_fingerprint(address.parse().unwrap(), &CheckKind::Tcp));
     let said = |letters: &str| -> (bool, BTreeMap<Target, Observation>) {
         let live = !letters.contains(|letter: char| letter.is_ascii_uppercase());
         let about = |(i, letter): (usize, char)| {
             let mut observation = ballot("x", letter).observation?;
-            observation.question = questions[i];
+            observation.fingerprint = questions[i];
             Some((target("web", ["r1", "r2"][i]), observation))
         };
         (live, letters.chars().enumerate().filter_map(about).collect())
@@ -261,8 +261,11 @@ fn edges_of(state: &ClusterState, words: &str) -> Vec<String> {
     let heard: BTreeMap<NodeName, (bool, BTreeMap<Target, Observation>)> =
         words.split_whitespace().map(|word| word.split_once(':').unwrap()).map(|(node, l)| (name(node), said(l))).collect();
     let live = heard.iter().filter(|(_, (live, _))| *live).map(|(node, _)| node.clone()).collect();
-    let heard = heard.iter().map(|(node, (live, observations))| (node, Testimony { live: *live, observations })).collect();
-    edges(state, &heard, &electorates(state, &live)).into_iter().map(|edge| format!("{} {:?}", edge.target, edge.to)).collect()
+    let heard = heard.iter().map(|(node, (live, observations))| (node, ObserverReport { live: *live, observations })).collect();
+    verdict_changes(state, &heard, &observers_of_targets(state, &live))
+        .into_iter()
+        .map(|edge| format!("{} {:?}", edge.target, edge.to))
+        .collect()
 }
 
 #[test]

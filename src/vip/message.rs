@@ -1,4 +1,4 @@
-//! What guards say to each other about leases.
+//! The messages of the lease, from guard to guard.
 
 use crate::model::{NodeId, VipName};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// Number of an ask. Grows with every ask of a node and starts from boot-unique time, so that a restart never uses one again.
+/// Number of an ask. It grows with every ask of a node, and begins with the Unix time, so that a guard does not use a round of an earlier guard again.
 pub type Round = u64;
 
 /// Raft log id of a membership entry, ordered as the log is.
@@ -22,19 +22,19 @@ pub struct MembershipId {
     pub index: u64,
 }
 
-/// Who votes, as one log entry says it.
+/// The voters, as one membership entry of the Raft log says.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Membership {
-    /// The entry.
+pub struct LeaseMembership {
+    /// The log id of the entry.
     pub id: MembershipId,
-    /// The constituent voter sets: one, or two while the membership is joint.
+    /// The voter sets: one, or two while the membership is joint.
     pub voters: Vec<BTreeSet<NodeId>>,
     /// Where the voters' guards listen.
     pub addresses: BTreeMap<NodeId, SocketAddr>,
 }
 
-impl Membership {
-    /// Every voter of every constituent set.
+impl LeaseMembership {
+    /// Every voter of every voter set.
     pub fn all_voters(&self) -> BTreeSet<NodeId> {
         self.voters.iter().flatten().copied().collect()
     }
@@ -42,58 +42,58 @@ impl Membership {
 
 /// Why a voter refuses.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Why {
-    /// Another holds the promise.
+pub enum RefusalReason {
+    /// Another node has the promise.
     Held {
-        /// Who.
+        /// That node.
         by: NodeId,
-        /// For how long still.
+        /// For how long from now.
         remaining: Duration,
     },
     /// The voter started a short while ago and may have forgotten a promise, or has not been told the membership since.
     Quiet {
-        /// For how long still.
+        /// For how long from now.
         remaining: Duration,
     },
     /// The asker counts with an older membership than the voter knows.
-    NewerMembership(Membership),
+    NewerMembership(LeaseMembership),
     /// The asker is no candidate for this group, as far as the voter knows.
     NotCandidate,
-    /// The round is not greater than the last seen of this asker.
+    /// The round is not greater than the last one that the voter has seen of this asker.
     OldRound {
-        /// That last one.
+        /// That last round.
         last: Round,
     },
-    /// The asked ttl is longer than this cluster's.
+    /// The asker wants a longer ttl than the voter grants.
     TtlTooLong {
-        /// The longest that is granted.
+        /// The longest ttl that is granted.
         max: Duration,
     },
 }
 
-/// One datagram's content, guard to guard.
+/// The content of one datagram of the lease.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Message {
+pub enum LeaseMessage {
     /// "May I hold `group` for `ttl`?"
     Ask {
         /// Which VIP group.
         group: VipName,
         /// Number of this ask.
         round: Round,
-        /// The membership the asker counts with.
+        /// The membership with which the asker counts.
         membership: MembershipId,
-        /// For how long.
+        /// The lease duration.
         ttl: Duration,
         /// How often the group has changed hands, as far as the asker knows; a label for people, never used to decide.
         epoch: u64,
     },
-    /// "Yes, from now, for the ttl you asked."
+    /// "Yes, for the ttl that you asked, from now on."
     Grant {
         /// Which VIP group.
         group: VipName,
         /// The ask's round.
         round: Round,
-        /// The greatest epoch the voter has seen of the group.
+        /// The greatest epoch that the voter has seen of the group.
         epoch: u64,
     },
     /// "No."
@@ -103,33 +103,33 @@ pub enum Message {
         /// The ask's round.
         round: Round,
         /// Why, and for how long.
-        why: Why,
-        /// The greatest epoch the voter has seen of the group.
+        why: RefusalReason,
+        /// The greatest epoch that the voter has seen of the group.
         epoch: u64,
     },
-    /// "I have removed the VIP; my promise of this round and all before is void."
+    /// "I have removed the VIP. Your promise of this round, and of every earlier one, is void."
     Release {
         /// Which VIP group.
         group: VipName,
-        /// The last round it may cover.
+        /// The last round that is void.
         round: Round,
     },
-    /// Direct word to the next candidate: "I have let go, ask at once."
+    /// From a former holder to the other candidates: "I have let go. Ask."
     HandOver {
         /// Which VIP group.
         group: VipName,
     },
 }
 
-impl Message {
+impl LeaseMessage {
     /// The group it is about.
     pub fn group(&self) -> &VipName {
         match self {
-            Message::Ask { group, .. }
-            | Message::Grant { group, .. }
-            | Message::Refuse { group, .. }
-            | Message::Release { group, .. }
-            | Message::HandOver { group } => group,
+            LeaseMessage::Ask { group, .. }
+            | LeaseMessage::Grant { group, .. }
+            | LeaseMessage::Refuse { group, .. }
+            | LeaseMessage::Release { group, .. }
+            | LeaseMessage::HandOver { group } => group,
         }
     }
 }

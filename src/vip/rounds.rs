@@ -1,7 +1,7 @@
-//! The rounds that a holder has asked and that still count, and the membership that it asks with.
+//! The rounds of a holder whose answers still count, and the membership that it asks with.
 
 use super::{
-    message::{Membership, Round},
+    message::{LeaseMembership, Round},
     tally::Tally,
 };
 use crate::{clock::BootInstant, model::NodeId};
@@ -10,13 +10,13 @@ use std::{
     time::Duration,
 };
 
-/// Rounds whose answers are still counted. A holder asks every ttl/4 and a round is useless after a ttl, so five can matter; three more for
-/// asks that follow at once because a refusal taught something.
+/// Most open rounds. A holder asks every ttl/4, and a round is of no use after one ttl, so five can matter. Three more are for asks that follow at
+/// once because a refusal named a newer membership or round.
 const MAX_OPEN_ROUNDS: usize = 8;
-/// How far a node whose clock went back leaps over the last round that a voter knows: further than the rounds of any asks still under way.
+/// How far a node whose clock went back leaps beyond the last round that a voter knows: further than the rounds of all asks still under way.
 const CATCH_UP_LEAP: Round = 1 << 20;
 
-/// The rounds of one holder. A round that is not among the open ones is dead: a grant of it counts for nothing.
+/// The open rounds of one holder. A round that is not open is dead: a grant of it counts for nothing.
 #[derive(Clone, Debug)]
 pub(super) struct Rounds {
     last: Round,
@@ -25,13 +25,13 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// The first to be asked comes after `first`.
+    /// No rounds yet. The first one will be `first + 1`.
     pub fn new(first: Round) -> Self {
         Self { last: first, asked_at: BootInstant::default(), open: VecDeque::new() }
     }
 
     /// Opens the next round; `now` is its `t0`, so nothing of it may have been sent yet.
-    pub fn ask(&mut self, ttl: Duration, membership: &Membership, now: BootInstant) -> &Tally {
+    pub fn ask(&mut self, ttl: Duration, membership: &LeaseMembership, now: BootInstant) -> &Tally {
         self.last = self.last.saturating_add(1);
         self.asked_at = now;
         if self.open.len() >= MAX_OPEN_ROUNDS {
@@ -66,13 +66,12 @@ impl Rounds {
         self.open.back()
     }
 
-    /// Forgets what was asked before a round that was won: it could only end earlier. The round itself stays, because its voters are to be
-    /// told when it is let go.
+    /// Forgets the rounds before one that was won: their leases end earlier. The round itself stays, because its voters are sent the `Release`.
     pub fn forget_before(&mut self, round: Round) {
         self.open.retain(|tally| tally.round >= round);
     }
 
-    /// A voter knows a round that this guard has not asked yet, so the clock that numbers rounds went back. Says whether that was so.
+    /// Leaps beyond `last`, if this guard has not asked that round yet: then the clock that numbers rounds has gone back. Returns whether it leapt.
     pub fn catch_up(&mut self, last: Round) -> bool {
         let behind = last > self.last;
         if behind {
@@ -81,54 +80,54 @@ impl Rounds {
         behind
     }
 
-    /// Who has been asked an open round: all of them.
+    /// All voters that were asked in an open round.
     pub fn voters(&self) -> BTreeSet<NodeId> {
         self.open.iter().flat_map(Tally::voters).collect()
     }
 
-    /// Who has been asked an open round and may have promised something.
+    /// The voters that were asked in an open round and may have made a promise.
     pub fn possible_promisers(&self) -> BTreeSet<NodeId> {
         self.open.iter().flat_map(|tally| tally.voters().filter(|node| tally.may_hold_a_promise(*node))).collect()
     }
 
-    /// No grant of any round so far counts from now on.
-    pub fn bury(&mut self) {
+    /// Declares every round so far dead.
+    pub fn declare_dead(&mut self) {
         self.open.clear();
     }
 }
 
-/// Which membership to ask with: what the worker has told, or what a refusal has taught, whichever is newer.
+/// The membership to ask with: the one that the worker has told or the one that a refusal named, whichever is newer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KnownMembership {
-    told: Option<Membership>,
+    told: Option<LeaseMembership>,
     adopted: Option<Adopted>,
 }
 
-/// A membership learned from a refusal. It may never get committed, so it lapses; if it was real, the next refusal teaches it again.
+/// A membership that a refusal named. It may never be committed, so it lapses. If it is real, the next refusal names it again.
 #[derive(Clone, Debug)]
 struct Adopted {
-    membership: Membership,
+    membership: LeaseMembership,
     lapses: BootInstant,
 }
 
 impl KnownMembership {
-    /// Nothing, as long as the worker has told nothing.
-    pub fn at(&self, now: BootInstant) -> Option<&Membership> {
+    /// The membership to ask with; `None` before the worker has told one.
+    pub fn at(&self, now: BootInstant) -> Option<&LeaseMembership> {
         let told = self.told.as_ref()?;
         let adopted = self.adopted.as_ref().filter(|adopted| adopted.lapses > now && adopted.membership.id > told.id);
         Some(adopted.map_or(told, |adopted| &adopted.membership))
     }
 
-    /// A worker that goes back has truncated its log, and what was adopted may be among what is gone.
-    pub fn tell(&mut self, membership: Membership) {
+    /// The worker tells a membership. If it is older than the last one, the log was truncated, and the adopted membership may be gone, too.
+    pub fn tell(&mut self, membership: LeaseMembership) {
         if self.told.as_ref().is_some_and(|told| membership.id < told.id) {
             self.adopted = None;
         }
         self.told = Some(membership);
     }
 
-    /// Says whether it was news.
-    pub fn adopt(&mut self, membership: Membership, now: BootInstant, lapses: BootInstant) -> bool {
+    /// Adopts a membership that a refusal named. Returns whether it is newer than the one known so far.
+    pub fn adopt(&mut self, membership: LeaseMembership, now: BootInstant, lapses: BootInstant) -> bool {
         let news = self.at(now).is_none_or(|known| membership.id > known.id);
         if news {
             self.adopted = Some(Adopted { membership, lapses });

@@ -1,8 +1,8 @@
-//! The answers to one ask: is it won, lost, or still open, and when is asking again worth it.
+//! Counts the answers to one ask: whether the round is won, lost or pending, and when a majority can be free.
 
 use super::{
     majority_of_each,
-    message::{Membership, Round},
+    message::{LeaseMembership, Round},
 };
 use crate::{clock::BootInstant, model::NodeId};
 use std::{
@@ -10,87 +10,87 @@ use std::{
     time::Duration,
 };
 
-/// What the answers say so far.
+/// The result of a round so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Outcome {
-    /// Majorities of every constituent set have granted.
+pub(super) enum RoundResult {
+    /// A majority of every voter set has granted.
     Won,
-    /// Answers are missing that could still make it won.
+    /// Voters that have not answered could still make it won.
     Pending,
     /// No majority is possible any more.
     Lost,
 }
 
-/// Why and for how long a voter's answer to this round is no grant.
+/// A voter's refusal of this round.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal {
+pub(super) struct VoterRefusal {
     /// When the voter could grant.
     pub free_at: BootInstant,
-    /// To whom it has promised.
+    /// The node to which it has promised.
     pub held_by: Option<NodeId>,
-    /// Whether the voter may have granted this very round nevertheless (the refusal answers a duplicate of the ask).
+    /// Whether the voter may have granted this round all the same: the refusal may answer a duplicate of the ask.
     pub may_have_granted: bool,
 }
 
-/// One round's answers. They are counted with the membership that the ask named, whatever has become known since.
+/// The answers to one round, counted with the membership that the ask named.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     /// The ask's number.
     pub round: Round,
-    /// When it was about to be sent.
+    /// The time just before it was sent.
     pub t0: BootInstant,
-    /// How long a lease it asked for.
+    /// The lease duration that it asked for.
     pub ttl: Duration,
     voters: Vec<BTreeSet<NodeId>>,
     granted: BTreeSet<NodeId>,
-    refused: BTreeMap<NodeId, Refusal>,
+    refused: BTreeMap<NodeId, VoterRefusal>,
 }
 
 impl Tally {
     /// No answers yet.
-    pub fn new(round: Round, t0: BootInstant, ttl: Duration, membership: &Membership) -> Self {
+    pub fn new(round: Round, t0: BootInstant, ttl: Duration, membership: &LeaseMembership) -> Self {
         let voters = membership.voters.clone();
         Self { round, t0, ttl, voters, granted: BTreeSet::new(), refused: BTreeMap::new() }
     }
 
-    /// A grant holds whatever refusals of the same round come before or after it: those answer duplicates.
+    /// Counts a grant. It outweighs refusals of the same round, which answer duplicates of the ask.
     pub fn grant(&mut self, by: NodeId) {
         if self.is_voter(by) {
             self.granted.insert(by);
         }
     }
 
-    /// Notes a refusal.
-    pub fn refuse(&mut self, by: NodeId, refusal: Refusal) {
+    /// Counts a refusal.
+    pub fn refuse(&mut self, by: NodeId, refusal: VoterRefusal) {
         if self.is_voter(by) {
             self.refused.insert(by, refusal);
         }
     }
 
-    /// With `both_majorities` off (simulation only), the newest constituent set alone decides.
-    pub fn outcome(&self, both_majorities: bool) -> Outcome {
+    /// The result so far. With `both_majorities` off (simulation only), the newest voter set alone decides.
+    pub fn outcome(&self, both_majorities: bool) -> RoundResult {
         let sets = if both_majorities { &self.voters[..] } else { &self.voters[self.voters.len().saturating_sub(1)..] };
         if majority_of_each(sets, |node| self.granted.contains(node)) {
-            Outcome::Won
+            RoundResult::Won
         } else if majority_of_each(sets, |node| self.may_still_grant(node)) {
-            Outcome::Pending
+            RoundResult::Pending
         } else {
-            Outcome::Lost
+            RoundResult::Lost
         }
     }
 
-    /// Everybody who was asked.
+    /// All voters that were asked; one may come twice.
     pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.voters.iter().flatten().copied()
     }
 
-    /// Who has granted this round, or may have without this node's knowing.
+    /// Whether a voter has granted this round, or may have without this node's knowing.
     pub fn may_hold_a_promise(&self, node: NodeId) -> bool {
         self.granted.contains(&node) || self.refused.get(&node).is_none_or(|refusal| refusal.may_have_granted)
     }
 
-    /// When a majority of every constituent set can be free; `None` if that depends on voters that have not answered. Who has granted counts
-    /// as free at `now`. `sooner` may know better than a voter when the one to whom it has promised lets go.
+    /// When a majority of every voter set can be free; `None` if that depends on voters that have not answered. A voter that has granted counts as
+    /// free at `now`. `sooner` gives an earlier time at which the holder of a promise lets go, if one is known.
     pub fn free_at(&self, now: BootInstant, sooner: impl Fn(NodeId) -> Option<BootInstant>) -> Option<BootInstant> {
         let majority_free_at = |set: &BTreeSet<NodeId>| {
             let mut times: Vec<BootInstant> = set.iter().filter_map(|node| self.voter_free_at(node, now, &sooner)).collect();
@@ -101,7 +101,7 @@ impl Tally {
         times?.into_iter().max()
     }
 
-    /// When the last of those who have answered is free.
+    /// When the last of the voters that have answered is free.
     pub fn all_free_at(&self, now: BootInstant, sooner: impl Fn(NodeId) -> Option<BootInstant>) -> BootInstant {
         self.refused.keys().filter_map(|node| self.voter_free_at(node, now, &sooner)).max().unwrap_or(now)
     }
@@ -120,12 +120,12 @@ impl Tally {
         Some(refusal.held_by.and_then(sooner).map_or(told, |sooner| sooner.min(told)))
     }
 
-    /// Whether anybody has granted.
+    /// Whether any voter has granted.
     pub fn has_grants(&self) -> bool {
         !self.granted.is_empty()
     }
 
-    /// Whether a voter has promised to another.
+    /// Whether any voter has promised to another node.
     pub fn is_contested(&self) -> bool {
         self.refused.values().any(|refusal| refusal.held_by.is_some())
     }
@@ -134,7 +134,7 @@ impl Tally {
         self.granted.contains(node) || !self.refused.contains_key(node)
     }
 
-    /// Whether this node was asked.
+    /// Whether `node` was asked.
     pub fn is_voter(&self, node: NodeId) -> bool {
         self.voters.iter().any(|set| set.contains(&node))
     }
@@ -150,11 +150,11 @@ mod tests {
 
     fn tally(sets: &[&[u64]]) -> Tally {
         let voters = sets.iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
-        Tally::new(1, at(0), Duration::from_millis(300), &Membership { voters, ..Membership::default() })
+        Tally::new(1, at(0), Duration::from_millis(300), &LeaseMembership { voters, ..LeaseMembership::default() })
     }
 
-    fn held_until(ms: u64) -> Refusal {
-        Refusal { free_at: at(ms), held_by: Some(NodeId(9)), may_have_granted: false }
+    fn held_until(ms: u64) -> VoterRefusal {
+        VoterRefusal { free_at: at(ms), held_by: Some(NodeId(9)), may_have_granted: false }
     }
 
     #[test]
@@ -162,9 +162,9 @@ mod tests {
         let mut tally = tally(&[&[1, 2, 3, 4]]);
         tally.grant(NodeId(1));
         tally.grant(NodeId(2));
-        assert_eq!(tally.outcome(true), Outcome::Pending);
+        assert_eq!(tally.outcome(true), RoundResult::Pending);
         tally.grant(NodeId(4));
-        assert_eq!(tally.outcome(true), Outcome::Won);
+        assert_eq!(tally.outcome(true), RoundResult::Won);
     }
 
     #[test]
@@ -172,12 +172,12 @@ mod tests {
         let mut tally = tally(&[&[1, 2, 3], &[1, 2, 3, 4]]);
         tally.grant(NodeId(4));
         tally.grant(NodeId(3));
-        assert_eq!(tally.outcome(true), Outcome::Pending);
+        assert_eq!(tally.outcome(true), RoundResult::Pending);
         tally.refuse(NodeId(1), held_until(100));
         tally.refuse(NodeId(2), held_until(200));
-        assert_eq!(tally.outcome(true), Outcome::Lost);
+        assert_eq!(tally.outcome(true), RoundResult::Lost);
         tally.grant(NodeId(2));
-        assert_eq!(tally.outcome(true), Outcome::Won, "a grant outweighs the refusal of a duplicate");
+        assert_eq!(tally.outcome(true), RoundResult::Won, "a grant outweighs the refusal of a duplicate");
     }
 
     #[test]
@@ -186,13 +186,13 @@ mod tests {
         for stranger in 4..9 {
             tally.grant(NodeId(stranger));
         }
-        assert_eq!(tally.outcome(true), Outcome::Pending);
+        assert_eq!(tally.outcome(true), RoundResult::Pending);
         assert!(tally.granted.is_empty());
     }
 
     #[test]
     fn no_voters_never_win() {
-        assert_eq!(tally(&[]).outcome(true), Outcome::Lost);
+        assert_eq!(tally(&[]).outcome(true), RoundResult::Lost);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What goes wrong, and how the membership changes meanwhile. All by chance.
 
 use super::{TTL, node::Input, world::Event, world::World};
-use lvs_agent::{model::NodeId, vip::Pace};
+use lvs_agent::{model::NodeId, vip::LeaseTiming};
 use std::{collections::BTreeSet, time::Duration};
 
 /// How many voters a membership has at least and at most.
@@ -99,7 +99,7 @@ impl World {
     fn change_pace(&mut self, node: usize) {
         let ttl = self.dice.pick(&[TTL, TTL, TTL / 2, TTL / 5]).unwrap_or(TTL);
         if let Some(guard) = self.nodes[node].guard.as_mut() {
-            guard.holder.set_pace(Pace::of(Duration::from_nanos(ttl)));
+            guard.holder.set_timing(LeaseTiming::of(Duration::from_nanos(ttl)));
         }
     }
 

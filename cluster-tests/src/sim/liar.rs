@@ -6,7 +6,7 @@ use super::{
 };
 use lvs_agent::{
     model::NodeId,
-    vip::{Membership, MembershipId, Message, message::Why},
+    vip::{LeaseMembership, LeaseMessage, MembershipId, message::RefusalReason},
 };
 use std::collections::BTreeMap;
 
@@ -19,18 +19,18 @@ const OFTEN: u64 = 20;
 
 impl World {
     /// Makes what it can of a datagram that `from` sends to `to`.
-    pub(super) fn overhear(&mut self, from: usize, to: NodeId, message: &Message) {
-        let Message::Ask { group, round, membership, epoch, .. } = message.clone() else { return };
+    pub(super) fn overhear(&mut self, from: usize, to: NodeId, message: &LeaseMessage) {
+        let LeaseMessage::Ask { group, round, membership, epoch, .. } = message.clone() else { return };
         let answer = if to == LIAR {
-            Message::Grant { group, round, epoch }
+            LeaseMessage::Grant { group, round, epoch }
         } else if self.dice.chance(OFTEN) {
             let why = if self.dice.chance(900) {
                 let id = MembershipId { index: membership.index + 1_000, ..membership };
-                Why::NewerMembership(Membership { id, voters: vec![[LIAR].into()], addresses: BTreeMap::new() })
+                RefusalReason::NewerMembership(LeaseMembership { id, voters: vec![[LIAR].into()], addresses: BTreeMap::new() })
             } else {
-                Why::OldRound { last: u64::MAX }
+                RefusalReason::OldRound { last: u64::MAX }
             };
-            Message::Refuse { group, round, why, epoch }
+            LeaseMessage::Refuse { group, round, why, epoch }
         } else {
             return;
         };

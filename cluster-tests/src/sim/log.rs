@@ -5,7 +5,7 @@
 use super::Nanos;
 use lvs_agent::{
     model::NodeId,
-    vip::{Membership, MembershipId, majority_of_each},
+    vip::{LeaseMembership, MembershipId, majority_of_each},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ pub type Sets = Vec<BTreeSet<NodeId>>;
 
 /// One switch for each rule of docs/lease.md, "Changes of the voters".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LogRules {
+pub struct LogRuleToggles {
     /// At least 2·ttl_max between changes.
     pub spacing: bool,
     /// …counted from the later of: last membership seen committed, leadership began.
@@ -29,7 +29,7 @@ pub struct LogRules {
     pub order_of_knowing: bool,
 }
 
-impl LogRules {
+impl LogRuleToggles {
     /// As docs/lease.md has it.
     pub const ON: Self = Self {
         spacing: true,
@@ -72,20 +72,20 @@ struct Leadership {
 pub struct MembershipLog {
     replicas: Vec<Replica>,
     leaders: BTreeMap<usize, Leadership>,
-    rules: LogRules,
+    rules: LogRuleToggles,
     spacing: Nanos,
 }
 
 impl MembershipLog {
     /// Every node has stored `first`, and knows it committed.
-    pub fn new(nodes: usize, first: Sets, spacing: Nanos, rules: LogRules) -> Self {
+    pub fn new(nodes: usize, first: Sets, spacing: Nanos, rules: LogRuleToggles) -> Self {
         let entry = Entry { term: 1, leader: NodeId(0), sets: Some(first) };
         let replica = Replica { term: 1, entries: vec![entry], known_committed: 1, seen: Some((0, 0)) };
         Self { replicas: vec![replica; nodes], leaders: BTreeMap::new(), rules, spacing }
     }
 
     /// What the worker of `node` tells its guard.
-    pub fn effective(&self, node: usize) -> Membership {
+    pub fn effective(&self, node: usize) -> LeaseMembership {
         membership_of(&self.replicas[node].entries)
     }
 
@@ -245,11 +245,11 @@ impl MembershipLog {
 }
 
 /// The effective membership of a log: its last, committed or not.
-pub fn membership_of(entries: &[Entry]) -> Membership {
+pub fn membership_of(entries: &[Entry]) -> LeaseMembership {
     let index = last_membership(entries);
     let entry = &entries[index];
     let id = MembershipId { term: entry.term, leader: entry.leader, index: index as u64 };
-    Membership { id, voters: entry.sets.clone().unwrap_or_default(), addresses: BTreeMap::new() }
+    LeaseMembership { id, voters: entry.sets.clone().unwrap_or_default(), addresses: BTreeMap::new() }
 }
 
 fn last_membership(entries: &[Entry]) -> usize {

@@ -12,8 +12,8 @@ pub mod node;
 pub mod run;
 pub mod world;
 
-use log::LogRules;
-use lvs_agent::{model::VipName, vip::switches::Rules};
+use log::LogRuleToggles;
+use lvs_agent::{model::VipName, vip::rule_toggles::RuleToggles};
 
 /// Real time since the simulation began.
 pub type Nanos = u64;
@@ -29,10 +29,10 @@ pub fn group() -> VipName {
 /// What a run has switched on, and what befalls it.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Rules of the state machines.
-    pub product: Rules,
-    /// Rules of membership changes.
-    pub log: LogRules,
+    /// Toggles of the rules of the state machines.
+    pub product: RuleToggles,
+    /// Toggles of the rules for changes of the voters.
+    pub log: LogRuleToggles,
     /// For how long things go wrong, in ttl.
     pub chaos_ttls: u64,
     /// Whether the membership changes.
@@ -45,7 +45,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { product: Rules::ON, log: LogRules::ON, chaos_ttls: 80, changes: true, install_failures: true, liar: true }
+        Self {
+            product: RuleToggles::ON,
+            log: LogRuleToggles::ON,
+            chaos_ttls: 80,
+            changes: true,
+            install_failures: true,
+            liar: true,
+        }
     }
 }
 

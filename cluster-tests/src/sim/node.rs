@@ -4,7 +4,7 @@ use super::{Nanos, Options, TTL, group};
 use lvs_agent::{
     clock::BootInstant,
     model::NodeId,
-    vip::{Holder, Membership, Message, Pace, Voter},
+    vip::{Holder, LeaseMembership, LeaseMessage, LeaseTiming, Voter},
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -57,11 +57,11 @@ impl DriftingClock {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A datagram.
-    Datagram(NodeId, Message),
+    Datagram(NodeId, LeaseMessage),
     /// The kernel is ready to do what was asked.
     Kernel(KernelOp),
     /// The worker says what the effective membership is.
-    Membership(Membership),
+    Membership(LeaseMembership),
     /// The worker says who may hold the group.
     Candidates(Vec<NodeId>),
     /// The worker says whether rules are in the kernel.
@@ -136,8 +136,8 @@ impl Node {
         self.starts += 1;
         self.guard = Some(Guard {
             incarnation: self.starts,
-            voter: Voter::with_rules(self.id, ttl, self.clock.now(now), options.product),
-            holder: Holder::with_rules(self.id, group(), Pace::of(ttl), first_round, options.product),
+            voter: Voter::with_toggles(self.id, ttl, self.clock.now(now), options.product),
+            holder: Holder::with_toggles(self.id, group(), LeaseTiming::of(ttl), first_round, options.product),
             paused: false,
             inbox: VecDeque::new(),
             has_worker: false,

@@ -9,7 +9,7 @@ use super::{
 };
 use lvs_agent::{
     model::NodeId,
-    vip::{Pace, Standing},
+    vip::{HolderState, LeaseTiming},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -126,7 +126,7 @@ fn heal(world: &mut World) {
         world.start_guard(node);
         world.nodes[node].candidates = candidates.clone();
         if let Some(guard) = world.nodes[node].guard.as_mut() {
-            guard.holder.set_pace(Pace::of(Duration::from_nanos(TTL)));
+            guard.holder.set_timing(LeaseTiming::of(Duration::from_nanos(TTL)));
         }
     }
     // All workers are up after half a ttl, and whoever was letting go has done so.
@@ -143,7 +143,7 @@ fn heal(world: &mut World) {
 }
 
 fn restart_if_retired(world: &mut World, node: usize) {
-    if world.nodes[node].guard.as_ref().is_some_and(|guard| guard.holder.standing() == Standing::Retired) {
+    if world.nodes[node].guard.as_ref().is_some_and(|guard| guard.holder.state() == HolderState::Retired) {
         world.crash(node, false);
         world.start_guard(node);
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use lvs_agent::{
     model::NodeId,
-    vip::{HolderEffect, HolderEvent, Membership, Message, VoterEffect, VoterEvent},
+    vip::{HolderEffect, HolderEvent, LeaseMembership, LeaseMessage, VoterEffect, VoterEvent},
 };
 use std::{
     cmp::Reverse,
@@ -30,7 +30,7 @@ pub enum Event {
         /// From.
         from: NodeId,
         /// What.
-        message: Message,
+        message: LeaseMessage,
     },
     /// For this guard only, if it still lives.
     For {
@@ -99,7 +99,7 @@ pub struct World {
     /// Of a hundred things that happen in Raft, how many are elections.
     pub elections: u64,
     /// A datagram that this function wants is not sent. For scripts.
-    pub swallow: Option<fn(usize, usize, &Message) -> bool>,
+    pub swallow: Option<fn(usize, usize, &LeaseMessage) -> bool>,
     queue: BinaryHeap<Reverse<Due>>,
     order: u64,
 }
@@ -248,8 +248,8 @@ impl World {
     fn tell(&mut self, node: usize, input: Input) {
         match input {
             Input::Datagram(from, message) => match message {
-                Message::Ask { .. } | Message::Release { .. } => self.vote(node, VoterEvent::Heard { from, message }),
-                Message::Grant { .. } | Message::Refuse { .. } | Message::HandOver { .. } => {
+                LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => self.vote(node, VoterEvent::Heard { from, message }),
+                LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => {
                     self.hold(node, HolderEvent::Heard { from, message });
                 }
             },
@@ -341,7 +341,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: usize, to: NodeId, message: Message) {
+    fn send(&mut self, from: usize, to: NodeId, message: LeaseMessage) {
         if self.options.liar {
             self.overhear(from, to, &message);
         }
@@ -356,7 +356,7 @@ impl World {
 
     /// The worker of `node` stores a log. By the order of knowing, its guard knows the membership first; says whether it is stored.
     pub fn store(&mut self, node: usize, entries: Vec<Entry>) -> bool {
-        let membership: Membership = membership_of(&entries);
+        let membership: LeaseMembership = membership_of(&entries);
         if !self.nodes[node].has_worker() {
             return false;
         }
@@ -375,7 +375,7 @@ impl World {
     }
 
     /// What happens without the order of knowing: the guard hears of it some time later.
-    fn tell_late(&mut self, node: usize, membership: Membership) {
+    fn tell_late(&mut self, node: usize, membership: LeaseMembership) {
         let lag = self.dice.below(10 * TTL);
         let Some(guard) = self.nodes[node].guard.as_mut() else { return };
         guard.told_at = guard.told_at.max(self.now + lag);

@@ -104,7 +104,7 @@ fn what_is_nearest_to_the_cause_is_said_to_be_in_the_way() {
     let state = directors_and_groups(&["d1"], &["a"]);
     let refused = || Obstacles::from([(name("a"), "no permission".to_owned())]);
     let said = |absent: &[&str], refused, ready: Option<bool>, trouble: Option<&str>| {
-        let report = Report { ready: false, error: trouble.map(str::to_owned), ..Report::default() };
+        let report = ReconcileReport { ready: false, error: trouble.map(str::to_owned), ..ReconcileReport::default() };
         let absent = absent.iter().map(|name| (*name).to_owned()).collect();
         let groups = guard_orders(&state, &name("d1"), &BTreeMap::new(), &absent);
         obstacles(&groups, &absent, refused, unready(ready, &report)).remove(&name("a"))
@@ -116,7 +116,7 @@ fn what_is_nearest_to_the_cause_is_said_to_be_in_the_way() {
     assert_eq!(said(&[], refused(), Some(false), None).as_deref(), Some("no permission"));
     assert_eq!(said(&["eth0"], refused(), Some(false), None).as_deref(), Some("no interface eth0"));
     assert_eq!(said(&["eth9"], Obstacles::new(), Some(true), None), None, "it is another group's");
-    let uninformed = Report { ready: true, ..Report::default() };
+    let uninformed = ReconcileReport { ready: true, ..ReconcileReport::default() };
     assert_eq!(unready(Some(false), &uninformed).as_deref(), Some("it knows of no server whether it takes traffic"));
 }
 
@@ -128,9 +128,10 @@ fn the_dead_are_not_live_but_what_they_said_is_known() {
     };
     let view = ClusterView { nodes: [(name("d1"), node(true)), (name("r1"), node(false))].into() };
     assert_eq!(view.live(), [name("d1")].into());
-    let heard: Vec<(String, bool)> = view.testimonies().into_iter().map(|(name, word)| (name.to_string(), word.live)).collect();
+    let heard: Vec<(String, bool)> =
+        view.observer_reports().into_iter().map(|(name, word)| (name.to_string(), word.live)).collect();
     assert_eq!(heard, [("d1".to_owned(), true), ("r1".to_owned(), false)]);
-    assert_eq!(in_place(&view)[&name::<NodeName>("r1")], InPlace::from([(name("front"), Ok(()))]));
+    assert_eq!(in_place(&view)[&name::<NodeName>("r1")], VipsReady::from([(name("front"), Ok(()))]));
     assert_eq!(ClusterView::default().live(), BTreeSet::new());
 }
 

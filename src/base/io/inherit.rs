@@ -1,4 +1,4 @@
-//! Open files that a process hands down to the one it starts: by their number, in an environment variable.
+//! Passes an open file to a child process: its number stands in an environment variable.
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use std::{
@@ -6,18 +6,18 @@ use std::{
     os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
-/// Why there is nothing that was handed down.
+/// Why no file was inherited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotInherited {
-    /// The environment names none.
-    #[error("nothing was handed down")]
+    /// The environment variable is not set.
+    #[error("no file was inherited")]
     NotThere,
-    /// What it names is no open file.
-    #[error("what was handed down is no open file")]
+    /// The variable names no open file.
+    #[error("the inherited number is no open file")]
     Unusable,
 }
 
-/// Between fork and exec: keeps `fd` open across the exec. A system call and nothing else.
+/// Keeps `fd` open across an exec. It may be called between fork and exec: it is one system call.
 ///
 /// # Errors
 /// The system's.
@@ -29,11 +29,11 @@ pub unsafe fn keep_open(fd: RawFd) -> io::Result<()> {
     Ok(fcntl_setfd(unsafe { BorrowedFd::borrow_raw(fd) }, FdFlags::empty())?)
 }
 
-/// Takes the file whose number stands in `variable`; from now on it is not handed down any further. Call it once for each variable, before
-/// this process opens files of its own: it believes the number.
+/// Takes the file whose number stands in `variable`, and closes it on exec from now on. Call it once for each variable, before this process opens
+/// files of its own: the number is not checked further.
 ///
 /// # Errors
-/// There is none.
+/// There is no such file.
 pub fn take(variable: &str) -> Result<OwnedFd, NotInherited> {
     let text = std::env::var(variable).map_err(|_| NotInherited::NotThere)?;
     let number = text.parse::<RawFd>().ok().filter(|fd| *fd > 2).ok_or(NotInherited::Unusable)?;

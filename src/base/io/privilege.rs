@@ -1,7 +1,7 @@
-//! What this process may do: gives up, for good, every right that it does not need.
+//! Gives up, for good, every right that the process does not need.
 //!
-//! Capabilities are a thread's own (capabilities(7)), so this is called before there is a second thread. The process stays uid 0: root's
-//! files, the sysctls of the network and the worker's process are reached as their owner, without a capability.
+//! Capabilities belong to a thread (capabilities(7)), so this is called before there is a second thread. The process stays uid 0: it uses root's files,
+//! the sysctls of the network and the worker's process as their owner, without a capability.
 
 use caps::{CapSet, Capability, CapsHashSet, errors::CapsError};
 use rustix::{
@@ -11,32 +11,32 @@ use rustix::{
 use std::io;
 
 /// A capability that a process needs, and what does not work without it.
-pub type Need = (Capability, &'static str);
+pub type NeededCapability = (Capability, &'static str);
 
 /// What guard and worker need.
-pub const AGENT: [Need; 3] = [
+pub const AGENT: [NeededCapability; 3] = [
     (Capability::CAP_NET_ADMIN, "ipvs, addresses and sysctls cannot be changed"),
     (Capability::CAP_NET_RAW, "vips cannot be announced"),
     (Capability::CAP_NET_BIND_SERVICE, "ports below 1024 cannot be listened on"),
 ];
 
 /// What the script runner needs.
-pub const SCRIPT_RUNNER: [Need; 3] = [
+pub const SCRIPT_RUNNER: [NeededCapability; 3] = [
     (Capability::CAP_SETUID, "scripts cannot be run as another user"),
     (Capability::CAP_SETGID, "scripts cannot be run in another group"),
     (Capability::CAP_KILL, "scripts that hang cannot be killed"),
 ];
 
-/// What a process may lock where nobody said otherwise (`MLOCK_LIMIT`, `include/uapi/linux/resource.h`).
+/// How much memory a process may lock by default (`MLOCK_LIMIT`, `include/uapi/linux/resource.h`).
 const ORDINARY_LOCKED_BYTES: u64 = 8 << 20;
 
 /// Why rights could not be given up. The agent does not run with more than it needs.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
-    /// Capabilities.
+    /// Capabilities could not be read or changed.
     #[error("cannot give up capabilities: {0}")]
     Capabilities(String),
-    /// `no_new_privs`, dumpability.
+    /// `no_new_privs`, core dumps or dumpability could not be set.
     #[error("cannot {doing}")]
     Process {
         /// What was tried.
@@ -53,20 +53,19 @@ impl From<CapsError> for PrivilegeError {
     }
 }
 
-/// Takes back, for this process and what it starts, what a service manager may have granted the guard: real-time scheduling, memory locked
-/// without limit.
+/// Lowers the limits that a service manager may have raised for the guard, for this process and what it starts: real-time scheduling, locked memory.
 pub fn take_back_limits() {
     let lower = |resource, most: u64| {
         let limit = getrlimit(resource);
         let lower = |of: Option<u64>| Some(of.map_or(most, |of| of.min(most)));
-        // Lowering is nobody's privilege.
+        // Lowering a limit needs no privilege.
         let _ = setrlimit(resource, Rlimit { current: lower(limit.current), maximum: lower(limit.maximum) });
     };
     lower(Resource::Rtprio, 0);
     lower(Resource::Memlock, ORDINARY_LOCKED_BYTES);
 }
 
-/// Lets memory be locked without a capability from now on, as far as this process may. Returns whether it is so.
+/// Removes the limit of locked memory, so that no capability is needed to lock it. Returns whether the limit is gone.
 pub fn unlimit_locked_memory() -> bool {
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     getrlimit(Resource::Memlock).current.is_none()
@@ -76,19 +75,19 @@ pub fn unlimit_locked_memory() -> bool {
 ///
 /// # Errors
 /// Its capabilities cannot be read.
-pub fn missing(needs: &[Need]) -> Result<Option<Need>, PrivilegeError> {
+pub fn missing(needs: &[NeededCapability]) -> Result<Option<NeededCapability>, PrivilegeError> {
     let has = caps::read(None, CapSet::Permitted)?;
     Ok(needs.iter().find(|(capability, _)| !has.contains(capability)).copied())
 }
 
-/// Keeps `needs`, and `besides`, of what the calling thread has; gives up the rest, so that no program it starts gets it back.
-/// Keeps this process's memory, which holds keys, out of core dumps and debuggers.
+/// Keeps `needs` and `besides` of the calling thread's capabilities and gives up the rest, so that no program that it starts gets them back.
+/// Keeps the memory of this process, which contains keys, out of core dumps and debuggers.
 ///
-/// Where something is missing (an unprivileged container) the agent goes on without and says what will not work.
+/// If a capability of `needs` is missing (an unprivileged container), it logs what will not work, and goes on.
 ///
 /// # Errors
-/// What cannot be given up. Do not go on.
-pub fn give_up(needs: &[Need], besides: &[Capability]) -> Result<(), PrivilegeError> {
+/// Something cannot be given up. Do not go on then.
+pub fn give_up(needs: &[NeededCapability], besides: &[Capability]) -> Result<(), PrivilegeError> {
     hide_memory()?;
     set_no_new_privs(true).map_err(process("forbid new privileges"))?;
     let had = caps::read(None, CapSet::Permitted)?;
@@ -106,20 +105,20 @@ pub fn give_up(needs: &[Need], besides: &[Capability]) -> Result<(), PrivilegeEr
     Ok(())
 }
 
-/// No core dump, no ptrace, whatever the limits were.
+/// Forbids core dumps and ptrace, whatever the limits were.
 fn hide_memory() -> Result<(), PrivilegeError> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, none).map_err(process("switch core dumps off"))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(process("keep debuggers out"))
 }
 
-/// The bounding set takes a capability of its own to be narrowed. Without that, `no_new_privs` alone keeps programs that are started from
-/// getting more than this thread has.
+/// Narrows the bounding set, which needs a capability. Without that capability, `no_new_privs` alone keeps programs that are started from getting
+/// more than this thread has.
 fn narrow_bounding_set(wanted: &CapsHashSet, had: &CapsHashSet) -> Result<(), PrivilegeError> {
     if !had.contains(&Capability::CAP_SETPCAP) {
         return Ok(());
     }
-    // It works by the effective set, which a parent may have emptied.
+    // The effective set counts here, and a parent may have emptied it.
     caps::raise(None, CapSet::Effective, Capability::CAP_SETPCAP)?;
     for capability in caps::runtime::thread_all_supported() {
         if !wanted.contains(&capability) {

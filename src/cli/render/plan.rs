@@ -44,11 +44,11 @@ fn lines(changes: &[Difference], palette: Palette) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Lacks;
+    use crate::rules::MissingInterface;
 
     #[test]
     fn each_warning_is_a_line_that_names_nodes_and_what_to_do() {
-        let lacks = |node: &str| Lacks {
+        let lacks = |node: &str| MissingInterface {
             node: node.parse().unwrap(),
             interface: "eth9".to_owned(),
             configured: false,

@@ -22,7 +22,7 @@ fn id(name: &str, generation: u64) -> ChitchatId {
 
 fn hearsay() -> Hearsay {
     let mut hearsay = Hearsay::new(id("me", 7), "blue".to_owned(), KEPT);
-    let mut speakers = Speakers::default();
+    let mut speakers = PeerKeys::default();
     for (number, name) in (1..).zip(NAMES) {
         speakers.members.insert(NodeId(number), (addr(name), PublicKey([number as u8; 32])));
         speakers.names.insert(name.parse().unwrap(), NodeId(number));
@@ -211,10 +211,10 @@ fn what_is_not_believed_is_left_out_and_the_rest_goes_on() {
 fn a_new_node_by_an_old_name_is_measured_anew() {
     let mut hearsay = hearsay();
     mentioned(&mut hearsay, by_start("a", 9, 0), &id("a", 9), 5, 5);
-    let speakers = Speakers {
+    let speakers = PeerKeys {
         members: [(NodeId(8), (addr("a"), PublicKey([8; 32])))].into(),
         names: [("a".parse().unwrap(), NodeId(8))].into(),
-        ..Speakers::default()
+        ..PeerKeys::default()
     };
     hearsay.update(&speakers);
     assert_eq!(mentioned(&mut hearsay, by("z", 0), &id("a", 1), 6, 5), (Some(6), vec![]));

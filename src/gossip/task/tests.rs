@@ -8,7 +8,7 @@ use crate::{
     gossip::Facts,
     model::{KeyId, Roles, Secret},
     rules::{Target, security::KeyRing},
-    verdict::{Observation, Seen},
+    verdict::{Finding, Observation},
 };
 use crate::{link::node_key::NodeKey, model::NodeId};
 use std::{net::UdpSocket, sync::Mutex};
@@ -41,8 +41,8 @@ fn target(server: &str) -> Target {
     Target { service: "web".parse().unwrap(), server: server.parse().unwrap() }
 }
 
-fn seen(seen: Seen, since_unix_ms: u64) -> Observation {
-    Observation { seen, reason: "connection refused".to_owned(), since_unix_ms, question: 1 }
+fn seen(seen: Finding, since_unix_ms: u64) -> Observation {
+    Observation { seen, reason: "connection refused".to_owned(), since_unix_ms, fingerprint: 1 }
 }
 
 /// A node's key, the same at each of its starts; its number is its name's last letter or digit.
@@ -58,8 +58,8 @@ fn keyring() -> KeyRing {
 }
 
 /// The members of the cluster.
-fn speakers(nodes: &[(&str, SocketAddr)]) -> Speakers {
-    let mut speakers = Speakers { keyring: keyring(), ..Speakers::default() };
+fn speakers(nodes: &[(&str, SocketAddr)]) -> PeerKeys {
+    let mut speakers = PeerKeys { keyring: keyring(), ..PeerKeys::default() };
     for (name, addr) in nodes {
         let (id, key) = key_of(name);
         speakers.members.insert(id, (*addr, key.public()));
@@ -77,7 +77,7 @@ struct Node {
     name: NodeName,
     word: watch::Sender<Arc<Word>>,
     seeds: watch::Sender<BTreeSet<SocketAddr>>,
-    speakers: watch::Sender<Arc<Speakers>>,
+    speakers: watch::Sender<Arc<PeerKeys>>,
     view: watch::Receiver<Arc<ClusterView>>,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), GossipError>>,
@@ -86,7 +86,7 @@ struct Node {
 const INTERVAL: Duration = Duration::from_millis(50);
 
 impl Node {
-    fn start(settings: GossipSettings, seeds: &[SocketAddr], speakers: Speakers) -> Self {
+    fn start(settings: GossipSettings, seeds: &[SocketAddr], speakers: PeerKeys) -> Self {
         let (name, mailbox) = (settings.node.clone(), post::mailbox(&settings, &speakers));
         let (seeds, seeds_rx) = watch::channel(seeds.iter().copied().collect());
         let (speakers, speakers_rx) = watch::channel(Arc::new(speakers));
@@ -97,7 +97,7 @@ impl Node {
         Self { name, word, seeds, speakers, view, shutdown, task }
     }
 
-    fn hears(&self, speakers: Speakers) {
+    fn hears(&self, speakers: PeerKeys) {
         self.speakers.send_replace(Arc::new(speakers));
     }
 
@@ -137,13 +137,13 @@ async fn three_nodes_that_know_one_seed_hear_each_other_and_each_change() {
         node.sees("all three", |view| live("a b c")(view) && view.nodes.values().all(|node| node.facts.is_some())).await;
     }
     nodes[2].say(|word| {
-        word.observations.insert(target("r1"), seen(Seen::Down, 7));
+        word.observations.insert(target("r1"), seen(Finding::Down, 7));
         word.in_place.insert("front".parse().unwrap(), Err("no address".to_owned()));
     });
     let c: NodeName = "c".parse().unwrap();
     for node in &mut nodes {
         let said = |view: &ClusterView| {
-            view.nodes[&c].observations.get(&target("r1")) == Some(&seen(Seen::Down, 7)) && view.nodes[&c].in_place.len() == 1
+            view.nodes[&c].observations.get(&target("r1")) == Some(&seen(Finding::Down, 7)) && view.nodes[&c].in_place.len() == 1
         };
         node.sees("c's observation", said).await;
     }
@@ -264,7 +264,7 @@ async fn a_rotation_of_the_key_silences_nobody() {
     for (round, (primary, keys)) in (2..).zip(rings) {
         for turn in [0, 1] {
             let ring = KeyRing { primary: Some(KeyId(primary)), keys: keys.clone(), ..KeyRing::default() };
-            nodes[turn].hears(Speakers { keyring: ring, ..speakers(&members) });
+            nodes[turn].hears(PeerKeys { keyring: ring, ..speakers(&members) });
             nodes[turn].say(|word| word.revision = round);
             let (told, teller) = (1 - turn, ["a", "b"][turn]);
             nodes[told].sees("the word of that turn", |view| revision(view, teller) == Some(round)).await;
@@ -310,7 +310,7 @@ async fn an_address_in_use_is_an_error_that_names_it() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();
     let error =
-        Node::start(settings("a", "blue", listen, 1, INTERVAL), &[], Speakers::default()).task.await.unwrap().unwrap_err();
+        Node::start(settings("a", "blue", listen, 1, INTERVAL), &[], PeerKeys::default()).task.await.unwrap().unwrap_err();
     assert!(error.to_string().contains(&listen.to_string()), "{error}");
 }
 
@@ -353,7 +353,7 @@ async fn measure(interval: Duration) {
     for round in 0..100_u64 {
         let start = Instant::now();
         first.say(|word| {
-            word.observations.insert(target("r1"), seen(Seen::Up, round));
+            word.observations.insert(target("r1"), seen(Finding::Up, round));
         });
         let waits = others.iter_mut().map(|node| async {
             let told = |view: &ClusterView| {

@@ -19,12 +19,12 @@ impl Author {
         Self { key: NodeKey::generate(), id, state: NodeState::for_test(), counter: 0 }
     }
 
-    fn member(&self, number: u64, key: PublicKey) -> Speakers {
+    fn member(&self, number: u64, key: PublicKey) -> PeerKeys {
         let (id, at) = (NodeId(number), self.id.gossip_advertise_addr);
-        Speakers { members: [(id, (at, key))].into(), names: [("a".parse().unwrap(), id)].into(), ..Speakers::default() }
+        PeerKeys { members: [(id, (at, key))].into(), names: [("a".parse().unwrap(), id)].into(), ..PeerKeys::default() }
     }
 
-    fn speakers(&self) -> Speakers {
+    fn speakers(&self) -> PeerKeys {
         self.member(1, self.key.public())
     }
 
@@ -103,7 +103,7 @@ fn an_earlier_word_of_the_same_start_is_refused() {
 fn whoever_is_no_member_or_has_another_key_or_number_is_not_listened_to() {
     let (mut a, mut words) = (Author::new(), Words::default());
     a.say(1);
-    for speakers in [Speakers::default(), a.member(2, a.key.public()), a.member(1, NodeKey::generate().public())] {
+    for speakers in [PeerKeys::default(), a.member(2, a.key.public()), a.member(1, NodeKey::generate().public())] {
         a.heard_by(&mut words);
         assert_eq!(a.revision(&words), Some(1));
         assert_eq!(words.look("blue", &speakers, &a.id, &a.state), News::Nothing);

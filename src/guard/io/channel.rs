@@ -7,7 +7,7 @@ use crate::{
     model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile},
     rules::security::KeyRing,
     tasks::Tasks,
-    vip::{Membership, MembershipId},
+    vip::{LeaseMembership, MembershipId},
 };
 use rustix::net::{AddressFamily, sockopt::socket_domain};
 use std::{
@@ -130,7 +130,7 @@ impl GuardHandle {
 
     /// Tells the effective membership and waits until the voter side knows it. Raft's storage calls this *before* it reports the entry,
     /// truncation or snapshot as stored, and reports nothing if it fails (docs/lease.md, "Known before stored").
-    pub async fn membership_known(&self, membership: Membership) -> Result<(), GuardGone> {
+    pub async fn membership_known(&self, membership: LeaseMembership) -> Result<(), GuardGone> {
         let question = Question::Membership(membership.id);
         self.ask(question, ToGuard::Membership(membership), ANSWER_LIMIT).await
     }
@@ -255,7 +255,8 @@ mod tests {
     #[tokio::test]
     async fn a_membership_is_known_only_after_the_guards_answer_to_it() {
         let (channel, mut guard) = pair();
-        let membership = Membership { id: MembershipId { term: 1, leader: NodeId(1), index: 7 }, ..Membership::default() };
+        let membership =
+            LeaseMembership { id: MembershipId { term: 1, leader: NodeId(1), index: 7 }, ..LeaseMembership::default() };
         let other = MembershipId { index: 6, ..membership.id };
         let asked = tokio::spawn({
             let (handle, membership) = (channel.handle.clone(), membership.clone());

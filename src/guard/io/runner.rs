@@ -4,7 +4,7 @@ use crate::{
     guard::io::child,
     health::{
         io::packets,
-        script::{Greeting, MAX_REPORT_BYTES},
+        script::{MAX_REPORT_BYTES, RunnerReady},
     },
     link::codec,
 };
@@ -69,6 +69,6 @@ fn greeted(ours: &OwnedFd) -> Result<(), RunnerStartError> {
     let mut buffer = vec![0; MAX_REPORT_BYTES];
     let length = rustix::io::retry_on_intr(|| recv(ours, &mut buffer[..], RecvFlags::empty()));
     let (length, _) = length.map_err(|_| RunnerStartError::Silent)?;
-    let greeting: Greeting = codec::decode(&buffer[..length], MAX_REPORT_BYTES).map_err(|_| RunnerStartError::Silent)?;
+    let greeting: RunnerReady = codec::decode(&buffer[..length], MAX_REPORT_BYTES).map_err(|_| RunnerStartError::Silent)?;
     greeting.map_err(RunnerStartError::Refused)
 }

@@ -9,7 +9,7 @@ use crate::{
     },
     model::{NodeId, PublicKey},
     rules::security::KeyRing,
-    vip::Message,
+    vip::LeaseMessage,
 };
 use std::{collections::BTreeMap, io, net::SocketAddr};
 use tokio::net::UdpSocket;
@@ -27,7 +27,7 @@ pub struct Incoming {
     /// Where an answer reaches it.
     pub source: SocketAddr,
     /// What it said.
-    pub message: Message,
+    pub message: LeaseMessage,
 }
 
 /// Bound once, for the life of the guard, as soon as its address is there; speaks once it has a seal.
@@ -104,7 +104,7 @@ impl LeaseSocket {
     }
 
     /// Sends one message now or not at all: what the network or a full buffer loses is asked again.
-    pub fn send(&self, to: SocketAddr, message: &Message) {
+    pub fn send(&self, to: SocketAddr, message: &LeaseMessage) {
         let (Some(socket), Some(seal)) = (&self.socket, &self.seal) else { return };
         let body = match codec::encode(message, MAX_MESSAGE_BYTES) {
             Ok(body) => body,

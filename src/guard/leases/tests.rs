@@ -30,17 +30,17 @@ struct Node {
 struct World {
     now: Duration,
     nodes: BTreeMap<NodeId, Node>,
-    under_way: VecDeque<(Duration, SocketAddr, SocketAddr, Message)>,
+    under_way: VecDeque<(Duration, SocketAddr, SocketAddr, LeaseMessage)>,
 }
 
 fn address(node: NodeId) -> SocketAddr {
     format!("10.0.0.{node}:7947", node = node.0).parse().unwrap()
 }
 
-fn membership(voters: &[NodeId]) -> Membership {
+fn membership(voters: &[NodeId]) -> LeaseMembership {
     let addresses = voters.iter().map(|node| (*node, address(*node))).collect();
     let id = crate::vip::MembershipId { term: 1, leader: D1, index: 1 };
-    Membership { id, voters: vec![voters.iter().copied().collect()], addresses }
+    LeaseMembership { id, voters: vec![voters.iter().copied().collect()], addresses }
 }
 
 fn place(vip: &str) -> Place {
@@ -189,7 +189,7 @@ fn a_guard_removes_before_it_sends_anything() {
             .node(WITNESS)
             .log
             .iter()
-            .all(|act| matches!(act, Effect::Send { message: Message::Grant { .. } | Message::Refuse { .. }, .. }))
+            .all(|act| matches!(act, Effect::Send { message: LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. }, .. }))
     );
 }
 
@@ -232,7 +232,7 @@ fn nothing_is_released_before_the_kernel_confirms_the_removal() {
     let removals = world.node(D1).log.iter().filter(|act| matches!(act, Effect::Remove { epoch: Some(1), .. })).count();
     assert_eq!(removals, 3, "at once, after 50 ms, after 100 ms");
     let released = |world: &mut World| {
-        world.node(D1).log.iter().any(|act| matches!(act, Effect::Send { message: Message::Release { .. }, .. }))
+        world.node(D1).log.iter().any(|act| matches!(act, Effect::Send { message: LeaseMessage::Release { .. }, .. }))
     };
     assert!(!released(&mut world));
     assert!(!world.node(D1).leases.all_retired());
@@ -294,7 +294,7 @@ fn a_single_voter_grants_to_itself_without_a_network() {
 fn who_speaks_in_this_nodes_name_is_not_heard() {
     let mut world = World::new(&[D1, D2, WITNESS]);
     world.run_ms(1000);
-    let release = Message::Release { group: web(), round: u64::MAX };
+    let release = LeaseMessage::Release { group: web(), round: u64::MAX };
     world.node(WITNESS).log.clear();
     world.event(WITNESS, LeaseEvent::Heard { from: WITNESS, source: address(D2), message: release });
     assert_eq!(world.node(WITNESS).log, []);
@@ -339,7 +339,7 @@ fn the_kernel_hears_of_a_renewal_only_before_it_would_take_the_addresses_off() {
     }
     let log = &world.node(D1).log;
     let renewals =
-        log.iter().filter(|act| matches!(act, Effect::Send { to, message: Message::Ask { .. } } if *to == address(D2)));
+        log.iter().filter(|act| matches!(act, Effect::Send { to, message: LeaseMessage::Ask { .. } } if *to == address(D2)));
     let installed = log.iter().filter(|act| matches!(act, Effect::Install { .. }));
     assert_eq!((renewals.count(), installed.count()), (133, 15), "of a lease of 300 ms, in ten seconds");
 }

@@ -1,10 +1,10 @@
-//! The HTTP check: `GET path` is answered with a wanted status, to the end of the response.
+//! The HTTP check: `GET path` is answered with an expected status, and the response arrives whole.
 
 mod head;
 mod stream;
 
 use super::{
-    patience::{Fault, Patience},
+    deadline::{ProbeDeadline, ProbeFault},
     tcp,
 };
 use crate::{health::hysteresis::Grade, model::StatusRange};
@@ -19,9 +19,9 @@ use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use stream::Lenient;
 
-/// Who we say we are; lets operators tell probes apart in their logs.
+/// The user agent, by which operators recognise probes in their logs.
 const AGENT: &str = concat!("lvs-agent/", env!("CARGO_PKG_VERSION"));
-/// So much of a body is read, lest servers log a client that hung up; the rest of a longer one is not waited for.
+/// So much of a body is read, so that servers do not log a client that hung up. The rest of a longer body is not waited for.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// Passes with the status, which is one of `wanted`.
@@ -30,19 +30,19 @@ pub(super) async fn probe(
     path: &str,
     host: Option<&str>,
     wanted: &[StatusRange],
-    patience: Patience,
-) -> Result<String, Fault> {
+    deadline: ProbeDeadline,
+) -> Result<String, ProbeFault> {
     let request = request(address, path, host)?;
-    let stream = tcp::connect(address, patience).await?;
+    let stream = tcp::connect(address, deadline).await?;
     let handshake = http1::handshake(TokioIo::new(Lenient::new(stream)));
     let (mut sender, connection) = handshake.await.map_err(|error| broken(&error))?;
     let exchange = async {
-        let response = patience.with("request", async { sender.send_request(request).await.map_err(|e| broken(&e)) }).await?;
+        let response = deadline.with("request", async { sender.send_request(request).await.map_err(|e| broken(&e)) }).await?;
         let status = judge(&response, wanted)?;
-        patience.with("response", drain(response.into_body())).await?;
+        deadline.with("response", drain(response.into_body())).await?;
         Ok(status)
     };
-    // The exchange moves only while the connection is driven. Where the connection fails, it knows why and the exchange only that it did.
+    // The exchange proceeds only while the connection is polled. If the connection fails, its own error says why, and the exchange's does not.
     let driven = async {
         match connection.await {
             Ok(()) => std::future::pending().await,
@@ -56,7 +56,7 @@ pub(super) async fn probe(
     }
 }
 
-fn request(address: SocketAddr, path: &str, host: Option<&str>) -> Result<Request<Empty<Bytes>>, Fault> {
+fn request(address: SocketAddr, path: &str, host: Option<&str>) -> Result<Request<Empty<Bytes>>, ProbeFault> {
     let host = match host {
         Some(host) => host.to_owned(),
         None if address.port() == 80 && address.is_ipv4() => address.ip().to_string(),
@@ -70,10 +70,10 @@ fn request(address: SocketAddr, path: &str, host: Option<&str>) -> Result<Reques
         .header(ACCEPT, "*/*")
         .header(CONNECTION, "close")
         .body(Empty::new())
-        .map_err(|error| Fault { grade: Grade::NotAsked, what: format!("not asked: {error}") })
+        .map_err(|error| ProbeFault { grade: Grade::NotAsked, what: format!("not asked: {error}") })
 }
 
-fn judge(response: &Response<Incoming>, wanted: &[StatusRange]) -> Result<String, Fault> {
+fn judge(response: &Response<Incoming>, wanted: &[StatusRange]) -> Result<String, ProbeFault> {
     let code = response.status().as_u16();
     if wanted.iter().any(|range| range.contains(code)) {
         return Ok(code.to_string());
@@ -83,10 +83,10 @@ fn judge(response: &Response<Incoming>, wanted: &[StatusRange]) -> Result<String
         false => format!("{}-{}", range.first, range.last),
     };
     let wanted: Vec<String> = wanted.iter().map(range).collect();
-    Err(Fault::failed(format!("status {code}, want {}", wanted.join(" or "))))
+    Err(ProbeFault::failed(format!("status {code}, want {}", wanted.join(" or "))))
 }
 
-async fn drain(mut body: Incoming) -> Result<(), Fault> {
+async fn drain(mut body: Incoming) -> Result<(), ProbeFault> {
     let mut read = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(&error))?;
@@ -98,13 +98,13 @@ async fn drain(mut body: Incoming) -> Result<(), Fault> {
     Ok(())
 }
 
-fn broken(error: &hyper::Error) -> Fault {
+fn broken(error: &hyper::Error) -> ProbeFault {
     let system = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
     let cut = error.is_incomplete_message() || system.is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof);
     match system {
-        _ if cut => Fault::failed("connection closed before the end of the response"),
-        Some(error) => Fault::of_system(error),
-        None => Fault::failed(format!("no HTTP response: {error}")),
+        _ if cut => ProbeFault::failed("connection closed before the end of the response"),
+        Some(error) => ProbeFault::of_system(error),
+        None => ProbeFault::failed(format!("no HTTP response: {error}")),
     }
 }
 

@@ -1,8 +1,8 @@
-//! The part of `health` that touches the network and starts scripts: one question, one answer, within its timeout.
+//! The probes themselves: each is one request and one result within its timeout, over the network or by a script.
 
+mod deadline;
 pub mod http;
 pub mod packets;
-mod patience;
 pub(super) mod probe;
 pub mod script;
 pub mod script_runner;

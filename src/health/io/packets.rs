@@ -1,4 +1,4 @@
-//! Whole values between two processes of one node: a socketpair that keeps packets apart (`SOCK_SEQPACKET`, unix(7)).
+//! Whole values between two processes of one node, over a socketpair that preserves packets (`SOCK_SEQPACKET`, unix(7)).
 
 use crate::link::codec::{self, CodecError};
 use rustix::{
@@ -21,12 +21,12 @@ pub enum PacketError {
     /// The socket failed. It is of no use any more.
     #[error("socket failed")]
     Socket(#[source] io::Error),
-    /// The packet is no such value, or too long. The next one may be.
+    /// The packet is not such a value, or too long. The next packet may be understood again.
     #[error("packet is not understood")]
     Codec(#[from] CodecError),
 }
 
-/// Two ends, closed on exec.
+/// Makes a pair. Both ends are closed on exec.
 ///
 /// # Errors
 /// The system's.
@@ -39,7 +39,7 @@ pub fn is_packet_socket(fd: impl AsFd) -> bool {
     socket_domain(&fd).ok() == Some(AddressFamily::UNIX) && socket_type(&fd).ok() == Some(SocketType::SEQPACKET)
 }
 
-/// One end, on the current runtime. The other processes that have it open may read and write it at the same time; each packet goes to one of them.
+/// One end, on the current runtime. Other processes that have this end open may read and write it at the same time; each packet goes to one reader.
 #[derive(Debug)]
 pub struct Packets {
     fd: AsyncFd<OwnedFd>,
@@ -56,7 +56,7 @@ impl Packets {
         Ok(Self { fd })
     }
 
-    /// Sends one value, whole or not at all. Cancel-safe. Waits for as long as the other end has no room; the caller sets the deadline.
+    /// Sends one value, whole or not at all. Cancel-safe. Waits while the other end has no room; the caller sets the deadline.
     pub async fn send<T: Serialize>(&self, value: &T, limit: usize) -> Result<(), PacketError> {
         let bytes = codec::encode(value, limit)?;
         loop {
@@ -70,13 +70,13 @@ impl Packets {
 
     /// The next value; `None` when the other end is closed. Cancel-safe.
     pub async fn receive<T: DeserializeOwned>(&self, limit: usize) -> Result<Option<T>, PacketError> {
-        // One more, to see that a packet is too long.
+        // One byte more, so that a packet that is too long is noticed.
         let mut buffer = vec![0; limit + 1];
         loop {
             let mut ready = self.fd.readable().await.map_err(PacketError::Socket)?;
             match ready.try_io(|fd| Ok(recv(fd, &mut buffer[..], RecvFlags::DONTWAIT)?.0)) {
                 Ok(Ok(0)) => return Ok(None),
-                // How a closed end is told that left packets unread.
+                // The other end was closed with packets unread.
                 Ok(Err(error)) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => return Ok(None),
                 Ok(Ok(length)) => return Ok(Some(codec::decode(&buffer[..length], limit)?)),
                 Ok(Err(error)) => return Err(PacketError::Socket(error)),

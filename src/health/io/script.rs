@@ -1,14 +1,14 @@
-//! The script runner as the worker sees it: orders out, reports back by their number.
+//! The worker's side of the script runner: sends requests, and gives each report to the probe that waits for it.
 
 use super::{
+    deadline::ProbeFault,
     packets::{PacketError, Packets, is_packet_socket},
-    patience::Fault,
 };
 use crate::{
     base::io::inherit::{self, NotInherited},
     health::{
         hysteresis::Grade,
-        script::{Ended, GONE, MAX_ORDER_BYTES, MAX_REPORT_BYTES, OFF, Order, OrderId, Report, judged},
+        script::{GONE, MAX_REPORT_BYTES, MAX_RUN_BYTES, OFF, RunId, ScriptEnd, ScriptReport, ScriptRun, judged},
     },
     model::ScriptName,
     rules::Target,
@@ -25,52 +25,53 @@ use std::{
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// The environment variable that tells the worker the number of its end of the runner's socketpair. Not there: no script checks on this node.
+/// The environment variable with the number of the worker's end of the runner's socketpair. Without it there are no script checks on this node.
 pub const RUNNER_FD: &str = "LVS_AGENT_RUNNER_FD";
 
-/// The runner kills a script at its timeout and says so at once; a runner that has said nothing for so much longer does nothing any more.
+/// The runner kills a script at its timeout and reports that at once. If no report has come so long after the timeout, the runner hangs.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The worker was started without the socket that its environment names.
+/// Why the socket to the script runner cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerChannelError {
-    /// It is none.
+    /// What the environment names is no such socket.
     #[error("{RUNNER_FD} names no socket: the worker is started by `lvs-agent run`, not by hand")]
     NotASocket,
-    /// It could not be used.
+    /// The socket failed.
     #[error("cannot use the socket to the script runner")]
     Socket(#[source] io::Error),
 }
 
-/// Has scripts run. Clones share one runner.
+/// The connection to the script runner. Clones share it.
 #[derive(Clone, Debug)]
-pub struct ScriptRunner(Option<Arc<Line>>);
+pub struct ScriptRunner(Option<Arc<RunnerSocket>>);
 
 #[derive(Debug)]
-struct Line {
+struct RunnerSocket {
     packets: Packets,
     life: u64,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<PendingReports>,
 }
 
 #[derive(Debug)]
-enum Waiting {
-    /// For reports, by the order's number; at most one for each probe under way.
-    For { next: u64, reports: HashMap<u64, oneshot::Sender<Report>> },
-    /// There will be none.
+enum PendingReports {
+    /// The senders of reports that are waited for, by the number of the run; at most one for each probe under way.
+    For { next: u64, reports: HashMap<u64, oneshot::Sender<ScriptReport>> },
+    /// No more reports will come.
     RunnerGone,
 }
 
 impl ScriptRunner {
-    /// No scripts on this node.
+    /// This node runs no scripts.
     pub const fn off() -> Self {
         Self(None)
     }
 
-    /// Takes the socket that this process inherited, if it did, and serves it on the current runtime. Call it once, before anything else opens files.
+    /// Takes the socket that this process inherited, if there is one, and serves it on the current runtime. Call it once, before anything else opens
+    /// files.
     ///
     /// # Errors
-    /// What its environment names cannot be used.
+    /// The socket that the environment names cannot be used.
     pub fn from_inherited(tasks: &Tasks, stop: &CancellationToken) -> Result<Self, RunnerChannelError> {
         match inherit::take(RUNNER_FD) {
             Err(NotInherited::NotThere) => Ok(Self::off()),
@@ -85,18 +86,18 @@ impl ScriptRunner {
     /// # Errors
     /// The system's.
     pub fn serve(fd: OwnedFd, tasks: &Tasks, stop: &CancellationToken) -> io::Result<Self> {
-        let waiting = Mutex::new(Waiting::For { next: 0, reports: HashMap::new() });
-        let line = Arc::new(Line { packets: Packets::new(fd)?, life: rand::random(), waiting });
+        let waiting = Mutex::new(PendingReports::For { next: 0, reports: HashMap::new() });
+        let line = Arc::new(RunnerSocket { packets: Packets::new(fd)?, life: rand::random(), waiting });
         let (reading, stopped) = (line.clone(), stop.clone());
         tasks.spawn("script reports", stop, async move {
             read_reports(reading).await;
-            // The runner is gone, which no other worker could mend: whoever asks for a script is told.
+            // The runner is gone, and a restart of the worker would not bring it back. Probes by script fail from now on.
             stopped.cancelled().await;
         });
         Ok(Self(Some(line)))
     }
 
-    /// Has `script` look at `target` and judges it. Ends within `limit` and [`GRACE`].
+    /// Probes `target` with `script`. Ends within `limit` and [`GRACE`].
     pub(super) async fn probe(
         &self,
         target: &Target,
@@ -104,97 +105,97 @@ impl ScriptRunner {
         script: &ScriptName,
         args: &[String],
         limit: Duration,
-    ) -> Result<String, Fault> {
+    ) -> Result<String, ProbeFault> {
         let (grade, what) = match &self.0 {
             None => (Grade::Unable, OFF.to_owned()),
             Some(line) => {
                 let Target { service, server } = target.clone();
                 let (script, args) = (script.clone(), args.to_vec());
-                let order = |id| Order { id, script, args, timeout: limit, address, service, server };
-                let Report { ended, line, .. } = line.run(order, limit).await;
+                let order = |id| ScriptRun { id, script, args, timeout: limit, address, service, server };
+                let ScriptReport { ended, line, .. } = line.run(order, limit).await;
                 judged(ended, &line, limit)
             }
         };
         match grade {
             Grade::Passed => Ok(what),
-            Grade::Failed | Grade::NotAsked | Grade::Unable => Err(Fault { grade, what }),
+            Grade::Failed | Grade::NotAsked | Grade::Unable => Err(ProbeFault { grade, what }),
         }
     }
 }
 
-impl Line {
-    async fn run(&self, order: impl FnOnce(OrderId) -> Order, limit: Duration) -> Report {
-        let without = |id, ended| Report { id, ended, line: String::new() };
-        let Some(mut place) = self.place() else {
-            return without(OrderId { life: self.life, number: 0 }, Ended::Unable(GONE.to_owned()));
+impl RunnerSocket {
+    async fn run(&self, order: impl FnOnce(RunId) -> ScriptRun, limit: Duration) -> ScriptReport {
+        let without = |id, ended| ScriptReport { id, ended, line: String::new() };
+        let Some(mut awaited) = self.register() else {
+            return without(RunId { life: self.life, number: 0 }, ScriptEnd::Unable(GONE.to_owned()));
         };
-        let id = OrderId { life: self.life, number: place.number };
+        let id = RunId { life: self.life, number: awaited.number };
         let exchange = async {
-            match self.packets.send(&order(id), MAX_ORDER_BYTES).await {
-                Ok(()) => (&mut place.report).await.unwrap_or_else(|_| without(id, Ended::Unable(GONE.to_owned()))),
-                Err(PacketError::Socket(_)) => without(id, Ended::Unable(GONE.to_owned())),
-                Err(error @ PacketError::Codec(_)) => without(id, Ended::Unable(error.to_string())),
+            match self.packets.send(&order(id), MAX_RUN_BYTES).await {
+                Ok(()) => (&mut awaited.report).await.unwrap_or_else(|_| without(id, ScriptEnd::Unable(GONE.to_owned()))),
+                Err(PacketError::Socket(_)) => without(id, ScriptEnd::Unable(GONE.to_owned())),
+                Err(error @ PacketError::Codec(_)) => without(id, ScriptEnd::Unable(error.to_string())),
             }
         };
-        let hangs = || without(id, Ended::Unable("the script runner does not answer: restart the agent".to_owned()));
+        let hangs = || without(id, ScriptEnd::Unable("the script runner does not answer: restart the agent".to_owned()));
         timeout(limit + GRACE, exchange).await.unwrap_or_else(|_| hangs())
     }
 
-    /// Where a report will be waited for; `None` when there will be none.
-    fn place(&self) -> Option<Place<'_>> {
+    /// Registers a run, whose report can be waited for then; `None` if the runner is gone.
+    fn register(&self) -> Option<AwaitedReport<'_>> {
         match &mut *self.waiting.lock().expect("no holder of this lock panics") {
-            Waiting::RunnerGone => None,
-            Waiting::For { next, reports } => {
+            PendingReports::RunnerGone => None,
+            PendingReports::For { next, reports } => {
                 let (sender, report) = oneshot::channel();
                 *next += 1;
                 reports.insert(*next, sender);
-                Some(Place { line: self, number: *next, report })
+                Some(AwaitedReport { line: self, number: *next, report })
             }
         }
     }
 
-    fn deliver(&self, report: Report) {
-        // Another worker's, before this one.
+    fn deliver(&self, report: ScriptReport) {
+        // It is for an earlier worker.
         if report.id.life != self.life {
             return;
         }
-        if let Waiting::For { reports, .. } = &mut *self.waiting.lock().expect("no holder of this lock panics")
+        if let PendingReports::For { reports, .. } = &mut *self.waiting.lock().expect("no holder of this lock panics")
             && let Some(asker) = reports.remove(&report.id.number)
         {
-            // The asker may have given up.
+            // The probe may have ended meanwhile.
             let _ = asker.send(report);
         }
     }
 }
 
-/// Taken back when the probe ends, however it ends.
-struct Place<'a> {
-    line: &'a Line,
+/// A run whose report is waited for. Dropping it ends the waiting.
+struct AwaitedReport<'a> {
+    line: &'a RunnerSocket,
     number: u64,
-    report: oneshot::Receiver<Report>,
+    report: oneshot::Receiver<ScriptReport>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for AwaitedReport<'_> {
     fn drop(&mut self) {
-        if let Waiting::For { reports, .. } = &mut *self.line.waiting.lock().expect("no holder of this lock panics") {
+        if let PendingReports::For { reports, .. } = &mut *self.line.waiting.lock().expect("no holder of this lock panics") {
             reports.remove(&self.number);
         }
     }
 }
 
-async fn read_reports(line: Arc<Line>) {
+async fn read_reports(line: Arc<RunnerSocket>) {
     loop {
-        match line.packets.receive::<Report>(MAX_REPORT_BYTES).await {
+        match line.packets.receive::<ScriptReport>(MAX_REPORT_BYTES).await {
             Ok(Some(report)) => line.deliver(report),
-            Err(error @ PacketError::Codec(_)) => tracing::warn!(%error, "script runner says what is not understood"),
-            Ok(None) => break tracing::error!("the script runner is gone, no script check is asked here: restart the agent"),
+            Err(error @ PacketError::Codec(_)) => tracing::warn!(%error, "message of the script runner is not understood"),
+            Ok(None) => break tracing::error!("the script runner is gone, no script check is run here: restart the agent"),
             Err(PacketError::Socket(error)) => {
-                break tracing::error!(%error, "cannot hear the script runner, no script check is asked here: restart the agent");
+                break tracing::error!(%error, "cannot read from the script runner, no script check is run here: restart the agent");
             }
         }
     }
-    // Whoever waits is told at once.
-    *line.waiting.lock().expect("no holder of this lock panics") = Waiting::RunnerGone;
+    // Dropping the senders tells all probes that wait.
+    *line.waiting.lock().expect("no holder of this lock panics") = PendingReports::RunnerGone;
 }
 
 #[cfg(test)]
@@ -207,7 +208,7 @@ mod tests {
         (ScriptRunner::serve(worker, &Tasks::default(), &CancellationToken::new()).unwrap(), Packets::new(runner).unwrap())
     }
 
-    fn asked(scripts: &ScriptRunner, script: &str) -> tokio::task::JoinHandle<Result<String, Fault>> {
+    fn asked(scripts: &ScriptRunner, script: &str) -> tokio::task::JoinHandle<Result<String, ProbeFault>> {
         let (scripts, script) = (scripts.clone(), script.parse().unwrap());
         tokio::spawn(async move {
             let target = Target { service: "sql".parse().unwrap(), server: "r1".parse().unwrap() };
@@ -215,17 +216,17 @@ mod tests {
         })
     }
 
-    async fn order(runner: &Packets) -> Order {
-        runner.receive(MAX_ORDER_BYTES).await.unwrap().unwrap()
+    async fn order(runner: &Packets) -> ScriptRun {
+        runner.receive(MAX_RUN_BYTES).await.unwrap().unwrap()
     }
 
-    async fn report(runner: &Packets, id: OrderId, code: i32, line: &str) {
-        let report = Report { id, ended: Ended::Exited(code), line: line.to_owned() };
+    async fn report(runner: &Packets, id: RunId, code: i32, line: &str) {
+        let report = ScriptReport { id, ended: ScriptEnd::Exited(code), line: line.to_owned() };
         runner.send(&report, MAX_REPORT_BYTES).await.unwrap();
     }
 
-    fn unable(why: &str) -> Result<String, Fault> {
-        Err(Fault { grade: Grade::Unable, what: why.to_owned() })
+    fn unable(why: &str) -> Result<String, ProbeFault> {
+        Err(ProbeFault { grade: Grade::Unable, what: why.to_owned() })
     }
 
     #[tokio::test]
@@ -236,11 +237,11 @@ mod tests {
         let second = asked(&scripts, "b");
         let b = order(&runner).await;
         assert_eq!((a.script.as_str(), a.server.as_str(), a.address.port()), ("a", "r1", 3306));
-        report(&runner, OrderId { life: a.id.life.wrapping_add(1), ..a.id }, 9, "a former worker's").await;
+        report(&runner, RunId { life: a.id.life.wrapping_add(1), ..a.id }, 9, "a former worker's").await;
         report(&runner, b.id, 0, "").await;
         report(&runner, a.id, 2, "no").await;
         assert_eq!(second.await.unwrap(), Ok("exit 0".to_owned()));
-        assert_eq!(first.await.unwrap(), Err(Fault::failed("exit 2: no")));
+        assert_eq!(first.await.unwrap(), Err(ProbeFault::failed("exit 2: no")));
     }
 
     #[tokio::test]
@@ -258,7 +259,7 @@ mod tests {
         let (scripts, _runner) = runner();
         assert_eq!(asked(&scripts, "a").await.unwrap(), unable("the script runner does not answer: restart the agent"));
         let Some(line) = &scripts.0 else { panic!("it is served") };
-        assert!(matches!(&*line.waiting.lock().unwrap(), Waiting::For { reports, .. } if reports.is_empty()));
+        assert!(matches!(&*line.waiting.lock().unwrap(), PendingReports::For { reports, .. } if reports.is_empty()));
     }
 
     #[tokio::test]

@@ -1,27 +1,27 @@
 //! The TCP check: a connection is accepted.
 
-use super::patience::{Fault, Patience};
+use super::deadline::{ProbeDeadline, ProbeFault};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
-/// Passes when the connection is there; closes it at once.
-pub(super) async fn probe(address: SocketAddr, patience: Patience) -> Result<String, Fault> {
-    connect(address, patience).await.map(|_| "connected".to_owned())
+/// Passes when the connection is established, and closes it at once.
+pub(super) async fn probe(address: SocketAddr, deadline: ProbeDeadline) -> Result<String, ProbeFault> {
+    connect(address, deadline).await.map(|_| "connected".to_owned())
 }
 
-pub(super) async fn connect(address: SocketAddr, patience: Patience) -> Result<TcpStream, Fault> {
-    patience.with("connect", async { TcpStream::connect(address).await.map_err(|error| Fault::of_system(&error)) }).await
+pub(super) async fn connect(address: SocketAddr, deadline: ProbeDeadline) -> Result<TcpStream, ProbeFault> {
+    deadline.with("connect", async { TcpStream::connect(address).await.map_err(|error| ProbeFault::of_system(&error)) }).await
 }
 
 #[cfg(test)]
 mod tests {
     use crate::{
-        health::{hysteresis::Grade, io::probe::tests::probe, observer::Answer},
+        health::{hysteresis::Grade, io::probe::tests::probe, observer::ProbeResult},
         model::{Check, CheckKind},
     };
     use std::{net::SocketAddr, time::Duration};
 
-    async fn ask(address: SocketAddr) -> Answer {
+    async fn ask(address: SocketAddr) -> ProbeResult {
         let timeout = Duration::from_secs(10);
         probe(address, &Check { kind: CheckKind::Tcp, port: None, interval: timeout, timeout, fall: 3, rise: 2 }).await
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     model::{Check, CheckKind},
-    verdict::Seen,
+    verdict::Finding,
 };
 use proptest::prelude::*;
 
@@ -12,27 +12,28 @@ fn assignment(interval: Duration) -> Assignment {
     Assignment { address: "10.0.0.1:80".parse().unwrap(), check, position: 1, of: 3 }
 }
 
-fn answer(grade: Grade, what: &str, took_ms: u64) -> Answer {
-    Answer { grade, what: what.to_owned(), took: Duration::from_millis(took_ms) }
+fn answer(grade: Grade, what: &str, took_ms: u64) -> ProbeResult {
+    ProbeResult { grade, what: what.to_owned(), took: Duration::from_millis(took_ms) }
 }
 
 /// An observer and the time, in milliseconds.
 struct Bench {
     observer: Observer,
-    start: Moment,
+    start: BothClocks,
     ms: u64,
 }
 
 impl Bench {
     fn new() -> Self {
-        let start = Moment { boot: BootInstant::from_boot(Duration::from_secs(900)), unix: Duration::from_secs(1_800_000_000) };
+        let start =
+            BothClocks { boot: BootInstant::from_boot(Duration::from_secs(900)), unix: Duration::from_secs(1_800_000_000) };
         let target = Target { service: "web".parse().unwrap(), server: "r1".parse().unwrap() };
         Self { observer: Observer::new(target, assignment(Duration::from_secs(1)), start), start, ms: 0 }
     }
 
-    fn now(&self) -> Moment {
+    fn now(&self) -> BothClocks {
         let passed = Duration::from_millis(self.ms);
-        Moment { boot: self.start.boot + passed, unix: self.start.unix + passed }
+        BothClocks { boot: self.start.boot + passed, unix: self.start.unix + passed }
     }
 
     fn wait_ms(&self) -> Option<u64> {
@@ -40,16 +41,16 @@ impl Bench {
     }
 
     /// Waits for the next probe, answers it, and returns what is told, as `seen: reason`.
-    fn probe(&mut self, answer: Answer) -> Option<String> {
+    fn probe(&mut self, answer: ProbeResult) -> Option<String> {
         self.ms += self.wait_ms().unwrap();
-        assert_eq!(self.observer.step(Event::Due, self.now()), [Effect::Probe]);
+        assert_eq!(self.observer.step(ObserverEvent::Due, self.now()), [ObserverEffect::Probe]);
         self.answer(answer)
     }
 
-    fn answer(&mut self, answer: Answer) -> Option<String> {
-        match &self.observer.step(Event::Answered(answer), self.now())[..] {
+    fn answer(&mut self, answer: ProbeResult) -> Option<String> {
+        match &self.observer.step(ObserverEvent::Answered(answer), self.now())[..] {
             [] => None,
-            [Effect::Publish(told)] => Some(format!("{:?}: {}", told.seen, told.reason)),
+            [ObserverEffect::Publish(told)] => Some(format!("{:?}: {}", told.seen, told.reason)),
             other => panic!("{other:?}"),
         }
     }
@@ -110,13 +111,13 @@ fn who_cannot_ask_says_why_once_and_takes_its_word_back() {
     let unable = || answer(Grade::Unable, "there is no /etc/lvs-agent/checks/x", 0);
     assert_eq!(bench.probe(unable()).as_deref(), Some("Unable: there is no /etc/lvs-agent/checks/x"));
     assert_eq!(bench.probe(unable()), None);
-    bench.observer.step(Event::Alarm, bench.now());
+    bench.observer.step(ObserverEvent::Alarm, bench.now());
     assert!(bench.wait_ms().unwrap() >= 500);
     assert_eq!(bench.good().as_deref(), Some("Up: 200 in 1 ms"));
 }
 
 #[test]
-fn since_is_when_the_judgement_changed_not_the_reason() {
+fn since_is_when_the_finding_changed_not_the_reason() {
     let mut bench = Bench::new();
     let told = |bench: &Bench| bench.observer.told.as_ref().unwrap().0.clone();
     bench.good();
@@ -124,7 +125,7 @@ fn since_is_when_the_judgement_changed_not_the_reason() {
     assert!(bench.probe(answer(Grade::Passed, "204", 1)).is_some());
     assert_eq!(told(&bench).since_unix_ms, first.since_unix_ms);
     bench.bad();
-    assert_eq!(told(&bench).seen, Seen::Suspect);
+    assert_eq!(told(&bench).seen, Finding::Suspect);
     assert_eq!(told(&bench).since_unix_ms, first.since_unix_ms + bench.ms);
 }
 
@@ -133,11 +134,11 @@ fn an_alarm_brings_the_next_probe_forward_but_alarms_are_no_flood() {
     let mut bench = Bench::new();
     bench.good();
     bench.ms += 300;
-    bench.observer.step(Event::Alarm, bench.now());
+    bench.observer.step(ObserverEvent::Alarm, bench.now());
     assert_eq!(bench.wait_ms(), Some(0));
     assert_eq!(bench.good(), None);
     for _ in 0..50 {
-        bench.observer.step(Event::Alarm, bench.now());
+        bench.observer.step(ObserverEvent::Alarm, bench.now());
     }
     assert_eq!(bench.wait_ms(), Some(100));
 }
@@ -147,8 +148,8 @@ fn an_alarm_during_a_probe_asks_for_another_one() {
     let mut bench = Bench::new();
     bench.good();
     bench.ms += bench.wait_ms().unwrap();
-    bench.observer.step(Event::Due, bench.now());
-    bench.observer.step(Event::Alarm, bench.now());
+    bench.observer.step(ObserverEvent::Due, bench.now());
+    bench.observer.step(ObserverEvent::Alarm, bench.now());
     bench.ms += 30;
     bench.answer(answer(Grade::Passed, "200", 30));
     assert_eq!(bench.wait_ms(), Some(70));
@@ -159,7 +160,7 @@ fn one_who_says_down_is_not_alarmed() {
     let mut bench = Bench::new();
     (0..3).for_each(|_| drop(bench.bad()));
     let before = bench.wait_ms();
-    bench.observer.step(Event::Alarm, bench.now());
+    bench.observer.step(ObserverEvent::Alarm, bench.now());
     assert_eq!(bench.wait_ms(), before);
 }
 
@@ -168,14 +169,14 @@ fn a_probe_that_ran_into_its_timeout_is_repeated_without_a_pause() {
     let mut bench = Bench::new();
     bench.good();
     bench.ms += bench.wait_ms().unwrap();
-    bench.observer.step(Event::Due, bench.now());
+    bench.observer.step(ObserverEvent::Due, bench.now());
     bench.ms += 500;
     bench.answer(answer(Grade::Failed, "timeout after 500 ms in connect", 500));
     assert_eq!(bench.wait_ms(), Some(0));
 }
 
 #[test]
-fn another_place_among_the_observers_keeps_the_judgement() {
+fn another_position_among_the_observers_keeps_what_was_found() {
     let mut bench = Bench::new();
     bench.good();
     bench.bad();
@@ -194,12 +195,12 @@ proptest! {
         for (what, ms) in script {
             bench.ms += ms.min(bench.wait_ms().unwrap_or(u64::MAX));
             let event = match what {
-                0 => Event::Alarm,
-                1 => Event::Answered(answer(Grade::Passed, "200", 1)),
-                2 => Event::Answered(answer(Grade::Failed, "refused", 1)),
-                _ => Event::Due,
+                0 => ObserverEvent::Alarm,
+                1 => ObserverEvent::Answered(answer(Grade::Passed, "200", 1)),
+                2 => ObserverEvent::Answered(answer(Grade::Failed, "refused", 1)),
+                _ => ObserverEvent::Due,
             };
-            if bench.observer.step(event, bench.now()).contains(&Effect::Probe) {
+            if bench.observer.step(event, bench.now()).contains(&ObserverEffect::Probe) {
                 probes.push(bench.ms);
             }
             if what == 4 {

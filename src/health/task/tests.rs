@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     health::{Assignment, hysteresis::Grade, peer_alarms},
     model::{CheckKind, NodeName},
-    verdict::{Seen, Testimony},
+    verdict::{Finding, ObserverReport},
 };
 use std::{
     sync::{
@@ -39,12 +39,12 @@ struct Server {
 }
 
 impl Prober for Server {
-    async fn probe(&self, _: &Target, _: SocketAddr, _: &Check) -> Answer {
+    async fn probe(&self, _: &Target, _: SocketAddr, _: &Check) -> ProbeResult {
         self.asked.fetch_add(1, Ordering::Relaxed);
         sleep(Duration::from_millis(1)).await;
         match self.crashed.load(Ordering::Relaxed) {
-            false => Answer { grade: Grade::Passed, what: "200".to_owned(), took: Duration::from_millis(1) },
-            true => Answer { grade: Grade::Failed, what: "connection refused".to_owned(), took: Duration::ZERO },
+            false => ProbeResult { grade: Grade::Passed, what: "200".to_owned(), took: Duration::from_millis(1) },
+            true => ProbeResult { grade: Grade::Failed, what: "connection refused".to_owned(), took: Duration::ZERO },
         }
     }
 }
@@ -88,7 +88,7 @@ impl Node {
         Self { inputs, said, shutdown }
     }
 
-    fn seen(&self, server: &str) -> Option<Seen> {
+    fn seen(&self, server: &str) -> Option<Finding> {
         self.said.borrow().get(&target(server)).map(|observation| observation.seen)
     }
 }
@@ -112,7 +112,7 @@ fn three_observers(server: &Server, gossip: Option<Duration>, unix_errors: [Dura
                     let mut heard = heard.lock().unwrap();
                     heard[from] = word;
                     let words = names.iter().zip(heard.iter());
-                    let words = words.map(|(name, word)| (name, Testimony { live: true, observations: word })).collect();
+                    let words = words.map(|(name, word)| (name, ObserverReport { live: true, observations: word })).collect();
                     for (i, inputs) in all.iter().enumerate() {
                         inputs.send_modify(|inputs| inputs.peer_alarms = peer_alarms(&names[i], &words, &inputs.assignments));
                     }
@@ -128,10 +128,10 @@ async fn noticed_after(phase: Duration, gossip: Option<Duration>, unix_errors: [
     let server = Server::default();
     let nodes = three_observers(&server, gossip, unix_errors);
     sleep(Duration::from_secs(5) + phase).await;
-    assert!(nodes.iter().all(|node| node.seen("r1") == Some(Seen::Up)));
+    assert!(nodes.iter().all(|node| node.seen("r1") == Some(Finding::Up)));
     server.crashed.store(true, Ordering::Relaxed);
     let crash = Instant::now();
-    while nodes.iter().filter(|node| node.seen("r1") == Some(Seen::Down)).count() < 2 {
+    while nodes.iter().filter(|node| node.seen("r1") == Some(Finding::Down)).count() < 2 {
         sleep(Duration::from_millis(1)).await;
     }
     let took = crash.elapsed();
@@ -183,10 +183,10 @@ async fn a_recovery_takes_rise_probes_and_is_told() {
     server.crashed.store(true, Ordering::Relaxed);
     let node = Node::start(server.clone(), inputs(&[("r1", 0)]), Instant::now(), Duration::ZERO);
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(node.seen("r1"), Some(Seen::Down));
+    assert_eq!(node.seen("r1"), Some(Finding::Down));
     server.crashed.store(false, Ordering::Relaxed);
     sleep(Duration::from_millis(2_600)).await;
-    assert_eq!(node.seen("r1"), Some(Seen::Up));
+    assert_eq!(node.seen("r1"), Some(Finding::Up));
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +207,7 @@ async fn removed_targets_stop_changed_ones_start_anew_and_others_keep_what_they_
     let server = Server::default();
     let node = Node::start(server.clone(), inputs(&[("r1", 0), ("r2", 0), ("r3", 0)]), Instant::now(), Duration::ZERO);
     sleep(Duration::from_secs(2)).await;
-    let since = |server: &str| node.said.borrow().get(&target(server)).map(|seen| (seen.since_unix_ms, seen.question));
+    let since = |server: &str| node.said.borrow().get(&target(server)).map(|seen| (seen.since_unix_ms, seen.fingerprint));
     let (before, kept) = (since("r2").unwrap(), since("r3"));
     let mut changed = inputs(&[("r2", 0), ("r3", 1)]);
     Arc::make_mut(&mut changed.assignments).get_mut(&target("r2")).unwrap().address = "10.0.0.9:80".parse().unwrap();
@@ -229,12 +229,12 @@ async fn removed_targets_stop_changed_ones_start_anew_and_others_keep_what_they_
 struct Silent(Arc<AtomicUsize>, Arc<AtomicUsize>);
 
 impl Prober for Silent {
-    async fn probe(&self, _: &Target, _: SocketAddr, check: &Check) -> Answer {
+    async fn probe(&self, _: &Target, _: SocketAddr, check: &Check) -> ProbeResult {
         let now = self.0.fetch_add(1, Ordering::Relaxed) + 1;
         self.1.fetch_max(now, Ordering::Relaxed);
         sleep(check.timeout).await;
         self.0.fetch_sub(1, Ordering::Relaxed);
-        Answer { grade: Grade::Failed, what: "timeout".to_owned(), took: check.timeout }
+        ProbeResult { grade: Grade::Failed, what: "timeout".to_owned(), took: check.timeout }
     }
 }
 
@@ -245,6 +245,6 @@ async fn many_silent_servers_are_all_judged_with_a_bounded_number_of_probes_at_a
     let server = Silent::default();
     let node = Node::start(server.clone(), inputs(&targets), Instant::now(), Duration::ZERO);
     sleep(Duration::from_secs(10)).await;
-    assert_eq!(node.said.borrow().values().filter(|seen| seen.seen == Seen::Down).count(), 600);
+    assert_eq!(node.said.borrow().values().filter(|seen| seen.seen == Finding::Down).count(), 600);
     assert_eq!(server.1.load(Ordering::Relaxed), MAX_PROBES);
 }

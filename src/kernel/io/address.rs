@@ -1,4 +1,4 @@
-//! IP addresses of interfaces over rtnetlink: put on with a lifetime, taken off, found again.
+//! Adds, removes and lists IP addresses of interfaces over rtnetlink, with a kernel lifetime where wanted.
 
 use futures_util::StreamExt;
 use rtnetlink::{
@@ -20,19 +20,19 @@ use std::{
     time::Duration,
 };
 
-/// Our mark on an address (`IFA_PROTO`, since Linux 5.18; older kernels ignore it). A recent `ip address` shows it as `proto 0x4c`.
+/// The agent's mark on an address (`IFA_PROTO`, since Linux 5.18; older kernels ignore it). A recent `ip address` shows it as `proto 0x4c`.
 pub const MARK: u8 = 0x4c;
 /// The loopback interface, whose addresses belong to the real-server role.
 pub const LOOPBACK: &str = "lo";
 
-/// The kernel answers within microseconds. An answer that has not come after so long has been lost (receive buffer overrun).
+/// The kernel answers within microseconds. An answer that has not come within this time is lost (receive buffer overrun).
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
-/// An address can be on an interface once for each prefix length, hence 33 times at most.
+/// An address can be on an interface once for each prefix length, so 33 times at most.
 const MOST_PREFIXES: usize = 33;
-/// The kernel's word for a lifetime without end.
+/// The kernel's value for a lifetime without end.
 const FOREVER: u32 = u32::MAX;
 
-/// Why an address could not be handled.
+/// Why addresses could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
     /// No netlink socket.
@@ -51,7 +51,7 @@ pub enum AddressError {
     Kernel {
         /// What was asked, for example `put 192.0.2.10 on eth0`.
         what: String,
-        /// Where.
+        /// The interface.
         interface: String,
         /// What the kernel said.
         source: io::Error,
@@ -67,17 +67,17 @@ pub enum AddressError {
 /// An address that is on an interface.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InstalledAddress {
-    /// Where.
+    /// The interface's name.
     pub interface: String,
-    /// That interface's index.
+    /// The interface's index.
     pub index: u32,
     /// The address.
     pub address: IpAddr,
     /// Length of its prefix in bits.
     pub prefix: u8,
-    /// Who put it there; [`MARK`] is ours. `None`: not said, or the kernel is older than 5.18.
+    /// The mark of the program that put it there; [`MARK`] is the agent's. `None`: no mark, or the kernel is older than 5.18.
     pub proto: Option<u8>,
-    /// For how many seconds still; `None`: for good.
+    /// The rest of its lifetime in seconds; `None`: without end.
     pub valid_lft: Option<u32>,
 }
 
@@ -88,23 +88,24 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Opens a netlink socket, which a task on the current runtime serves.
+    /// Opens a netlink socket. A task on the current runtime serves it.
     pub fn open() -> Result<Self, AddressError> {
         let handle = connect().map_err(AddressError::Open)?;
         Ok(Self { handle: Arc::new(Mutex::new(handle)) })
     }
 
-    /// Puts `address` on `interface` as a host address (/32, /128), or refreshes it there. After `valid_lft`, rounded up to a second, the
-    /// kernel itself takes it off (up to a quarter of a second late); `None`: it stays.
+    /// Puts `address` on `interface` as a host address (/32, /128), or refreshes it there. After `valid_lft`, rounded up to a second, the kernel
+    /// removes it by itself (up to a quarter of a second late); `None`: it stays.
     ///
-    /// A host address is a subnet of its own, so that it outlives the interface's other addresses and none of them depends on it.
+    /// A host address is a subnet of its own, so neither it nor the interface's other addresses depend on each other.
     pub async fn install(&self, interface: &str, address: IpAddr, valid_lft: Option<Duration>) -> Result<(), AddressError> {
         self.put(interface, address, valid_lft, NLM_F_REPLACE).await
     }
 
-    /// Refreshes an address that should be there as [`Addresses::install`] puts it, and puts it on where it is not. Whether it was there.
+    /// Refreshes an address, or puts it on if it is not there. Returns whether it was there.
     pub async fn refresh(&self, interface: &str, address: IpAddr, valid_lft: Duration) -> Result<bool, AddressError> {
-        // The kernel adds what is not there whatever the flags say; only `NLM_F_EXCL` tells both apart (`inet_rtm_newaddr` in net/ipv4/devinet.c).
+        // The kernel adds an address that is not there whatever the flags say. Only `NLM_F_EXCL` tells both cases apart (`inet_rtm_newaddr` in
+        // net/ipv4/devinet.c).
         match self.put(interface, address, Some(valid_lft), NLM_F_EXCL).await {
             Ok(()) => Ok(false),
             Err(AddressError::Kernel { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
@@ -124,7 +125,7 @@ impl Addresses {
         message.attributes.push(AddressAttribute::CacheInfo(cache));
         message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
         if address.is_ipv6() {
-            // The lease has already seen to it that there is no duplicate, and looking for one takes a second.
+            // The lease ensures that there is no duplicate, and looking for one takes a second.
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
         let request = RouteNetlinkMessage::NewAddress(message);
@@ -133,9 +134,9 @@ impl Addresses {
         done.map_err(|source| AddressError::Kernel { what: what(), interface: interface.to_owned(), source })
     }
 
-    /// Takes `address` off `interface`; well if it is not there, or there is no such interface.
+    /// Removes `address` from `interface`. It is no error if the address or the interface is not there.
     ///
-    /// An IPv4 address is taken off with whatever prefix length it is there: a VIP that another tool left as a /24 would go on answering.
+    /// An IPv4 address is removed with every prefix length: a VIP that another tool left there as a /24 would still answer.
     pub async fn remove(&self, interface: &str, address: IpAddr) -> Result<(), AddressError> {
         let index = match interface_index(interface) {
             Ok(index) => index,
@@ -171,7 +172,7 @@ impl Addresses {
         Ok(found.collect())
     }
 
-    /// Takes off every address with our mark that is not on `lo`, and says which there were.
+    /// Removes every address with the agent's mark that is not on `lo`, and returns them.
     pub async fn remove_marked(&self) -> Result<Vec<InstalledAddress>, AddressError> {
         let mut ours = self.list().await?;
         ours.retain(|found| found.proto == Some(MARK) && found.interface != LOOPBACK);
@@ -181,9 +182,9 @@ impl Addresses {
         Ok(ours)
     }
 
-    /// Sends one request; what the kernel answered before it acknowledged.
+    /// Sends one request and returns the messages that the kernel sent before the acknowledgement.
     ///
-    /// Once more over a new socket if the old one is of no use any more: a guard must be able to remove addresses whatever happened before.
+    /// If the socket is lost, it opens another and sends the request once more: a guard must be able to remove addresses whatever happened before.
     pub(super) async fn request(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
         let handle = self.handle.lock().expect("no holder of this lock panics").clone();
         match exchange(handle, request.clone(), flags).await {
@@ -201,7 +202,7 @@ impl Addresses {
 /// A new netlink socket, served by a task of its own that ends with the last handle.
 fn connect() -> io::Result<Handle> {
     let (mut connection, handle, _) = rtnetlink::new_connection()?;
-    // Otherwise a request that was done and a connection that broke would look the same.
+    // Without these, a request that was done and a connection that broke would look the same.
     connection.set_forward_ack(true);
     connection.set_forward_done(true);
     tokio::spawn(connection);
@@ -211,7 +212,7 @@ fn connect() -> io::Result<Handle> {
 async fn exchange(mut handle: Handle, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
     let mut message = NetlinkMessage::from(request);
     message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-    // Fails only when the serving task has ended.
+    // This fails only if the task that serves the socket has ended.
     let mut answers = handle.request(message).map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
     let mut found = Vec::new();
     loop {
@@ -242,12 +243,12 @@ fn host_address(index: u32, address: IpAddr) -> AddressMessage {
     message
 }
 
-/// For how long the kernel keeps an address that is to be there for `valid_lft`, counted from when it was put on.
+/// The kernel lifetime of an address that is to be there for `valid_lft`, counted from the time when it was put on.
 pub fn lifetime(valid_lft: Duration) -> Duration {
     Duration::from_secs(whole_seconds(valid_lft).into())
 }
 
-/// `lifetime` rounded up, never 0 (which the kernel refuses) and never the word for "for good".
+/// `lifetime` rounded up to seconds, never 0 (which the kernel refuses) and never [`FOREVER`].
 fn whole_seconds(lifetime: Duration) -> u32 {
     let seconds = lifetime.as_secs() + u64::from(lifetime.subsec_nanos() > 0);
     u32::try_from(seconds).unwrap_or(u32::MAX).clamp(1, FOREVER - 1)
@@ -267,12 +268,12 @@ fn installed(socket: &UnixDatagram, message: &AddressMessage) -> Option<Installe
         }
     }
     let index = message.header.index;
-    // An interface that went away while we asked took its addresses with it.
+    // An interface that was removed meanwhile has no addresses any more.
     let interface = rustix::net::netdevice::index_to_name(socket, index).ok()?;
     Some(InstalledAddress { interface, index, address: address?, prefix: message.header.prefix_len, proto, valid_lft })
 }
 
-/// Whether this machine has `address`, so that it can be listened on: the kernel lets nobody bind an address that is not, or not yet, there.
+/// Whether this machine has `address`, so that it can be listened on: an address that is not there, or not yet, cannot be bound.
 pub fn is_here(address: IpAddr) -> bool {
     !UdpSocket::bind((address, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }

@@ -1,4 +1,4 @@
-//! The data plane of this node: IPVS, addresses on `lo`, sysctls, all of the agent's network namespace.
+//! The data plane on Linux: IPVS, addresses on `lo` and sysctls of the agent's network namespace.
 
 use super::{
     address::{AddressError, Addresses, LOOPBACK},
@@ -36,11 +36,11 @@ struct Quick {
 }
 
 impl Linux {
-    /// Opens the kernel of the calling thread's network namespace; records of former settings go to `data_dir`, which must exist. Must be called
-    /// within a tokio runtime.
+    /// Opens the network namespace of the calling thread. Former settings are saved in `data_dir`, which must exist. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
-    /// Without a netlink socket there is no data plane.
+    /// The netlink socket could not be opened.
     pub fn open(data_dir: &Path) -> Result<Self, AddressError> {
         Ok(Self {
             ipvs: Ipvs::default(),
@@ -68,7 +68,7 @@ impl Linux {
         Ok(on_lo.map(|installed| installed.address).filter(|address| !address.is_loopback()).collect())
     }
 
-    /// One step that is not IPVS's.
+    /// Carries out a step that is not one of IPVS.
     async fn perform(&self, step: &Step) -> Result<(), StepError> {
         let unchanged = |error: &dyn std::error::Error| StepError::Failed(with_sources(error));
         match step {
@@ -110,7 +110,7 @@ impl DataPlane for Linux {
 
     async fn execute(&mut self, steps: &[Step]) -> Vec<StepFailure> {
         let mut failures = Vec::new();
-        // Neighbouring IPVS steps go down one pipeline; the others are few.
+        // Consecutive IPVS steps are sent in one pipeline; the others are few.
         for run in steps.chunk_by(|one, next| one.is_ipvs() && next.is_ipvs()) {
             match run {
                 [step] if !step.is_ipvs() => {
@@ -127,8 +127,7 @@ impl DataPlane for Linux {
     }
 }
 
-/// What this node's kernel can do for LVS, one fact a line, for example `ip_vs 1.2.1 4096` (version and buckets of the connection table).
-/// Empty where IPVS is not loaded.
+/// What this kernel's IPVS is, for example `ip_vs 1.2.1 4096` (version, and buckets of the connection table). Empty where IPVS is not loaded.
 pub async fn capabilities() -> Vec<String> {
     let Ok(Some(info)) = Ipvs::default().info().await else { return Vec::new() };
     let [_, major, minor, patch] = info.version.to_be_bytes();

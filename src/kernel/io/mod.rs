@@ -1,4 +1,4 @@
-//! The kernel itself: netlink, addresses, sysctls; and what this process may ask of it.
+//! The kernel itself: netlink, addresses, sysctls, and the capabilities of this process.
 
 pub mod address;
 #[cfg(test)]

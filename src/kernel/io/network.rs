@@ -1,7 +1,7 @@
-//! Which interfaces and addresses this machine has (this network namespace), for what is told to the other nodes.
+//! Reads the interfaces and addresses of this machine (of this network namespace), which the node gossips.
 
 use super::address::{AddressError, Addresses, InstalledAddress, LOOPBACK, MARK};
-use crate::model::Network;
+use crate::model::NodeNetwork;
 use rtnetlink::{
     packet_core::NLM_F_DUMP,
     packet_route::{
@@ -11,20 +11,20 @@ use rtnetlink::{
 };
 use std::{collections::BTreeSet, net::IpAddr};
 
-/// All interfaces by name, whatever they are; netlink's own list may have one that is newer than what we can decode.
+/// The file that names all interfaces. Netlink's list may contain a kind of interface that our decoder does not know.
 const INTERFACES: &str = "/proc/self/net/dev";
 
 impl Addresses {
-    /// What there is now.
-    pub async fn network(&self) -> Result<Network, AddressError> {
+    /// The present interfaces and addresses.
+    pub async fn network(&self) -> Result<NodeNetwork, AddressError> {
         let text = std::fs::read_to_string(INTERFACES).map_err(AddressError::Interfaces)?;
         let mut interfaces = names(&text);
         interfaces.extend(self.alternative_names().await?);
         let own = self.list().await?.into_iter().filter(is_own).map(|found| found.address);
-        Ok(Network { interfaces, addresses: own.collect(), ..Network::default() })
+        Ok(NodeNetwork { interfaces, addresses: own.collect(), ..NodeNetwork::default() })
     }
 
-    /// `ip link property`: the kernel takes these for names too.
+    /// Alternative names (`ip link property`), which the kernel accepts like names.
     async fn alternative_names(&self) -> Result<BTreeSet<String>, AddressError> {
         let mut all = LinkMessage::default();
         all.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
@@ -45,13 +45,13 @@ impl Addresses {
     }
 }
 
-/// Two lines of head, then a line an interface: its name, a colon, numbers.
+/// Reads the file: two header lines, then for each interface its name, a colon and numbers.
 fn names(text: &str) -> BTreeSet<String> {
     text.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim_start().to_owned())).collect()
 }
 
-/// The machine's own, as far as others could have taken it for a VIP. An agent's VIP on a director bears a mark, or, where the kernel cannot mark, is a host
-/// address that ends by itself.
+/// Whether an address is the machine's own and of use beyond one link. A VIP that the agent has put on a director has the agent's mark or, where the
+/// kernel does not support marks, is a host address with a lifetime.
 fn is_own(found: &InstalledAddress) -> bool {
     let host_prefix = if found.address.is_ipv4() { 32 } else { 128 };
     let leased = found.prefix == host_prefix && found.valid_lft.is_some();

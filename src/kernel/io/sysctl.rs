@@ -39,11 +39,11 @@ const VERSION: u32 = 1;
 /// One sysctl.
 struct Setting {
     file: &'static str,
-    /// What we set it to when its value does not serve.
+    /// The value that the agent sets if the present one does not have the effect.
     ours: i64,
-    /// Whether a value does what we want of it.
+    /// Whether a value has the effect.
     serves: fn(i64) -> bool,
-    /// A switch that makes this setting harmful: while it is on, any value serves.
+    /// A sysctl that makes this setting harmful: while it is on, the setting is left as it is.
     unless: Option<&'static str>,
 }
 
@@ -51,7 +51,7 @@ struct Setting {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Former {
     version: u32,
-    /// The boot in which we changed them: a later boot began with settings of its own, so nothing of ours is to be put back.
+    /// The boot in which the agent changed them. A later boot began with its own settings, so nothing is to be put back then.
     boot: String,
     values: BTreeMap<String, i64>,
 }
@@ -61,19 +61,19 @@ struct Former {
 pub struct Sysctls {
     settings: &'static [Setting],
     directory: PathBuf,
-    /// A setting that is not there is none to care about: `ip_vs` is not loaded, or is older than it.
+    /// Settings that are not there are ignored: `ip_vs` is not loaded, or is older than the setting.
     optional: bool,
     boot_id: PathBuf,
     record: PathBuf,
 }
 
 impl Sysctls {
-    /// Silence about addresses on `lo`, with a record in the agent's data directory.
+    /// ARP silence about addresses on `lo`. Former values are recorded in the agent's data directory.
     pub fn arp(data_dir: &Path) -> Self {
         Self::new(&ARP, "/proc/sys/net/ipv4/conf", false, data_dir.join("arp-former.json"))
     }
 
-    /// IPVS's dealing with clients of destinations that are gone, with a record in the agent's data directory.
+    /// How IPVS treats clients of destinations that were removed. Former values are recorded in the agent's data directory.
     pub fn ipvs(data_dir: &Path) -> Self {
         Self::new(&IPVS, "/proc/sys/net/ipv4/vs", true, data_dir.join("ipvs-former.json"))
     }
@@ -82,7 +82,7 @@ impl Sysctls {
         Self { settings, directory: directory.into(), optional, boot_id: "/proc/sys/kernel/random/boot_id".into(), record }
     }
 
-    /// How they stand.
+    /// The present state of the settings.
     pub fn state(&self) -> Result<SysctlState, DataPlaneError> {
         let mut in_force = true;
         for setting in self.settings {
@@ -91,7 +91,7 @@ impl Sysctls {
         Ok(SysctlState { in_force, former_kept: self.former()?.is_some() })
     }
 
-    /// Puts them in force. The former values are on disk before the first is changed, and are never overwritten by our own.
+    /// Puts them in force. The former values are on disk before the first one is changed, and are never overwritten by the agent's own.
     pub fn enforce(&self) -> Result<(), DataPlaneError> {
         let mut former = self.former()?.unwrap_or(Former { version: VERSION, boot: self.boot()?, values: BTreeMap::new() });
         let mut changes = Vec::new();
@@ -108,7 +108,7 @@ impl Sysctls {
         changes.into_iter().try_for_each(|setting| self.set(setting.file, setting.ours))
     }
 
-    /// Puts the former values back, except where somebody has changed ours meanwhile, and forgets them.
+    /// Puts the former values back, except where another program has changed the agent's value meanwhile, and forgets them.
     pub fn restore(&self) -> Result<(), DataPlaneError> {
         let Some(former) = self.former()? else { return Ok(durable::remove(&self.record)?) };
         for setting in self.settings {
@@ -121,7 +121,7 @@ impl Sysctls {
         Ok(durable::remove(&self.record)?)
     }
 
-    /// The value that does not serve, if it is so.
+    /// The present value, if it does not have the effect.
     fn failing(&self, setting: &Setting) -> Result<Option<i64>, DataPlaneError> {
         let Some(value) = self.value(setting.file)?.filter(|value| !(setting.serves)(*value)) else { return Ok(None) };
         let is_on = |switch| self.value(switch).map(|value| value.is_some_and(|value| value != 0));
@@ -129,7 +129,7 @@ impl Sysctls {
         Ok((!spared).then_some(value))
     }
 
-    /// The record of this boot. One that cannot be read is worth nothing: the settings are then left as they are.
+    /// The record of this boot. A record that cannot be decoded is ignored: the settings are then left as they are.
     fn former(&self) -> Result<Option<Former>, DataPlaneError> {
         let Some(content) = durable::read(&self.record, RECORD_BYTES)? else { return Ok(None) };
         let former: Option<Former> = serde_json::from_slice(&content).ok();

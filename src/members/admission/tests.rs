@@ -39,7 +39,7 @@ impl Case {
             authority: CA,
         };
         let made = SecurityChange::TokenMade { id: token.id(), token: known, at_unix_s: NOW };
-        state.apply(&RuleChange::Security(made)).unwrap();
+        state.apply(&Command::Security(made)).unwrap();
         Self { state, key: NodeKey::generate(), token, living: Vec::new(), awaited: Vec::new() }
     }
 
@@ -91,7 +91,7 @@ impl Case {
 
 fn joining(admission: Result<Admission, JoinRefusal>) -> Joining {
     match admission.unwrap() {
-        Admission::Commit(RuleChange::NodeJoined(joining)) => joining,
+        Admission::Commit(Command::NodeJoined(joining)) => joining,
         other => panic!("{other:?}"),
     }
 }
@@ -168,7 +168,7 @@ fn asked_again_a_member_needs_no_second_use_of_its_token() {
     assert_eq!((change.addr, change.zone.clone(), change.keeps_id), (moved.addr, moved.zone.clone(), true));
     case.living.push(name("r9"));
     assert!(matches!(case.decide(&moved), Err(JoinRefusal::NameTaken { .. })), "it answers at its old address: this is a copy");
-    case.state.apply(&RuleChange::NodeLeft(name("r9"))).unwrap();
+    case.state.apply(&Command::NodeLeft(name("r9"))).unwrap();
     assert_eq!(case.decide(&returning), Err(JoinRefusal::Forgotten { id: first }));
 }
 
@@ -187,7 +187,7 @@ fn a_member_keeps_its_roles_whatever_its_file_says() {
     let mut case = Case::new();
     let id = case.commit(&case.request());
     let both = Roles::new([Role::RealServer, Role::Witness]).unwrap();
-    case.state.apply(&RuleChange::NodeRoles { name: name("r9"), roles: both.clone() }).unwrap();
+    case.state.apply(&Command::NodeRoles { name: name("r9"), roles: both.clone() }).unwrap();
     let fewer = JoinRequest { known: Some(("test".to_owned(), id)), ..case.request() };
     assert_eq!(case.decide(&fewer), Ok(Admission::Is(id)));
     let more = JoinRequest { roles: Roles::new(Role::ALL).unwrap(), ..fewer };
@@ -224,21 +224,21 @@ fn a_real_servers_token_does_not_take_a_directors_place() {
     let mut case = Case::new();
     let addr = case.state.nodes[&name("d1")].addr;
     let request = JoinRequest { name: name("d1"), addr, ..case.request() };
-    let replaces = Refusal::Replaces { name: name("d1"), has: "director".to_owned() };
+    let replaces = CommandRefusal::Replaces { name: name("d1"), has: "director".to_owned() };
     assert_eq!(case.decide(&request), Err(JoinRefusal::Refused(replaces)));
     // Nor does a director's one when nobody else would direct.
     let all = Token { roles: Roles::new(Role::ALL).unwrap(), ..case.state.security.tokens[&case.token.id()].clone() };
     case.state.security.tokens.insert(case.token.id(), all);
     assert!(!joining(case.decide(&request)).keeps_id);
-    case.state.apply(&RuleChange::NodeLeft(name("d2"))).unwrap();
-    assert_eq!(case.decide(&request), Err(JoinRefusal::Refused(Refusal::OnlyDirector(name("d1")))));
+    case.state.apply(&Command::NodeLeft(name("d2"))).unwrap();
+    assert_eq!(case.decide(&request), Err(JoinRefusal::Refused(CommandRefusal::OnlyDirector(name("d1")))));
 }
 
 #[test]
 fn another_members_address_is_refused_whatever_the_port() {
     let case = Case::new();
     let request = JoinRequest { addr: "192.0.2.21:9".parse().unwrap(), ..case.request() };
-    assert!(matches!(case.decide(&request), Err(JoinRefusal::Refused(Refusal::AddressTaken { .. }))));
+    assert!(matches!(case.decide(&request), Err(JoinRefusal::Refused(CommandRefusal::AddressTaken { .. }))));
 }
 
 #[test]
@@ -283,17 +283,17 @@ fn where_certificates_come_from_elsewhere_the_certificate_lets_in_and_nothing_el
     let joined = joining(case.decide_as(&signed, Some(&right)));
     assert_eq!((&joined.token, &joined.roles), (&None, &request.roles));
     // Asked again with other roles, what the certificate covers counts, not what it had.
-    case.state.apply(&RuleChange::NodeJoined(joined)).unwrap();
+    case.state.apply(&Command::NodeJoined(joined)).unwrap();
     let more = JoinRequest { roles: Roles::new([Role::RealServer, Role::Witness]).unwrap(), ..request.clone() };
     assert_eq!(joining(case.decide_as(&case.signed(&more), Some(&right))).roles, more.roles);
     // Removed, it is out whatever its certificate says, with another key as well.
-    case.state.apply(&RuleChange::NodeRemoved(name("r9"))).unwrap();
-    let barred = Err(JoinRefusal::Refused(Refusal::Barred(name("r9"))));
+    case.state.apply(&Command::NodeRemoved(name("r9"))).unwrap();
+    let barred = Err(JoinRefusal::Refused(CommandRefusal::Barred(name("r9"))));
     assert_eq!(case.decide_as(&signed, Some(&right)), barred);
     case.key = NodeKey::generate();
     let anew = case.signed(&JoinRequest { key: case.key.public(), ..request });
     assert_eq!(case.decide_as(&anew, Some(&right)), barred);
     assert_eq!(case.decide_as(&anew, None), Err(JoinRefusal::NoCertificate), "who shows none is told nothing");
-    case.state.apply(&RuleChange::Security(SecurityChange::NodeAllowed(name("r9")))).unwrap();
+    case.state.apply(&Command::Security(SecurityChange::NodeAllowed(name("r9")))).unwrap();
     assert!(case.decide_as(&anew, Some(&right)).is_ok());
 }

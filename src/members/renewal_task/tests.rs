@@ -5,8 +5,8 @@ use crate::{
     members::{InitSettings, MemberSettings, NodeIdentity, init},
     model::{Fingerprint, Role, TimingProfile},
     raft::{MembershipObserver, MembershipObserverError, Scratch},
-    rules::{RuleChange, SecurityChange},
-    vip::Membership,
+    rules::{Command, SecurityChange},
+    vip::LeaseMembership,
 };
 use std::{collections::BTreeSet, net::SocketAddr};
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ struct NoGuard;
 
 #[async_trait::async_trait]
 impl MembershipObserver for NoGuard {
-    async fn effective(&self, _: Membership) -> Result<(), MembershipObserverError> {
+    async fn effective(&self, _: LeaseMembership) -> Result<(), MembershipObserverError> {
         Ok(())
     }
 }
@@ -72,7 +72,7 @@ impl Director {
     }
 
     async fn commit(&self, change: SecurityChange) {
-        self.member.raft().propose(RuleChange::Security(change), PATIENCE).await.unwrap();
+        self.member.raft().propose(Command::Security(change), PATIENCE).await.unwrap();
     }
 
     async fn says(&mut self, what: impl FnMut(&Holds) -> bool) -> Holds {

@@ -22,8 +22,8 @@ use crate::{
     model::{NodeId, Role, Roles, TimingProfile},
     peers::{Peers, Published},
     raft::{MembershipObserverError, ProposeError, RaftFault, RaftStartError, Scratch, StoreError, types::TypeConfig},
-    rules::{Refusal, RuleChange, RuleSet},
-    vip::Membership,
+    rules::{Command, CommandRefusal, RuleSet},
+    vip::LeaseMembership,
 };
 use std::{
     collections::BTreeMap,
@@ -52,11 +52,11 @@ fn address() -> SocketAddr {
 
 /// Notes when it was told what.
 #[derive(Default)]
-struct Notes(std::sync::Mutex<Vec<(tokio::time::Instant, Membership)>>);
+struct Notes(std::sync::Mutex<Vec<(tokio::time::Instant, LeaseMembership)>>);
 
 #[async_trait::async_trait]
 impl MembershipObserver for Notes {
-    async fn effective(&self, membership: Membership) -> Result<(), MembershipObserverError> {
+    async fn effective(&self, membership: LeaseMembership) -> Result<(), MembershipObserverError> {
         self.0.lock().unwrap().push((tokio::time::Instant::now(), membership));
         Ok(())
     }
@@ -257,8 +257,8 @@ fn rules(n: u8) -> RuleSet {
     RuleSet { vips: BTreeMap::from([(name, group)]), ..RuleSet::default() }
 }
 
-fn apply(base: u64, n: u8) -> RuleChange {
-    RuleChange::Apply { base_revision: Some(base), rules: rules(n) }
+fn apply(base: u64, n: u8) -> Command {
+    Command::Apply { base_revision: Some(base), rules: rules(n) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -268,7 +268,7 @@ async fn a_cluster_of_three_decides_and_goes_on_without_its_leader() {
     cluster.follower().await.node().propose(apply(0, 1), PATIENCE).await.unwrap();
     cluster.has_revision(1).await;
     let stale = cluster.follower().await.node().propose(apply(0, 2), PATIENCE).await.unwrap_err();
-    assert!(matches!(stale, ProposeError::Refused(Refusal::Stale { base: 0, current: 1 })), "{stale}");
+    assert!(matches!(stale, ProposeError::Refused(CommandRefusal::Stale { base: 0, current: 1 })), "{stale}");
 
     let leader = cluster.leader().await;
     cluster.members[leader].crash().await;

@@ -8,7 +8,7 @@ use crate::{
     },
     model::{Fingerprint, PublicKey, Roles},
     rules::{
-        RuleChange,
+        Command,
         fixture::{cluster, foreign_cluster, name},
     },
 };
@@ -68,7 +68,7 @@ fn a_director_is_one_by_certificate_and_by_record() {
 #[test]
 fn a_removed_or_replaced_node_is_told_so_and_a_later_one_is_not_taken_for_it() {
     let mut state = cluster();
-    state.apply(&RuleChange::NodeLeft(name("r1"))).unwrap();
+    state.apply(&Command::NodeLeft(name("r1"))).unwrap();
     let server = [Role::RealServer];
     assert_eq!(status(&state, &certificate("r1", 3, &server), 3), Err(HelloRefusal::Removed { id: NodeId(3), barred: None }));
     assert_eq!(status(&state, &certificate("r1", 9, &server), 9), Ok(PeerStatus::Later));
@@ -122,7 +122,7 @@ fn a_certificate_that_names_no_number_is_heard_for_a_members_name_only() {
 #[test]
 fn a_removed_node_with_a_good_certificate_is_told_so_and_what_lets_it_in_again() {
     let mut state = foreign_cluster();
-    state.apply(&RuleChange::NodeRemoved(name("r1"))).unwrap();
+    state.apply(&Command::NodeRemoved(name("r1"))).unwrap();
     let refused = status(&state, &foreign("r1"), 3).unwrap_err();
     assert_eq!(refused, HelloRefusal::Removed { id: NodeId(3), barred: Some(name("r1")) });
     assert_eq!(

@@ -18,7 +18,7 @@ use crate::{
         timing::RaftTiming,
         types::RaftMember,
     },
-    rules::RuleChange,
+    rules::Command,
 };
 use std::{collections::BTreeMap, fmt::Display, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -63,14 +63,14 @@ fn failed(error: &dyn Display) -> FoundError {
 ///
 /// # Errors
 /// A log exists already, the disk fails, or an entry is refused.
-pub async fn found(founder: &Founder<'_>, entries: Vec<RuleChange>) -> Result<(), FoundError> {
+pub async fn found(founder: &Founder<'_>, entries: Vec<Command>) -> Result<(), FoundError> {
     match timeout(DEADLINE, write(founder, entries)).await {
         Ok(written) => written,
         Err(_) => Err(FoundError::Raft(format!("not within {DEADLINE:?}"))),
     }
 }
 
-async fn write(founder: &Founder<'_>, entries: Vec<RuleChange>) -> Result<(), FoundError> {
+async fn write(founder: &Founder<'_>, entries: Vec<Command>) -> Result<(), FoundError> {
     let Founder { data_dir, cluster_id, me, name, addr, timing } = *founder;
     let stamp = LogOwner::new(cluster_id, me.0);
     let (log, snapshot) = LogStore::open(data_dir, &stamp, Arc::new(NoGuard)).await?;

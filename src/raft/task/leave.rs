@@ -3,7 +3,7 @@
 use super::RaftNode;
 use crate::{
     raft::propose_task::ProposeError,
-    rules::{Refusal, RuleChange},
+    rules::{Command, CommandRefusal},
 };
 use openraft::{ServerState, async_runtime::WatchReceiver};
 use std::time::Duration;
@@ -24,13 +24,13 @@ impl RaftNode {
         let name = self.name();
         let gone = tokio::select! {
             // Cancel-safe, all: a proposal that was made is found made.
-            gone = self.propose(RuleChange::NodeLeft(name.clone()), within) => gone.map(drop),
+            gone = self.propose(Command::NodeLeft(name.clone()), within) => gone.map(drop),
             // A node that is no member any more gets no answer about its proposal.
             Ok(_) = state.wait_for(|state| !state.nodes.is_empty() && !state.nodes.contains_key(name)) => Ok(()),
             Ok(_) = removed.wait_for(Option::is_some) => return Ok(()),
         };
         match gone {
-            Ok(()) | Err(ProposeError::Refused(Refusal::NoSuchNode(_))) => {}
+            Ok(()) | Err(ProposeError::Refused(CommandRefusal::NoSuchNode(_))) => {}
             Err(error) => {
                 self.set_leaving(false);
                 return Err(error);

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::reconcile::{
-    Inputs,
+    ReconcileInputs,
     fixture::{all_in_place, cluster, dest, director, down, host, http, name, own, real_server, roles, target, vip, vip_name},
 };
 use std::sync::Arc;
 
-fn decide_with(inputs: &Inputs, observed: &KernelState) -> Desired {
+fn decide_with(inputs: &ReconcileInputs, observed: &KernelState) -> Desired {
     desired(&DesiredInput {
         roles: &inputs.roles,
         address: inputs.address,
@@ -19,7 +19,7 @@ fn decide_with(inputs: &Inputs, observed: &KernelState) -> Desired {
     })
 }
 
-fn decide(inputs: &Inputs) -> Desired {
+fn decide(inputs: &ReconcileInputs) -> Desired {
     decide_with(inputs, &KernelState::default())
 }
 
@@ -47,10 +47,10 @@ fn reason(desired: &Desired, server: &str) -> String {
     desired.decisions.iter().find(|decision| decision.target == target(server)).unwrap().reason.clone()
 }
 
-fn with_state(inputs: Inputs, change: impl FnOnce(&mut ClusterState)) -> Inputs {
+fn with_state(inputs: ReconcileInputs, change: impl FnOnce(&mut ClusterState)) -> ReconcileInputs {
     let mut state = cluster();
     change(&mut state);
-    Inputs { state: Arc::new(state), ..inputs }
+    ReconcileInputs { state: Arc::new(state), ..inputs }
 }
 
 fn server<'a>(state: &'a mut ClusterState, server: &str) -> &'a mut RealServer {
@@ -114,21 +114,21 @@ fn without_a_check_no_verdict_is_waited_for() {
 fn a_server_that_says_its_vip_is_not_in_place_gets_nothing() {
     let mut in_place = all_in_place();
     in_place.insert(name("r1"), [(vip_name(), Err("no permission".to_owned()))].into());
-    let wanted = decide_with(&Inputs { in_place: Arc::new(in_place), ..director() }, &kernel_with(&[21, 22, 23]));
+    let wanted = decide_with(&ReconcileInputs { in_place: Arc::new(in_place), ..director() }, &kernel_with(&[21, 22, 23]));
     assert_eq!(servers(&wanted), [22, 23]);
     assert_eq!(reason(&wanted, "r1"), "its VIP is not in place: no permission");
 }
 
 #[test]
 fn with_no_word_from_servers_a_restarted_worker_disturbs_nothing_and_a_fresh_kernel_sends_nothing() {
-    let silent = Inputs { in_place: Arc::default(), ..director() };
+    let silent = ReconcileInputs { in_place: Arc::default(), ..director() };
     assert_eq!(servers(&decide_with(&silent, &kernel_with(&[21, 23]))), [21, 23]);
     let fresh = decide(&silent);
     assert_eq!(servers(&fresh), [0_u8; 0]);
     assert_eq!(presence(&fresh, "r1"), Presence::Out(OutReason::NoWord(name("r1"))));
     // A word on another group is no word on this one.
-    let other = [(name("r1"), InPlace::from([(name("mail"), Ok(()))]))].into();
-    assert_eq!(servers(&decide(&Inputs { in_place: Arc::new(other), ..director() })), [0_u8; 0]);
+    let other = [(name("r1"), VipsReady::from([(name("mail"), Ok(()))]))].into();
+    assert_eq!(servers(&decide(&ReconcileInputs { in_place: Arc::new(other), ..director() })), [0_u8; 0]);
 }
 
 #[test]
@@ -146,25 +146,25 @@ fn a_server_without_agent_must_be_marked_as_such() {
 
 #[test]
 fn what_this_director_cannot_reach_it_leaves_out_and_says_so() {
-    let mut seen: BTreeMap<_, _> = [own("r1", Seen::Down), own("r2", Seen::Suspect), own("r3", Seen::Up)].into();
-    let wanted = decide(&Inputs { own: Arc::new(seen.clone()), ..director() });
+    let mut seen: BTreeMap<_, _> = [own("r1", Finding::Down), own("r2", Finding::Suspect), own("r3", Finding::Up)].into();
+    let wanted = decide(&ReconcileInputs { own: Arc::new(seen.clone()), ..director() });
     assert_eq!(servers(&wanted), [22, 23]);
     assert_eq!(reason(&wanted, "r1"), "path fault, this director cannot reach it: connection refused");
 
     // A word about the server's former address or check says nothing of the present one.
-    seen.get_mut(&target("r1")).unwrap().question += 1;
-    assert_eq!(servers(&decide(&Inputs { own: Arc::new(seen), ..director() })), [21, 22, 23]);
+    seen.get_mut(&target("r1")).unwrap().fingerprint += 1;
+    assert_eq!(servers(&decide(&ReconcileInputs { own: Arc::new(seen), ..director() })), [21, 22, 23]);
 }
 
 #[test]
 fn path_faults_alone_never_empty_a_pool() {
-    let own: BTreeMap<_, _> = ["r1", "r2", "r3"].map(|server| own(server, Seen::Down)).into();
-    let wanted = decide(&Inputs { own: Arc::new(own.clone()), ..director() });
+    let own: BTreeMap<_, _> = ["r1", "r2", "r3"].map(|server| own(server, Finding::Down)).into();
+    let wanted = decide(&ReconcileInputs { own: Arc::new(own.clone()), ..director() });
     assert_eq!(servers(&wanted), [21, 22, 23]);
     assert!(reason(&wanted, "r1").ends_with("but it would be left with none"));
 
     // r3 is down for all: r1 and r2 are the pool that must not be emptied.
-    let inputs = with_state(Inputs { own: Arc::new(own.clone()), ..director() }, |state| {
+    let inputs = with_state(ReconcileInputs { own: Arc::new(own.clone()), ..director() }, |state| {
         drop(state.verdicts.insert(target("r3"), down()));
     });
     assert_eq!(servers(&decide(&inputs)), [21, 22]);
@@ -172,7 +172,7 @@ fn path_faults_alone_never_empty_a_pool() {
     // A drained server takes no new connections: it does not count as one that is left.
     let mut own = own;
     own.remove(&target("r3"));
-    let inputs = with_state(Inputs { own: Arc::new(own), ..director() }, |state| server(state, "r3").weight = Weight(0));
+    let inputs = with_state(ReconcileInputs { own: Arc::new(own), ..director() }, |state| server(state, "r3").weight = Weight(0));
     let wanted = decide(&inputs);
     assert_eq!(servers(&wanted), [21, 22, 23]);
     assert_eq!(wanted.services[&http()].dests[&dest(23)].weight, 0);
@@ -180,8 +180,8 @@ fn path_faults_alone_never_empty_a_pool() {
 
 #[test]
 fn before_the_first_verdict_a_director_trusts_its_own_eyes() {
-    let own = [own("r1", Seen::Down)].into();
-    let inputs = with_state(Inputs { own: Arc::new(own), ..director() }, |state| state.verdicts.clear());
+    let own = [own("r1", Finding::Down)].into();
+    let inputs = with_state(ReconcileInputs { own: Arc::new(own), ..director() }, |state| state.verdicts.clear());
     assert_eq!(servers(&decide_with(&inputs, &kernel_with(&[21, 22, 23]))), [22, 23]);
 }
 
@@ -190,22 +190,25 @@ fn a_real_server_carries_the_vips_of_its_services_and_forwards_nothing() {
     let wanted = decide(&real_server());
     assert_eq!((wanted.lo_vips.clone(), wanted.services.len(), wanted.decisions.len()), ([vip()].into(), 0, 0));
     assert_eq!(wanted.serves, [(vip_name(), Ok([vip()].into()))].into());
-    let elsewhere = decide(&Inputs { address: host(99), ..real_server() });
+    let elsewhere = decide(&ReconcileInputs { address: host(99), ..real_server() });
     assert!(elsewhere.lo_vips.is_empty() && elsewhere.serves.is_empty());
-    let no_role = decide(&Inputs { roles: roles(&[Role::Witness]), ..real_server() });
+    let no_role = decide(&ReconcileInputs { roles: roles(&[Role::Witness]), ..real_server() });
     assert!(no_role.lo_vips.is_empty());
     assert!(no_role.serves[&vip_name()].as_ref().is_err_and(|why| why.contains("real-server")));
 }
 
 #[test]
 fn a_director_that_is_a_real_server_too_forwards_only_while_it_holds_the_vip() {
-    let both = Inputs { roles: roles(&[Role::Director, Role::RealServer]), ..Inputs { address: host(21), ..director() } };
+    let both = ReconcileInputs {
+        roles: roles(&[Role::Director, Role::RealServer]),
+        ..ReconcileInputs { address: host(21), ..director() }
+    };
     let held = Holding::Held { epoch: 1, since_unix_ms: 0 };
-    let holder = decide(&Inputs { ownership: [(vip_name(), held)].into(), ..both.clone() });
+    let holder = decide(&ReconcileInputs { ownership: [(vip_name(), held)].into(), ..both.clone() });
     assert_eq!((servers(&holder), holder.lo_vips.clone()), (vec![21, 22, 23], [vip()].into()));
 
     let standby =
-        decide_with(&Inputs { ownership: [(vip_name(), Holding::NotHeld)].into(), ..both.clone() }, &kernel_with(&[21]));
+        decide_with(&ReconcileInputs { ownership: [(vip_name(), Holding::NotHeld)].into(), ..both.clone() }, &kernel_with(&[21]));
     assert_eq!((standby.services.len(), standby.lo_vips.clone()), (0, [vip()].into()));
     assert_eq!(presence(&standby, "r2"), Presence::Out(OutReason::NotHolder));
 
@@ -213,5 +216,5 @@ fn a_director_that_is_a_real_server_too_forwards_only_while_it_holds_the_vip() {
     assert_eq!(decide_with(&both, &kernel_with(&[21])).services.len(), 1);
     assert_eq!(decide(&both).services.len(), 0);
     // A director that serves nothing itself has the rules ahead of time.
-    assert_eq!(decide(&Inputs { ownership: [(vip_name(), Holding::NotHeld)].into(), ..director() }).services.len(), 1);
+    assert_eq!(decide(&ReconcileInputs { ownership: [(vip_name(), Holding::NotHeld)].into(), ..director() }).services.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! What reconciling remembers across restarts.
+//! What reconciling keeps on disk across restarts.
 
 mod owned;
 #[cfg(test)]

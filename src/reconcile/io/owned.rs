@@ -1,4 +1,4 @@
-//! The record of addresses that are, or were, VIPs of the cluster: what is on them in this node's kernel is ours to remove.
+//! The record of addresses that are, or were, VIPs of the cluster: the agent may remove what is on them in this node's kernel.
 
 use crate::{base::io::durable, kernel::DataPlaneError};
 use serde::{Deserialize, Serialize};
@@ -27,11 +27,10 @@ pub struct OwnedVips {
 }
 
 impl OwnedVips {
-    /// Reads the record from the agent's data directory. None there: nothing is owned yet.
+    /// Reads the record from the agent's data directory. Without a record nothing is owned yet.
     ///
     /// # Errors
-    /// A record that cannot be read or understood; it may be removed by hand, then VIPs that left the rules while the agent was down stay
-    /// programmed.
+    /// The record cannot be read or decoded. It may be removed by hand; then services on VIPs that left the rules while the agent was down stay.
     pub fn open(data_dir: &Path) -> Result<Self, DataPlaneError> {
         let path = data_dir.join(RECORD);
         let vips = match durable::read(&path, RECORD_BYTES)? {
@@ -46,10 +45,10 @@ impl OwnedVips {
         &self.vips
     }
 
-    /// Makes `vips` the record, on disk when this returns. Writes nothing when it is so already.
+    /// Makes `vips` the record, which is on disk when this returns. Writes nothing if the record is the same already.
     ///
     /// # Errors
-    /// The disk; the record is then what it was.
+    /// The disk failed. The record is unchanged then.
     pub fn set(&mut self, vips: BTreeSet<IpAddr>) -> Result<(), DataPlaneError> {
         if vips != self.vips {
             let content = Content { version: VERSION, vips };

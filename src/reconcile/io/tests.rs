@@ -1,4 +1,4 @@
-//! The loop on a real kernel, with `ipvsadm` as the hand that meddles (see `kernel/io/tests/lab.rs`).
+//! The loop on a real kernel, whose tables `ipvsadm` changes meanwhile (see `kernel/io/tests/lab.rs`).
 
 use super::OwnedVips;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
         tests::lab::{ipvs_sysctls, lab, run, say, sysctls},
     },
     reconcile::{
-        self, Inputs, Report,
+        self, ReconcileInputs, ReconcileReport,
         fixture::{director, real_server, vip_name},
     },
 };
@@ -19,16 +19,19 @@ use tokio_util::sync::CancellationToken;
 /// Hand edits are put back within a second.
 const PUT_BACK: Duration = Duration::from_secs(1);
 
-fn start(dir: &Path, inputs: Inputs) -> (watch::Sender<Inputs>, watch::Receiver<Report>, CancellationToken, JoinHandle<()>) {
+fn start(
+    dir: &Path,
+    inputs: ReconcileInputs,
+) -> (watch::Sender<ReconcileInputs>, watch::Receiver<ReconcileReport>, CancellationToken, JoinHandle<()>) {
     let (inputs, inputs_rx) = watch::channel(inputs);
-    let (report_tx, reports) = watch::channel(Report::default());
+    let (report_tx, reports) = watch::channel(ReconcileReport::default());
     let cancel = CancellationToken::new();
     let (linux, owned) = (Linux::open(dir).unwrap(), OwnedVips::open(dir).unwrap());
     let task = tokio::spawn(reconcile::run(linux, owned, inputs_rx, report_tx, BootClock, cancel.clone()));
     (inputs, reports, cancel, task)
 }
 
-async fn until(reports: &mut watch::Receiver<Report>, wanted: impl FnMut(&Report) -> bool) -> Report {
+async fn until(reports: &mut watch::Receiver<ReconcileReport>, wanted: impl FnMut(&ReconcileReport) -> bool) -> ReconcileReport {
     let found = tokio::time::timeout(Duration::from_secs(10), reports.wait_for(wanted)).await;
     found.expect("not reported within ten seconds").unwrap().clone()
 }
@@ -87,7 +90,7 @@ async fn hand_edits_on_a_real_kernel_are_put_back_within_a_second() {
     // Stopping and starting with no word from anybody disturbs nothing.
     cancel.cancel();
     task.await.unwrap();
-    let unknowing = Inputs { in_place: Arc::default(), ..inputs.borrow().clone() };
+    let unknowing = ReconcileInputs { in_place: Arc::default(), ..inputs.borrow().clone() };
     let (_inputs, mut reports, cancel, task) = start(&dir, unknowing);
     let report = until(&mut reports, |report| report.ready).await;
     assert_eq!((report.steps_last, rules()), (0, settled));

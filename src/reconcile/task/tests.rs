@@ -16,31 +16,31 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// An agent's reconciling, with the other ends of all that it is tied to.
 struct Rig {
     fake: FakeDataPlane,
-    inputs: watch::Sender<Inputs>,
-    reports: watch::Receiver<Report>,
+    inputs: watch::Sender<ReconcileInputs>,
+    reports: watch::Receiver<ReconcileReport>,
     cancel: CancellationToken,
     task: JoinHandle<()>,
     dir: PathBuf,
 }
 
 impl Rig {
-    fn new(test: &str, fake: &FakeDataPlane, inputs: Inputs) -> Self {
+    fn new(test: &str, fake: &FakeDataPlane, inputs: ReconcileInputs) -> Self {
         let dir = std::env::temp_dir().join(format!("lvs-agent-task-{test}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         Self::again(dir, fake, inputs)
     }
 
     /// An agent that finds the data directory of another.
-    fn again(dir: PathBuf, fake: &FakeDataPlane, inputs: Inputs) -> Self {
+    fn again(dir: PathBuf, fake: &FakeDataPlane, inputs: ReconcileInputs) -> Self {
         let (inputs, inputs_rx) = watch::channel(inputs);
-        let (report_tx, reports) = watch::channel(Report::default());
+        let (report_tx, reports) = watch::channel(ReconcileReport::default());
         let cancel = CancellationToken::new();
         let owned = OwnedVips::open(&dir).unwrap();
         let task = tokio::spawn(run(fake.clone(), owned, inputs_rx, report_tx, BootClock, cancel.clone()));
         Self { fake: fake.clone(), inputs, reports, cancel, task, dir }
     }
 
-    async fn until(&mut self, wanted: impl FnMut(&Report) -> bool) -> Report {
+    async fn until(&mut self, wanted: impl FnMut(&ReconcileReport) -> bool) -> ReconcileReport {
         let found = tokio::time::timeout(PATIENCE, self.reports.wait_for(wanted)).await;
         found.unwrap_or_else(|_| panic!("not reported, even if waited for long")).unwrap().clone()
     }
@@ -71,7 +71,7 @@ fn pool(fake: &FakeDataPlane) -> usize {
 #[tokio::test]
 async fn nothing_is_done_before_the_state_is_loaded_or_without_a_cluster() {
     let fake = FakeDataPlane::default();
-    let rig = Rig::new("unloaded", &fake, Inputs { loaded: false, ..director() });
+    let rig = Rig::new("unloaded", &fake, ReconcileInputs { loaded: false, ..director() });
     sleep(Duration::from_millis(50)).await;
     rig.inputs.send_modify(|inputs| {
         inputs.loaded = true;
@@ -104,7 +104,7 @@ async fn a_kernel_that_has_the_rules_already_is_taken_over_without_a_step() {
     first.until(|report| report.ready).await;
     let dir = first.stop().await;
     fake.take_done();
-    let unknowing = Inputs { in_place: Arc::default(), ..director() };
+    let unknowing = ReconcileInputs { in_place: Arc::default(), ..director() };
     let mut second = Rig::again(dir, &fake, unknowing);
     let report = second.until(|report| report.ready).await;
     assert_eq!((fake.take_done(), report.drifts), (vec![], 0));
@@ -175,7 +175,7 @@ async fn a_vip_that_left_the_rules_is_cleaned_up_even_when_the_agent_was_down_me
     let mut state = cluster();
     state.rules = crate::rules::RuleSet::default();
     state.revision += 1;
-    let mut rig = Rig::again(dir.clone(), &fake, Inputs { state: Arc::new(state), ..director() });
+    let mut rig = Rig::again(dir.clone(), &fake, ReconcileInputs { state: Arc::new(state), ..director() });
     rig.until(|report| report.applied_revision == 5).await;
     assert_eq!(fake.state().services.len(), 0);
     // From now on the address is anybody's.
@@ -296,7 +296,7 @@ async fn leaving_takes_everything_of_ours_away_and_nothing_else() {
     let foreign = ServiceKey { address: host(200), ..http() };
     let both = crate::reconcile::fixture::roles(&[Role::Director, Role::RealServer]);
     let holding = crate::model::Holding::Held { epoch: 1, since_unix_ms: 0 };
-    let inputs = Inputs { roles: both, ownership: [(name("web"), holding)].into(), address: host(21), ..director() };
+    let inputs = ReconcileInputs { roles: both, ownership: [(name("web"), holding)].into(), address: host(21), ..director() };
     let mut rig = Rig::new("leave", &fake, inputs);
     rig.until(|report| report.ready).await;
     let dir = rig.stop().await;

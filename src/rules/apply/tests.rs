@@ -6,8 +6,8 @@ use crate::{
     rules::{
         SecurityChange, Target, Verdict,
         fixture::{
-            check, cluster, edge, founding, host, http, joined, joining, name, server, server_of, service, some_rules, target,
-            vip, web,
+            check, cluster, founding, host, http, joined, joining, name, server, server_of, service, some_rules, target,
+            verdict_change, vip, web,
         },
     },
 };
@@ -15,27 +15,27 @@ use proptest::prelude::*;
 
 mod members;
 
-fn init(cluster_id: &str, timing: TimingProfile) -> RuleChange {
-    RuleChange::Init { cluster_id: cluster_id.to_owned(), timing, founding: founding() }
+fn init(cluster_id: &str, timing: TimingProfile) -> Command {
+    Command::Init { cluster_id: cluster_id.to_owned(), timing, founding: founding() }
 }
 
-fn replace(base_revision: Option<u64>, rules: RuleSet) -> RuleChange {
-    RuleChange::Apply { base_revision, rules }
+fn replace(base_revision: Option<u64>, rules: RuleSet) -> Command {
+    Command::Apply { base_revision, rules }
 }
 
-fn left(node: &str) -> RuleChange {
-    RuleChange::NodeLeft(name(node))
+fn left(node: &str) -> Command {
+    Command::NodeLeft(name(node))
 }
 
 /// The same node again, with the log that it had.
-fn keeping_its_number(change: RuleChange) -> RuleChange {
+fn keeping_its_number(change: Command) -> Command {
     match change {
-        RuleChange::NodeJoined(joining) => RuleChange::NodeJoined(Joining { keeps_id: true, ..joining }),
+        Command::NodeJoined(joining) => Command::NodeJoined(Joining { keeps_id: true, ..joining }),
         other => other,
     }
 }
 
-fn is_refused(state: &mut ClusterState, change: &RuleChange, why: &Refusal) {
+fn is_refused(state: &mut ClusterState, change: &Command, why: &CommandRefusal) {
     let before = state.clone();
     assert_eq!(state.apply(change).as_ref(), Err(why));
     assert_eq!(*state, before, "a refused change changed something");
@@ -46,8 +46,8 @@ fn a_cluster_is_initialised_once() {
     let mut state = ClusterState::default();
     assert_eq!(state.apply(&init("one", TimingProfile::Wan)), Ok(None));
     assert_eq!((state.cluster_id.as_str(), state.timing, state.revision), ("one", TimingProfile::Wan, 0));
-    is_refused(&mut state, &init("two", TimingProfile::Fast), &Refusal::Initialised);
-    is_refused(&mut state, &init("one", TimingProfile::Wan), &Refusal::Initialised);
+    is_refused(&mut state, &init("two", TimingProfile::Fast), &CommandRefusal::Initialised);
+    is_refused(&mut state, &init("one", TimingProfile::Wan), &CommandRefusal::Initialised);
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn new_rules_are_a_new_revision_and_the_same_rules_are_not() {
 fn rules_made_for_another_revision_are_refused() {
     let mut state = cluster();
     for base in [0, 2, u64::MAX] {
-        is_refused(&mut state, &replace(Some(base), RuleSet::default()), &Refusal::Stale { base, current: 1 });
+        is_refused(&mut state, &replace(Some(base), RuleSet::default()), &CommandRefusal::Stale { base, current: 1 });
     }
     // Who looked at something else is told so, even where it comes to the same.
-    is_refused(&mut state, &replace(Some(0), web()), &Refusal::Stale { base: 0, current: 1 });
+    is_refused(&mut state, &replace(Some(0), web()), &CommandRefusal::Stale { base: 0, current: 1 });
     assert_eq!(state.apply(&replace(Some(1), RuleSet::default())), Ok(None));
 }
 
@@ -80,21 +80,25 @@ fn a_vip_is_no_nodes_address() {
     let mut rules = web();
     rules.vips.insert(name("back"), vip("back", 101));
     rules.vips.get_mut(&name("back")).unwrap().addresses.insert(host(22));
-    is_refused(&mut state, &replace(None, rules.clone()), &Refusal::VipIsNode { address: host(22), node: name("r2") });
+    is_refused(&mut state, &replace(None, rules.clone()), &CommandRefusal::VipIsNode { address: host(22), node: name("r2") });
     state.apply(&left("r2")).unwrap();
     assert_eq!(state.apply(&replace(None, rules)), Ok(None));
     // Nor the other way round; another port is no other address.
-    is_refused(&mut state, &joined("r2", 22, Role::RealServer), &Refusal::VipIsNode { address: host(22), node: name("r2") });
+    is_refused(
+        &mut state,
+        &joined("r2", 22, Role::RealServer),
+        &CommandRefusal::VipIsNode { address: host(22), node: name("r2") },
+    );
     let new = joining("x", 1, Role::Witness);
     let name = new.name.clone();
-    let moved = RuleChange::NodeJoined(Joining { addr: (host(100), 9).into(), ..new });
-    is_refused(&mut state, &moved, &Refusal::VipIsNode { address: host(100), node: name });
+    let moved = Command::NodeJoined(Joining { addr: (host(100), 9).into(), ..new });
+    is_refused(&mut state, &moved, &CommandRefusal::VipIsNode { address: host(100), node: name });
 }
 
 #[test]
 fn two_nodes_never_have_one_address() {
     let mut state = cluster();
-    let taken = Refusal::AddressTaken { addr: "192.0.2.12:7420".to_owned(), owner: name("d2") };
+    let taken = CommandRefusal::AddressTaken { addr: "192.0.2.12:7420".to_owned(), owner: name("d2") };
     is_refused(&mut state, &joined("d3", 12, Role::Director), &taken);
     is_refused(&mut state, &keeping_its_number(joined("d1", 12, Role::Director)), &taken);
     state.apply(&left("d2")).unwrap();
@@ -139,18 +143,22 @@ fn only_a_member_can_leave() {
     let mut state = cluster();
     assert_eq!(state.apply(&left("d1")), Ok(Some(NodeId(1))));
     assert!(!state.nodes.contains_key(&name("d1")));
-    is_refused(&mut state, &left("d1"), &Refusal::NoSuchNode(name("d1")));
+    is_refused(&mut state, &left("d1"), &CommandRefusal::NoSuchNode(name("d1")));
 }
 
 #[test]
 fn a_verdict_is_kept_with_its_reason_and_the_last_one_counts() {
     let mut state = cluster();
     let (up, down) = (Verdict::Up, Verdict::Down);
-    let edges = vec![edge("http", "r1", up, "one"), edge("http", "r2", up, "two"), edge("http", "r1", down, "three")];
-    assert_eq!(state.apply(&RuleChange::Verdicts(edges)), Ok(None));
+    let changes = vec![
+        verdict_change("http", "r1", up, "one"),
+        verdict_change("http", "r2", up, "two"),
+        verdict_change("http", "r1", down, "three"),
+    ];
+    assert_eq!(state.apply(&Command::Verdicts(changes)), Ok(None));
     assert_eq!(state.verdicts[&target("http", "r1")], (down, "three".to_owned()));
     assert_eq!(state.verdicts[&target("http", "r2")], (up, "two".to_owned()));
-    state.apply(&RuleChange::Verdicts(vec![edge("http", "r2", down, "four")])).unwrap();
+    state.apply(&Command::Verdicts(vec![verdict_change("http", "r2", down, "four")])).unwrap();
     assert_eq!(state.verdicts[&target("http", "r2")], (down, "four".to_owned()));
     assert_eq!(state.revision, 1, "a verdict is no change of the rules");
 }
@@ -159,16 +167,20 @@ fn a_verdict_is_kept_with_its_reason_and_the_last_one_counts() {
 fn verdicts_on_what_is_not_in_the_rules_are_ignored() {
     let mut state = cluster();
     let up = Verdict::Up;
-    let edges = vec![edge("http", "r9", up, ""), edge("smtp", "r1", up, ""), edge("http", "r1", up, "known")];
-    assert_eq!(state.apply(&RuleChange::Verdicts(edges)), Ok(None));
+    let changes = vec![
+        verdict_change("http", "r9", up, ""),
+        verdict_change("smtp", "r1", up, ""),
+        verdict_change("http", "r1", up, "known"),
+    ];
+    assert_eq!(state.apply(&Command::Verdicts(changes)), Ok(None));
     assert_eq!(state.verdicts.keys().collect::<Vec<_>>(), [&target("http", "r1")]);
 }
 
 /// The targets that still have the verdicts of r1 and r2 when `edit` was applied.
 fn judged_after(edit: impl FnOnce(&mut RuleSet)) -> Vec<String> {
     let mut state = cluster();
-    let edges = ["r1", "r2"].map(|server| edge("http", server, Verdict::Down, "votes"));
-    state.apply(&RuleChange::Verdicts(edges.into())).unwrap();
+    let changes = ["r1", "r2"].map(|server| verdict_change("http", server, Verdict::Down, "votes"));
+    state.apply(&Command::Verdicts(changes.into())).unwrap();
     let mut rules = web();
     edit(&mut rules);
     state.apply(&replace(None, rules)).unwrap();
@@ -218,12 +230,12 @@ fn a_server_that_became_another_one_is_judged_afresh() {
 #[test]
 fn a_check_that_comes_back_finds_no_old_verdict() {
     let mut state = cluster();
-    state.apply(&RuleChange::Verdicts(vec![edge("http", "r1", Verdict::Down, "votes")])).unwrap();
+    state.apply(&Command::Verdicts(vec![verdict_change("http", "r1", Verdict::Down, "votes")])).unwrap();
     let mut unchecked = web();
     service(&mut unchecked).check = None;
     state.apply(&replace(None, unchecked)).unwrap();
     // Proposed before the check went, committed after.
-    state.apply(&RuleChange::Verdicts(vec![edge("http", "r2", Verdict::Down, "late votes")])).unwrap();
+    state.apply(&Command::Verdicts(vec![verdict_change("http", "r2", Verdict::Down, "late votes")])).unwrap();
     state.apply(&replace(None, web())).unwrap();
     assert!(state.verdicts.is_empty(), "{:?}", state.verdicts);
 }
@@ -231,46 +243,46 @@ fn a_check_that_comes_back_finds_no_old_verdict() {
 #[test]
 fn a_refused_apply_keeps_the_verdicts() {
     let mut state = cluster();
-    state.apply(&RuleChange::Verdicts(vec![edge("http", "r1", Verdict::Up, "votes")])).unwrap();
-    is_refused(&mut state, &replace(Some(7), RuleSet::default()), &Refusal::Stale { base: 7, current: 1 });
+    state.apply(&Command::Verdicts(vec![verdict_change("http", "r1", Verdict::Up, "votes")])).unwrap();
+    is_refused(&mut state, &replace(Some(7), RuleSet::default()), &CommandRefusal::Stale { base: 7, current: 1 });
     let mut on_a_node = RuleSet::default();
     on_a_node.vips.insert(name("front"), vip("front", 11));
-    is_refused(&mut state, &replace(None, on_a_node), &Refusal::VipIsNode { address: host(11), node: name("d1") });
+    is_refused(&mut state, &replace(None, on_a_node), &CommandRefusal::VipIsNode { address: host(11), node: name("d1") });
 }
 
 /// Members are at `host(1)` to `host(5)`: some of these may be VIPs of [`some_rules`].
-fn some_change() -> impl Strategy<Value = RuleChange> {
+fn some_change() -> impl Strategy<Value = Command> {
     let node = || (1_u8..5).prop_map(|n| format!("n{n}"));
     let verdict = || prop::bool::ANY.prop_map(|up| if up { Verdict::Up } else { Verdict::Down });
-    let edge = (1_u8..5, 1_u8..5, verdict(), "[ab]").prop_map(|(service, server, to, why)| Edge {
+    let change = (1_u8..5, 1_u8..5, verdict(), "[ab]").prop_map(|(service, server, to, why)| VerdictChange {
         target: target(&format!("s{service}"), &format!("r{server}")),
         to,
         why,
     });
     prop_oneof![
         1 => ("[ab]?", prop::bool::ANY).prop_map(|(id, own)| match init(&id, TimingProfile::Wan) {
-            RuleChange::Init { cluster_id, timing, mut founding } => {
+            Command::Init { cluster_id, timing, mut founding } => {
                 founding.authority = founding.authority.filter(|_| own);
-                RuleChange::Init { cluster_id, timing, founding }
+                Command::Init { cluster_id, timing, founding }
             }
             other => other,
         }),
         4 => (prop::option::of(0_u64..4), some_rules()).prop_map(|(base, rules)| replace(base, rules)),
-        4 => prop::collection::vec(edge, 0..6).prop_map(RuleChange::Verdicts),
+        4 => prop::collection::vec(change, 0..6).prop_map(Command::Verdicts),
         4 => (node(), 1_u8..6, prop::sample::select(&Role::ALL[..]), prop::bool::ANY).prop_map(|(node, number, role, keeps)| {
             let change = joined(&node, number, role);
             if keeps { keeping_its_number(change) } else { change }
         }),
         2 => node().prop_map(|node| left(&node)),
-        2 => node().prop_map(|node| RuleChange::NodeRemoved(name(&node))),
-        1 => node().prop_map(|node| RuleChange::Security(SecurityChange::NodeAllowed(name(&node)))),
+        2 => node().prop_map(|node| Command::NodeRemoved(name(&node))),
+        1 => node().prop_map(|node| Command::Security(SecurityChange::NodeAllowed(name(&node)))),
         2 => (node(), prop::sample::select(&Role::ALL[..])).prop_map(|(node, role)| {
-            RuleChange::NodeRoles { name: name(&node), roles: Roles::new([role]).unwrap() }
+            Command::NodeRoles { name: name(&node), roles: Roles::new([role]).unwrap() }
         }),
     ]
 }
 
-fn some_changes() -> impl Strategy<Value = Vec<RuleChange>> {
+fn some_changes() -> impl Strategy<Value = Vec<Command>> {
     prop::collection::vec(some_change(), 0..24)
 }
 
@@ -321,7 +333,7 @@ proptest! {
         for change in &changes {
             let before = state.clone();
             let result = state.apply(change);
-            if let (RuleChange::NodeJoined(Joining { name, keeps_id, .. }), Ok(Some(id))) = (change, result) {
+            if let (Command::NodeJoined(Joining { name, keeps_id, .. }), Ok(Some(id))) = (change, result) {
                 let kept = *keeps_id && before.nodes.get(name).is_some_and(|node| node.id == id);
                 prop_assert_eq!(given.insert(id, name.clone()), kept.then(|| name.clone()));
             }

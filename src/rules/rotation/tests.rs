@@ -16,13 +16,13 @@ const K1: KeyId = KeyId(1);
 const K2: KeyId = KeyId(2);
 
 /// Members in few words: `a k1,k2 ca1,ca2 by1`: name, keys, trusted CAs, issuer (`by-` for somebody else's).
-fn members(lines: &[&str]) -> BTreeMap<NodeName, Held> {
+fn members(lines: &[&str]) -> BTreeMap<NodeName, KeyInventory> {
     let ca = |n: &str| Fingerprint([n.parse().unwrap(); 32]);
     let held = |line: &&str| {
         let words: Vec<&str> = line.split(' ').collect();
         let held = match words.as_slice() {
-            [_] => Held::default(),
-            [_, keys, authorities, issuer] => Held {
+            [_] => KeyInventory::default(),
+            [_, keys, authorities, issuer] => KeyInventory {
                 keys: keys.split(',').map(|key| KeyId(key.strip_prefix('k').unwrap().parse().unwrap())).collect(),
                 authorities: authorities.split(',').map(|word| ca(word.strip_prefix("ca").unwrap())).collect(),
                 issuer: issuer.strip_prefix("by").filter(|n| *n != "-").map(ca),
@@ -39,7 +39,7 @@ fn members(lines: &[&str]) -> BTreeMap<NodeName, Held> {
 fn wants(security: &Security, live: &[&str], age_s: u64, leavers_are_out: bool) -> Option<Wanted> {
     let age = Duration::from_secs(age_s);
     let (me, live) = (name("a"), members(live));
-    next(&Input { security, me: &me, live: &live, key_age: age, authority_age: age, leavers_are_out })
+    next(&RotationInput { security, me: &me, live: &live, key_age: age, authority_age: age, leavers_are_out })
 }
 
 fn after(changes: &[SecurityChange]) -> Security {
@@ -129,15 +129,15 @@ fn a_ca_issues_when_all_trust_it_and_the_former_goes_when_nobody_needs_it() {
 fn each_stage_waits_for_those_that_lack_what_comes_next() {
     let live = members(&["a k1,k2 ca1,ca2 by2", "b k1 ca1,ca2 by1", "c k1,k2 ca1 by1"]);
     let waits = |changes: &[SecurityChange]| {
-        let stage = Stage::of(&after(changes))?;
+        let stage = RotationStage::of(&after(changes))?;
         Some((stage, stage.held_up_by(&live).map(NodeName::as_str).collect::<Vec<_>>().join(" ")))
     };
     let promoted = SecurityChange::AuthorityPromoted(NEW);
     assert_eq!(waits(&[]), None);
-    assert_eq!(waits(&[key_added()]), Some((Stage::Key(K2), "b".to_owned())));
-    assert_eq!(waits(&[ca_added(), key_added()]), Some((Stage::Key(K2), "b".to_owned())));
-    assert_eq!(waits(&[ca_added()]), Some((Stage::Authority(NEW), "c".to_owned())));
-    assert_eq!(waits(&[ca_added(), promoted.clone()]), Some((Stage::Certificates(NEW), "b c".to_owned())));
+    assert_eq!(waits(&[key_added()]), Some((RotationStage::Key(K2), "b".to_owned())));
+    assert_eq!(waits(&[ca_added(), key_added()]), Some((RotationStage::Key(K2), "b".to_owned())));
+    assert_eq!(waits(&[ca_added()]), Some((RotationStage::Authority(NEW), "c".to_owned())));
+    assert_eq!(waits(&[ca_added(), promoted.clone()]), Some((RotationStage::Certificates(NEW), "b c".to_owned())));
     assert_eq!(waits(&[ca_added(), promoted, SecurityChange::AuthorityDropped(OLD)]), None);
 }
 
@@ -145,9 +145,9 @@ fn each_stage_waits_for_those_that_lack_what_comes_next() {
 fn a_ca_whose_key_no_live_member_has_never_issues() {
     let added = after(&[ca_added()]);
     let mut live = members(&["a k1 ca1,ca2 by1", "b k1 ca1,ca2 by1"]);
-    let decide = |live: &BTreeMap<NodeName, Held>| {
+    let decide = |live: &BTreeMap<NodeName, KeyInventory>| {
         let age = Duration::from_secs(100);
-        next(&Input { security: &added, me: &name("a"), live, key_age: age, authority_age: age, leavers_are_out: true })
+        next(&RotationInput { security: &added, me: &name("a"), live, key_age: age, authority_age: age, leavers_are_out: true })
     };
     live.get_mut(&name("a")).unwrap().signs = [OLD].into();
     assert_eq!(decide(&live), None, "it could sign for nobody");
@@ -301,7 +301,7 @@ impl Cluster {
         let said = |member: &Member| {
             let Security { keyring, authorities, .. } = &self.history[member.said].1;
             let issuer = self.issuer(member.certified.min(member.said));
-            Held {
+            KeyInventory {
                 keys: keyring.keys.keys().copied().collect(),
                 authorities: authorities.trusted.keys().copied().collect(),
                 issuer: Some(issuer),
@@ -310,7 +310,7 @@ impl Cluster {
         };
         let live = self.members.iter().zip(["a", "b", "c"]).filter(|(member, _)| !member.silent);
         let live = live.map(|(member, node)| (name(node), said(member))).collect();
-        let wanted = next(&Input {
+        let wanted = next(&RotationInput {
             security: self.agreed(),
             me: &name("a"),
             live: &live,

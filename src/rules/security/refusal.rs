@@ -1,4 +1,4 @@
-//! Why who may speak does not change so, in words with the next step.
+//! Why a change of the security state is refused, with the next step.
 
 use crate::model::{Fingerprint, IdentityName, KeyId, NodeName, TokenId};
 use serde::{Deserialize, Serialize};
@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 /// Why a change of [`Security`](super::Security) was not made.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum SecurityRefusal {
-    /// Never made, used up, revoked, or expired and forgotten.
+    /// The token was never made, is used up or revoked, or expired long ago.
     #[error(
         "token {0} is not valid: it was used up, revoked, has expired, or is another cluster's; make one with `lvs-agent token create`"
     )]
     NoSuchToken(TokenId),
-    /// Its time is over.
+    /// The token has expired.
     #[error(
         "token {0} has expired by the clock of the leader: make another with `lvs-agent token create`; if this one should still be good, set the \
          leader's clock right"
     )]
     TokenExpired(TokenId),
-    /// It is for other roles.
+    /// The token is for other roles.
     #[error("token {id} is for {allowed}, this node wants to be {asked}: make one with `lvs-agent token create --roles {asked}`")]
     TokenRoles {
-        /// Which.
+        /// The token.
         id: TokenId,
-        /// What it is for.
+        /// The roles that it is for.
         allowed: String,
-        /// What was asked for, separated by commas.
+        /// The roles that were asked for, separated by commas.
         asked: String,
     },
     /// Too many of something.
@@ -45,26 +45,26 @@ pub enum SecurityRefusal {
     /// One rotation at a time.
     #[error("a rotation is under way: wait until it is done (`lvs-agent status`)")]
     Rotating,
-    /// Certificates come from somebody else's CA.
+    /// Certificates come from an external CA.
     #[error("this cluster's certificates come from your own ca ([tls] in agent.toml): rotate it there")]
     NotOurs,
     /// No such identity.
     #[error("no remote identity is called {0}")]
     NoSuchIdentity(IdentityName),
-    /// It comes in like any other node.
+    /// The name is not barred, so the node joins like any other.
     #[error("{0} is not barred: run `lvs-agent join SEED` on it")]
     NotBarred(NodeName),
-    /// The cluster has a CA of its own, and bars nobody.
+    /// The cluster has its own CA, and bars no names.
     #[error(
         "this cluster bars no names: make a token with `lvs-agent token create`, and run `lvs-agent join SEED --token T` on {0}"
     )]
     NeedsToken(NodeName),
-    /// Nobody is let in again for want of room.
+    /// The list of barred names is full. No name is dropped from it to make room.
     #[error(
         "{0} removed nodes are barred already: let those in again whose certificates have ended (`lvs-agent node allow NAME`), then remove this one"
     )]
     TooManyBarred(usize),
-    /// Not there to be revoked.
+    /// There is no such token to revoke.
     #[error("there is no token {0}, so nobody can join with it: `lvs-agent token list` shows those that there are")]
     NotThere(TokenId),
 }

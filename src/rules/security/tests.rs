@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     model::{NodeId, Role},
     rules::{
-        Joining, Refusal, RuleChange,
+        Command, CommandRefusal, Joining,
         fixture::{cluster, founding, joining, name},
     },
 };
@@ -25,31 +25,31 @@ fn made(id: u8, token: Token) -> SecurityChange {
     SecurityChange::TokenMade { id: TokenId([id; 8]), token, at_unix_s: 50 }
 }
 
-fn with_token(mut joining: Joining, at_unix_s: u64) -> RuleChange {
+fn with_token(mut joining: Joining, at_unix_s: u64) -> Command {
     joining.token = Some(TokenUse { id: TokenId([1; 8]), at_unix_s });
-    RuleChange::NodeJoined(joining)
+    Command::NodeJoined(joining)
 }
 
 #[test]
 fn a_token_lets_in_as_many_as_it_says_and_no_more() {
     let mut state = cluster();
-    state.apply(&RuleChange::Security(made(1, token(2, 100)))).unwrap();
+    state.apply(&Command::Security(made(1, token(2, 100)))).unwrap();
     for (node, number) in [("r3", 23), ("r4", 24)] {
         assert!(state.apply(&with_token(joining(node, number, Role::RealServer), 99)).is_ok());
     }
     let refused = state.apply(&with_token(joining("r5", 25, Role::RealServer), 99)).unwrap_err();
-    assert_eq!(refused, Refusal::Security(SecurityRefusal::NoSuchToken(TokenId([1; 8]))));
+    assert_eq!(refused, CommandRefusal::Security(SecurityRefusal::NoSuchToken(TokenId([1; 8]))));
     assert_eq!(state.nodes.len(), 6);
-    let revoked = state.apply(&RuleChange::Security(SecurityChange::TokenRevoked(TokenId([1; 8])))).unwrap_err();
-    assert_eq!(revoked, Refusal::Security(SecurityRefusal::NotThere(TokenId([1; 8]))), "whoever revokes it joins nothing");
+    let revoked = state.apply(&Command::Security(SecurityChange::TokenRevoked(TokenId([1; 8])))).unwrap_err();
+    assert_eq!(revoked, CommandRefusal::Security(SecurityRefusal::NotThere(TokenId([1; 8]))), "whoever revokes it joins nothing");
 }
 
 #[test]
 fn an_expired_token_or_one_for_other_roles_lets_nobody_in_and_is_not_used_up() {
     let mut state = cluster();
-    state.apply(&RuleChange::Security(made(1, token(1, 100)))).unwrap();
+    state.apply(&Command::Security(made(1, token(1, 100)))).unwrap();
     let late = state.apply(&with_token(joining("r3", 23, Role::RealServer), 100)).unwrap_err();
-    assert_eq!(late, Refusal::Security(SecurityRefusal::TokenExpired(TokenId([1; 8]))));
+    assert_eq!(late, CommandRefusal::Security(SecurityRefusal::TokenExpired(TokenId([1; 8]))));
     assert!(late.to_string().contains("by the clock of the leader"), "{late}");
     let wrong = state.apply(&with_token(joining("d3", 13, Role::Director), 99)).unwrap_err();
     assert!(wrong.to_string().contains("token create --roles director"), "{wrong}");
@@ -59,8 +59,8 @@ fn an_expired_token_or_one_for_other_roles_lets_nobody_in_and_is_not_used_up() {
 #[test]
 fn a_join_that_is_refused_does_not_use_its_token_up() {
     let mut state = cluster();
-    state.apply(&RuleChange::Security(made(1, token(1, 100)))).unwrap();
-    assert!(matches!(state.apply(&with_token(joining("x", 21, Role::RealServer), 99)), Err(Refusal::AddressTaken { .. })));
+    state.apply(&Command::Security(made(1, token(1, 100)))).unwrap();
+    assert!(matches!(state.apply(&with_token(joining("x", 21, Role::RealServer), 99)), Err(CommandRefusal::AddressTaken { .. })));
     assert_eq!(state.security.tokens[&TokenId([1; 8])].uses_left, 1);
 }
 
@@ -103,9 +103,9 @@ fn expired_tokens_make_room_for_new_ones_and_valid_ones_do_not() {
 
 #[test]
 fn a_token_lasts_as_long_as_its_maker_said_by_the_clock_that_it_is_used_by() {
-    let stamped = RuleChange::Security(made_at(1, 5000, 1400)).by_clock(100);
-    assert_eq!(stamped, RuleChange::Security(made_at(1, 3700, 100)));
-    let other = RuleChange::NodeLeft(name("r1"));
+    let stamped = Command::Security(made_at(1, 5000, 1400)).by_clock(100);
+    assert_eq!(stamped, Command::Security(made_at(1, 3700, 100)));
+    let other = Command::NodeLeft(name("r1"));
     assert_eq!(other.clone().by_clock(100), other);
 }
 
@@ -154,7 +154,7 @@ fn a_ca_is_trusted_before_it_issues_and_what_it_has_made_ends_with_it() {
 }
 
 fn known(who: &str, authority: Fingerprint) -> SecurityChange {
-    let identity = Identity { access: Access::ReadOnly, certificate: Fingerprint([7; 32]), expires_unix_s: 100, authority };
+    let identity = RemoteIdentity { access: Access::ReadOnly, certificate: Fingerprint([7; 32]), expires_unix_s: 100, authority };
     SecurityChange::IdentityAdded { name: name(who), identity }
 }
 
@@ -173,7 +173,7 @@ fn an_upcoming_ca_that_is_given_up_takes_no_token_with_it_and_makes_room_for_ano
 #[test]
 fn who_leaves_makes_the_keyring_stale() {
     let mut state = cluster();
-    state.apply(&RuleChange::NodeLeft(name("r2"))).unwrap();
+    state.apply(&Command::NodeLeft(name("r2"))).unwrap();
     assert!(state.security.keyring.stale);
 }
 

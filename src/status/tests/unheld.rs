@@ -1,7 +1,7 @@
 //! What a status says of VIPs that nobody holds, or that not every director could take over.
 
 use super::*;
-use crate::model::Network;
+use crate::model::NodeNetwork;
 
 #[test]
 fn what_keeps_directors_from_a_vip_is_told_with_their_names() {
@@ -20,7 +20,7 @@ fn what_keeps_directors_from_a_vip_is_told_with_their_names() {
 fn a_held_vip_that_a_director_could_not_take_over_is_a_problem() {
     let mut world = World::well();
     for (node, interface) in [("d1", "eth0"), ("d2", "eth1")] {
-        world.node(node).network = Some(Network { interfaces: [interface.to_owned()].into(), ..Network::default() });
+        world.node(node).network = Some(NodeNetwork { interfaces: [interface.to_owned()].into(), ..NodeNetwork::default() });
     }
     let problems = world.problems();
     assert!(matches!(&problems[..], [one] if one.starts_with("vip front: d2 has no eth0, it has eth1;")), "{problems:?}");

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    model::Network,
+    model::NodeNetwork,
     rules::fixture::{cluster, host, joined, name, server_of, web},
 };
 
@@ -10,7 +10,7 @@ use crate::{
 fn well() -> (ClusterState, ClusterView) {
     let state = cluster();
     let node = |name: &NodeName| {
-        let network = Network { interfaces: ["eth0".to_owned(), "lo".to_owned()].into(), ..Network::default() };
+        let network = NodeNetwork { interfaces: ["eth0".to_owned(), "lo".to_owned()].into(), ..NodeNetwork::default() };
         (name.clone(), NodeView { live: true, network: Some(network), ..NodeView::default() })
     };
     let mut view = ClusterView { nodes: state.nodes.keys().map(node).collect() };
@@ -19,7 +19,7 @@ fn well() -> (ClusterState, ClusterView) {
     (state, view)
 }
 
-fn network<'a>(view: &'a mut ClusterView, node: &str) -> &'a mut Network {
+fn network<'a>(view: &'a mut ClusterView, node: &str) -> &'a mut NodeNetwork {
     view.nodes.get_mut(&name(node)).unwrap().network.as_mut().unwrap()
 }
 
@@ -142,7 +142,7 @@ fn long_lists_are_cut() {
     for number in 1..=20 {
         let node = format!("d{number:02}");
         state.apply(&joined(&node, number, Role::Director)).unwrap();
-        let network = Some(Network { interfaces: (0..20).map(|n| format!("eth{n:02}")).collect(), ..Network::default() });
+        let network = Some(NodeNetwork { interfaces: (0..20).map(|n| format!("eth{n:02}")).collect(), ..NodeNetwork::default() });
         view.nodes.insert(name(&node), NodeView { live: true, network, ..NodeView::default() });
     }
     let found = said(&RuleSet { services: Default::default(), ..on("eth9") }, &state, &view);

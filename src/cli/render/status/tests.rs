@@ -28,7 +28,7 @@ fn zones_and_a_rotation_are_shown_where_there_are_any() {
     let security = &mut sample.cluster.as_mut().unwrap().security;
     security.other_keys = vec![crate::model::KeyId(2)];
     security.other_authorities = vec![crate::model::Fingerprint([0xb2; 32])];
-    security.rotating = Some("gossip key k2 is going round".to_owned());
+    security.rotating = Some("gossip key k2 is being distributed".to_owned());
     sample.services.clear();
     sample.vips.clear();
     insta::assert_snapshot!(status(&sample, PLAIN));

@@ -70,7 +70,7 @@ async fn the_largest_clusters_digest_leaves_room_in_every_message_and_more_than_
     let voice = |number: usize, session| Voice { node: NodeId(number as u64), session, now };
     let me = id(0, 1);
     let mut hearsay = Hearsay::new(me.clone(), "0123456789abcdef".to_owned(), Duration::from_secs(300));
-    let mut speakers = Speakers::default();
+    let mut speakers = PeerKeys::default();
     for number in 0..MAX_MEMBERS {
         speakers.members.insert(NodeId(number as u64), (id(number, 1).gossip_advertise_addr, PublicKey([1; 32])));
         speakers.names.insert(id(number, 1).node_id.parse().unwrap(), NodeId(number as u64));

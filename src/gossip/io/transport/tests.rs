@@ -14,7 +14,7 @@ use crate::{
         parcel::ParcelInbox,
     },
     model::{KeyId, NodeId, Secret},
-    rules::security::{KeyRing, Speakers},
+    rules::security::{KeyRing, PeerKeys},
 };
 use chitchat::ChitchatId;
 use proptest::prelude::*;
@@ -31,8 +31,8 @@ fn hearsay(id: u64, addr: SocketAddr, cluster: &str) -> Hearsay {
     Hearsay::new(ChitchatId::new(format!("n{id}"), 1, addr), cluster.to_owned(), Duration::from_secs(300))
 }
 
-fn speakers(nodes: [&Node; 3]) -> Speakers {
-    let mut speakers = Speakers::default();
+fn speakers(nodes: [&Node; 3]) -> PeerKeys {
+    let mut speakers = PeerKeys::default();
     for Node { id, addr, key, .. } in nodes {
         speakers.members.insert(*id, (*addr, key.public()));
         speakers.names.insert(format!("n{}", id.0).parse().unwrap(), *id);

@@ -6,7 +6,7 @@ use crate::link::parcel::{Parcel, ParcelInbox};
 static SLOTS: Mutex<BTreeMap<SocketAddr, ParcelInbox>> = Mutex::new(BTreeMap::new());
 
 /// The mailbox of the node that listens there, in a cluster of these.
-pub fn mailbox(GossipSettings { id, listen, .. }: &GossipSettings, speakers: &Speakers) -> Mailbox {
+pub fn mailbox(GossipSettings { id, listen, .. }: &GossipSettings, speakers: &PeerKeys) -> Mailbox {
     let slot = ParcelInbox::default();
     let (mailbox, mut sent) = Mailbox::new(&slot);
     SLOTS.lock().unwrap().insert(*listen, slot);
@@ -37,7 +37,7 @@ async fn a_word_of_several_datagrams_arrives_whole() {
             for server in 0..TARGETS {
                 // As hard to compress as text can be.
                 let reason: String = (0..100).map(|_| char::from(random.random_range(b' '..=b'~'))).collect();
-                word.observations.insert(target(&format!("r{server}")), Observation { reason, ..seen(Seen::Down, round) });
+                word.observations.insert(target(&format!("r{server}")), Observation { reason, ..seen(Finding::Down, round) });
             }
             word.revision = round;
         });

@@ -47,8 +47,8 @@ fn members(guards: &[&Guard]) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> {
     guards.iter().map(|guard| (guard.id, (guard.addr, guard.key.public()))).collect()
 }
 
-fn hand_over(group: &str) -> Message {
-    Message::HandOver { group: group.parse().unwrap() }
+fn hand_over(group: &str) -> LeaseMessage {
+    LeaseMessage::HandOver { group: group.parse().unwrap() }
 }
 
 #[tokio::test]

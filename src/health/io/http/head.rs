@@ -1,45 +1,45 @@
-//! Reads the head of an answer as leniently as other clients do, and writes it anew for hyper, which is stricter. Pure.
+//! Reads the head of a response as leniently as other clients do, and rewrites it for hyper, which is stricter. Pure.
 //!
-//! What is left of a head is its status and what says where the body ends: that is all that a check goes by. Interim answers (100, 103) are left out.
+//! The rewritten head has the status and the headers that say where the body ends; a check needs no more. Interim responses (100, 103) are left out.
 
-/// Longest head, with all interim answers before it.
+/// Longest head, with all interim responses before it.
 pub const MAX_HEAD_BYTES: usize = 64 << 10;
-/// So much of what is no head is shown.
+/// Most bytes shown of something that is no head.
 const MAX_SHOWN_BYTES: usize = 40;
 /// What a status line begins with, in any case.
 const HTTP: &[u8] = b"HTTP/";
-/// As curl. Servers that answer with 2 mean 1.1: nobody has agreed on another one.
+/// The versions that curl accepts. A server that answers with 2 on such a connection means 1.1.
 const VERSIONS: [&[u8]; 4] = [b"1.1", b"1.0", b"2", b"2.0"];
-/// What says where a body ends.
+/// The headers that say where a body ends.
 const FRAMING: [&str; 2] = ["Content-Length", "Transfer-Encoding"];
 
-/// Why an answer is refused before its head is whole.
+/// Why a response is refused before its head is whole.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum HeadFault {
-    /// The bound.
+    /// The head is too long.
     #[error("the answer's head is longer than {MAX_HEAD_BYTES} bytes")]
     TooLong,
-    /// Something else speaks there.
+    /// The server speaks another protocol.
     #[error("no HTTP response: the answer begins with {0:?}")]
     NotHttp(String),
 }
 
-/// The heads of one answer, as they come in.
+/// The heads of one response, as they arrive.
 #[derive(Debug, Default)]
 pub struct Heads {
-    /// The present head as far as it is here, and what follows it.
+    /// The present head as far as it has arrived, and what follows it.
     buffer: Vec<u8>,
-    /// Its end is not before this.
+    /// The head does not end before this position.
     looked: usize,
-    /// What came before it.
+    /// How many bytes came before it.
     passed: usize,
 }
 
 impl Heads {
-    /// Takes in what has come. When the last head is whole: that head for hyper, and all bytes that followed it.
+    /// Takes bytes that have arrived. When the final head is whole, returns the rewritten head and all bytes that followed it.
     ///
     /// # Errors
-    /// [`HeadFault`]; nothing more is to be taken in.
+    /// [`HeadFault`]; do not call it again then.
     pub fn take(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, HeadFault> {
         self.buffer.extend_from_slice(bytes);
         loop {
@@ -54,7 +54,7 @@ impl Heads {
                 self.looked = self.buffer.len().saturating_sub(2);
                 return Ok(None);
             };
-            // After 101 it is another protocol's turn.
+            // After 101 another protocol follows, so 101 counts as final.
             if status == 101 || !(100..200).contains(&status) {
                 let mut strict = strict(status, &self.buffer[..end]);
                 strict.extend_from_slice(&self.buffer[end..]);
@@ -107,7 +107,7 @@ fn strict(status: u16, head: &[u8]) -> Vec<u8> {
     let mut kept = false;
     for line in head.split(|byte| *byte == b'\n').skip(1) {
         if line.starts_with(b" ") || line.starts_with(b"\t") {
-            // Folded: it goes on with the last header.
+            // A folded line: it continues the header before it.
             if kept {
                 strict.push(b' ');
                 strict.extend_from_slice(line.trim_ascii());

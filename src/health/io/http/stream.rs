@@ -1,4 +1,4 @@
-//! A connection whose answer hyper reads as [`Heads`] writes it anew. What is sent, and the body, pass as they are.
+//! A connection that gives hyper the response head as [`Heads`] has rewritten it. What is sent, and the body, pass unchanged.
 
 use super::head::Heads;
 use std::{
@@ -11,22 +11,22 @@ use tokio::{
     net::TcpStream,
 };
 
-/// So much is read of a head at a time.
+/// Most bytes of a head that are read at a time.
 const CHUNK_BYTES: usize = 8 << 10;
 
 /// See the file's first line.
 #[derive(Debug)]
 pub struct Lenient {
     stream: TcpStream,
-    /// Until the head is whole.
+    /// `Some` until the head is whole.
     heads: Option<Heads>,
-    /// Head and first bytes of the body, of which so many have been read.
+    /// The rewritten head and the first bytes of the body; `read` of them have been read.
     ready: Vec<u8>,
     read: usize,
 }
 
 impl Lenient {
-    /// One answer is read from `stream`.
+    /// Reads one response from `stream`.
     pub fn new(stream: TcpStream) -> Self {
         Self { stream, heads: Some(Heads::default()), ready: Vec::new(), read: 0 }
     }
@@ -39,7 +39,7 @@ impl AsyncRead for Lenient {
             let mut bytes = [0; CHUNK_BYTES];
             let mut chunk = ReadBuf::new(&mut bytes);
             ready!(Pin::new(&mut this.stream).poll_read(cx, &mut chunk))?;
-            // An answer that ends before its head does is cut: that is what hyper calls it when nothing more comes.
+            // A response that ends before its head does: hyper reports it as incomplete when nothing more comes.
             if chunk.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }

@@ -1,7 +1,7 @@
-//! Whose rights scripts have: looked up once, and never root.
+//! Looks up the user that scripts run as, which is never root.
 //!
-//! In the machine's own file and nowhere else: libc would load modules of directory services (nsswitch.conf(5)) into a process that may become
-//! anybody, would wait for them at boot, and a statically linked program crashes on them.
+//! It reads `/etc/passwd` itself. libc would load modules of directory services (nsswitch.conf(5)) into a process that may become any user, would
+//! wait for them at boot, and a statically linked program crashes on them.
 
 use crate::config::{agent::ScriptUser, io::read_text};
 use rustix::process::{Gid, Uid};
@@ -9,7 +9,7 @@ use std::{fs::File, io, path::Path};
 
 /// The machine's users (passwd(5)).
 const PASSWD: &str = "/etc/passwd";
-/// More is none.
+/// A longer file is refused.
 const MAX_PASSWD_BYTES: u64 = 16 << 20;
 
 /// A user of this machine that is not root.
@@ -19,30 +19,30 @@ pub struct Account {
     pub name: String,
     /// Its number.
     pub uid: Uid,
-    /// Its group. It has no other: what belongs to a group by the way is nothing for scripts.
+    /// Its group. Scripts have no supplementary groups.
     pub gid: Gid,
 }
 
 /// Why scripts cannot be run as the user that agent.toml names.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// There is none.
+    /// There is no such user.
     #[error(
         "agent.toml, [scripts] user: there is no {0} in {PASSWD}: make one with `useradd --system --shell /usr/sbin/nologin NAME`, or name another"
     )]
     Unknown(String),
-    /// It is root, or in its group, which owns too much.
+    /// It is root, or its group is root's, which owns too much.
     #[error(
         "agent.toml, [scripts] user: {0} is user or group 0: give scripts a user of their own (useradd --system --shell /usr/sbin/nologin lvs-check)"
     )]
     Root(String),
-    /// It cannot be found out.
+    /// The file cannot be read.
     #[error("agent.toml, [scripts] user: cannot read {PASSWD}")]
     LookUp(#[source] io::Error),
 }
 
 impl Account {
-    /// Looks into the machine's users.
+    /// Looks a user up among the machine's users.
     ///
     /// # Errors
     /// There is no such user, or it is root.
@@ -51,7 +51,7 @@ impl Account {
         Self::find(&text.map_err(AccountError::LookUp)?, user)
     }
 
-    /// The first that fits, as libc has it; lines that are none are passed over.
+    /// The first entry that fits, as libc does it. Malformed lines are skipped.
     fn find(passwd: &str, user: &ScriptUser) -> Result<Self, AccountError> {
         let fits = |name: &str, uid: u32| match user {
             ScriptUser::Name(wanted) => wanted == name,
@@ -65,7 +65,7 @@ impl Account {
     }
 }
 
-/// `name:password:uid:gid:…`; -1 is no user and no group (setresuid(2)).
+/// Reads `name:password:uid:gid:…`. -1 is no user and no group (setresuid(2)).
 fn entry(line: &str) -> Option<(&str, u32, u32)> {
     let mut fields = line.split(':');
     let name = fields.next().filter(|name| !name.is_empty())?;

@@ -1,7 +1,7 @@
-//! One script: started with the rights of its user and nothing of the runner's, watched, killed with its whole process group.
+//! One run of a script: starts it with the rights of its user and no files of the runner, reads its first line, kills its whole process group.
 
 use super::account::Account;
-use crate::health::script::{Ended, FirstLine, Order};
+use crate::health::script::{FirstLine, ScriptEnd, ScriptRun};
 use rustix::{
     fs::{Mode, OFlags, open},
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
@@ -24,13 +24,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Where a script finds programs.
+/// The search path of scripts.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// How a process tells the kernel how dear it is when memory is short (proc(5)).
+/// A process's weight when the kernel kills processes for want of memory (proc(5)).
 const OOM_SCORE: &CStr = c"/proc/self/oom_score_adj";
-/// What is read of a script's output at a time.
+/// Most bytes of a script's output that are read at a time.
 const CHUNK_BYTES: usize = 4 << 10;
-/// So much of what a script left in its pipe is looked at after its end: a pipe's usual size.
+/// Most bytes that are read from the pipe after the script has ended: the usual size of a pipe.
 const LEFT_BYTES: usize = 64 << 10;
 
 /// A script under way. Dropping it kills its process group.
@@ -42,7 +42,8 @@ pub struct Script {
     line: FirstLine,
 }
 
-/// A process that leads a session and a group of its number. It is not reaped before its group has been killed, so the number is nobody else's.
+/// A process that leads a session and a process group. It is reaped only after its group has been killed, so that no other group has its number by
+/// then.
 #[derive(Debug)]
 struct Group {
     leader: Child,
@@ -53,14 +54,14 @@ struct Group {
 impl Group {
     fn kill(&self) {
         match kill_process_group(self.number, Signal::KILL) {
-            // Nobody is left in it.
+            // No process is left in it.
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(error) => tracing::error!(%error, group = self.number.as_raw_pid(), "cannot kill a script"),
         }
     }
 
-    /// Nobody will see it end, so it does at once.
-    fn give_up(mut self, why: io::Error) -> Ended {
+    /// Kills it at once, because its end could not be noticed.
+    fn give_up(mut self, why: io::Error) -> ScriptEnd {
         self.kill();
         let _ = self.leader.wait();
         self.over = true;
@@ -77,11 +78,11 @@ impl Drop for Group {
 }
 
 impl Script {
-    /// Starts `file` as `user`. Call it from the runner's main thread, whose death kills the script.
+    /// Starts `file` as `user`. Call it from the runner's main thread, whose end kills the script.
     ///
     /// # Errors
-    /// The answer to the order.
-    pub fn start(file: &Path, order: &Order, user: &Account) -> Result<Self, Ended> {
+    /// How the run has ended.
+    pub fn start(file: &Path, order: &ScriptRun, user: &Account) -> Result<Self, ScriptEnd> {
         let (output, theirs) = io::pipe().map_err(without("a pipe"))?;
         let output = pipe::Receiver::from_owned_fd(output.into()).map_err(without("a pipe"))?;
         let mut command = Command::new(file);
@@ -94,7 +95,7 @@ impl Script {
         // SAFETY: only system calls between fork and exec, on values made before the fork.
         unsafe { command.pre_exec(move || become_user(runner, dear, user_ids)) };
         let leader = command.spawn().map_err(|error| cannot_run(file, user, &error))?;
-        // It holds the pipe's other end: the script's output would never end.
+        // `command` has the other end of the pipe open, so the output would never end.
         drop(command);
         let number = Pid::from_child(&leader);
         let group = Group { leader, number, over: false };
@@ -106,9 +107,9 @@ impl Script {
         }
     }
 
-    /// Waits until the script has ended, or kills it after `limit`; then nothing of its group runs any more. Returns how it ended and its first
+    /// Waits until the script has ended, or kills it after `limit`. Then no process of its group runs any more. Returns how it ended and its first
     /// line. Afterwards call [`Script::gone`].
-    pub async fn end(&mut self, limit: Duration) -> (Ended, String) {
+    pub async fn end(&mut self, limit: Duration) -> (ScriptEnd, String) {
         let deadline = Instant::now() + limit;
         let mut chunk = [0; CHUNK_BYTES];
         let in_time = loop {
@@ -129,14 +130,14 @@ impl Script {
                 },
             }
         };
-        // With what it has started, whether it has ended or not.
+        // This kills the processes that the script has started, too, also if it has ended by itself.
         self.group.kill();
         self.read_what_is_left();
-        let ended = if in_time { self.reap() } else { Ended::TimedOut };
+        let ended = if in_time { self.reap() } else { ScriptEnd::TimedOut };
         (ended, self.line.text())
     }
 
-    /// Waits until the process is gone for good. One that sleeps in the kernel may take its time to die, and takes up a place for so long.
+    /// Waits until the process is gone. One that sleeps in the kernel may take long to die, and counts as under way until then.
     pub async fn gone(mut self) {
         if !self.group.over {
             let _ = self.ended.readable().await;
@@ -144,7 +145,7 @@ impl Script {
         }
     }
 
-    /// Without waiting: what else has the pipe open may never close it.
+    /// Reads without waiting: another process that has the pipe open may never close it.
     fn read_what_is_left(&mut self) {
         let Some(output) = self.output.take() else { return };
         let mut chunk = [0; CHUNK_BYTES];
@@ -156,11 +157,11 @@ impl Script {
         }
     }
 
-    /// After the process has ended and its group has been killed.
-    fn reap(&mut self) -> Ended {
+    /// Call it after the process has ended and its group has been killed.
+    fn reap(&mut self) -> ScriptEnd {
         self.group.over = true;
         match self.group.leader.wait() {
-            Ok(status) => status.code().map_or_else(|| Ended::Killed(status.signal().unwrap_or_default()), Ended::Exited),
+            Ok(status) => status.code().map_or_else(|| ScriptEnd::Killed(status.signal().unwrap_or_default()), ScriptEnd::Exited),
             Err(error) => without("the exit status")(error),
         }
     }
@@ -187,35 +188,35 @@ fn become_user(runner: Pid, dear: bool, (uid, gid): (rustix::process::Uid, rusti
     Ok(())
 }
 
-/// Whether the runner is spared when memory is short, as the guard's unit wants it of the guard. A script is not to be.
+/// Whether the kernel spares this process when memory is short, as the unit sets it for the guard. A script is not spared.
 fn is_dear() -> bool {
     let text = OOM_SCORE.to_str().ok().and_then(|path| std::fs::read_to_string(path).ok());
     text.and_then(|text| text.trim().parse::<i32>().ok()).is_some_and(|score| score < 0)
 }
 
-/// Whether the error is of a lack that may pass by itself.
+/// Whether the error is for want of something that may be there again soon.
 fn may_pass(error: &io::Error) -> bool {
     let lacks = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ETXTBSY];
     error.raw_os_error().is_some_and(|code| lacks.contains(&code))
 }
 
-/// What a script needs besides its file could not be had.
-fn without(what: &'static str) -> impl Fn(io::Error) -> Ended {
+/// The end of a run for which `what` could not be had.
+fn without(what: &'static str) -> impl Fn(io::Error) -> ScriptEnd {
     move |error| {
         let why = format!("cannot have {what} for a script: {error}");
-        if may_pass(&error) { Ended::NotNow(why) } else { Ended::Unable(why) }
+        if may_pass(&error) { ScriptEnd::NotNow(why) } else { ScriptEnd::Unable(why) }
     }
 }
 
-fn cannot_run(file: &Path, user: &Account, error: &io::Error) -> Ended {
+fn cannot_run(file: &Path, user: &Account, error: &io::Error) -> ScriptEnd {
     let file = file.display();
     match error.raw_os_error() {
-        _ if may_pass(error) => Ended::NotNow(format!("cannot start {file}: {error}")),
-        Some(libc::ENOENT) => Ended::Unable(format!("{file} names an interpreter in its first line that is not there")),
-        Some(libc::EACCES) => Ended::Unable(format!(
+        _ if may_pass(error) => ScriptEnd::NotNow(format!("cannot start {file}: {error}")),
+        Some(libc::ENOENT) => ScriptEnd::Unable(format!("{file} names an interpreter in its first line that is not there")),
+        Some(libc::EACCES) => ScriptEnd::Unable(format!(
             "{file} cannot be run by {}: let that user read it and its interpreter, and enter their folders",
             user.name
         )),
-        Some(_) | None => Ended::Unable(format!("cannot start {file} as {}: {error}", user.name)),
+        Some(_) | None => ScriptEnd::Unable(format!("cannot start {file} as {}: {error}", user.name)),
     }
 }

@@ -1,11 +1,11 @@
-//! The script runner process: runs this node's check scripts as their user when the worker orders it, and knows nothing else.
+//! The script runner process: runs this node's check scripts as their user when the worker asks for it.
 //!
-//! A process of its own, because it alone needs the right to become another user and to kill that user's processes; it speaks with the worker
-//! through one socket, reaches no network and has no keys.
+//! It is a process of its own, because it alone needs the right to become another user and to kill that user's processes. It has one socket to the
+//! worker, no network and no keys.
 
 mod account;
 mod child;
-mod place;
+mod directory;
 #[cfg(test)]
 mod tests;
 
@@ -16,13 +16,13 @@ use crate::{
     config::ScriptsConfig,
     health::{
         io::packets::{PacketError, Packets, is_packet_socket},
-        script::{Ended, Greeting, MAX_ORDER_BYTES, MAX_REPORT_BYTES, MAX_UNDER_WAY, Order, Report},
+        script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, MAX_UNDER_WAY, RunnerReady, ScriptEnd, ScriptReport, ScriptRun},
     },
 };
 use account::{Account, AccountError};
 use child::Script;
+use directory::ScriptDirectory;
 use futures_util::FutureExt;
-use place::Place;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -30,7 +30,7 @@ use tokio::{
     time::timeout,
 };
 
-/// A report that nobody has read after so long is not wanted any more: its worker is gone, or stuck.
+/// A report that is not read within this time is dropped: its worker is gone, or hangs.
 const REPORT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why scripts cannot be run.
@@ -39,34 +39,34 @@ pub enum RunnerError {
     /// Not started by a guard.
     #[error("standard input is no socket: the script runner is started by `lvs-agent run`, not by hand")]
     NoGuard,
-    /// agent.toml names no scripts.
+    /// agent.toml has no `[scripts]`.
     #[error("agent.toml has no [scripts]")]
     NotConfigured,
-    /// The user.
+    /// The user cannot be used.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// It lacks a right.
+    /// A capability is missing.
     #[error(
         "{without}, for {capability} is missing: add it to the unit's CapabilityBoundingSet, or take [scripts] out of agent.toml"
     )]
     Missing {
-        /// Which.
+        /// The capability.
         capability: caps::Capability,
         /// What does not work.
         without: &'static str,
     },
-    /// It would run with more rights than it needs.
+    /// Rights that it does not need could not be given up.
     #[error(transparent)]
     Privilege(#[from] PrivilegeError),
-    /// The runtime, its socket or its signals.
+    /// The runtime, the socket or the signals failed.
     #[error("cannot set up the script runner")]
     Runtime(#[source] io::Error),
 }
 
-/// Runs scripts until the guard is gone. Call it from the main thread, before there is any other: the scripts' lives hang on that thread.
+/// Runs scripts until the guard is gone. Call it from the main thread, before there is another thread: scripts are killed when that thread ends.
 ///
 /// # Errors
-/// Why it cannot; the guard has been told.
+/// Why it cannot. The guard has been told.
 pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
     let socket = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3).map_err(|errno| RunnerError::Runtime(errno.into()))?;
     if !is_packet_socket(&socket) {
@@ -78,12 +78,12 @@ pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(RunnerError::Runtime)?;
         let packets = Packets::new(socket).map_err(RunnerError::Runtime)?;
-        let greeting: Greeting = prepared.as_ref().map(drop).map_err(|error| with_sources(error));
-        // Room for it there is: it is the first.
+        let greeting: RunnerReady = prepared.as_ref().map(drop).map_err(|error| with_sources(error));
+        // It is the first packet, so there is room for it.
         packets.send(&greeting, MAX_REPORT_BYTES).await.map_err(|error| RunnerError::Runtime(io::Error::other(error)))?;
-        let (user, place) = prepared?;
-        tracing::info!(user = user.name, directory = %place, "script runner started");
-        let runner = Runner::new(packets, user, place);
+        let (user, directory) = prepared?;
+        tracing::info!(user = user.name, directory = %directory, "script runner started");
+        let runner = Runner::new(packets, user, directory);
         tokio::select! {
             () = runner.serve() => {}
             // The guard is gone.
@@ -91,11 +91,11 @@ pub fn run(config: Option<&ScriptsConfig>) -> Result<(), RunnerError> {
         }
         Ok(())
     })
-    // With the runtime go the scripts under way.
+    // Dropping the runtime kills the scripts under way.
 }
 
-/// Looks the user up while it still may, then gives its other rights up.
-fn prepare(config: Option<&ScriptsConfig>) -> Result<(Account, Place), RunnerError> {
+/// Looks the user up, then gives up all rights that the runner does not need.
+fn prepare(config: Option<&ScriptsConfig>) -> Result<(Account, ScriptDirectory), RunnerError> {
     let config = config.ok_or(RunnerError::NotConfigured)?;
     let user = Account::look_up(&config.user)?;
     if let Some((capability, without)) = missing(&SCRIPT_RUNNER)? {
@@ -103,41 +103,41 @@ fn prepare(config: Option<&ScriptsConfig>) -> Result<(Account, Place), RunnerErr
     }
     take_back_limits();
     give_up(&SCRIPT_RUNNER, &[])?;
-    Ok((user, Place::new(&config.directory)))
+    Ok((user, ScriptDirectory::new(&config.directory)))
 }
 
 struct Runner {
     packets: Arc<Packets>,
     user: Arc<Account>,
-    place: Arc<Place>,
-    /// Each within the order's timeout, unless the kernel does not let it die.
+    directory: Arc<ScriptDirectory>,
+    /// Each ends within its timeout, unless the kernel does not let it die.
     under_way: JoinSet<()>,
-    /// Said once, until there is room again.
+    /// Too many scripts are under way, and that has been logged.
     full: bool,
 }
 
 impl Runner {
-    fn new(packets: Packets, user: Account, place: Place) -> Self {
-        Self { packets: packets.into(), user: user.into(), place: place.into(), under_way: JoinSet::new(), full: false }
+    fn new(packets: Packets, user: Account, directory: ScriptDirectory) -> Self {
+        Self { packets: packets.into(), user: user.into(), directory: directory.into(), under_way: JoinSet::new(), full: false }
     }
 
-    /// Until the other end is closed.
+    /// Serves requests until the other end is closed.
     async fn serve(mut self) {
         loop {
             // Both arms are cancel-safe.
             tokio::select! {
-                order = self.packets.receive::<Order>(MAX_ORDER_BYTES) => match order {
+                order = self.packets.receive::<ScriptRun>(MAX_RUN_BYTES) => match order {
                     Ok(Some(order)) => self.take(order),
-                    Err(error @ PacketError::Codec(_)) => tracing::warn!(error = %with_sources(&error), "worker orders what is not understood"),
+                    Err(error @ PacketError::Codec(_)) => tracing::warn!(error = %with_sources(&error), "request of the worker is not understood"),
                     Ok(None) => return,
-                    Err(error @ PacketError::Socket(_)) => return tracing::error!(error = %with_sources(&error), "cannot hear the worker"),
+                    Err(error @ PacketError::Socket(_)) => return tracing::error!(error = %with_sources(&error), "cannot read from the worker"),
                 },
                 Some(_) = self.under_way.join_next() => {}
             }
         }
     }
 
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: ScriptRun) {
         let (packets, id) = (self.packets.clone(), order.id);
         while self.under_way.try_join_next().is_some() {}
         let is_full = self.under_way.len() >= MAX_UNDER_WAY;
@@ -149,38 +149,38 @@ impl Runner {
         }
         self.full = is_full;
         if is_full {
-            let ended = Ended::NotNow(format!("{MAX_UNDER_WAY} scripts are under way on this node"));
-            // Now or not at all: who orders so much and does not read is not waited for.
-            let _ = packets.send(&Report { id, ended, line: String::new() }, MAX_REPORT_BYTES).now_or_never();
+            let ended = ScriptEnd::NotNow(format!("{MAX_UNDER_WAY} scripts are under way on this node"));
+            // It is sent now or not at all: a worker that asks for so much and does not read is not waited for.
+            let _ = packets.send(&ScriptReport { id, ended, line: String::new() }, MAX_REPORT_BYTES).now_or_never();
             return;
         }
-        let (user, place) = (self.user.clone(), self.place.clone());
-        self.under_way.spawn(async move { run_one(&packets, &user, &place, order).await });
+        let (user, directory) = (self.user.clone(), self.directory.clone());
+        self.under_way.spawn(async move { run_one(&packets, &user, &directory, order).await });
     }
 }
 
-async fn run_one(packets: &Packets, user: &Account, place: &Place, order: Order) {
+async fn run_one(packets: &Packets, user: &Account, directory: &ScriptDirectory, order: ScriptRun) {
     let id = order.id;
-    match start(user, place, &order) {
-        Err(ended) => tell(packets, Report { id, ended, line: String::new() }).await,
+    match start(user, directory, &order) {
+        Err(ended) => tell(packets, ScriptReport { id, ended, line: String::new() }).await,
         Ok(mut script) => {
             let (ended, line) = script.end(order.timeout).await;
             tracing::debug!(script = %order.script, server = %order.server, ?ended, line, "script ended");
-            tell(packets, Report { id, ended, line }).await;
+            tell(packets, ScriptReport { id, ended, line }).await;
             script.gone().await;
         }
     }
 }
 
-fn start(user: &Account, place: &Place, order: &Order) -> Result<Script, Ended> {
+fn start(user: &Account, directory: &ScriptDirectory, order: &ScriptRun) -> Result<Script, ScriptEnd> {
     if !order.is_proper() {
-        return Err(Ended::Unable("the order is none that a cluster file can give".to_owned()));
+        return Err(ScriptEnd::Unable("the request is none that a cluster file can lead to".to_owned()));
     }
-    let file = place.find(&order.script, user).map_err(Ended::Unable)?;
+    let file = directory.find(&order.script, user).map_err(ScriptEnd::Unable)?;
     Script::start(&file, order, user)
 }
 
-async fn tell(packets: &Packets, report: Report) {
+async fn tell(packets: &Packets, report: ScriptReport) {
     match timeout(REPORT_LIMIT, packets.send(&report, MAX_REPORT_BYTES)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(error = %with_sources(&error), "cannot report"),
@@ -188,8 +188,8 @@ async fn tell(packets: &Packets, report: Report) {
     }
 }
 
-/// Serves orders without giving up rights first, for tests.
+/// Serves requests without giving up rights first, for tests.
 #[cfg(test)]
-async fn serve(socket: std::os::fd::OwnedFd, user: Account, place: Place) {
-    Runner::new(Packets::new(socket).expect("a socket"), user, place).serve().await;
+async fn serve(socket: std::os::fd::OwnedFd, user: Account, directory: ScriptDirectory) {
+    Runner::new(Packets::new(socket).expect("a socket"), user, directory).serve().await;
 }

@@ -1,10 +1,10 @@
 //! Scripts of all kinds, run as a user that may nothing. Only root can become another user, so as another these tests are left out, and say so.
 
 use super::{
-    place::tests::{Scratch, checker},
+    directory::tests::{Scratch, checker},
     *,
 };
-use crate::health::{io::packets, script::OrderId};
+use crate::health::{io::packets, script::RunId};
 use std::{collections::BTreeMap, fs, path::Path};
 use tokio::{
     task::JoinHandle,
@@ -27,15 +27,15 @@ fn bench(scripts: &[(&str, &str)]) -> Option<Bench> {
     let scratch = Scratch::new();
     scripts.iter().for_each(|(name, text)| scratch.write(name, &format!("#!/bin/sh\n{text}\n")));
     let (worker, runner) = packets::pair().unwrap();
-    let runner = tokio::spawn(serve(runner, checker(), scratch.place()));
+    let runner = tokio::spawn(serve(runner, checker(), scratch.directory()));
     Some(Bench { scratch, worker: Packets::new(worker).unwrap(), runner, orders: 0 })
 }
 
 impl Bench {
-    async fn order(&mut self, script: &str, args: &[&str], timeout: Duration) -> OrderId {
+    async fn order(&mut self, script: &str, args: &[&str], timeout: Duration) -> RunId {
         self.orders += 1;
-        let id = OrderId { life: 1, number: self.orders };
-        let order = Order {
+        let id = RunId { life: 1, number: self.orders };
+        let order = ScriptRun {
             id,
             script: script.parse().unwrap(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
@@ -44,20 +44,20 @@ impl Bench {
             service: "sql".parse().unwrap(),
             server: "r1".parse().unwrap(),
         };
-        self.worker.send(&order, MAX_ORDER_BYTES).await.unwrap();
+        self.worker.send(&order, MAX_RUN_BYTES).await.unwrap();
         id
     }
 
-    async fn report(&self) -> Report {
+    async fn report(&self) -> ScriptReport {
         let report = self.worker.receive(MAX_REPORT_BYTES);
         timeout(Duration::from_secs(30), report).await.unwrap().unwrap().unwrap()
     }
 
-    async fn run(&mut self, script: &str, args: &[&str]) -> (Ended, String) {
+    async fn run(&mut self, script: &str, args: &[&str]) -> (ScriptEnd, String) {
         self.run_for(script, args, Duration::from_secs(20)).await
     }
 
-    async fn run_for(&mut self, script: &str, args: &[&str], timeout: Duration) -> (Ended, String) {
+    async fn run_for(&mut self, script: &str, args: &[&str], timeout: Duration) -> (ScriptEnd, String) {
         let id = self.order(script, args, timeout).await;
         let report = self.report().await;
         assert_eq!(report.id, id);
@@ -96,9 +96,9 @@ async fn a_script_that_exits_tells_its_code_and_its_first_line() {
     ]) else {
         return;
     };
-    assert_eq!(bench.run("good", &[]).await, (Ended::Exited(0), "fine".to_owned()));
-    assert_eq!(bench.run("bad", &["a b"]).await, (Ended::Exited(3), "no a b here".to_owned()));
-    assert_eq!(bench.run("killed", &[]).await.0, Ended::Killed(11));
+    assert_eq!(bench.run("good", &[]).await, (ScriptEnd::Exited(0), "fine".to_owned()));
+    assert_eq!(bench.run("bad", &["a b"]).await, (ScriptEnd::Exited(3), "no a b here".to_owned()));
+    assert_eq!(bench.run("killed", &[]).await.0, ScriptEnd::Killed(11));
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_script_has_its_users_rights_a_clean_environment_and_no_open_files() {
     )
     .unwrap();
     let folder = bench.open_folder();
-    assert_eq!(bench.run("look", &[&folder]).await, (Ended::Exited(0), String::new()));
+    assert_eq!(bench.run("look", &[&folder]).await, (ScriptEnd::Exited(0), String::new()));
     let said = fs::read_to_string(Path::new(&folder).join("said")).unwrap();
     let environment: BTreeMap<&str, &str> = said.lines().filter_map(|line| line.split_once('=')).collect();
     for (name, value) in [
@@ -156,7 +156,7 @@ async fn a_script_that_hangs_is_killed_with_all_its_children() {
     let folder = bench.open_folder();
     let begun = Instant::now();
     let ended = bench.run_for("hang", &[&folder], Duration::from_millis(500)).await;
-    assert_eq!(ended, (Ended::TimedOut, "hanging".to_owned()));
+    assert_eq!(ended, (ScriptEnd::TimedOut, "hanging".to_owned()));
     assert!(begun.elapsed() >= Duration::from_millis(500));
     for who in ["child", "self"] {
         let pid = fs::read_to_string(Path::new(&folder).join(who)).unwrap();
@@ -168,7 +168,7 @@ async fn a_script_that_hangs_is_killed_with_all_its_children() {
 async fn what_a_script_leaves_behind_is_killed_and_does_not_delay_its_report() {
     let Some(mut bench) = bench(&[("leave", "sleep 1000 & echo $!; exit 0")]) else { return };
     let (ended, child) = bench.run("leave", &[]).await;
-    assert_eq!(ended, Ended::Exited(0));
+    assert_eq!(ended, ScriptEnd::Exited(0));
     assert!(child.parse::<u32>().is_ok(), "{child}");
     until("its death", || !lives(&child)).await;
 }
@@ -178,8 +178,8 @@ async fn a_flood_of_output_is_read_and_thrown_away() {
     let Some(mut bench) = bench(&[("much", "echo first; head -c 5000000 /dev/zero; exit 1"), ("endless", "exec yes")]) else {
         return;
     };
-    assert_eq!(bench.run("much", &[]).await, (Ended::Exited(1), "first".to_owned()));
-    assert_eq!(bench.run_for("endless", &[], Duration::from_millis(300)).await, (Ended::TimedOut, "y".to_owned()));
+    assert_eq!(bench.run("much", &[]).await, (ScriptEnd::Exited(1), "first".to_owned()));
+    assert_eq!(bench.run_for("endless", &[], Duration::from_millis(300)).await, (ScriptEnd::TimedOut, "y".to_owned()));
 }
 
 #[tokio::test]
@@ -189,10 +189,10 @@ async fn a_script_that_cannot_be_run_is_unable_and_why_is_said() {
     for (script, args, said) in [
         ("missing", &[][..], "put the script there"),
         ("interpreter", &[], "names an interpreter in its first line that is not there"),
-        ("interpreter", &["a\nb"], "is none that a cluster file can give"),
+        ("interpreter", &["a\nb"], "is none that a cluster file can lead to"),
     ] {
         match bench.run(script, args).await {
-            (Ended::Unable(why), line) => assert!(why.contains(said) && line.is_empty(), "{why}"),
+            (ScriptEnd::Unable(why), line) => assert!(why.contains(said) && line.is_empty(), "{why}"),
             other => panic!("{script}: {other:?}"),
         }
     }
@@ -209,7 +209,7 @@ async fn no_more_scripts_than_allowed_are_under_way_and_all_die_with_the_runner(
         || fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
     until("that all run", || pids().len() == MAX_UNDER_WAY).await;
     let (ended, _) = bench.run("good", &[]).await;
-    assert_eq!(ended, Ended::NotNow("64 scripts are under way on this node".to_owned()));
+    assert_eq!(ended, ScriptEnd::NotNow("64 scripts are under way on this node".to_owned()));
     let pids = pids();
     assert!(pids.iter().all(|pid| lives(pid)));
     bench.runner.abort();

@@ -1,8 +1,8 @@
-//! The IPVS family's calls: find the family, read the tables, carry out steps.
+//! Calls of the IPVS family: finds the family, reads the tables, carries out steps.
 
 use super::{
-    frame::Refusal,
-    socket::{Answer, Dumped, Socket},
+    frame::KernelRefusal,
+    socket::{Dumped, RequestResult, Socket},
     wire::{self, Listed},
 };
 use crate::base::errors::with_sources;
@@ -19,7 +19,7 @@ use tokio::{process::Command, time::timeout};
 /// How often a table that changes meanwhile is read again.
 const DUMP_ATTEMPTS: u32 = 5;
 const MODPROBE_DEADLINE: Duration = Duration::from_secs(10);
-/// No search path: the agent is root.
+/// Absolute paths instead of a search path, because the agent is root.
 const MODPROBE_CANDIDATES: [&str; 2] = ["/sbin/modprobe", "/usr/sbin/modprobe"];
 /// Exists in every network namespace once the module is loaded.
 pub(crate) const PROC_FILE: &str = "/proc/net/ip_vs";
@@ -118,7 +118,7 @@ async fn resolve(socket: &mut Socket) -> Result<Option<u16>, DataPlaneError> {
     match socket.ask(&wire::get_family(), wire::read_family).await? {
         Ok(Some(family)) => Ok(Some(family)),
         Ok(None) => Err(DataPlaneError::Malformed("no answer to a question for a family")),
-        Err(Refusal { errno: libc::ENOENT, .. }) => Ok(None),
+        Err(KernelRefusal { errno: libc::ENOENT, .. }) => Ok(None),
         Err(refusal) => Err(refused("find the family")(refusal)),
     }
 }
@@ -160,22 +160,22 @@ fn permission(error: DataPlaneError) -> DataPlaneError {
     }
 }
 
-fn refused(doing: &'static str) -> impl FnOnce(Refusal) -> DataPlaneError {
+fn refused(doing: &'static str) -> impl FnOnce(KernelRefusal) -> DataPlaneError {
     move |refusal| permission(DataPlaneError::Netlink { doing, source: io::Error::from_raw_os_error(refusal.errno) })
 }
 
-/// What the kernel has against a step. The last of its requests is the one that counts most.
-fn failure(step: &Step, answers: Vec<Answer>) -> Option<StepFailure> {
-    let error = match answers.into_iter().rfind(|answer| !matches!(answer, Answer::Done))? {
-        Answer::Done => return None,
-        Answer::Refused(refusal) => StepError::Refused { errno: refusal.errno, explained: explain(step, &refusal) },
-        Answer::Unknown(why) => StepError::Unanswered(why),
+/// Why the kernel refused a step. The last of its requests counts most.
+fn failure(step: &Step, answers: Vec<RequestResult>) -> Option<StepFailure> {
+    let error = match answers.into_iter().rfind(|answer| !matches!(answer, RequestResult::Done))? {
+        RequestResult::Done => return None,
+        RequestResult::Refused(refusal) => StepError::Refused { errno: refusal.errno, explained: explain(step, &refusal) },
+        RequestResult::Unknown(why) => StepError::Unanswered(why),
     };
     Some(StepFailure { step: step.clone(), error })
 }
 
 /// What an error number means for this step (`net/netfilter/ipvs/ip_vs_ctl.c`).
-fn explain(step: &Step, refusal: &Refusal) -> String {
+fn explain(step: &Step, refusal: &KernelRefusal) -> String {
     let meaning = match (step, refusal.errno) {
         (Step::AddService(_, options) | Step::EditService(_, options), libc::ENOENT) => {
             format!("this kernel has no scheduler `{0}`: load it with `modprobe ip_vs_{0}`, or choose another", options.scheduler)
@@ -193,14 +193,14 @@ fn explain(step: &Step, refusal: &Refusal) -> String {
     }
 }
 
-/// Loads IPVS where it is not there. Takes the right to load modules, which the agent gives up at its start, so it is done before.
+/// Loads IPVS if it is not loaded. The agent calls it before it gives up the right to load modules.
 pub async fn load_module() {
     if !Path::new(PROC_FILE).exists() {
         tracing::debug!(said = modprobe().await, "asked for ip_vs");
     }
 }
 
-/// Tries to load the module, and says what became of it.
+/// Tries to load the module, and returns the result as a text.
 async fn modprobe() -> String {
     let Some(path) = MODPROBE_CANDIDATES.into_iter().find(|path| Path::new(path).exists()) else {
         return format!("none of {} exists", MODPROBE_CANDIDATES.join(", "));

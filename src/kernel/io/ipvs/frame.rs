@@ -125,23 +125,23 @@ fn split_frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), DataPlaneError> {
     Ok((Frame { kind, flags, sequence, payload }, rest))
 }
 
-/// The kernel's word on one request.
+/// The kernel's refusal of one request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
+pub struct KernelRefusal {
     /// Error number, positive.
     pub errno: i32,
-    /// The kernel's own words (extended ack), where it has any.
+    /// The kernel's own text (extended ack), if it gave one.
     pub text: Option<String>,
 }
 
 impl Frame<'_> {
     /// Reads an `NLMSG_ERROR`, which with error 0 is an acknowledgement. `None` for every other message.
-    pub fn acknowledgement(&self) -> Option<Result<Result<(), Refusal>, DataPlaneError>> {
+    pub fn acknowledgement(&self) -> Option<Result<Result<(), KernelRefusal>, DataPlaneError>> {
         (self.kind == NLMSG_ERROR).then(|| {
             let error = u32_at(self.payload, 0).ok_or(DataPlaneError::Malformed("an acknowledgement without an error number"))?;
             match error.cast_signed() {
                 0 => Ok(Ok(())),
-                error => Ok(Err(Refusal { errno: error.saturating_neg(), text: self.extended_text() })),
+                error => Ok(Err(KernelRefusal { errno: error.saturating_neg(), text: self.extended_text() })),
             }
         })
     }

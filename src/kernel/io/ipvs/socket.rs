@@ -1,6 +1,6 @@
 //! A generic-netlink socket: pipelined requests, every acknowledgement matched, every wait with a deadline.
 
-use super::frame::{Frame, Refusal, Request, frames};
+use super::frame::{Frame, KernelRefusal, Request, frames};
 use crate::base::errors::with_sources;
 use crate::kernel::DataPlaneError;
 use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE};
@@ -19,13 +19,13 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// The kernel dumps in pieces of at most 32 KiB; a longer one would be cut, and be found malformed.
 const DATAGRAM_BYTES: usize = 64 * 1024;
 
-/// What became of a request in a pipeline.
+/// The result of a request in a pipeline.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer {
+pub enum RequestResult {
     /// Done.
     Done,
-    /// The kernel said no.
-    Refused(Refusal),
+    /// The kernel refused.
+    Refused(KernelRefusal),
     /// No acknowledgement: it overflowed, or came too late, or the request could not be sent.
     Unknown(String),
 }
@@ -66,7 +66,7 @@ impl Socket {
 
     /// Sends every request, many in one system call, and gives back what became of each, in order. The kernel works through all of them
     /// whatever the others' fate.
-    pub async fn pipeline(&mut self, requests: &[Request]) -> Vec<Answer> {
+    pub async fn pipeline(&mut self, requests: &[Request]) -> Vec<RequestResult> {
         let mut answers = Vec::with_capacity(requests.len());
         let mut rest = requests;
         while !rest.is_empty() {
@@ -77,7 +77,7 @@ impl Socket {
         answers
     }
 
-    async fn send_batch(&mut self, batch: &[Request]) -> Vec<Answer> {
+    async fn send_batch(&mut self, batch: &[Request]) -> Vec<RequestResult> {
         let first = self.sequence.wrapping_add(1);
         let mut bytes = Vec::with_capacity(batch.iter().map(Request::len).sum());
         for request in batch {
@@ -90,11 +90,16 @@ impl Socket {
             Err(error) => Some(error),
         };
         let silence = silence.map_or_else(|| "lost".to_owned(), |error| with_sources(&error));
-        (0..batch.len()).map(|index| received.remove(&index).unwrap_or_else(|| Answer::Unknown(silence.clone()))).collect()
+        (0..batch.len()).map(|index| received.remove(&index).unwrap_or_else(|| RequestResult::Unknown(silence.clone()))).collect()
     }
 
     /// Reads acknowledgements until all of a batch are there.
-    async fn collect(&mut self, first: u32, wanted: usize, into: &mut BTreeMap<usize, Answer>) -> Result<(), DataPlaneError> {
+    async fn collect(
+        &mut self,
+        first: u32,
+        wanted: usize,
+        into: &mut BTreeMap<usize, RequestResult>,
+    ) -> Result<(), DataPlaneError> {
         let mut overflowed = None;
         while into.len() < wanted {
             // After an overflow, whatever survived it is in the buffer already.
@@ -116,7 +121,7 @@ impl Socket {
                 // A late answer to an earlier batch falls outside of this one's numbers.
                 let index = frame.sequence.wrapping_sub(first) as usize;
                 if let Some(answer) = frame.acknowledgement().filter(|_| index < wanted) {
-                    into.insert(index, answer?.map_or_else(Answer::Refused, |()| Answer::Done));
+                    into.insert(index, answer?.map_or_else(RequestResult::Refused, |()| RequestResult::Done));
                 }
             }
         }
@@ -128,7 +133,7 @@ impl Socket {
         &mut self,
         request: &Request,
         read: impl Fn(&[u8]) -> Result<T, DataPlaneError> + Send,
-    ) -> Result<Result<Option<T>, Refusal>, DataPlaneError>
+    ) -> Result<Result<Option<T>, KernelRefusal>, DataPlaneError>
     where
         T: Send,
     {

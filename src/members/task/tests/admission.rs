@@ -15,7 +15,7 @@ fn refusal(error: JoinError) -> JoinRefusal {
 
 fn security(error: JoinError) -> SecurityRefusal {
     match refusal(error) {
-        JoinRefusal::Refused(Refusal::Security(refusal)) => refusal,
+        JoinRefusal::Refused(CommandRefusal::Security(refusal)) => refusal,
         other => panic!("{other}"),
     }
 }
@@ -40,7 +40,7 @@ impl Cluster {
         let now = crate::clock::Clock::unix_now(&crate::clock::BootClock).as_secs();
         let (roles, made_by, authority) = (real_server(), "n1".parse().unwrap(), self.authority());
         let token = Token { key, roles, uses_left, expires_unix_s: now + lives_s, made_by, authority };
-        let change = RuleChange::Security(SecurityChange::TokenMade { id, token, at_unix_s: now });
+        let change = Command::Security(SecurityChange::TokenMade { id, token, at_unix_s: now });
         self.node().propose(change, PATIENCE).await.unwrap();
     }
 
@@ -100,7 +100,7 @@ async fn a_token_lasts_by_the_clock_of_the_leader_whatever_its_makers_says() {
         let secret = JoinToken::make(cluster.authority());
         let (roles, made_by, authority) = (real_server(), "n2".parse().unwrap(), cluster.authority());
         let token = Token { key: secret.public(), roles, uses_left: 1, expires_unix_s: maker + 3600, made_by, authority };
-        let made = RuleChange::Security(SecurityChange::TokenMade { id: secret.id(), token, at_unix_s: maker });
+        let made = Command::Security(SecurityChange::TokenMade { id: secret.id(), token, at_unix_s: maker });
         cluster.members[1].node().propose(made, PATIENCE).await.unwrap();
         let tokens = cluster.node().published().borrow().state.security.tokens.clone();
         let lasts = tokens[&secret.id()].expires_unix_s;
@@ -147,7 +147,7 @@ async fn a_join_that_cannot_be_says_why() {
     assert_eq!(refused, JoinRefusal::NameTaken { name: "n1".parse().unwrap(), addr: cluster.members[0].addr });
     let neighbour = JoinSettings { addr: cluster.members[0].addr, ..newcomer.settings(token) };
     let refused = refusal(join(&seeds, neighbour).await.unwrap_err());
-    assert!(matches!(refused, JoinRefusal::Refused(Refusal::AddressTaken { .. })), "{refused}");
+    assert!(matches!(refused, JoinRefusal::Refused(CommandRefusal::AddressTaken { .. })), "{refused}");
 
     let twice = init(cluster.members[0].founding()).await;
     assert!(twice.unwrap_err().to_string().contains("this node is n1 of cluster"));

@@ -24,7 +24,7 @@ async fn rules_that_are_there_already_are_no_change_whatever_others_do() {
     cluster.votes(&[1, 2, 3]).await;
     let node = cluster.follower().await.node();
     let made = node.propose_and_see(apply(0, 1), PATIENCE).await.unwrap();
-    let again = node.propose_and_see(RuleChange::Apply { base_revision: None, rules: rules(1) }, PATIENCE).await.unwrap();
+    let again = node.propose_and_see(Command::Apply { base_revision: None, rules: rules(1) }, PATIENCE).await.unwrap();
     assert_eq!((again.revision, again.changed), (1, false));
     assert!(again.index > made.index);
     cluster.stop().await;

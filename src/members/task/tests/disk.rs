@@ -63,7 +63,7 @@ async fn a_node_with_a_full_disk_stops_and_goes_on_when_there_is_room() {
     let filler = cluster.members[2].dir.path().join("filler");
     let _ = std::fs::write(&filler, vec![1; 16 << 20]);
     let long: Vec<_> = (0..3000_u32)
-        .map(|n| crate::rules::Edge {
+        .map(|n| crate::rules::VerdictChange {
             target: crate::rules::Target { service: "s".parse().unwrap(), server: format!("r{n}").parse().unwrap() },
             to: crate::rules::Verdict::Up,
             why: "x".repeat(100),
@@ -76,7 +76,7 @@ async fn a_node_with_a_full_disk_stops_and_goes_on_when_there_is_room() {
             tokio::select! {
                 fault = &mut failed => break fault,
                 // The cluster decides all the while.
-                done = cluster.members[0].node().propose(RuleChange::Verdicts(long.clone()), PATIENCE) => { done.unwrap(); }
+                done = cluster.members[0].node().propose(Command::Verdicts(long.clone()), PATIENCE) => { done.unwrap(); }
             }
         }
     };

@@ -91,7 +91,7 @@ async fn a_removed_node_is_out_with_a_good_certificate_until_it_is_allowed_back(
         let heard = ask(&of_nobody, member.addr, &vote_for(far.0)).await;
         assert!(matches!(heard, Err(CallError::Failed { .. })), "{} hears it", member.name);
     }
-    cluster.members[0].node().propose(RuleChange::NodeRemoved(removed.name.clone()), PATIENCE).await.unwrap();
+    cluster.members[0].node().propose(Command::NodeRemoved(removed.name.clone()), PATIENCE).await.unwrap();
     for member in cluster.running() {
         let mut state = member.node().state();
         timeout(PATIENCE, state.wait_for(|state| state.nodes.len() == 3)).await.unwrap().unwrap();
@@ -110,8 +110,8 @@ async fn a_removed_node_is_out_with_a_good_certificate_until_it_is_allowed_back(
     // As `leave` does, and then `join`: with another key, and the same certificate.
     std::fs::remove_dir_all(removed.dir.path()).unwrap();
     let refused = cluster.join_with(removed.settings(None)).await.unwrap_err();
-    assert!(matches!(&refused, JoinError::Refused { refusal: JoinRefusal::Refused(Refusal::Barred(_)), .. }), "{refused}");
-    let allowed = RuleChange::Security(SecurityChange::NodeAllowed(removed.name.clone()));
+    assert!(matches!(&refused, JoinError::Refused { refusal: JoinRefusal::Refused(CommandRefusal::Barred(_)), .. }), "{refused}");
+    let allowed = Command::Security(SecurityChange::NodeAllowed(removed.name.clone()));
     cluster.members[0].node().propose(allowed, PATIENCE).await.unwrap();
     let identity = cluster.join_with(removed.settings(None)).await.unwrap();
     assert!(identity.node_id > id);

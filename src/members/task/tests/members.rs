@@ -74,11 +74,11 @@ async fn the_only_director_does_not_leave_others_behind() {
     cluster.join_with(JoinSettings { roles, ..server.settings(Some(&cluster.token)) }).await.unwrap();
     let director = cluster.members[0].node();
     let refused = director.leave(PATIENCE).await.unwrap_err();
-    assert!(matches!(&refused, ProposeError::Refused(Refusal::OnlyDirector(name)) if name.as_str() == "n1"), "{refused}");
+    assert!(matches!(&refused, ProposeError::Refused(CommandRefusal::OnlyDirector(name)) if name.as_str() == "n1"), "{refused}");
     assert!(!director.is_leaving(), "should it be removed later, it says so");
     director.propose(apply(0, 1), PATIENCE).await.unwrap();
-    director.propose(RuleChange::NodeLeft("r1".parse().unwrap()), PATIENCE).await.unwrap();
-    director.propose(RuleChange::NodeLeft("n1".parse().unwrap()), PATIENCE).await.unwrap();
+    director.propose(Command::NodeLeft("r1".parse().unwrap()), PATIENCE).await.unwrap();
+    director.propose(Command::NodeLeft("n1".parse().unwrap()), PATIENCE).await.unwrap();
     cluster.stop().await;
 }
 

@@ -9,7 +9,7 @@ use crate::{
         Proposed,
         message::{Propose, RaftRequest, WhoVotes},
     },
-    rules::Edge,
+    rules::VerdictChange,
 };
 use openraft::raft::VoteRequest;
 
@@ -102,8 +102,8 @@ async fn a_member_speaks_for_itself_only_and_a_real_server_changes_nothing() {
     assert!(matches!(ask(&peers, addr, &vote_for(id.0)).await, Err(CallError::Failed { .. })), "it does not vote");
     assert!(ask(&peers, addr, &WhoVotes).await.is_ok(), "any member may know who does");
 
-    let verdicts = RuleChange::Verdicts(Vec::<Edge>::new());
-    for change in [apply(0, 1), verdicts, RuleChange::NodeLeft("n1".parse().unwrap())] {
+    let verdicts = Command::Verdicts(Vec::<VerdictChange>::new());
+    for change in [apply(0, 1), verdicts, Command::NodeLeft("n1".parse().unwrap())] {
         let answer = ask(&peers, addr, &Propose(change)).await;
         assert!(matches!(answer, Ok(Proposed::Forbidden(_))));
     }
@@ -136,7 +136,7 @@ async fn a_removed_node_is_cut_off_with_its_next_question_and_told() {
     let peers = server.peers_as(id);
     assert!(ask(&peers, addr, &WhoVotes).await.is_ok());
     let running = server.member().clone();
-    cluster.members[0].node().propose(RuleChange::NodeLeft("r1".parse().unwrap()), PATIENCE).await.unwrap();
+    cluster.members[0].node().propose(Command::NodeLeft("r1".parse().unwrap()), PATIENCE).await.unwrap();
     assert_eq!(
         hello_refusal(ask(&peers, addr, &vote_for(id.0)).await),
         HelloRefusal::Removed { id, barred: None },

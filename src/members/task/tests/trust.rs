@@ -49,7 +49,7 @@ impl Member {
 impl Cluster {
     async fn commit(&self, change: SecurityChange) {
         let node = self.running().next().unwrap().node();
-        node.propose(RuleChange::Security(change), PATIENCE).await.unwrap();
+        node.propose(Command::Security(change), PATIENCE).await.unwrap();
         let before = node.published().borrow().applied;
         for member in self.running() {
             let mut published = member.node().published();

@@ -1,7 +1,7 @@
 //! Voters that change while everything runs.
 
 use super::*;
-use crate::rules::RuleChange;
+use crate::rules::Command;
 
 /// Waits until somebody leads, and says who: on a busy machine leaders change at any time.
 async fn leader(cluster: &Cluster) -> usize {
@@ -50,7 +50,7 @@ async fn a_leader_whose_vote_goes_to_a_director_hands_over_first() {
     let leader = leader(&cluster).await;
     let name = cluster.members[leader].name.clone();
     let roles = Roles::new([Role::RealServer]).unwrap();
-    cluster.members[leader].node().propose(RuleChange::NodeRoles { name, roles }, PATIENCE).await.unwrap();
+    cluster.members[leader].node().propose(Command::NodeRoles { name, roles }, PATIENCE).await.unwrap();
     let voters: Vec<u64> = (1..=4).filter(|id| *id != leader as u64 + 1).collect();
     cluster.votes(&voters).await;
     is_led_by_another(&cluster, NodeId(leader as u64 + 1)).await;

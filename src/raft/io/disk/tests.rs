@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     raft::{io::scratch::Scratch, types::TypeConfig},
-    rules::RuleChange,
+    rules::Command,
 };
 use openraft::{
     EntryPayload,
@@ -30,7 +30,7 @@ fn append(entry: Entry) -> DiskChange {
 }
 
 fn entry(index: u64) -> Entry {
-    let change = RuleChange::NodeLeft(format!("node-{index}").parse().unwrap());
+    let change = Command::NodeLeft(format!("node-{index}").parse().unwrap());
     Entry { payload: EntryPayload::Normal(change), ..blank_ent::<TypeConfig>(1, 1, index) }
 }
 

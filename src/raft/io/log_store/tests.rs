@@ -6,8 +6,8 @@ use crate::{
         io::{scratch::Scratch, state_machine::StateMachine},
         membership_observer::{MembershipObserverError, NoGuard},
     },
-    rules::RuleChange,
-    vip::Membership,
+    rules::Command,
+    vip::LeaseMembership,
 };
 use openraft::{
     StorageError,
@@ -85,7 +85,7 @@ impl Witness {
 
 #[async_trait::async_trait]
 impl MembershipObserver for Witness {
-    async fn effective(&self, membership: Membership) -> Result<(), MembershipObserverError> {
+    async fn effective(&self, membership: LeaseMembership) -> Result<(), MembershipObserverError> {
         if *self.deaf.lock().unwrap() {
             return Err(MembershipObserverError("it is deaf".to_owned()));
         }
@@ -196,14 +196,14 @@ async fn entries_for_a_follower_come_in_portions_that_fit_a_frame() {
     let big = |index| {
         let why = "x".repeat(APPEND_BYTES * 2 / 5);
         let target = crate::rules::Target { service: "s".parse().unwrap(), server: "r".parse().unwrap() };
-        let change = RuleChange::Verdicts(vec![crate::rules::Edge { target, to: crate::rules::Verdict::Up, why }]);
+        let change = Command::Verdicts(vec![crate::rules::VerdictChange { target, to: crate::rules::Verdict::Up, why }]);
         Entry { payload: openraft::EntryPayload::Normal(change), ..blank_ent::<TypeConfig>(1, 1, index) }
     };
     append(&mut log, (0..5).map(big)).await.unwrap();
     assert_eq!(log.limited_get_log_entries(0, 5).await.unwrap().len(), 2);
     assert_eq!(log.limited_get_log_entries(4, 5).await.unwrap().len(), 1);
     assert!(log.bytes() >= 2 * APPEND_BYTES);
-    let huge = RuleChange::Verdicts(vec![crate::rules::Edge {
+    let huge = Command::Verdicts(vec![crate::rules::VerdictChange {
         target: crate::rules::Target { service: "s".parse().unwrap(), server: "r".parse().unwrap() },
         to: crate::rules::Verdict::Up,
         why: "x".repeat(crate::raft::message::MAX_ENTRY_BYTES),
@@ -218,7 +218,7 @@ async fn a_snapshot_and_the_entries_after_it_come_back() {
     let mut log = fresh(&scratch, Arc::new(NoGuard)).await;
     append(&mut log, (0..8).map(|index| blank_ent::<TypeConfig>(1, 1, index))).await.unwrap();
     let (mut machine, published) = StateMachine::new(log.clone(), None);
-    let join = RuleChange::NodeJoined(crate::rules::Joining {
+    let join = Command::NodeJoined(crate::rules::Joining {
         name: "d1".parse().unwrap(),
         roles: crate::model::Roles::new([crate::model::Role::Director]).unwrap(),
         addr: "10.0.0.1:7946".parse().unwrap(),

@@ -1,39 +1,39 @@
-//! Switches for the protocol's rules, so that the simulation can show that it notices when one is missing. The product has all of them on.
+//! A toggle for each rule of the lease. The simulation turns rules off to show that it finds the violation; the product has all of them on.
 
 use std::time::Duration;
 
-/// One switch for each rule of docs/lease.md that a state machine of this room keeps.
+/// One toggle for each rule of docs/lease.md that the voter or the holder keeps.
 #[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rules {
+pub struct RuleToggles {
     /// Voter 6: a renewal with a shorter ttl does not shrink a promise.
     pub max_of_until: bool,
     /// Voter 3: a round is granted at most once, and in order.
     pub old_rounds: bool,
-    /// Voter 5: who counts with an older membership is refused.
+    /// Voter 5: an ask with an older membership is refused.
     pub refuse_older_membership: bool,
-    /// Voter 1: no grants for a while after a start.
+    /// Voter 1: a voter grants nothing for a while after its start.
     pub quiet_after_restart: bool,
     /// Holder 1: a lease counts from before it was asked for.
     pub count_from_t0: bool,
-    /// Holder 1: answers count of those that were asked, whatever they say.
+    /// Holder 1: only answers of voters that were asked count.
     pub only_the_asked: bool,
     /// Holder 1: while the membership is joint, both majorities count.
     pub both_majorities: bool,
-    /// Holder 4: a released round and all before are dead.
+    /// Holder 4: a released round, and every earlier one, is dead.
     pub dead_rounds: bool,
     /// Holder 3: the VIP is removed before the promise is released.
     pub removal_before_release: bool,
-    /// Holder 3: a guard that starts removes before it sends.
+    /// Holder 3: a guard that starts removes the VIP before it sends anything.
     pub removal_at_start: bool,
     /// Holder 5: a failed renewal releases nothing.
     pub no_release_while_holding: bool,
-    /// Both: ε, the margin for clocks that drift.
+    /// Voter and holder: ε, the margin for clocks that drift.
     pub drift_margin: bool,
 }
 
-impl Rules {
-    /// As docs/lease.md has it.
+impl RuleToggles {
+    /// All rules, as docs/lease.md has them.
     pub const ON: Self = Self {
         max_of_until: true,
         old_rounds: true,

@@ -1,8 +1,8 @@
-//! The voter side of the lease: promises to at most one holder per group, and never forgets one that counts.
+//! The voter: the state machine that grants leases. It has at most one promise for a group, and keeps it until it has run out or is released.
 
 use super::{
-    message::{Membership, MembershipId, Message, Round, Why},
-    switches::Rules,
+    message::{LeaseMembership, LeaseMessage, MembershipId, RefusalReason, Round},
+    rule_toggles::RuleToggles,
 };
 use crate::{
     clock::BootInstant,
@@ -13,44 +13,44 @@ use std::{collections::BTreeMap, time::Duration};
 /// What a voter is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum VoterEvent {
-    /// The worker says what the log's effective membership is. It may go back when the log is truncated.
-    Membership(Membership),
-    /// The rules say who may hold which group.
+    /// The worker tells the effective membership of the log. It may go back when the log is truncated.
+    Membership(LeaseMembership),
+    /// The worker tells the candidates of each group.
     Candidates(BTreeMap<VipName, Vec<NodeId>>),
-    /// A guard said something.
+    /// A message of a guard has arrived.
     Heard {
-        /// Who.
+        /// The node of that guard.
         from: NodeId,
-        /// What.
-        message: Message,
+        /// The message.
+        message: LeaseMessage,
     },
 }
 
 /// What a voter wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum VoterEffect {
-    /// Send a datagram. `to` may be this node itself: the driver hands it to this node's holder side.
+    /// Send a datagram. `to` may be this node itself: the driver passes it to this node's holder.
     Send {
-        /// To whom.
+        /// The receiver.
         to: NodeId,
-        /// What.
-        message: Message,
+        /// The message.
+        message: LeaseMessage,
     },
 }
 
-/// One node's voter side, for all groups. It needs no timer: whatever depends on time is worked out when somebody asks.
+/// The voter of one node, for all groups. It needs no timer: what depends on time is computed when an ask arrives.
 ///
-/// Its state is bounded by the rules: one record per group that has candidates, with one round per candidate. Groups and candidates that are
-/// gone from the rules are forgotten as soon as no promise of theirs runs any more.
+/// Its state is bounded by the rules: one record for each group that has candidates, with one round for each candidate. A group or candidate that
+/// the rules no longer name is forgotten when its promise has run out.
 #[derive(Clone, Debug)]
 pub struct Voter {
     me: NodeId,
     ttl_max: Duration,
     started: BootInstant,
-    membership: Option<Membership>,
+    membership: Option<LeaseMembership>,
     candidates: Option<BTreeMap<VipName, Vec<NodeId>>>,
     groups: BTreeMap<VipName, GroupRecord>,
-    rules: Rules,
+    toggles: RuleToggles,
 }
 
 /// What a voter remembers of one group.
@@ -61,7 +61,7 @@ struct GroupRecord {
     epoch: u64,
 }
 
-/// "Until then I grant to nobody else."
+/// A grant: until then the voter grants the group to no other node.
 #[derive(Clone, Copy, Debug)]
 struct Promise {
     holder: NodeId,
@@ -69,8 +69,8 @@ struct Promise {
     until: BootInstant,
 }
 
-/// An [`Message::Ask`], taken apart.
-struct Asked {
+/// The content of an [`LeaseMessage::Ask`], with its sender.
+struct ReceivedAsk {
     from: NodeId,
     round: Round,
     membership: MembershipId,
@@ -79,18 +79,18 @@ struct Asked {
 }
 
 impl Voter {
-    /// A voter that remembers nothing, and therefore grants nothing until any promise it may have made before `started` is over.
+    /// A voter that has just started. It grants nothing until every promise that it may have made before `started` has run out.
     pub fn new(me: NodeId, ttl_max: Duration, started: BootInstant) -> Self {
-        Self::with_rules(me, ttl_max, started, Rules::ON)
+        Self::with_toggles(me, ttl_max, started, RuleToggles::ON)
     }
 
     /// For the simulation: a voter that may lack a rule.
     #[doc(hidden)]
-    pub fn with_rules(me: NodeId, ttl_max: Duration, started: BootInstant, rules: Rules) -> Self {
-        Self { me, ttl_max, started, membership: None, candidates: None, groups: BTreeMap::new(), rules }
+    pub fn with_toggles(me: NodeId, ttl_max: Duration, started: BootInstant, toggles: RuleToggles) -> Self {
+        Self { me, ttl_max, started, membership: None, candidates: None, groups: BTreeMap::new(), toggles }
     }
 
-    /// Takes one event; says what is to be sent. `now` never goes back.
+    /// Takes one event and returns what to send. `now` never goes back.
     pub fn step(&mut self, event: VoterEvent, now: BootInstant) -> Vec<VoterEffect> {
         match event {
             VoterEvent::Membership(membership) => self.membership = Some(membership),
@@ -100,22 +100,22 @@ impl Voter {
         Vec::new()
     }
 
-    /// To whom a group is promised and until when, as last promised: it may have run out.
+    /// The last promise for a group: the holder, and until when. It may have run out.
     pub fn promise(&self, group: &VipName) -> Option<(NodeId, BootInstant)> {
         self.groups.get(group)?.promise.map(|promise| (promise.holder, promise.until))
     }
 
     /// The membership that the worker has told since the start.
-    pub fn membership(&self) -> Option<&Membership> {
+    pub fn membership(&self) -> Option<&LeaseMembership> {
         self.membership.as_ref()
     }
 
-    /// Whose voter side this is.
+    /// The node that this voter belongs to.
     pub fn me(&self) -> NodeId {
         self.me
     }
 
-    /// Forgets what the rules no longer name, but no promise that still runs: its round lives on in it.
+    /// Forgets what the rules no longer name, except promises that still run; the last round of their holder is in them.
     fn candidates_are(&mut self, candidates: BTreeMap<VipName, Vec<NodeId>>, now: BootInstant) {
         self.groups.retain(|group, record| {
             let allowed = candidates.get(group).map_or(&[][..], Vec::as_slice);
@@ -126,65 +126,65 @@ impl Voter {
         self.candidates = Some(candidates);
     }
 
-    fn heard(&mut self, from: NodeId, message: Message, now: BootInstant) -> Vec<VoterEffect> {
+    fn heard(&mut self, from: NodeId, message: LeaseMessage, now: BootInstant) -> Vec<VoterEffect> {
         match message {
-            Message::Ask { group, round, membership, ttl, epoch } => {
-                let answer = self.answer(group, Asked { from, round, membership, ttl, epoch }, now);
+            LeaseMessage::Ask { group, round, membership, ttl, epoch } => {
+                let answer = self.answer(group, ReceivedAsk { from, round, membership, ttl, epoch }, now);
                 vec![VoterEffect::Send { to: from, message: answer }]
             }
-            Message::Release { group, round } => {
+            LeaseMessage::Release { group, round } => {
                 self.released(&group, from, round);
                 Vec::new()
             }
-            // The holder side's business.
-            Message::Grant { .. } | Message::Refuse { .. } | Message::HandOver { .. } => Vec::new(),
+            // These are for the holder.
+            LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => Vec::new(),
         }
     }
 
-    fn answer(&mut self, group: VipName, asked: Asked, now: BootInstant) -> Message {
+    fn answer(&mut self, group: VipName, asked: ReceivedAsk, now: BootInstant) -> LeaseMessage {
         let round = asked.round;
         let verdict = self.decide(&group, &asked, now);
         let epoch = self.groups.get(&group).map_or(asked.epoch, |record| record.epoch);
         match verdict {
-            Ok(()) => Message::Grant { group, round, epoch },
-            Err(why) => Message::Refuse { group, round, why, epoch },
+            Ok(()) => LeaseMessage::Grant { group, round, epoch },
+            Err(why) => LeaseMessage::Refuse { group, round, why, epoch },
         }
     }
 
-    /// Promises, or says why not. Makes no record for a stranger, so that nobody's asking grows the state.
-    fn decide(&mut self, group: &VipName, asked: &Asked, now: BootInstant) -> Result<(), Why> {
+    /// Promises, or returns why not. Makes no record for a node that is no candidate, so that its asking does not make the state grow.
+    fn decide(&mut self, group: &VipName, asked: &ReceivedAsk, now: BootInstant) -> Result<(), RefusalReason> {
         if let Some(remaining) = self.quiet(now) {
-            return Err(Why::Quiet { remaining });
+            return Err(RefusalReason::Quiet { remaining });
         }
         let (Some(own), Some(candidates)) = (&self.membership, &self.candidates) else {
-            // Nobody knows when the worker will tell; by then somebody has asked again.
-            return Err(Why::Quiet { remaining: self.ttl_max });
+            // It is not known when the worker will tell them. The candidates ask again in the meantime.
+            return Err(RefusalReason::Quiet { remaining: self.ttl_max });
         };
         if !candidates.get(group).is_some_and(|allowed| allowed.contains(&asked.from)) {
-            return Err(Why::NotCandidate);
+            return Err(RefusalReason::NotCandidate);
         }
         let record = self.groups.entry(group.clone()).or_default();
         record.epoch = record.epoch.max(asked.epoch);
-        record.see_round(asked, self.rules.old_rounds)?;
+        record.see_round(asked, self.toggles.old_rounds)?;
         if asked.ttl > self.ttl_max {
-            return Err(Why::TtlTooLong { max: self.ttl_max });
+            return Err(RefusalReason::TtlTooLong { max: self.ttl_max });
         }
-        if asked.membership < own.id && self.rules.refuse_older_membership {
-            return Err(Why::NewerMembership(own.clone()));
+        if asked.membership < own.id && self.toggles.refuse_older_membership {
+            return Err(RefusalReason::NewerMembership(own.clone()));
         }
-        record.promise_to(asked, self.rules, now)
+        record.promise_to(asked, self.toggles, now)
     }
 
     /// For how long this voter grants nothing because it may have forgotten a promise; `None` when that time is over.
     fn quiet(&self, now: BootInstant) -> Option<Duration> {
-        let over = self.started + self.rules.promised(self.ttl_max);
-        (now < over && self.rules.quiet_after_restart).then(|| over - now)
+        let over = self.started + self.toggles.promised(self.ttl_max);
+        (now < over && self.toggles.quiet_after_restart).then(|| over - now)
     }
 
     fn released(&mut self, group: &VipName, from: NodeId, round: Round) {
         let Some(record) = self.groups.get_mut(group) else { return };
         record.promise.take_if(|promise| promise.holder == from && promise.round <= round);
-        // An ask that this release has overtaken must not be granted any more: nobody would use that promise.
+        // An ask of this round that arrives after the release must not be granted: no holder would use that promise.
         if let Some(last) = record.last_rounds.get_mut(&from) {
             *last = round.max(*last);
         }
@@ -192,23 +192,23 @@ impl Voter {
 }
 
 impl GroupRecord {
-    fn see_round(&mut self, asked: &Asked, enforced: bool) -> Result<(), Why> {
+    fn see_round(&mut self, asked: &ReceivedAsk, enforced: bool) -> Result<(), RefusalReason> {
         let promised = self.promise.filter(|promise| promise.holder == asked.from).map(|promise| promise.round);
         let last = self.last_rounds.get(&asked.from).copied().max(promised);
         self.last_rounds.insert(asked.from, asked.round.max(last.unwrap_or(0)));
         match last {
-            Some(last) if asked.round <= last && enforced => Err(Why::OldRound { last }),
+            Some(last) if asked.round <= last && enforced => Err(RefusalReason::OldRound { last }),
             _ => Ok(()),
         }
     }
 
-    fn promise_to(&mut self, asked: &Asked, rules: Rules, now: BootInstant) -> Result<(), Why> {
-        let mut until = now + rules.promised(asked.ttl);
+    fn promise_to(&mut self, asked: &ReceivedAsk, toggles: RuleToggles, now: BootInstant) -> Result<(), RefusalReason> {
+        let mut until = now + toggles.promised(asked.ttl);
         if let Some(promise) = self.promise.filter(|promise| promise.until > now) {
             if promise.holder != asked.from {
-                return Err(Why::Held { by: promise.holder, remaining: promise.until - now });
+                return Err(RefusalReason::Held { by: promise.holder, remaining: promise.until - now });
             }
-            if rules.max_of_until {
+            if toggles.max_of_until {
                 until = until.max(promise.until);
             }
         }

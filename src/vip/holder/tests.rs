@@ -1,4 +1,4 @@
-//! The holder side, rule by rule. Node 2 of the voters 1, 2, 3 asks with a ttl of 300 ms: a lease counts for 294 ms, its removal begins 15 ms
+//! The holder, rule by rule. Node 2 of the voters 1, 2, 3 asks with a ttl of 300 ms: a lease counts for 294 ms, its removal begins 15 ms
 //! before, renewals come every 75 ms.
 
 use super::*;
@@ -13,9 +13,9 @@ fn web() -> VipName {
     "web".parse().expect("legal")
 }
 
-fn membership(index: u64, sets: &[&[u64]]) -> Membership {
+fn membership(index: u64, sets: &[&[u64]]) -> LeaseMembership {
     let voters = sets.iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
-    Membership { id: MembershipId { term: 1, leader: NodeId(1), index }, voters, addresses: BTreeMap::new() }
+    LeaseMembership { id: MembershipId { term: 1, leader: NodeId(1), index }, voters, addresses: BTreeMap::new() }
 }
 
 fn remove(why: &'static str) -> HolderEffect {
@@ -26,42 +26,42 @@ fn install(until: u64, fresh: bool, epoch: u64) -> HolderEffect {
     HolderEffect::Install { until: at(until), fresh, epoch }
 }
 
-fn to(nodes: &[u64], message: &Message) -> Vec<HolderEffect> {
+fn to(nodes: &[u64], message: &LeaseMessage) -> Vec<HolderEffect> {
     nodes.iter().map(|node| HolderEffect::Send { to: NodeId(*node), message: message.clone() }).collect()
 }
 
 fn asks(nodes: &[u64], round: Round, index: u64, epoch: u64) -> Vec<HolderEffect> {
     let membership = membership(index, &[]).id;
-    to(nodes, &Message::Ask { group: web(), round, membership, ttl: Duration::from_millis(300), epoch })
+    to(nodes, &LeaseMessage::Ask { group: web(), round, membership, ttl: Duration::from_millis(300), epoch })
 }
 
 fn releases(nodes: &[u64], round: Round) -> Vec<HolderEffect> {
-    to(nodes, &Message::Release { group: web(), round })
+    to(nodes, &LeaseMessage::Release { group: web(), round })
 }
 
 fn hand_overs(nodes: &[u64]) -> Vec<HolderEffect> {
-    to(nodes, &Message::HandOver { group: web() })
+    to(nodes, &LeaseMessage::HandOver { group: web() })
 }
 
 fn grant(from: u64, round: Round) -> HolderEvent {
-    HolderEvent::Heard { from: NodeId(from), message: Message::Grant { group: web(), round, epoch: 4 } }
+    HolderEvent::Heard { from: NodeId(from), message: LeaseMessage::Grant { group: web(), round, epoch: 4 } }
 }
 
-fn refuse(from: u64, round: Round, why: Why) -> HolderEvent {
-    HolderEvent::Heard { from: NodeId(from), message: Message::Refuse { group: web(), round, why, epoch: 4 } }
+fn refuse(from: u64, round: Round, why: RefusalReason) -> HolderEvent {
+    HolderEvent::Heard { from: NodeId(from), message: LeaseMessage::Refuse { group: web(), round, why, epoch: 4 } }
 }
 
-fn held(by: u64, remaining: u64) -> Why {
-    Why::Held { by: NodeId(by), remaining: Duration::from_millis(remaining) }
+fn held(by: u64, remaining: u64) -> RefusalReason {
+    RefusalReason::Held { by: NodeId(by), remaining: Duration::from_millis(remaining) }
 }
 
 fn hand_over_from(node: u64) -> HolderEvent {
-    HolderEvent::Heard { from: NodeId(node), message: Message::HandOver { group: web() } }
+    HolderEvent::Heard { from: NodeId(node), message: LeaseMessage::HandOver { group: web() } }
 }
 
 /// Swept and told everything but that it is ready; `candidates` best first.
 fn unready(candidates: &[u64]) -> Holder {
-    let mut holder = Holder::new(NodeId(2), web(), Pace::of(Duration::from_millis(300)), 100);
+    let mut holder = Holder::new(NodeId(2), web(), LeaseTiming::of(Duration::from_millis(300)), 100);
     assert_eq!(holder.deadline(), Some(BootInstant::default()), "it has something to do before it is told anything");
     assert_eq!(holder.step(HolderEvent::Tick, at(0)), vec![remove("guard started")]);
     assert_eq!(holder.step(HolderEvent::Removed, at(0)), vec![]);
@@ -74,7 +74,7 @@ fn unready(candidates: &[u64]) -> Holder {
 fn asking() -> Holder {
     let mut holder = unready(&[2, 3]);
     assert_eq!(holder.step(HolderEvent::Ready(true), at(1000)), asks(&[1, 2, 3], 101, 5, 0));
-    assert_eq!(holder.standing(), Standing::Asking);
+    assert_eq!(holder.state(), HolderState::Asking);
     holder
 }
 
@@ -84,13 +84,13 @@ fn holding() -> Holder {
     assert_eq!(holder.step(grant(2, 101), at(1001)), vec![]);
     assert_eq!(holder.step(grant(1, 101), at(1002)), vec![install(1294, true, 5)]);
     assert_eq!(holder.step(HolderEvent::Installed, at(1003)), vec![]);
-    assert_eq!(holder.standing(), Standing::Holding { until: at(1294), epoch: 5 });
+    assert_eq!(holder.state(), HolderState::Holding { until: at(1294), epoch: 5 });
     holder
 }
 
 #[test]
 fn a_guard_that_starts_removes_before_it_sends_anything() {
-    let mut holder = Holder::new(NodeId(2), web(), Pace::of(Duration::from_millis(300)), 100);
+    let mut holder = Holder::new(NodeId(2), web(), LeaseTiming::of(Duration::from_millis(300)), 100);
     let first = holder.step(HolderEvent::Membership(membership(5, &[&[1, 2, 3]])), at(0));
     assert_eq!(first, vec![remove("guard started")]);
     holder.step(HolderEvent::Candidates(vec![NodeId(2)]), at(0));
@@ -105,7 +105,9 @@ fn a_lease_counts_from_before_it_was_asked_for() {
 
 #[test]
 fn a_member_that_was_not_asked_teaches_nothing() {
-    for lie in [Why::NewerMembership(membership(900, &[&[4]])), Why::OldRound { last: u64::MAX }, held(4, 10_000)] {
+    for lie in
+        [RefusalReason::NewerMembership(membership(900, &[&[4]])), RefusalReason::OldRound { last: u64::MAX }, held(4, 10_000)]
+    {
         let mut holder = holding();
         assert_eq!(holder.step(HolderEvent::Tick, at(1075)), asks(&[1, 2, 3], 102, 5, 5));
         assert_eq!(holder.step(refuse(4, 102, lie), at(1076)), vec![]);
@@ -124,13 +126,14 @@ fn a_member_that_was_not_asked_teaches_nothing() {
 fn a_hand_over_of_somebody_who_is_no_candidate_is_none() {
     let mut holder = asking();
     assert_eq!(holder.step(hand_over_from(4), at(1001)), vec![]);
-    assert_eq!(holder.standing(), Standing::Asking);
+    assert_eq!(holder.state(), HolderState::Asking);
 }
 
 #[test]
 fn rounds_and_epochs_end_at_the_highest_number() {
     let mut holder = asking();
-    let refusal = Message::Refuse { group: web(), round: 101, why: Why::OldRound { last: u64::MAX }, epoch: u64::MAX };
+    let refusal =
+        LeaseMessage::Refuse { group: web(), round: 101, why: RefusalReason::OldRound { last: u64::MAX }, epoch: u64::MAX };
     let effects = holder.step(HolderEvent::Heard { from: NodeId(1), message: refusal }, at(1001));
     assert!(effects.contains(&asks(&[1], u64::MAX, 5, u64::MAX)[0]), "{effects:?}");
 }
@@ -168,7 +171,7 @@ fn a_lease_that_runs_out_is_removed_in_time_and_then_released() {
     holder.step(HolderEvent::Tick, at(1278));
     assert_eq!(holder.deadline(), Some(at(1279)));
     assert_eq!(holder.step(HolderEvent::Tick, at(1279)), vec![remove("lease ran out without a renewal")]);
-    assert_eq!(holder.standing(), Standing::Removing);
+    assert_eq!(holder.state(), HolderState::Removing);
     assert_eq!(holder.step(grant(1, 102), at(1280)), vec![], "too late");
     let expected = [releases(&[1, 2, 3], 102), asks(&[1, 2, 3], 103, 5, 5)].concat();
     assert_eq!(holder.step(HolderEvent::Removed, at(1281)), expected);
@@ -196,7 +199,7 @@ fn a_lost_round_is_released_and_dead() {
     assert_eq!(holder.step(refuse(3, 101, held(3, 200)), at(1003)), releases(&[2], 101), "who refused has nothing to release");
     assert_eq!(holder.step(grant(1, 101), at(1004)), vec![]);
     assert_eq!(holder.step(grant(3, 101), at(1004)), vec![]);
-    assert_eq!(holder.standing(), Standing::Asking);
+    assert_eq!(holder.state(), HolderState::Asking);
 }
 
 #[test]
@@ -219,7 +222,7 @@ fn silence_ends_a_round_after_a_quarter_of_a_ttl() {
 #[test]
 fn a_newer_membership_is_adopted_at_once_and_lapses() {
     let mut holder = asking();
-    let newer = Why::NewerMembership(membership(6, &[&[1, 2, 3, 4]]));
+    let newer = RefusalReason::NewerMembership(membership(6, &[&[1, 2, 3, 4]]));
     let expected = [releases(&[2, 3], 101), asks(&[1, 2, 3, 4], 102, 6, 4)].concat();
     assert_eq!(holder.step(refuse(1, 101, newer), at(1001)), expected);
     holder.step(HolderEvent::Tick, at(2300));
@@ -229,7 +232,7 @@ fn a_newer_membership_is_adopted_at_once_and_lapses() {
 #[test]
 fn a_truncated_log_takes_what_was_adopted_with_it() {
     let mut holder = asking();
-    holder.step(refuse(1, 101, Why::NewerMembership(membership(6, &[&[1, 2, 3, 4]]))), at(1001));
+    holder.step(refuse(1, 101, RefusalReason::NewerMembership(membership(6, &[&[1, 2, 3, 4]]))), at(1001));
     holder.step(HolderEvent::Membership(membership(4, &[&[1, 2]])), at(1002));
     holder.step(HolderEvent::Tick, at(1080));
     assert_eq!(holder.step(HolderEvent::Tick, at(1080)), asks(&[1, 2], 103, 4, 4));
@@ -258,14 +261,14 @@ fn a_node_whose_clock_went_back_catches_up() {
     let mut holder = asking();
     let next = 900 + (1 << 20) + 1;
     let expected = [releases(&[1, 2, 3], 900 + (1 << 20)), asks(&[1, 2, 3], next, 5, 4)].concat();
-    assert_eq!(holder.step(refuse(1, 101, Why::OldRound { last: 900 }), at(1001)), expected);
+    assert_eq!(holder.step(refuse(1, 101, RefusalReason::OldRound { last: 900 }), at(1001)), expected);
 }
 
 #[test]
 fn the_refusal_of_a_duplicate_does_not_undo_the_grant() {
     let mut holder = asking();
     holder.step(grant(1, 101), at(1001));
-    holder.step(refuse(1, 101, Why::OldRound { last: 101 }), at(1001));
+    holder.step(refuse(1, 101, RefusalReason::OldRound { last: 101 }), at(1001));
     assert_eq!(holder.step(grant(2, 101), at(1002)), vec![install(1294, true, 5)]);
 }
 
@@ -275,7 +278,7 @@ fn retiring_removes_then_releases_then_hands_over() {
     assert_eq!(holder.step(HolderEvent::Retire, at(1010)), vec![remove("retiring")]);
     let expected = [releases(&[1, 2, 3], 101), hand_overs(&[3])].concat();
     assert_eq!(holder.step(HolderEvent::Removed, at(1012)), expected);
-    assert_eq!(holder.standing(), Standing::Retired);
+    assert_eq!(holder.state(), HolderState::Retired);
     assert_eq!(holder.step(HolderEvent::Ready(true), at(1013)), vec![]);
     assert_eq!(holder.deadline(), None);
 }
@@ -286,7 +289,7 @@ fn without_rules_in_the_kernel_it_lets_another_have_it() {
     assert_eq!(holder.step(HolderEvent::Ready(false), at(1010)), vec![remove("rules are not in the kernel")]);
     let expected = [releases(&[1, 2, 3], 101), hand_overs(&[3])].concat();
     assert_eq!(holder.step(HolderEvent::Removed, at(1012)), expected);
-    assert_eq!(holder.standing(), Standing::Idle);
+    assert_eq!(holder.state(), HolderState::Idle);
 }
 
 #[test]
@@ -323,7 +326,7 @@ fn the_successor_asks_at_once_and_again_soon_if_its_ask_overtook_the_release() {
 fn a_better_candidate_does_not_preempt_a_healthy_holder() {
     let mut holder = holding();
     assert_eq!(holder.step(HolderEvent::Candidates(vec![NodeId(3), NodeId(2)]), at(1010)), vec![]);
-    assert_eq!(holder.standing(), Standing::Holding { until: at(1294), epoch: 5 });
+    assert_eq!(holder.state(), HolderState::Holding { until: at(1294), epoch: 5 });
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Which file a script's name means, and whether it is safe: what is run is what root put there, and nobody else can have put it there.
+//! Finds the file of a script, and checks that nobody but root can have written it.
 //!
-//! Every folder on the way is looked at too, so that nobody but root can change the answer between the look and the exec.
+//! Every directory on the path is checked too, so that nobody but root can exchange the file between the check and the exec.
 
 use super::account::Account;
 use crate::model::ScriptName;
@@ -17,17 +17,17 @@ use std::{
 
 /// The directory that scripts are in.
 #[derive(Clone, Debug)]
-pub struct Place {
-    /// Where to begin; this and what is below is looked at.
+pub struct ScriptDirectory {
+    /// The directory to begin with. It and all below it are checked.
     from: PathBuf,
-    /// The way from there.
+    /// The path from there.
     way: PathBuf,
-    /// Who may have made it.
+    /// The owner that all of it must have.
     owner: Uid,
 }
 
-impl Place {
-    /// The directory of this absolute path; everything on it must be root's.
+impl ScriptDirectory {
+    /// The directory with this absolute path. Everything on the path must be root's.
     pub fn new(directory: &Path) -> Self {
         let way = directory.strip_prefix("/").unwrap_or(directory).to_owned();
         Self { from: "/".into(), way, owner: Uid::ROOT }
@@ -36,7 +36,7 @@ impl Place {
     /// The path of a script that `user` may safely run.
     ///
     /// # Errors
-    /// Why there is none, with the file's name and what to do.
+    /// Why there is none, with the name of the file and what to do.
     pub fn find(&self, script: &ScriptName, user: &Account) -> Result<PathBuf, String> {
         let mut path = self.from.clone();
         let mut folder = self.look(CWD, &path, &path, FileType::Directory)?.0;
@@ -52,7 +52,7 @@ impl Place {
         Ok(path)
     }
 
-    /// Opens `name` in `folder`, never through a link, and sees that only the owner can change it.
+    /// Opens `name` in `folder` without following a link, and checks that only the owner can change it.
     fn look(&self, folder: impl AsFd, name: &Path, path: &Path, wanted: FileType) -> Result<(OwnedFd, Stat), String> {
         let shown = path.display();
         let opened = openat(folder, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
@@ -79,13 +79,13 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ScriptDirectory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.from.join(&self.way).display())
     }
 }
 
-/// By the mode's bits for group or others: the file's owner is root, and the user is not.
+/// Whether the mode lets `user` execute the file. The bits for group or others count, because the file's owner is root and the user is not.
 fn may_execute(mode: u32, group: u32, user: &Account) -> bool {
     mode & if group == user.gid.as_raw() { 0o010 } else { 0o001 } != 0
 }
@@ -130,12 +130,12 @@ pub(super) mod tests {
             fs::set_permissions(self.path(path), Permissions::from_mode(mode)).unwrap();
         }
 
-        pub(in super::super) fn place(&self) -> Place {
-            Place { from: self.base.clone(), way: "etc/checks".into(), owner: geteuid() }
+        pub(in super::super) fn directory(&self) -> ScriptDirectory {
+            ScriptDirectory { from: self.base.clone(), way: "etc/checks".into(), owner: geteuid() }
         }
 
         fn find(&self, script: &str) -> Result<PathBuf, String> {
-            self.place().find(&script.parse().unwrap(), &checker())
+            self.directory().find(&script.parse().unwrap(), &checker())
         }
     }
 
@@ -199,7 +199,7 @@ pub(super) mod tests {
         symlink("etc2", scratch.path("etc")).unwrap();
         assert!(scratch.find("up").unwrap_err().contains("etc is a symbolic link"));
         // The directory for temporary files is everybody's.
-        let all = Place { owner: geteuid(), ..Place::new(&scratch.path("etc2/checks")) };
+        let all = ScriptDirectory { owner: geteuid(), ..ScriptDirectory::new(&scratch.path("etc2/checks")) };
         assert!(all.find(&"up".parse().unwrap(), &checker()).is_err());
     }
 
@@ -207,8 +207,8 @@ pub(super) mod tests {
     fn what_belongs_to_somebody_else_is_not_run() {
         let scratch = Scratch::new();
         scratch.write("up", "");
-        let place = Place { owner: Uid::from_raw(geteuid().as_raw() + 1), ..scratch.place() };
-        assert!(place.find(&"up".parse().unwrap(), &checker()).unwrap_err().contains("who could change it: chown root"));
+        let directory = ScriptDirectory { owner: Uid::from_raw(geteuid().as_raw() + 1), ..scratch.directory() };
+        assert!(directory.find(&"up".parse().unwrap(), &checker()).unwrap_err().contains("who could change it: chown root"));
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! What exactly is asked of a target, as a number that every agent computes alike.
+//! The check fingerprint: a number for what exactly is probed, which every agent computes alike.
 
 use crate::model::{Check, CheckKind, RealServer};
 use std::net::SocketAddr;
 
-/// Where a server's check is asked.
-pub fn asked_at(server: &RealServer, check: &Check) -> SocketAddr {
+/// The address and port at which a server is probed.
+pub fn check_address(server: &RealServer, check: &Check) -> SocketAddr {
     SocketAddr::new(server.address, check.port.unwrap_or(server.port))
 }
 
-/// A fingerprint of address and question. The rhythm of a check is no part of it: an answer to the same question stays an answer.
+/// A fingerprint of the address and the kind of check. Interval, timeout, `fall` and `rise` are no part of it: an observation stays valid when only
+/// these change.
 ///
-/// Made from a text of fixed form, so that agents of different versions agree on it.
-pub fn question(address: SocketAddr, kind: &CheckKind) -> u32 {
+/// It is made from a text of fixed form, so that agents of different versions agree on it.
+pub fn check_fingerprint(address: SocketAddr, kind: &CheckKind) -> u32 {
     let text = match kind {
         CheckKind::Tcp => format!("tcp {address}"),
         CheckKind::Http { path, host, status } => {
@@ -47,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn another_address_path_host_status_script_or_argument_is_another_question() {
+    fn another_address_path_host_status_script_or_argument_is_another_fingerprint() {
         let http = |path: &str, host: Option<&str>, last| CheckKind::Http {
             path: path.to_owned(),
             host: host.map(str::to_owned),
@@ -58,20 +59,20 @@ mod tests {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         };
         let (here, there) = ("10.0.0.1:80".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
-        let questions = [
-            question(here, &CheckKind::Tcp),
-            question(there, &CheckKind::Tcp),
-            question(here, &http("/", None, 299)),
-            question(here, &http("/up", None, 299)),
-            question(here, &http("/", Some("www"), 299)),
-            question(here, &http("/", None, 399)),
-            question(here, &script("up", &[])),
-            question(there, &script("up", &[])),
-            question(here, &script("down", &[])),
-            question(here, &script("up", &["a b"])),
-            question(here, &script("up", &["a", "b"])),
+        let fingerprints = [
+            check_fingerprint(here, &CheckKind::Tcp),
+            check_fingerprint(there, &CheckKind::Tcp),
+            check_fingerprint(here, &http("/", None, 299)),
+            check_fingerprint(here, &http("/up", None, 299)),
+            check_fingerprint(here, &http("/", Some("www"), 299)),
+            check_fingerprint(here, &http("/", None, 399)),
+            check_fingerprint(here, &script("up", &[])),
+            check_fingerprint(there, &script("up", &[])),
+            check_fingerprint(here, &script("down", &[])),
+            check_fingerprint(here, &script("up", &["a b"])),
+            check_fingerprint(here, &script("up", &["a", "b"])),
         ];
-        let different: std::collections::BTreeSet<u32> = questions.into_iter().collect();
-        assert_eq!(different.len(), questions.len());
+        let different: std::collections::BTreeSet<u32> = fingerprints.into_iter().collect();
+        assert_eq!(different.len(), fingerprints.len());
     }
 }

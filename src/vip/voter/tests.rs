@@ -1,4 +1,4 @@
-//! The voter side, rule by rule.
+//! The voter, rule by rule.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -19,11 +19,11 @@ fn web() -> VipName {
     "web".parse().expect("legal")
 }
 
-fn membership(index: u64) -> Membership {
+fn membership(index: u64) -> LeaseMembership {
     let voters = vec![BTreeSet::from([NodeId(1), NodeId(2), NodeId(3)])];
     let address = "192.0.2.1:4402".parse().expect("legal");
     let id = MembershipId { term: 1, leader: NodeId(1), index };
-    Membership { id, voters, addresses: BTreeMap::from([(NodeId(1), address)]) }
+    LeaseMembership { id, voters, addresses: BTreeMap::from([(NodeId(1), address)]) }
 }
 
 fn candidates(nodes: &[u64]) -> VoterEvent {
@@ -38,29 +38,31 @@ fn voter() -> Voter {
     voter
 }
 
-fn ask_of(round: Round, membership: u64, ttl: Duration) -> Message {
+fn ask_of(round: Round, membership: u64, ttl: Duration) -> LeaseMessage {
     let id = MembershipId { term: 1, leader: NodeId(1), index: membership };
-    Message::Ask { group: web(), round, membership: id, ttl, epoch: 0 }
+    LeaseMessage::Ask { group: web(), round, membership: id, ttl, epoch: 0 }
 }
 
-fn answer(voter: &mut Voter, from: u64, message: Message, now: u64) -> Result<Round, Why> {
+fn answer(voter: &mut Voter, from: u64, message: LeaseMessage, now: u64) -> Result<Round, RefusalReason> {
     let mut effects = voter.step(VoterEvent::Heard { from: NodeId(from), message }, at(now));
     assert_eq!(effects.len(), 1, "one ask, one answer");
     match effects.remove(0) {
-        VoterEffect::Send { to, message: Message::Grant { group, round, .. } } if to == NodeId(from) && group == web() => {
+        VoterEffect::Send { to, message: LeaseMessage::Grant { group, round, .. } } if to == NodeId(from) && group == web() => {
             Ok(round)
         }
-        VoterEffect::Send { to, message: Message::Refuse { group, why, .. } } if to == NodeId(from) && group == web() => Err(why),
+        VoterEffect::Send { to, message: LeaseMessage::Refuse { group, why, .. } } if to == NodeId(from) && group == web() => {
+            Err(why)
+        }
         other => panic!("{other:?}"),
     }
 }
 
-fn ask(voter: &mut Voter, from: u64, round: Round, now: u64) -> Result<Round, Why> {
+fn ask(voter: &mut Voter, from: u64, round: Round, now: u64) -> Result<Round, RefusalReason> {
     answer(voter, from, ask_of(round, 5, TTL), now)
 }
 
 fn release(voter: &mut Voter, from: u64, round: Round, now: u64) {
-    let message = Message::Release { group: web(), round };
+    let message = LeaseMessage::Release { group: web(), round };
     assert_eq!(voter.step(VoterEvent::Heard { from: NodeId(from), message }, at(now)), vec![]);
 }
 
@@ -69,8 +71,8 @@ fn a_promise_excludes_others_until_it_has_run_out() {
     let mut voter = voter();
     assert_eq!(ask(&mut voter, 2, 10, 400), Ok(10));
     assert_eq!(voter.promise(&web()), Some((NodeId(2), at(400 + PROMISED_MS))));
-    assert_eq!(ask(&mut voter, 3, 20, 500), Err(Why::Held { by: NodeId(2), remaining: ms(206) }));
-    assert_eq!(ask(&mut voter, 3, 21, 705), Err(Why::Held { by: NodeId(2), remaining: ms(1) }));
+    assert_eq!(ask(&mut voter, 3, 20, 500), Err(RefusalReason::Held { by: NodeId(2), remaining: ms(206) }));
+    assert_eq!(ask(&mut voter, 3, 21, 705), Err(RefusalReason::Held { by: NodeId(2), remaining: ms(1) }));
     assert_eq!(ask(&mut voter, 3, 22, 706), Ok(22));
 }
 
@@ -93,7 +95,7 @@ fn a_renewal_with_a_shorter_ttl_never_shrinks_a_promise() {
 #[test]
 fn a_ttl_above_the_cluster_s_is_refused() {
     let mut voter = voter();
-    assert_eq!(answer(&mut voter, 2, ask_of(10, 5, ms(301)), 400), Err(Why::TtlTooLong { max: TTL }));
+    assert_eq!(answer(&mut voter, 2, ask_of(10, 5, ms(301)), 400), Err(RefusalReason::TtlTooLong { max: TTL }));
     assert_eq!(voter.promise(&web()), None);
 }
 
@@ -101,16 +103,16 @@ fn a_ttl_above_the_cluster_s_is_refused() {
 fn a_round_is_answered_once() {
     let mut voter = voter();
     assert_eq!(ask(&mut voter, 2, 10, 400), Ok(10));
-    assert_eq!(ask(&mut voter, 2, 10, 401), Err(Why::OldRound { last: 10 }));
-    assert_eq!(ask(&mut voter, 2, 9, 402), Err(Why::OldRound { last: 10 }));
-    assert_eq!(ask(&mut voter, 3, 7, 403), Err(Why::Held { by: NodeId(2), remaining: ms(303) }));
-    assert_eq!(ask(&mut voter, 3, 7, 800), Err(Why::OldRound { last: 7 }), "refused rounds count as seen");
+    assert_eq!(ask(&mut voter, 2, 10, 401), Err(RefusalReason::OldRound { last: 10 }));
+    assert_eq!(ask(&mut voter, 2, 9, 402), Err(RefusalReason::OldRound { last: 10 }));
+    assert_eq!(ask(&mut voter, 3, 7, 403), Err(RefusalReason::Held { by: NodeId(2), remaining: ms(303) }));
+    assert_eq!(ask(&mut voter, 3, 7, 800), Err(RefusalReason::OldRound { last: 7 }), "refused rounds count as seen");
 }
 
 #[test]
 fn who_counts_with_an_older_membership_is_told_the_newer() {
     let mut voter = voter();
-    assert_eq!(answer(&mut voter, 2, ask_of(10, 4, TTL), 400), Err(Why::NewerMembership(membership(5))));
+    assert_eq!(answer(&mut voter, 2, ask_of(10, 4, TTL), 400), Err(RefusalReason::NewerMembership(membership(5))));
     assert_eq!(answer(&mut voter, 2, ask_of(11, 6, TTL), 401), Ok(11), "a newer one than its own is granted");
 }
 
@@ -125,24 +127,24 @@ fn a_truncated_log_takes_the_voter_s_membership_back() {
 #[test]
 fn who_is_no_candidate_is_refused_and_leaves_no_trace() {
     let mut voter = voter();
-    assert_eq!(ask(&mut voter, 9, 10, 400), Err(Why::NotCandidate));
+    assert_eq!(ask(&mut voter, 9, 10, 400), Err(RefusalReason::NotCandidate));
     assert!(voter.groups.is_empty());
 }
 
 #[test]
 fn a_voter_is_quiet_until_every_promise_it_may_have_forgotten_is_over() {
     let mut voter = voter();
-    assert_eq!(ask(&mut voter, 2, 10, 2), Err(Why::Quiet { remaining: ms(304) }));
-    assert_eq!(ask(&mut voter, 2, 11, 305), Err(Why::Quiet { remaining: ms(1) }));
+    assert_eq!(ask(&mut voter, 2, 10, 2), Err(RefusalReason::Quiet { remaining: ms(304) }));
+    assert_eq!(ask(&mut voter, 2, 11, 305), Err(RefusalReason::Quiet { remaining: ms(1) }));
     assert_eq!(ask(&mut voter, 2, 12, 306), Ok(12));
 }
 
 #[test]
 fn a_voter_is_quiet_until_it_is_told_membership_and_candidates() {
     let mut voter = Voter::new(NodeId(1), TTL, at(0));
-    assert_eq!(ask(&mut voter, 2, 10, 1000), Err(Why::Quiet { remaining: TTL }));
+    assert_eq!(ask(&mut voter, 2, 10, 1000), Err(RefusalReason::Quiet { remaining: TTL }));
     voter.step(VoterEvent::Membership(membership(5)), at(1001));
-    assert_eq!(ask(&mut voter, 2, 11, 1002), Err(Why::Quiet { remaining: TTL }));
+    assert_eq!(ask(&mut voter, 2, 11, 1002), Err(RefusalReason::Quiet { remaining: TTL }));
     voter.step(candidates(&[2]), at(1003));
     assert_eq!(ask(&mut voter, 2, 12, 1004), Ok(12));
 }
@@ -171,7 +173,7 @@ fn an_ask_that_its_own_release_has_overtaken_is_not_granted() {
     let mut voter = voter();
     assert_eq!(ask(&mut voter, 2, 10, 400), Ok(10));
     release(&mut voter, 2, 11, 401);
-    assert_eq!(ask(&mut voter, 2, 11, 402), Err(Why::OldRound { last: 11 }));
+    assert_eq!(ask(&mut voter, 2, 11, 402), Err(RefusalReason::OldRound { last: 11 }));
 }
 
 #[test]
@@ -179,9 +181,9 @@ fn a_promise_outlives_the_rules_that_allowed_it() {
     let mut voter = voter();
     assert_eq!(ask(&mut voter, 2, 10, 400), Ok(10));
     voter.step(candidates(&[3]), at(410));
-    assert_eq!(ask(&mut voter, 3, 20, 411), Err(Why::Held { by: NodeId(2), remaining: ms(295) }));
+    assert_eq!(ask(&mut voter, 3, 20, 411), Err(RefusalReason::Held { by: NodeId(2), remaining: ms(295) }));
     voter.step(candidates(&[2, 3]), at(412));
-    assert_eq!(ask(&mut voter, 2, 10, 413), Err(Why::OldRound { last: 10 }), "nor is its round forgotten");
+    assert_eq!(ask(&mut voter, 2, 10, 413), Err(RefusalReason::OldRound { last: 10 }), "nor is its round forgotten");
     voter.step(VoterEvent::Candidates(BTreeMap::new()), at(414));
     assert_eq!(voter.groups.len(), 1);
     voter.step(VoterEvent::Candidates(BTreeMap::new()), at(800));
@@ -192,10 +194,10 @@ fn a_promise_outlives_the_rules_that_allowed_it() {
 fn the_greatest_epoch_is_passed_on() {
     let mut voter = voter();
     let id = membership(5).id;
-    let ask = |round, epoch| Message::Ask { group: web(), round, membership: id, ttl: TTL, epoch };
+    let ask = |round, epoch| LeaseMessage::Ask { group: web(), round, membership: id, ttl: TTL, epoch };
     voter.step(VoterEvent::Heard { from: NodeId(2), message: ask(10, 7) }, at(400));
     let effects = voter.step(VoterEvent::Heard { from: NodeId(3), message: ask(20, 3) }, at(400));
-    let why = Why::Held { by: NodeId(2), remaining: ms(306) };
-    let message = Message::Refuse { group: web(), round: 20, why, epoch: 7 };
+    let why = RefusalReason::Held { by: NodeId(2), remaining: ms(306) };
+    let message = LeaseMessage::Refuse { group: web(), round: 20, why, epoch: 7 };
     assert_eq!(effects, vec![VoterEffect::Send { to: NodeId(3), message }]);
 }

@@ -1,6 +1,7 @@
-//! The electorates of all targets, worked out anew only when the rules, the members or who is heard have changed: each takes a hash a node.
+//! The observers of all targets. They are computed anew only when the rules, the members or the set of live nodes has changed, because each target
+//! takes one hash for each node.
 
-use super::electorate;
+use super::observers;
 use crate::{
     model::{NodeName, NodeRecord},
     rules::{ClusterState, Target},
@@ -11,25 +12,25 @@ use std::{
 };
 
 /// The observers of each target that has a check.
-pub type Electorates = BTreeMap<Target, BTreeSet<NodeName>>;
+pub type TargetObservers = BTreeMap<Target, BTreeSet<NodeName>>;
 
-/// The electorates of all targets.
-pub fn electorates(state: &ClusterState, live: &BTreeSet<NodeName>) -> Electorates {
+/// The observers of all targets.
+pub fn observers_of_targets(state: &ClusterState, live: &BTreeSet<NodeName>) -> TargetObservers {
     let checked = state.rules.targets().filter(|(_, service, _)| service.check.is_some());
     checked
         .map(|(target, _, server)| {
             let own = state.node_at(server.address).map(|node| &node.name);
-            let observers = electorate(own, &state.nodes, live, &target);
+            let observers = observers(own, &state.nodes, live, &target);
             (target, observers)
         })
         .collect()
 }
 
-/// The last answer, and what it was made from.
+/// The observers as last computed, and what they were computed from.
 #[derive(Default)]
-pub struct KnownElectorates {
+pub struct KnownObservers {
     from: Option<From>,
-    electorates: Arc<Electorates>,
+    observers: Arc<TargetObservers>,
 }
 
 #[derive(PartialEq)]
@@ -39,15 +40,15 @@ struct From {
     live: BTreeSet<NodeName>,
 }
 
-impl KnownElectorates {
-    /// See [`electorates`]. The rules of one cluster are the same at the same revision. As long as nothing has changed the answer is the same one.
-    pub fn of(&mut self, state: &ClusterState, live: &BTreeSet<NodeName>) -> &Arc<Electorates> {
+impl KnownObservers {
+    /// See [`observers_of_targets`]. While nothing has changed, it returns the same `Arc`. The rules of one cluster are equal at equal revisions.
+    pub fn of(&mut self, state: &ClusterState, live: &BTreeSet<NodeName>) -> &Arc<TargetObservers> {
         let stands = |from: &From| from.revision == state.revision && from.live == *live && from.nodes == state.nodes;
         if !self.from.as_ref().is_some_and(stands) {
-            self.electorates = Arc::new(electorates(state, live));
+            self.observers = Arc::new(observers_of_targets(state, live));
             self.from = Some(From { revision: state.revision, nodes: state.nodes.clone(), live: live.clone() });
         }
-        &self.electorates
+        &self.observers
     }
 }
 
@@ -71,12 +72,12 @@ mod tests {
         smaller.nodes.pop_last();
         let heard = |names: &[&str]| names.iter().map(|node| name(node)).collect::<BTreeSet<NodeName>>();
         let (all, some) = (heard(&["d1", "d2", "r1", "r2"]), heard(&["d1", "r2"]));
-        let mut known = KnownElectorates::default();
+        let mut known = KnownObservers::default();
         let before = known.of(&first, &all).clone();
         assert!(Arc::ptr_eq(&before, known.of(&judged, &all)));
         for (state, live) in [(&first, &some), (&fewer, &some), (&smaller, &some), (&smaller, &all), (&first, &all)] {
-            assert_eq!(**known.of(state, live), electorates(state, live));
+            assert_eq!(**known.of(state, live), observers_of_targets(state, live));
         }
-        assert_ne!(before.len(), electorates(&fewer, &all).len());
+        assert_ne!(before.len(), observers_of_targets(&fewer, &all).len());
     }
 }

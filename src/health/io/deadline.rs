@@ -10,32 +10,32 @@ use tokio::time::{Instant, timeout_at};
 
 /// The timeout that all steps of a probe share.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct ProbeDeadline {
     pub(super) whole: Duration,
     pub(super) until: Instant,
 }
 
-impl Patience {
-    /// Waits for one step of a probe, with its name for the reason.
-    pub(super) async fn with<T>(self, step: &str, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        let timeout = |_| Err(Fault::failed(format!("timeout after {} ms in {step}", self.whole.as_millis())));
+impl ProbeDeadline {
+    /// Waits for one step of a probe. `step` names it in the reason of a timeout.
+    pub(super) async fn with<T>(self, step: &str, work: impl Future<Output = Result<T, ProbeFault>>) -> Result<T, ProbeFault> {
+        let timeout = |_| Err(ProbeFault::failed(format!("timeout after {} ms in {step}", self.whole.as_millis())));
         timeout_at(self.until, work).await.unwrap_or_else(timeout)
     }
 }
 
 /// Why a probe did not pass.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fault {
+pub struct ProbeFault {
     pub(super) grade: Grade,
     pub(super) what: String,
 }
 
-impl Fault {
+impl ProbeFault {
     pub(super) fn failed(what: impl Into<String>) -> Self {
         Self { grade: Grade::Failed, what: what.into() }
     }
 
-    /// The server is not to blame for what this node lacks: descriptors, ports, memory.
+    /// The fault that an error of the system means. For want of descriptors, ports or memory on this node, the probe counts as not made.
     pub(super) fn of_system(error: &Error) -> Self {
         let lacks = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL, libc::EAGAIN];
         if error.raw_os_error().is_some_and(|code| lacks.contains(&code)) {

@@ -1,0 +1,281 @@
+//! The holder: the state machine that asks for the lease of one group, counts the grants, holds the VIP, and removes it in time.
+
+pub use super::holder_state::{HolderEffect, HolderEvent, HolderState, LeaseTiming};
+use super::{
+    candidate_rank::CandidateRank,
+    message::{LeaseMembership, LeaseMessage, RefusalReason, Round},
+    rounds::{KnownMembership, Rounds},
+    rule_toggles::RuleToggles,
+    tally::RoundResult,
+};
+use crate::{
+    clock::BootInstant,
+    model::{NodeId, VipName},
+};
+use std::collections::BTreeSet;
+
+mod messages;
+
+/// After the kernel has refused the VIP, the holder does not ask for so many ttl.
+const BACK_OFF_TTLS: u32 = 10;
+
+/// The holder of one group on one node.
+///
+/// Its first effect is always [`HolderEffect::Remove`], and it sends nothing before that is confirmed: an earlier guard of this node may have left
+/// the VIP behind, and this one's messages could release the promise that covered it.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    group: VipName,
+    timing: LeaseTiming,
+    toggles: RuleToggles,
+    membership: KnownMembership,
+    rank: CandidateRank,
+    ready: bool,
+    retiring: bool,
+    rounds: Rounds,
+    epoch: u64,
+    phase: HolderPhase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum HolderPhase {
+    /// The guard has just started, and the VIP is not removed yet.
+    New,
+    /// It does not want the group.
+    Idle,
+    /// It wants the group, and asks at that time.
+    Waiting { retry_at: BootInstant },
+    /// It has asked, and waits for the answers to the newest open round.
+    Asking,
+    /// It holds the group.
+    Holding { until: BootInstant, epoch: u64 },
+    /// The driver carries out [`HolderEffect::Remove`].
+    Removing { hand_over: bool },
+    /// It has let go for good.
+    Retired,
+}
+
+impl Holder {
+    /// A holder that has just started. `first_round` must be greater than any round of an earlier guard of this node: take the Unix time in
+    /// microseconds. If that clock has gone back, voters refuse the round and name theirs, and the holder leaps beyond it.
+    pub fn new(me: NodeId, group: VipName, timing: LeaseTiming, first_round: Round) -> Self {
+        Self::with_toggles(me, group, timing, first_round, RuleToggles::ON)
+    }
+
+    /// For the simulation: a holder that may lack a rule.
+    #[doc(hidden)]
+    pub fn with_toggles(me: NodeId, group: VipName, timing: LeaseTiming, first_round: Round, toggles: RuleToggles) -> Self {
+        Self {
+            group,
+            timing,
+            toggles,
+            membership: KnownMembership::default(),
+            rank: CandidateRank::new(me),
+            ready: false,
+            retiring: false,
+            rounds: Rounds::new(first_round),
+            epoch: 0,
+            phase: if toggles.removal_at_start { HolderPhase::New } else { HolderPhase::Idle },
+        }
+    }
+
+    /// For the simulation: asks with another ttl from now on.
+    #[doc(hidden)]
+    pub fn set_timing(&mut self, timing: LeaseTiming) {
+        self.timing = timing;
+    }
+
+    /// Takes one event and returns what to do, in order. `now` never goes back.
+    pub fn step(&mut self, event: HolderEvent, now: BootInstant) -> Vec<HolderEffect> {
+        let mut effects = Vec::new();
+        self.remove_in_time(now, &mut effects);
+        self.take(event, now, &mut effects);
+        self.pursue(now, &mut effects);
+        effects
+    }
+
+    /// When [`HolderEvent::Tick`] is due. `None`: not before another event.
+    pub fn deadline(&self) -> Option<BootInstant> {
+        match self.phase {
+            HolderPhase::New => Some(BootInstant::default()),
+            HolderPhase::Waiting { retry_at } => Some(retry_at),
+            HolderPhase::Asking => Some(self.round_ends()),
+            HolderPhase::Holding { until, .. } => Some(self.next_ask().min(until.saturating_sub(self.timing.removal))),
+            HolderPhase::Idle | HolderPhase::Removing { .. } | HolderPhase::Retired => None,
+        }
+    }
+
+    /// The present state.
+    pub fn state(&self) -> HolderState {
+        match self.phase {
+            HolderPhase::Idle => HolderState::Idle,
+            HolderPhase::Waiting { .. } | HolderPhase::Asking => HolderState::Asking,
+            HolderPhase::Holding { until, epoch } => HolderState::Holding { until, epoch },
+            HolderPhase::New | HolderPhase::Removing { .. } => HolderState::Removing,
+            HolderPhase::Retired => HolderState::Retired,
+        }
+    }
+
+    /// Removes the VIP if the lease is over, or nearly. It comes before the event itself.
+    fn remove_in_time(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        match self.phase {
+            HolderPhase::New => self.remove("guard started", false, effects),
+            HolderPhase::Holding { until, .. } if now >= until.saturating_sub(self.timing.removal) => {
+                self.remove("lease ran out without a renewal", false, effects);
+            }
+            HolderPhase::Holding { .. }
+            | HolderPhase::Idle
+            | HolderPhase::Waiting { .. }
+            | HolderPhase::Asking
+            | HolderPhase::Removing { .. }
+            | HolderPhase::Retired => {}
+        }
+    }
+
+    fn take(&mut self, event: HolderEvent, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        match event {
+            HolderEvent::Membership(membership) => self.membership.tell(membership),
+            HolderEvent::Candidates(candidates) => self.rank.candidates_are(candidates),
+            HolderEvent::Ready(ready) => self.ready = ready,
+            HolderEvent::Heard { from, message } => self.heard(from, message, now, effects),
+            HolderEvent::InstallFailed => self.install_failed(now, effects),
+            HolderEvent::Removed => self.removed(effects),
+            HolderEvent::Retire => self.retiring = true,
+            HolderEvent::Installed | HolderEvent::Tick => {}
+        }
+    }
+
+    /// Moves to the phase that follows from what the holder knows and from `now`.
+    fn pursue(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        if let Some(reason) = self.unwanted(now) {
+            return self.give_up(reason, effects);
+        }
+        if self.phase == HolderPhase::Idle {
+            self.phase = HolderPhase::Waiting { retry_at: self.rank.turn(now, self.timing) };
+        }
+        match self.phase {
+            HolderPhase::Waiting { retry_at } if now >= retry_at => self.ask(now, effects),
+            HolderPhase::Asking if now >= self.round_ends() => self.round_lost(now, effects),
+            HolderPhase::Holding { .. } if now >= self.next_ask() => {
+                self.release_failed_renewal(effects);
+                self.ask(now, effects);
+            }
+            HolderPhase::New
+            | HolderPhase::Idle
+            | HolderPhase::Waiting { .. }
+            | HolderPhase::Asking
+            | HolderPhase::Holding { .. }
+            | HolderPhase::Removing { .. }
+            | HolderPhase::Retired => {}
+        }
+    }
+
+    fn unwanted(&self, now: BootInstant) -> Option<&'static str> {
+        if self.retiring {
+            Some("retiring")
+        } else if !self.rank.has_me() {
+            Some("no candidate any more")
+        } else if !self.ready {
+            Some("rules are not in the kernel")
+        } else {
+            self.membership.at(now).is_none().then_some("membership is not known")
+        }
+    }
+
+    fn give_up(&mut self, reason: &'static str, effects: &mut Vec<HolderEffect>) {
+        match self.phase {
+            HolderPhase::Holding { .. } => self.remove(reason, true, effects),
+            HolderPhase::Asking => {
+                self.release(false, effects);
+                self.phase = self.at_rest();
+            }
+            HolderPhase::Idle | HolderPhase::Waiting { .. } => self.phase = self.at_rest(),
+            HolderPhase::New | HolderPhase::Removing { .. } | HolderPhase::Retired => {}
+        }
+    }
+
+    fn at_rest(&self) -> HolderPhase {
+        if self.retiring { HolderPhase::Retired } else { HolderPhase::Idle }
+    }
+
+    /// Asks every voter. `now` was read before the first ask is sent.
+    fn ask(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        let Some(membership) = self.membership.at(now) else { return };
+        let tally = self.rounds.ask(self.timing.ttl, membership, now);
+        let (round, ttl, epoch, membership) = (tally.round, tally.ttl, self.epoch, membership.id);
+        for to in tally.voters().collect::<BTreeSet<_>>() {
+            let message = LeaseMessage::Ask { group: self.group.clone(), round, membership, ttl, epoch };
+            effects.push(HolderEffect::Send { to, message });
+        }
+        if !matches!(self.phase, HolderPhase::Holding { .. }) {
+            self.phase = HolderPhase::Asking;
+        }
+    }
+
+    fn next_ask(&self) -> BootInstant {
+        self.rounds.asked_at() + self.timing.renewal_interval()
+    }
+
+    /// When to give the newest round up, if it is still pending: when a majority can be free without the voters that have not answered, and at the
+    /// latest after the time between two renewals.
+    fn round_ends(&self) -> BootInstant {
+        let asked_at = self.rounds.asked_at();
+        let without_the_silent = self.rounds.newest().and_then(|tally| tally.free_at(asked_at, |_| None));
+        without_the_silent.map_or(self.next_ask(), |at| at.max(asked_at + self.timing.step / 2).min(self.next_ask()))
+    }
+
+    fn install_failed(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        if matches!(self.phase, HolderPhase::Holding { .. }) {
+            self.rank.back_off(now + self.timing.ttl * BACK_OFF_TTLS);
+            self.remove("kernel would not take the VIP", true, effects);
+        }
+    }
+
+    fn remove(&mut self, why: &'static str, hand_over: bool, effects: &mut Vec<HolderEffect>) {
+        effects.push(HolderEffect::Remove { why });
+        self.phase = HolderPhase::Removing { hand_over };
+        if !self.toggles.removal_before_release {
+            self.let_go(hand_over, effects);
+        }
+    }
+
+    fn removed(&mut self, effects: &mut Vec<HolderEffect>) {
+        if let HolderPhase::Removing { hand_over } = self.phase {
+            self.phase = HolderPhase::Idle;
+            if self.toggles.removal_before_release {
+                self.let_go(hand_over, effects);
+            }
+        }
+    }
+
+    /// Releases the lease and hands over. Call it only when the VIP is off the interface.
+    fn let_go(&mut self, hand_over: bool, effects: &mut Vec<HolderEffect>) {
+        self.release(true, effects);
+        for to in self.rank.others().filter(|_| hand_over) {
+            effects.push(HolderEffect::Send { to, message: LeaseMessage::HandOver { group: self.group.clone() } });
+        }
+    }
+
+    /// Declares every round so far dead and sends `Release`: to all voters of the open rounds, or to those that may have made a promise.
+    fn release(&mut self, to_all: bool, effects: &mut Vec<HolderEffect>) {
+        let voters = if to_all { self.rounds.voters() } else { self.rounds.possible_promisers() };
+        for to in voters {
+            let message = LeaseMessage::Release { group: self.group.clone(), round: self.rounds.last() };
+            effects.push(HolderEffect::Send { to, message });
+        }
+        if self.toggles.dead_rounds {
+            self.rounds.declare_dead();
+        }
+    }
+
+    /// Does what holder rule 5 of docs/lease.md forbids. Only the simulation lets it.
+    fn release_failed_renewal(&mut self, effects: &mut Vec<HolderEffect>) {
+        let failed = self.rounds.newest().is_some_and(|tally| tally.outcome(self.toggles.both_majorities) != RoundResult::Won);
+        if failed && !self.toggles.no_release_while_holding {
+            self.release(true, effects);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

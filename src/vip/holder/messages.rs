@@ -1,0 +1,129 @@
+//! What the holder makes of messages: answers to its asks, and hand-overs of other candidates.
+
+use super::{Holder, HolderEffect, HolderPhase, LeaseMembership, LeaseMessage, RefusalReason, Round};
+use crate::{
+    clock::BootInstant,
+    model::NodeId,
+    vip::tally::{RoundResult, Tally, VoterRefusal},
+};
+
+/// A membership adopted from a refusal is forgotten after so many ttl, in case it never gets committed.
+const ADOPTED_FOR_TTLS: u32 = 4;
+
+impl Holder {
+    pub(super) fn heard(&mut self, from: NodeId, message: LeaseMessage, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        if *message.group() != self.group {
+            return;
+        }
+        match message {
+            LeaseMessage::Grant { round, epoch, .. } if self.is_answer(from, round) => {
+                self.epoch = self.epoch.max(epoch);
+                self.granted(from, round, now, effects);
+            }
+            LeaseMessage::Refuse { round, why, epoch, .. } if self.is_answer(from, round) => {
+                self.epoch = self.epoch.max(epoch);
+                self.refused(from, round, why, now, effects);
+            }
+            LeaseMessage::HandOver { .. } if self.rank.others().any(|other| other == from) => {
+                self.handed_over(from, now, effects)
+            }
+            // The answer is of a dead round, or of a member that was not asked. Such an answer must not change the membership or the round: a member
+            // that does not vote could forge it.
+            LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => {}
+            // These are for the voter.
+            LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => {}
+        }
+    }
+
+    fn is_answer(&self, from: NodeId, round: Round) -> bool {
+        let was_asked = |tally: &Tally| tally.is_voter(from) || !self.toggles.only_the_asked;
+        self.rounds.get(round).is_some_and(was_asked)
+    }
+
+    fn granted(&mut self, from: NodeId, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        let Some(tally) = self.rounds.find(round) else { return };
+        tally.grant(from);
+        if tally.outcome(self.toggles.both_majorities) != RoundResult::Won {
+            return;
+        }
+        let counted_from = if self.toggles.count_from_t0 { tally.t0 } else { now };
+        let until = counted_from + self.toggles.held(tally.ttl);
+        if now < until.saturating_sub(self.timing.removal) {
+            self.won(until, effects);
+            self.rounds.forget_before(round);
+        }
+    }
+
+    fn won(&mut self, until: BootInstant, effects: &mut Vec<HolderEffect>) {
+        match self.phase {
+            HolderPhase::Holding { until: before, epoch } if until > before => {
+                self.phase = HolderPhase::Holding { until, epoch };
+                effects.push(HolderEffect::Install { until, fresh: false, epoch });
+            }
+            // `Waiting` has no open round that could be won, unless the simulation has turned the rule of dead rounds off.
+            HolderPhase::Asking | HolderPhase::Waiting { .. } => {
+                self.epoch = self.epoch.saturating_add(1);
+                self.phase = HolderPhase::Holding { until, epoch: self.epoch };
+                effects.push(HolderEffect::Install { until, fresh: true, epoch: self.epoch });
+            }
+            HolderPhase::New
+            | HolderPhase::Idle
+            | HolderPhase::Holding { .. }
+            | HolderPhase::Removing { .. }
+            | HolderPhase::Retired => {}
+        }
+    }
+
+    fn refused(&mut self, from: NodeId, round: Round, why: RefusalReason, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        let may_have_granted = matches!(why, RefusalReason::OldRound { .. });
+        let held_by = if let RefusalReason::Held { by, .. } = &why { Some(*by) } else { None };
+        let (free_at, learned) = match why {
+            RefusalReason::Held { by, remaining } if self.rank.has_handed_over(by, now) => {
+                (now + remaining.min(self.timing.shortest_pause()), false)
+            }
+            RefusalReason::Held { remaining, .. } | RefusalReason::Quiet { remaining } => (now + remaining, false),
+            RefusalReason::NotCandidate | RefusalReason::TtlTooLong { .. } => (now + self.timing.ttl, false),
+            RefusalReason::NewerMembership(membership) => (now, self.adopt(membership, now)),
+            RefusalReason::OldRound { last } => (now, self.rounds.catch_up(last)),
+        };
+        let Some(tally) = self.rounds.find(round) else { return };
+        tally.refuse(from, VoterRefusal { free_at, held_by, may_have_granted });
+        let lost = tally.outcome(self.toggles.both_majorities) == RoundResult::Lost;
+        match self.phase {
+            HolderPhase::Asking if learned => {
+                self.release(false, effects);
+                self.phase = HolderPhase::Waiting { retry_at: now };
+            }
+            HolderPhase::Asking if lost => self.round_lost(now, effects),
+            HolderPhase::Holding { .. } if learned => self.ask(now, effects),
+            HolderPhase::New
+            | HolderPhase::Idle
+            | HolderPhase::Waiting { .. }
+            | HolderPhase::Asking
+            | HolderPhase::Holding { .. }
+            | HolderPhase::Removing { .. }
+            | HolderPhase::Retired => {}
+        }
+    }
+
+    fn adopt(&mut self, membership: LeaseMembership, now: BootInstant) -> bool {
+        self.membership.adopt(membership, now, now + self.timing.ttl * ADOPTED_FOR_TTLS)
+    }
+
+    /// Releases the newest round, which was lost, and asks again when a majority can be free.
+    pub(super) fn round_lost(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        let again = self.rounds.newest().map_or(now, |tally| self.rank.again(tally, now, self.timing));
+        self.release(false, effects);
+        self.phase = HolderPhase::Waiting { retry_at: again };
+    }
+
+    fn handed_over(&mut self, from: NodeId, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        self.rank.hands_over(from, now + self.timing.renewal_interval());
+        if self.phase == HolderPhase::Asking {
+            self.release(false, effects);
+        }
+        if matches!(self.phase, HolderPhase::Asking | HolderPhase::Waiting { .. }) {
+            self.phase = HolderPhase::Waiting { retry_at: self.rank.turn_after_hand_over(now, self.timing) };
+        }
+    }
+}
