@@ -5,19 +5,19 @@
 mod admin;
 mod answering;
 mod assigned;
-mod derive;
-mod gate;
-mod hub_task;
-mod judge_task;
+mod authorisation;
+mod fan_out_task;
 mod member;
 mod member_error;
 mod network_task;
 mod orders;
 mod parcel_task;
+mod projections;
 mod refusals;
 mod remote;
 mod running;
 mod security;
+mod verdict_task;
 mod waiting;
 mod wires;
 
@@ -93,7 +93,7 @@ pub async fn run(config: AgentConfig, reread: Reread) -> Result<(), AgentError> 
     let (orders_out, orders_in) = mpsc::channel(ORDERS);
     let agent = Arc::new(Agent::new(config.clone(), stage_seen.clone(), orders_out));
     let serving = tasks.spawn("admin api", &stop, api::serve(listener, agent.clone(), stop.clone()));
-    let remote = Remote { admin: agent, gate: Arc::new(gate::Membership::new(stage_seen)) };
+    let remote = Remote { admin: agent, gate: Arc::new(authorisation::Membership::new(stage_seen)) };
     tracing::info!(node = %config.node, roles = %config.roles, version = env!("CARGO_PKG_VERSION"), "worker started");
     let life = Life { config, guard, scripts, remote, orders: orders_in, stop: stop.clone() };
     let living = life.live(stage, reread);

@@ -130,7 +130,7 @@ fn the_checks_find_what_they_are_for() {
     assert!(whats("src/vip/fsm.rs", "//! a\nfn f() { x().await }\n")[0].contains("fsm.rs:2: .await"));
     assert!(whats("src/vip/fsm.rs", "//! a\nuse tokio::time;\n")[0].contains("tokio::"));
     assert!(whats("src/guard/leases.rs", "//! a\nfn f() { x().await }\n")[0].contains("leases.rs:2: .await"));
-    assert!(whats("src/agent/derive.rs", "//! a\nfn f() { x().await }\n")[0].contains("derive.rs:2: .await"));
+    assert!(whats("src/agent/projections.rs", "//! a\nfn f() { x().await }\n")[0].contains("projections.rs:2: .await"));
     assert!(whats("src/clock.rs", "//! a\n#[cfg(test)]\nmod tests { let t = Instant::now(); }\n")[0].contains("::now()"));
     assert!(whats("src/rules/a.rs", "//! a\nfn f() { println!(\"x\") }\n")[0].contains("printing"));
     assert!(whats("cluster-tests/src/lab/a.rs", "//! a\nfn f() { eprintln!(\"x\") }\n")[0].contains("printing"));

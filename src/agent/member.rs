@@ -1,7 +1,7 @@
 //! Everything a worker runs while its node is a member of a cluster, from start to stop or leave.
 
 use super::{
-    hub_task,
+    fan_out_task,
     member_error::MemberError,
     refusals::refused,
     remote::Remote,
@@ -12,7 +12,7 @@ use crate::{
     api::{AdminError, CHANGE_DEADLINE, Status},
     clock::{BootClock, Clock},
     config::AgentConfig,
-    gossip::{ClusterView, Facts, Holds},
+    gossip::{ClusterView, Facts, KeyInventory},
     guard::GuardChannel,
     health::io::script::ScriptRunner,
     kernel::io::{self as kernel, Linux},
@@ -104,7 +104,7 @@ impl Member {
     /// All that this node knows.
     pub fn status(&self) -> Status {
         let state = self.state();
-        let interfaces = hub_task::interface_problems(&state, &self.config);
+        let interfaces = fan_out_task::interface_problems(&state, &self.config);
         status::status(&status::StatusInput {
             me: &self.config.node,
             state: &state,
@@ -162,7 +162,7 @@ impl Member {
             addr: config.address,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: kernel::capabilities().await,
-            holds: Holds::default(),
+            holds: KeyInventory::default(),
         };
         let wires = Wires::new(&config, &raft, facts.clone(), guard);
         let member = Arc::new(Self {

@@ -1,19 +1,18 @@
 //! The channels between a member's tasks, and the tasks' start.
 
 use super::{
-    derive,
-    hub_task::{self, Hub},
-    judge_task,
+    fan_out_task::{self, FanOut},
     member_error::MemberError,
-    network_task, parcel_task,
+    network_task, parcel_task, projections,
     remote::Remote,
     running::Running,
+    verdict_task,
 };
 use crate::{
     api,
     clock::{BootClock, Clock},
     config::AgentConfig,
-    gossip::{self, ClusterView, Facts, GossipSettings, Holds, Word},
+    gossip::{self, ClusterView, Facts, GossipSettings, KeyInventory, NodeState},
     guard::{GuardChannel, GuardHandle},
     health::{self, HealthInputs, io::script::ScriptRunner},
     kernel::io::Linux,
@@ -60,8 +59,8 @@ pub struct Parts {
 impl Parts {
     /// The remote API, where the configuration wants it. It needs this node's certificate, so it is there while the node is a member.
     pub fn serve_remote(&self, listener: TcpListener, remote: &Remote) {
-        let (admin, gate, credentials) = (remote.admin.clone(), remote.gate.clone(), self.credentials.clone());
-        let serving = api::serve_remote(listener, credentials, admin, gate, self.shutdown.child_token());
+        let (admin, authorisation, credentials) = (remote.admin.clone(), remote.gate.clone(), self.credentials.clone());
+        let serving = api::serve_remote(listener, credentials, admin, authorisation, self.shutdown.child_token());
         self.tasks.spawn("remote api", &self.shutdown, serving);
     }
 }
@@ -85,10 +84,10 @@ pub struct Wires {
     pub view: Wire<Arc<ClusterView>>,
     pub own: Wire<Arc<BTreeMap<Target, Observation>>>,
     pub report: Wire<ReconcileReport>,
-    pub word: Wire<Arc<Word>>,
+    pub word: Wire<Arc<NodeState>>,
     pub seeds: Wire<BTreeSet<SocketAddr>>,
     pub speakers: Wire<Arc<PeerKeys>>,
-    pub holds: Wire<Holds>,
+    pub holds: Wire<KeyInventory>,
     pub troubles: Wire<Vec<String>>,
     pub health: Wire<HealthInputs>,
     pub reconcile: Wire<ReconcileInputs>,
@@ -100,7 +99,7 @@ impl Wires {
     /// All that can be said before anything has happened.
     pub fn new(config: &AgentConfig, raft: &RaftNode, facts: Facts, guard: &GuardChannel) -> Self {
         let state = raft.state().borrow().clone();
-        let word = Word {
+        let word = NodeState {
             facts,
             observations: BTreeMap::new(),
             in_place: BTreeMap::new(),
@@ -110,7 +109,7 @@ impl Wires {
             revision: 0,
             informed: false,
         };
-        let speakers = Arc::new(derive::speakers(&state));
+        let speakers = Arc::new(projections::speakers(&state));
         let inputs = ReconcileInputs {
             loaded: false,
             roles: config.roles.clone(),
@@ -127,7 +126,7 @@ impl Wires {
             word: watch::channel(Arc::new(word)),
             seeds: watch::channel(config.seeds.iter().copied().collect()),
             speakers: watch::channel(speakers),
-            holds: watch::channel(Holds::default()),
+            holds: watch::channel(KeyInventory::default()),
             troubles: watch::channel(Vec::new()),
             health: watch::channel(HealthInputs::default()),
             reconcile: watch::channel(inputs),
@@ -177,7 +176,7 @@ impl Wires {
         let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
         let reconcile = tasks.spawn("reconcile", &reconciling, reconcile);
         tasks.spawn("address update", &shutdown, address_task::run(config.clone(), raft.clone(), shutdown.child_token()));
-        tasks.spawn("judge", &shutdown, judge_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
+        tasks.spawn("verdicts", &shutdown, verdict_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
         let rotation = rotation_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token());
         tasks.spawn("rotation", &shutdown, rotation);
         let renewal = Renewal {
@@ -191,10 +190,10 @@ impl Wires {
         };
         tasks.spawn("certificate renewal", &shutdown, renewal.run(shutdown.child_token()));
         let view = self.view.1.clone();
-        let hub = Hub {
+        let fan_out = FanOut {
             config: config.clone(),
             facts,
-            sources: hub_task::Sources {
+            sources: fan_out_task::Sources {
                 state: raft.state(),
                 raft: raft.view(),
                 view: self.view.1,
@@ -205,7 +204,7 @@ impl Wires {
                 report: self.report.1,
                 holds: self.holds.1,
             },
-            sinks: hub_task::Sinks {
+            sinks: fan_out_task::Sinks {
                 live,
                 seeds: self.seeds.0,
                 speakers: self.speakers.0,
@@ -214,12 +213,12 @@ impl Wires {
                 reconcile: self.reconcile.0,
                 guard: guard.clone(),
             },
-            told: hub_task::Told::default(),
+            told: fan_out_task::Told::default(),
             uninformed_since: None,
             assigned: Default::default(),
             kept: None,
         };
-        tasks.spawn("hub", &shutdown, hub.run(shutdown.child_token()));
+        tasks.spawn("fan-out", &shutdown, fan_out.run(shutdown.child_token()));
         Running { config, identity, cluster, view, reconcile, reconciling, tasks, guard, key_files, renew_now, shutdown }
     }
 }

@@ -6,10 +6,10 @@ use super::{Outcome, Target, refused, sample};
 use crate::{
     clock::BootInstant,
     gossip::{
-        hearsay::{Hearsay, Voice, hear_anew},
-        said::Said,
+        local_state::LocalState,
+        node_state::Origin,
+        validation::{Validation, Voice, hear_anew},
         wire::craft,
-        word::Origin,
     },
     link::node_key::NodeKey,
     model::NodeId,
@@ -108,8 +108,8 @@ async fn exchange(one: &mut Node, other: &mut Node) {
 struct Node {
     index: usize,
     handle: ChitchatHandle,
-    hearsay: Hearsay,
-    said: Said,
+    validation: Validation,
+    said: LocalState,
     ear: mpsc::Sender<(SocketAddr, ChitchatMessage)>,
     /// How many messages were given to it, and how many it is done with.
     given: usize,
@@ -126,14 +126,14 @@ impl Node {
         let mouth = Mouth::default();
         let socket = Throat { heard, taken: 0, doing, mouth: mouth.clone() };
         let handle = spawn_chitchat(config(index), Vec::new(), &Body(Mutex::new(Some(socket)))).await.expect("a socket is there");
-        let mut hearsay = Hearsay::new(id(index), CLUSTER.to_owned(), Duration::from_secs(300));
+        let mut validation = Validation::new(id(index), CLUSTER.to_owned(), Duration::from_secs(300));
         let mut speakers = PeerKeys::default();
         for (index, name) in NAMES.iter().enumerate() {
             speakers.members.insert(number(index), (id(index).gossip_advertise_addr, sample::node().key));
             speakers.names.insert(sample::name(name), number(index));
         }
-        hearsay.update(&speakers);
-        Self { index, handle, hearsay, said: Said::default(), ear, given: 0, done, mouth }
+        validation.update(&speakers);
+        Self { index, handle, validation, said: LocalState::default(), ear, given: 0, done, mouth }
     }
 
     fn entries(&self) -> BTreeMap<String, String> {
@@ -152,12 +152,12 @@ impl Node {
         let mut chitchat = shared.lock().await;
         self.said.say(&mut chitchat, key, origin, entries);
         let heartbeat = chitchat.self_node_state().heartbeat();
-        self.hearsay.own_numbers(self.said.version(), heartbeat.into());
+        self.validation.own_numbers(self.said.version(), heartbeat.into());
     }
 
     /// What another node says in a message; why it is not all believed.
     async fn hear(&mut self, by: usize, body: &[u8]) -> Vec<String> {
-        match self.hearsay.hear(voice(by), body) {
+        match self.validation.hear(voice(by), body) {
             Ok(heard) => {
                 let from = id(by).gossip_advertise_addr;
                 self.ear.send((from, heard.message)).await.expect("it listens");
@@ -199,7 +199,7 @@ impl Node {
             self.say_entries(entries, key).await;
         }
         if self.copy_of(other).await != other.entries() {
-            self.hearsay.distrust(&id(other.index));
+            self.validation.distrust(&id(other.index));
             self.handle.with_chitchat(|chitchat| hear_anew(chitchat, &id(other.index))).await;
         }
     }

@@ -69,7 +69,7 @@ fn to_guard() -> Vec<Vec<u8>> {
             timing: TimingProfile::Lan,
             node_key: Pkcs8(vec![1, 2, 3].into()),
         },
-        ToGuard::Speakers { keyring: sample::keyring(), members: [(node.id, (node.guard_addr(), node.key))].into() },
+        ToGuard::PeerKeys { keyring: sample::keyring(), members: [(node.id, (node.guard_addr(), node.key))].into() },
         ToGuard::Membership(sample::membership()),
         ToGuard::Groups(vec![GroupOrder { group, candidates: vec![NodeId(1), NodeId(2)] }]),
         ToGuard::Ready(true),

@@ -4,8 +4,8 @@ use super::{Outcome, Target, sample};
 use crate::{
     clock::BootInstant,
     gossip::{
-        hearsay::Voice,
         parts::{self, Assembly, MAX_MESSAGE_BYTES as MAX_PARTED_BYTES, MAX_PARTS},
+        validation::Voice,
         wire::Message,
     },
     link::{

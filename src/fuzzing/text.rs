@@ -5,9 +5,9 @@ use crate::{
     api::{self, MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Status},
     config::{AgentConfig, Problems, cluster, cluster::MAX_FILE_BYTES, export},
     gossip::{
-        Facts, Holds, NodeView, Word,
+        Facts, KeyInventory, NodeState, NodeView,
         keys::{self, MAX_VALUE_BYTES},
-        word::{self, Origin},
+        node_state::{self, Origin},
     },
     link::{node_key::NodeKey, token::JoinToken},
     model::{Access, Fingerprint, Holding, KeyId, NodeId, NodeName, NodeNetwork, PublicKey},
@@ -132,7 +132,7 @@ fn read_word(bytes: &[u8]) -> Outcome {
     assert!(heard.view.obstacles.values().all(|why| !why.chars().any(char::is_control)), "not fit for a terminal");
     let NodeView { live: _, facts, observations, in_place, holding, obstacles, network, revision, informed } = heard.view;
     let Some(facts) = facts else { return refused("no facts") };
-    let word = Word { facts, observations, in_place, holding, obstacles, network, revision, informed };
+    let word = NodeState { facts, observations, in_place, holding, obstacles, network, revision, informed };
     let (entries, too_long) = keys::entries(&word);
     assert!(entries.values().all(|value| value.len() <= MAX_VALUE_BYTES));
     let again = keys::read(entries.iter().map(|(key, value)| (key.as_str(), value.as_str())));
@@ -148,9 +148,9 @@ fn read_word(bytes: &[u8]) -> Outcome {
 fn signature() -> Target {
     const ENTRY: (&str, &str) = ("rev", "7");
     let (key, origin) = (NodeKey::generate(), Origin { cluster_id: "blue", node: NodeId(3), generation: 1 });
-    let signed = word::sign(&key, origin, 9, [ENTRY].into_iter());
+    let signed = node_state::sign(&key, origin, 9, [ENTRY].into_iter());
     Target::new("gossip-signature", vec![signed.clone().into_bytes()], MAX_VALUE_BYTES, move |bytes| {
-        text(bytes, |text| match word::check(&key.public(), origin, [ENTRY, (keys::SIGNATURE, text)].into_iter()) {
+        text(bytes, |text| match node_state::check(&key.public(), origin, [ENTRY, (keys::SIGNATURE, text)].into_iter()) {
             None => refused("not signed"),
             Some(9) => Outcome::Taken,
             Some(counter) => panic!("{counter} was never signed"),
@@ -164,7 +164,7 @@ fn word() -> Vec<u8> {
         addr: sample::addr(11),
         version: "0.1.0".to_owned(),
         kernel: vec!["ip_vs 1.2.1 4096".to_owned()],
-        holds: Holds {
+        holds: KeyInventory {
             keys: [KeyId(1)].into(),
             authorities: [Fingerprint([1; 32])].into(),
             issuer: Some(Fingerprint([1; 32])),
@@ -173,7 +173,7 @@ fn word() -> Vec<u8> {
         },
     };
     let seen = Observation { seen: Finding::Up, reason: "200 OK".to_owned(), since_unix_ms: 1 << 40, fingerprint: 7 };
-    let word = Word {
+    let word = NodeState {
         facts,
         observations: BTreeMap::from([(sample::target(), seen)]),
         in_place: BTreeMap::from([(sample::name("web"), Ok(())), (sample::name("db"), Err("no lo".to_owned()))]),

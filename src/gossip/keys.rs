@@ -12,7 +12,7 @@
 //! | `bye` | there when the node is stopping |
 //! | `sig` | `COUNTER SIGNATURE`, see `word.rs`; the last to be written at each change |
 
-use super::view::{Facts, NodeView, Word};
+use super::view::{Facts, NodeState, NodeView};
 use crate::{
     model::{Holding, NodeNetwork, VipName},
     rules::Target,
@@ -34,7 +34,7 @@ const INFORMED: &str = "informed";
 pub const SIGNATURE: &str = "sig";
 
 /// A word as entries, and the keys whose values are too long to be published.
-pub fn entries(word: &Word) -> (BTreeMap<String, String>, Vec<String>) {
+pub fn entries(word: &NodeState) -> (BTreeMap<String, String>, Vec<String>) {
     let facts = serde_json::to_string(&word.facts).expect("facts are strings, numbers and lists");
     let mut all = BTreeMap::from([("facts".to_owned(), facts), ("rev".to_owned(), word.revision.to_string())]);
     all.extend(word.informed.then(|| (INFORMED.to_owned(), String::new())));
@@ -178,7 +178,7 @@ mod tests {
             roles: Roles::new([Role::Director, Role::RealServer]).unwrap(),
             addr: "192.0.2.1:7400".parse().unwrap(),
             version: "0.1.0".to_owned(),
-            holds: crate::gossip::Holds::default(),
+            holds: crate::gossip::KeyInventory::default(),
             kernel: vec!["ip_vs 1.2.1".to_owned()],
         }
     }
@@ -196,7 +196,7 @@ mod tests {
             interfaces in prop::option::of(prop::collection::btree_set("[!-.0-9;-~]{1,15}", 0..20)),
             revision: u64,
             informed: bool,
-        ) -> Word {
+        ) -> NodeState {
             let seen = [Finding::Up, Finding::Suspect, Finding::Down, Finding::Unable];
             let target = |(service, server): (String, String)| Target { service: service.parse().unwrap(), server: server.parse().unwrap() };
             let holding = |held| match held {
@@ -205,7 +205,7 @@ mod tests {
             };
             let obstacle = |(vip, held): (&String, &Option<_>)| Some((vip.parse().unwrap(), why.clone().filter(|_| held.is_none())?));
             let obstacles = held.iter().filter_map(obstacle).collect();
-            Word {
+            NodeState {
                 obstacles,
                 network: interfaces.map(|interfaces| NodeNetwork { interfaces, ..NodeNetwork::default() }),
                 facts: facts(),
@@ -229,7 +229,7 @@ mod tests {
         fn a_word_is_heard_as_it_was_said(word in some_word()) {
             let (entries, too_long) = entries(&word);
             prop_assert!(too_long.is_empty());
-            let Word { facts, observations, in_place, holding, obstacles, network, revision, informed } = word;
+            let NodeState { facts, observations, in_place, holding, obstacles, network, revision, informed } = word;
             let view = NodeView { live: true, facts: Some(facts), observations, in_place, holding, obstacles, network, revision, informed };
             prop_assert_eq!(read_all(&entries), Heard { view, junk: None });
         }
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_value_beyond_the_bound_is_not_published() {
-        let mut word = Word {
+        let mut word = NodeState {
             facts: facts(),
             observations: BTreeMap::new(),
             in_place: BTreeMap::new(),

@@ -10,7 +10,7 @@
 //! Then the part: [`PART_BYTES`] of the message, in the last one what is left. Each is sealed by itself, so whose it is, and that it comes once, is
 //! proven; a message with a part that is lost is lost.
 
-use super::{hearsay::Voice, refusal::Refusal};
+use super::{refusal::Refusal, validation::Voice};
 use crate::{clock::BootInstant, link::datagram::MAX_BODY_BYTES, model::NodeId};
 use std::{collections::BTreeMap, time::Duration};
 

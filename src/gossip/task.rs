@@ -4,16 +4,16 @@
 //! live nodes, directors first: a suspicion or a vote is worth nothing when it is late.
 
 use super::{
-    hearsay::Hearsay,
     io::transport::SealedUdp,
     keys,
-    said::Said,
+    local_state::LocalState,
+    node_state::Origin,
+    node_states::{News, NodeStates},
+    peer_key::PeerKey,
     settings::GossipSettings,
-    speaker::Speaker,
     tuning::{config, kept, own_id},
-    view::{ClusterView, Incarnation, Memory, Word},
-    word::Origin,
-    words::{News, Words},
+    validation::Validation,
+    view::{ClusterView, Incarnation, Memory, NodeState},
 };
 use crate::{
     link::{
@@ -80,7 +80,7 @@ pub async fn run(
     settings: GossipSettings,
     mut seeds: watch::Receiver<BTreeSet<SocketAddr>>,
     mut speakers: watch::Receiver<Arc<PeerKeys>>,
-    mut word: watch::Receiver<Arc<Word>>,
+    mut word: watch::Receiver<Arc<NodeState>>,
     view: watch::Sender<Arc<ClusterView>>,
     mailbox: Mailbox,
     shutdown: CancellationToken,
@@ -163,9 +163,9 @@ struct Gossip {
     seal: Seal,
     view: watch::Sender<Arc<ClusterView>>,
     memory: Memory,
-    words: Words,
+    words: NodeStates,
     /// What this node says.
-    said: Said,
+    said: LocalState,
     /// Which starts of others are in the view that was sent last, and whether they live. `None`: it has to be made anew.
     shown: Option<BTreeMap<ChitchatId, bool>>,
     /// Live members but this one, and whether they are directors.
@@ -186,9 +186,9 @@ impl Gossip {
         let GossipSettings { cluster_id, id, generation, key, .. } = &settings;
         let seal = Seal::new(Kind::Gossip, cluster_id, *id, *generation, key.clone());
         seal.update(&speakers.keyring, &speakers.members);
-        let mut hearsay = Hearsay::new(own_id(&settings), settings.cluster_id.clone(), kept(&settings));
-        hearsay.update(&speakers);
-        let transport = SealedUdp::new(seal.clone(), hearsay, settings.interval).with_mailbox(*generation, mailbox);
+        let mut validation = Validation::new(own_id(&settings), settings.cluster_id.clone(), kept(&settings));
+        validation.update(&speakers);
+        let transport = SealedUdp::new(seal.clone(), validation, settings.interval).with_mailbox(*generation, mailbox);
         let handle = spawn_chitchat(config(&settings), Vec::new(), &transport)
             .await
             .map_err(|error| GossipError::Start { listen: settings.listen, source: error.into() })?;
@@ -199,10 +199,10 @@ impl Gossip {
     /// Whoever is not among these is not heard any more, and what it said is forgotten.
     fn listen_to(&mut self, speakers: Arc<PeerKeys>) {
         self.seal.update(&speakers.keyring, &speakers.members);
-        self.transport.hearsay().update(&speakers);
+        self.transport.validation().update(&speakers);
         let before = std::mem::replace(&mut self.speakers, speakers);
         let (now, me) = (&self.speakers, &self.settings.node);
-        let stays = |node: &NodeName| match (Speaker::called(node.as_str(), &before), Speaker::called(node.as_str(), now)) {
+        let stays = |node: &NodeName| match (PeerKey::called(node.as_str(), &before), PeerKey::called(node.as_str(), now)) {
             (Some(before), Some(now)) => before.is_same_node(&now),
             (None, _) | (_, None) => false,
         };
@@ -211,7 +211,7 @@ impl Gossip {
     }
 
     /// Makes this node's keys those of `word`, and tells a few others at once if that changed anything.
-    async fn publish(&mut self, word: &Word) {
+    async fn publish(&mut self, word: &NodeState) {
         let (entries, too_long) = keys::entries(word);
         for key in too_long {
             tracing::warn!(key, limit_bytes = keys::MAX_VALUE_BYTES, "value is too long to be gossiped");
@@ -299,7 +299,7 @@ impl Gossip {
 
     /// Where a node gossips by the cluster's word, not by what is said of it in gossip, and whether it is a director.
     fn peer(&self, id: &ChitchatId) -> Option<(SocketAddr, bool)> {
-        let speaker = Speaker::called(&id.node_id, &self.speakers)?;
+        let speaker = PeerKey::called(&id.node_id, &self.speakers)?;
         let facts = self.words.good(id).and_then(|view| view.facts.as_ref());
         Some((speaker.addr, facts.is_some_and(|facts| facts.roles.has(Role::Director))))
     }

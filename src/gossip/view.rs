@@ -24,12 +24,12 @@ pub struct Facts {
     pub kernel: Vec<String>,
     /// What it holds of the cluster's keys, so that a rotation knows when everybody has followed. Empty from agents that say nothing of it.
     #[serde(default)]
-    pub holds: Holds,
+    pub holds: KeyInventory,
 }
 
 /// Which keys and certificates a node has.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Holds {
+pub struct KeyInventory {
     /// Gossip keys that it accepts.
     pub keys: BTreeSet<KeyId>,
     /// CAs that it trusts.
@@ -45,7 +45,7 @@ pub struct Holds {
 
 /// All that this node publishes. What is not in it is no word at all: a VIP that was taken away is said to be away, not left out.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Word {
+pub struct NodeState {
     /// Of itself.
     pub facts: Facts,
     /// What its probes say.
@@ -73,17 +73,17 @@ pub struct NodeView {
     pub facts: Option<Facts>,
     /// What its probes say.
     pub observations: BTreeMap<Target, Observation>,
-    /// See [`Word::in_place`].
+    /// See [`NodeState::in_place`].
     pub in_place: BTreeMap<VipName, Result<(), String>>,
-    /// See [`Word::holding`].
+    /// See [`NodeState::holding`].
     pub holding: BTreeMap<VipName, Holding>,
-    /// See [`Word::obstacles`].
+    /// See [`NodeState::obstacles`].
     pub obstacles: Obstacles,
-    /// See [`Word::network`].
+    /// See [`NodeState::network`].
     pub network: Option<NodeNetwork>,
-    /// See [`Word::revision`].
+    /// See [`NodeState::revision`].
     pub revision: u64,
-    /// See [`Word::informed`].
+    /// See [`NodeState::informed`].
     pub informed: bool,
 }
 
@@ -196,7 +196,7 @@ mod tests {
             addr: "10.0.0.1:7400".parse().unwrap(),
             version: String::new(),
             kernel: Vec::new(),
-            holds: Holds::default(),
+            holds: KeyInventory::default(),
         };
         let view = NodeView { live, revision, facts: Some(facts), ..NodeView::default() };
         Incarnation { node: node.parse().unwrap(), generation, view }

@@ -241,7 +241,7 @@ fn parts(mut items: &[u8]) -> Result<Vec<Part>, Refusal> {
             }
             SET_MAX_VERSION => {
                 let version = number(items)?;
-                // Said of a node of whom there is no change to pass on, and then nothing else.
+                // LocalState of a node of whom there is no change to pass on, and then nothing else.
                 let part = parts.last_mut().filter(|part| part.count == 0).ok_or(Refusal::Order)?;
                 part.add(version, &begun[..begun.len() - items.len()])?;
                 part.closed = true;

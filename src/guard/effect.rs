@@ -1,6 +1,6 @@
 //! What this node's part in the leases wants done.
 
-use super::place::Place;
+use super::placement::Placement;
 use crate::{clock::BootInstant, model::VipName, vip::LeaseMessage};
 use std::{
     collections::BTreeSet,
@@ -22,11 +22,11 @@ pub enum Effect {
         /// For this group.
         group: VipName,
         /// Which and where.
-        places: BTreeSet<Place>,
+        places: BTreeSet<Placement>,
         /// Which of them have been there since they were put on: where one is not, somebody else has removed it.
-        kept: BTreeSet<Place>,
+        kept: BTreeSet<Placement>,
         /// Which the group no longer has: take them off.
-        stale: BTreeSet<Place>,
+        stale: BTreeSet<Placement>,
         /// Local end of the lease.
         until: BootInstant,
         /// First installation of this holding.
@@ -39,7 +39,7 @@ pub enum Effect {
         /// For this group.
         group: VipName,
         /// Which and where.
-        places: BTreeSet<Place>,
+        places: BTreeSet<Placement>,
         /// In one line, for the log.
         why: &'static str,
         /// Label of the holding that ends; `None`: it was not held, and this only makes sure.

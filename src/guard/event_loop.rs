@@ -3,7 +3,7 @@
 use super::{
     effect::Effect,
     error::{CannotSpeak, GuardError},
-    hands::Hands,
+    executor::Executor,
     io::{
         notify::ServiceManager,
         socket::Incoming,
@@ -46,7 +46,7 @@ struct Identity {
 pub(super) struct EventLoop {
     options: GuardOptions,
     started: BootInstant,
-    hands: Hands,
+    executor: Executor,
     vip_file: VipFile,
     timer: BootTimer,
     identity: Option<Identity>,
@@ -71,13 +71,13 @@ pub(super) struct EventLoop {
 }
 
 impl EventLoop {
-    pub(super) fn new(options: GuardOptions, hands: Hands, vip_file: VipFile) -> std::io::Result<Self> {
+    pub(super) fn new(options: GuardOptions, executor: Executor, vip_file: VipFile) -> std::io::Result<Self> {
         let started = BootClock.now();
         let manager = ServiceManager::from_environment();
         Ok(Self {
             options,
             started,
-            hands,
+            executor,
             vip_file,
             timer: BootTimer::new()?,
             identity: None,
@@ -143,21 +143,21 @@ impl EventLoop {
             _ = interrupt.recv() => Woken::Terminate,
             _ = hang_up.recv() => Woken::Reload,
             did = worker => Woken::Worker(did),
-            incoming = self.hands.socket.receive() => Woken::Datagram(incoming),
+            incoming = self.executor.socket.receive() => Woken::Datagram(incoming),
         })
     }
 
     fn deadline(&self) -> Option<BootInstant> {
         let leases = self.leases.as_ref().and_then(Leases::deadline);
         let retired_by = self.stopping.filter(|stopping| !stopping.worker_told).map(|stopping| stopping.retired_by);
-        let hands = self.hands.deadline();
-        [leases, self.supervisor.deadline(), retired_by, self.report.deadline(), hands].into_iter().flatten().min()
+        let executor = self.executor.deadline();
+        [leases, self.supervisor.deadline(), retired_by, self.report.deadline(), executor].into_iter().flatten().min()
     }
 
     /// Leases before anything else: a guard that wakes late removes first.
     async fn run_due(&mut self) -> Result<(), GuardError> {
         let now = BootClock.now();
-        self.hands.listen_when_due(now).await?;
+        self.executor.listen_when_due(now).await?;
         if self.leases.as_ref().and_then(Leases::deadline).is_some_and(|deadline| deadline <= now) {
             self.lease_event(LeaseEvent::Tick).await;
         }
@@ -189,7 +189,7 @@ impl EventLoop {
     /// Nothing may be left on an interface, however the loop ended.
     async fn end(&mut self) {
         let left = self.leases.take().map(|leases| leases.places()).unwrap_or_default();
-        self.hands.take_off_in_the_end(&left).await;
+        self.executor.take_off_in_the_end(&left).await;
         if let Some(mut worker) = self.worker.take() {
             worker.kill();
         }
@@ -202,7 +202,7 @@ impl EventLoop {
         let mut acts: VecDeque<_> = leases.step(event, moment()).into();
         while let Some(act) = acts.pop_front() {
             self.stirred |= !matches!(act, Effect::Send { .. });
-            let Some(result) = self.hands.perform(act).await else { continue };
+            let Some(result) = self.executor.perform(act).await else { continue };
             acts.extend(leases.step(result, moment()));
         }
     }
@@ -280,7 +280,7 @@ impl EventLoop {
             ToGuard::Hello { id, cluster_id, timing, node_key } => {
                 self.hello(Identity { id, cluster_id, timing }, &node_key.0).await;
             }
-            ToGuard::Speakers { keyring, members } => self.hands.socket.speakers(&keyring, &members),
+            ToGuard::PeerKeys { keyring, members } => self.executor.socket.speakers(&keyring, &members),
             ToGuard::Membership(membership) => {
                 // The answer only after the voter side has taken it in. Without an identity there is no voter side, which grants nothing.
                 let id = membership.id;
@@ -303,7 +303,7 @@ impl EventLoop {
 
     async fn hello(&mut self, identity: Identity, node_key: &[u8]) {
         // A worker that has found its address has done so before its guard: nothing is held before what an earlier run left is taken off.
-        if !self.hands.listen().await.unwrap_or(false) {
+        if !self.executor.listen().await.unwrap_or(false) {
             return self.worker_event(WorkerEvent::Broke).await;
         }
         if let Err(error) = self.speak_as(&identity, node_key) {
@@ -320,7 +320,7 @@ impl EventLoop {
         }
         // Another node than before, or another cluster: nothing that was held or promised is this one's.
         let left = self.leases.take().map(|leases| leases.places()).unwrap_or_default();
-        self.hands.take_off_in_the_end(&left).await;
+        self.executor.take_off_in_the_end(&left).await;
         // Promises made by an earlier guard of this node were made before this one started; this one's own were made up to now.
         let forgotten = if self.identity.is_none() { self.started } else { BootClock.now() };
         tracing::info!(node = %identity.id, cluster = identity.cluster_id, timing = %identity.timing, "guard speaks for this node");
@@ -337,7 +337,7 @@ impl EventLoop {
         }
         let unix_ms = u64::try_from(BootClock.unix_now().as_millis()).unwrap_or(u64::MAX);
         let session = next_session(&self.options.data_dir, "guard", unix_ms)?;
-        self.hands.socket.speak_with(Seal::new(Kind::Lease, &identity.cluster_id, identity.id, session, Arc::new(key)));
+        self.executor.socket.speak_with(Seal::new(Kind::Lease, &identity.cluster_id, identity.id, session, Arc::new(key)));
         self.signs_as = Some(public);
         Ok(())
     }
@@ -361,7 +361,7 @@ impl EventLoop {
     /// At each change, and to show that this loop turns.
     fn tell_manager(&mut self, held: &Ownership) {
         let now = BootClock.now();
-        let waits_for = self.not_started.clone().or_else(|| self.hands.waits_for());
+        let waits_for = self.not_started.clone().or_else(|| self.executor.waits_for());
         let standing = Standing {
             served: self.supervisor.has_served(),
             tended: self.supervisor.is_tended(now),
@@ -385,7 +385,7 @@ impl EventLoop {
     /// At each change.
     fn note_places(&mut self) {
         // What the file says at first is still to be taken off while the guard waits.
-        if self.hands.waits_for().is_none() {
+        if self.executor.waits_for().is_none() {
             let places = self.leases.as_ref().map(Leases::places).unwrap_or_default();
             self.vip_file.set(&places);
         }

@@ -2,9 +2,9 @@
 
 use super::{
     effect::Effect,
-    place::Place,
+    group_state::{GroupState, Wish},
+    placement::Placement,
     protocol::GroupOrder,
-    slot::{Slot, Wish},
 };
 use crate::{
     clock::BootInstant,
@@ -82,7 +82,7 @@ pub struct Leases {
     me: NodeId,
     timing: TimingProfile,
     voter: Voter,
-    slots: BTreeMap<VipName, Slot>,
+    groups_here: BTreeMap<VipName, GroupState>,
     /// Every group of the rules.
     orders: BTreeMap<VipName, GroupOrder>,
     membership: Option<LeaseMembership>,
@@ -113,7 +113,7 @@ impl Leases {
             me,
             timing,
             voter: Voter::new(me, timing.ttl(), started),
-            slots: BTreeMap::new(),
+            groups_here: BTreeMap::new(),
             orders: BTreeMap::new(),
             membership: None,
             ready: false,
@@ -128,35 +128,35 @@ impl Leases {
         let mut step = Step { at, queue: VecDeque::new(), acts: Vec::new() };
         self.take(event, &mut step);
         self.work_off(&mut step);
-        self.fill_and_clear_slots(&mut step);
+        self.fill_and_clear_groups(&mut step);
         self.work_off(&mut step);
         step.acts
     }
 
     /// When [`LeaseEvent::Tick`] is due.
     pub fn deadline(&self) -> Option<BootInstant> {
-        self.slots.values().filter_map(Slot::deadline).min()
+        self.groups_here.values().filter_map(GroupState::deadline).min()
     }
 
     /// What the worker is told.
     pub fn ownership(&self) -> Ownership {
-        let holding = |group| self.slots.get(group).map_or(Holding::NotHeld, Slot::holding);
+        let holding = |group| self.groups_here.get(group).map_or(Holding::NotHeld, GroupState::holding);
         self.orders.keys().map(|group| (group.clone(), holding(group))).collect()
     }
 
     /// What the kernel would not let this node take when it last tried.
     pub fn obstacles(&self) -> Obstacles {
-        self.slots.iter().filter_map(|(group, slot)| Some((group.clone(), slot.refused()?.to_owned()))).collect()
+        self.groups_here.iter().filter_map(|(group, state)| Some((group.clone(), state.refused()?.to_owned()))).collect()
     }
 
     /// Every address that this node has or may come to have on an interface.
-    pub fn places(&self) -> BTreeSet<Place> {
-        self.slots.values().flat_map(Slot::places).collect()
+    pub fn places(&self) -> BTreeSet<Placement> {
+        self.groups_here.values().flat_map(GroupState::places).collect()
     }
 
     /// After [`LeaseEvent::RetireAll`]: nothing is held, and everything has been released.
     pub fn all_retired(&self) -> bool {
-        self.slots.values().all(|slot| slot.state() == HolderState::Retired)
+        self.groups_here.values().all(|state| state.state() == HolderState::Retired)
     }
 
     fn take(&mut self, event: LeaseEvent, step: &mut Step) {
@@ -174,26 +174,26 @@ impl Leases {
             }
             LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
             LeaseEvent::Installed { group, lasts } => {
-                if let Some(slot) = self.slots.get_mut(&group) {
-                    slot.installed(step.at.now, step.at.unix, lasts);
+                if let Some(state) = self.groups_here.get_mut(&group) {
+                    state.installed(step.at.now, step.at.unix, lasts);
                     step.queue.push_back(Work::Holder(group, HolderEvent::Installed));
                 }
             }
             LeaseEvent::InstallFailed { group, why } => {
-                if let Some(slot) = self.slots.get_mut(&group) {
-                    slot.install_failed(why);
+                if let Some(state) = self.groups_here.get_mut(&group) {
+                    state.install_failed(why);
                     step.queue.push_back(Work::Holder(group, HolderEvent::InstallFailed));
                 }
             }
             LeaseEvent::Removed(group) => {
-                if let Some(slot) = self.slots.get_mut(&group) {
-                    slot.removed();
+                if let Some(state) = self.groups_here.get_mut(&group) {
+                    state.removed();
                     step.queue.push_back(Work::Holder(group, HolderEvent::Removed));
                 }
             }
             LeaseEvent::RemovalFailed(group) => {
-                if let Some(slot) = self.slots.get_mut(&group) {
-                    slot.removal_failed(step.at.now);
+                if let Some(state) = self.groups_here.get_mut(&group) {
+                    state.removal_failed(step.at.now);
                 }
             }
             LeaseEvent::RetireAll => self.retiring = true,
@@ -205,21 +205,21 @@ impl Leases {
     /// Most urgent first, announcements last: what was let go meanwhile is not announced.
     fn tick(&mut self, step: &mut Step) {
         let now = step.at.now;
-        let holders = self.slots.iter().filter_map(|(name, slot)| Some((slot.holder_deadline()?, name.clone())));
+        let holders = self.groups_here.iter().filter_map(|(name, state)| Some((state.holder_deadline()?, name.clone())));
         let mut due: Vec<(BootInstant, VipName)> = holders.filter(|(deadline, _)| *deadline <= now).collect();
         due.sort();
         step.queue.extend(due.into_iter().map(|(_, group)| Work::Holder(group, HolderEvent::Tick)));
         self.work_off(step);
-        step.acts.extend(self.slots.values_mut().filter_map(|slot| slot.due(now)));
+        step.acts.extend(self.groups_here.values_mut().filter_map(|state| state.due(now)));
     }
 
     fn groups_are(&mut self, orders: Vec<GroupOrder>, step: &mut Step) {
         let candidates = orders.iter().map(|order| (order.group.name.clone(), order.candidates.clone())).collect();
         step.queue.push_back(Work::Voter(VoterEvent::Candidates(candidates)));
         self.orders = orders.into_iter().map(|order| (order.group.name.clone(), order)).collect();
-        for (name, slot) in &mut self.slots {
+        for (name, state) in &mut self.groups_here {
             if let Some(order) = self.orders.get(name) {
-                slot.set_order(order.clone());
+                state.set_order(order.clone());
                 step.queue.push_back(Work::Holder(name.clone(), HolderEvent::Candidates(order.candidates.clone())));
             }
         }
@@ -246,12 +246,12 @@ impl Leases {
         step.queue.push_back(routed(from, message));
     }
 
-    /// Who may hold a group has a slot for it; a slot that is no longer wanted retires first and is then cleared away. A group that comes back
-    /// meanwhile gets a new slot.
-    fn fill_and_clear_slots(&mut self, step: &mut Step) {
-        self.slots.retain(|_, slot| slot.state() != HolderState::Retired);
-        for (name, slot) in &self.slots {
-            if !self.wants(name) && slot.state() != HolderState::Removing {
+    /// Who may hold a group has a state for it; a state that is no longer wanted retires first and is then cleared away. A group that comes back
+    /// meanwhile gets a new state.
+    fn fill_and_clear_groups(&mut self, step: &mut Step) {
+        self.groups_here.retain(|_, state| state.state() != HolderState::Retired);
+        for (name, state) in &self.groups_here {
+            if !self.wants(name) && state.state() != HolderState::Removing {
                 step.queue.push_back(Work::Holder(name.clone(), HolderEvent::Retire));
             }
         }
@@ -266,7 +266,7 @@ impl Leases {
     }
 
     fn lacks(&self, group: &VipName) -> bool {
-        self.wants(group) && !self.slots.contains_key(group)
+        self.wants(group) && !self.groups_here.contains_key(group)
     }
 
     fn add_slot(&mut self, order: GroupOrder, step: &mut Step) {
@@ -279,11 +279,11 @@ impl Leases {
         }
         tell(HolderEvent::Candidates(order.candidates.clone()));
         tell(HolderEvent::Ready(self.ready));
-        self.slots.insert(name.clone(), Slot::new(order, holder));
+        self.groups_here.insert(name.clone(), GroupState::new(order, holder));
     }
 
     fn tell_all(&self, event: &HolderEvent, step: &mut Step) {
-        step.queue.extend(self.slots.keys().map(|group| Work::Holder(group.clone(), event.clone())));
+        step.queue.extend(self.groups_here.keys().map(|group| Work::Holder(group.clone(), event.clone())));
     }
 
     fn work_off(&mut self, step: &mut Step) {
@@ -300,9 +300,9 @@ impl Leases {
     }
 
     fn step_holder(&mut self, group: &VipName, event: HolderEvent, step: &mut Step) {
-        let Some(slot) = self.slots.get_mut(group) else { return };
-        let effects = slot.holder().step(event, step.at.now);
-        let wishes: Vec<Wish> = effects.into_iter().filter_map(|effect| slot.translate(effect)).collect();
+        let Some(state) = self.groups_here.get_mut(group) else { return };
+        let effects = state.holder().step(event, step.at.now);
+        let wishes: Vec<Wish> = effects.into_iter().filter_map(|effect| state.translate(effect)).collect();
         for wish in wishes {
             match wish {
                 Wish::Send(to, message) => self.post(to, message, step),

@@ -1,20 +1,20 @@
 //! The guard process: holds VIPs, votes on leases, announces, and looks after the worker.
 //!
-//! What it decides is in `supervisor` (the worker's life), `leases` and `slot` (this node's part in the leases), `arp` (announcements); `report` what the service
-//! manager hears; `event_loop` drives them and `hands` does what they want.
+//! What it decides is in `supervisor` (the worker's life), `leases` and `state` (this node's part in the leases), `arp` (announcements); `report` what the service
+//! manager hears; `event_loop` drives them and `executor` does what they want.
 
 pub mod arp;
 pub mod effect;
 mod error;
 mod event_loop;
-mod hands;
+mod executor;
+pub mod group_state;
 pub mod io;
 pub mod leases;
 mod options;
-pub mod place;
+pub mod placement;
 pub mod protocol;
 pub mod report;
-pub mod slot;
 pub mod supervisor;
 mod woken;
 
@@ -24,7 +24,7 @@ use crate::{
 };
 pub use error::GuardError;
 use event_loop::EventLoop;
-use hands::Hands;
+use executor::Executor;
 pub use io::{
     channel::{ChannelError, GUARD_FD, GuardChannel, GuardGone, GuardHandle},
     runner::RunnerCommand,
@@ -66,9 +66,9 @@ async fn guard(options: GuardOptions) -> Result<(), GuardError> {
     let noted = vip_file::read(&options.data_dir)
         .map_err(|source| GuardError::VipFile { path: VipFile::path(&options.data_dir), source })?;
     let vip_file = VipFile::open(&options.data_dir, noted.clone()).map_err(GuardError::Runtime)?;
-    let mut hands = Hands::new(addresses, socket, noted);
-    hands.listen().await?;
-    let event_loop = EventLoop::new(options, hands, vip_file).map_err(GuardError::Runtime)?;
+    let mut executor = Executor::new(addresses, socket, noted);
+    executor.listen().await?;
+    let event_loop = EventLoop::new(options, executor, vip_file).map_err(GuardError::Runtime)?;
     event_loop.run(&mut signals).await
 }
 

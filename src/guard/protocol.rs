@@ -44,7 +44,7 @@ pub enum ToGuard {
         node_key: Pkcs8,
     },
     /// Who may speak, and what datagrams are sealed with. Sent after `Hello` and at each change.
-    Speakers {
+    PeerKeys {
         /// Gossip keys.
         keyring: KeyRing,
         /// Every member's guard address and key.

@@ -1,7 +1,7 @@
 //! The key inventories of the members that are heard. Pure.
 
 use crate::{
-    gossip::{ClusterView, Holds},
+    gossip::{self, ClusterView},
     model::NodeName,
     rules::{ClusterState, rotation::KeyInventory},
 };
@@ -12,7 +12,7 @@ pub fn key_inventory(state: &ClusterState, view: &ClusterView) -> BTreeMap<NodeN
     let live = view.nodes.iter().filter(|(name, node)| node.live && state.nodes.contains_key(*name));
     live.map(|(name, node)| {
         let holds = node.facts.as_ref().map(|facts| facts.holds.clone()).unwrap_or_default();
-        let Holds { keys, authorities, issuer, signs, .. } = holds;
+        let gossip::KeyInventory { keys, authorities, issuer, signs, .. } = holds;
         (name.clone(), KeyInventory { keys, authorities, issuer, signs })
     })
     .collect()

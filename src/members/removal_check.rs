@@ -123,7 +123,7 @@ impl RemovalCheck<'_> {
 mod tests {
     use super::*;
     use crate::{
-        gossip::{Facts, Holds, NodeView},
+        gossip::{Facts, KeyInventory, NodeView},
         rules::{
             Command, SecurityChange,
             fixture::{cluster, name},
@@ -137,7 +137,7 @@ mod tests {
     fn view(state: &ClusterState, heard: &[&str], signs: &[(&str, Fingerprint)]) -> ClusterView {
         let nodes = state.nodes.values().filter(|node| heard.contains(&node.name.as_str())).map(|node| {
             let has = signs.iter().filter(|(who, _)| *who == node.name.as_str()).map(|(_, ca)| *ca);
-            let holds = Holds { signs: has.collect(), ..Holds::default() };
+            let holds = KeyInventory { signs: has.collect(), ..KeyInventory::default() };
             let facts = Facts { roles: node.roles.clone(), addr: node.addr, version: String::new(), kernel: Vec::new(), holds };
             (node.name.clone(), NodeView { live: true, facts: Some(facts), ..NodeView::default() })
         });

@@ -1,7 +1,7 @@
 //! When this node needs another certificate, and which CA keys a director should have. Pure.
 
 use crate::{
-    gossip::Holds,
+    gossip::KeyInventory,
     link::certificate::{Certificate, Subject},
     model::{Fingerprint, KeyId, NodeName, NodeRecord, Role, Roles},
     rules::{ClusterState, security::Authorities},
@@ -90,10 +90,10 @@ pub fn holds(
     keys: BTreeSet<KeyId>,
     trusted: BTreeSet<Fingerprint>,
     signs: BTreeSet<Fingerprint>,
-) -> Holds {
+) -> KeyInventory {
     let issuer = Some(own.map_or(NOBODY, |own| own.issuer));
     let certificate_expires_unix_s = own.map(|own| own.leaf.not_after_unix_s);
-    Holds { keys, authorities: trusted, issuer, certificate_expires_unix_s, signs }
+    KeyInventory { keys, authorities: trusted, issuer, certificate_expires_unix_s, signs }
 }
 
 /// Checks that a certificate of an external CA is this node's, and covers these roles.

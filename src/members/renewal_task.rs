@@ -10,7 +10,7 @@ use crate::{
     base::errors::with_sources,
     clock::{BootClock, Clock},
     config::{AgentConfig, agent::TlsConfig},
-    gossip::Holds,
+    gossip::KeyInventory,
     link::{
         authority::{self, Authority},
         certificate::Certificate,
@@ -81,7 +81,7 @@ pub struct Renewal {
     /// The credentials that the renewal keeps up to date.
     pub credentials: Credentials,
     /// The key inventory that this node publishes.
-    pub holds: watch::Sender<Holds>,
+    pub holds: watch::Sender<KeyInventory>,
     /// What has failed at two attempts in a row; for the status.
     pub troubles: watch::Sender<Vec<String>>,
     /// The lock that allows writing this node's keys and certificates.
@@ -166,7 +166,7 @@ impl Renewal {
         let certificate_expires_unix_s = *taken.as_ref().unwrap_or(&self.holds.borrow().certificate_expires_unix_s);
         let keys = state.security.keyring.keys.keys().copied().collect();
         let authorities = state.security.authorities.trusted.keys().copied().collect();
-        self.say(Holds { keys, authorities, certificate_expires_unix_s, ..Holds::default() });
+        self.say(KeyInventory { keys, authorities, certificate_expires_unix_s, ..KeyInventory::default() });
         taken.map(|_| ()).map_err(|why| format!("{why} (the certificate that was read before stays in use)"))
     }
 
@@ -260,7 +260,7 @@ impl Renewal {
         self.credentials.replace(presented, trust).map_err(|error| error.to_string())
     }
 
-    fn holds_of(&self, state: &ClusterState, own: Option<&OwnCertificate>) -> Holds {
+    fn holds_of(&self, state: &ClusterState, own: Option<&OwnCertificate>) -> KeyInventory {
         let dir = &self.config.data_dir;
         let has_key = |certificate: &Vec<u8>| matches!(files::authority(dir, certificate), Ok(Some(_)));
         let authorities = state.security.authorities.trusted.iter();
@@ -269,7 +269,7 @@ impl Renewal {
         renewal::holds(own, state.security.keyring.keys.keys().copied().collect(), trusted, signs)
     }
 
-    fn say(&self, holds: Holds) {
+    fn say(&self, holds: KeyInventory) {
         send(&self.holds, holds);
     }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Most members. With so many the gossip digest still fits chitchat's message, even if each of them has the longest name and appears with two
-/// starts (`gossip/hearsay.rs`).
+/// starts (`gossip/validation.rs`).
 pub const MAX_MEMBERS: usize = 280;
 
 /// Why a committed command was not applied.

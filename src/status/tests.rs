@@ -37,7 +37,7 @@ impl World {
                 addr: node.addr,
                 version: "1.2.3".to_owned(),
                 kernel: Vec::new(),
-                holds: crate::gossip::Holds::default(),
+                holds: crate::gossip::KeyInventory::default(),
             };
             (node.name.clone(), NodeView { live: true, facts: Some(facts), revision: 1, ..NodeView::default() })
         });

@@ -39,7 +39,7 @@ const WAITING_FILES: [(&str, &str); 14] = [
     ("src/agent.rs", "the worker from start to stop"),
     ("src/agent/admin.rs", "requests of the API"),
     ("src/agent/answering.rs", "asks by ARP"),
-    ("src/agent/gate.rs", "reads a watch"),
+    ("src/agent/authorisation.rs", "reads a watch"),
     ("src/agent/member.rs", "starts a member"),
     ("src/agent/orders.rs", "founds and joins"),
     ("src/agent/running.rs", "a member from start to stop"),
@@ -47,7 +47,7 @@ const WAITING_FILES: [(&str, &str); 14] = [
     ("src/agent/waiting", "waits for what keeps a member from starting"),
     ("src/agent/wires.rs", "makes the channels"),
     ("src/guard/event_loop.rs", "the guard's one loop"),
-    ("src/guard/hands.rs", "carries out what is decided"),
+    ("src/guard/executor.rs", "carries out what is decided"),
     ("src/guard/mod.rs", "the guard from start to stop"),
     ("src/kernel/fake.rs", "a kernel whose look takes time"),
 ];

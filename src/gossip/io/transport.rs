@@ -4,10 +4,10 @@
 use crate::{
     clock::{BootClock, BootInstant, Clock},
     gossip::{
-        hearsay::{Heard, Hearsay, Voice},
         pace::Pace,
         parts::{self, Assembly},
         refusal::{Refusal, Refusals},
+        validation::{Heard, Validation, Voice},
     },
     link::{
         datagram::{MAX_BODY_BYTES, MAX_DATAGRAM_BYTES, Opened, Rejected, Seal},
@@ -52,7 +52,7 @@ pub struct Losses {
 #[derive(Clone, Debug)]
 pub struct SealedUdp {
     seal: Seal,
-    hearsay: Arc<Mutex<Hearsay>>,
+    validation: Arc<Mutex<Validation>>,
     /// Time between two rounds of gossip.
     interval: Duration,
     overtaken: Arc<Notify>,
@@ -71,10 +71,10 @@ struct Post {
 }
 
 impl SealedUdp {
-    /// Speaks with `seal`, believes by `hearsay`. Rounds are an `interval` apart.
-    pub fn new(seal: Seal, hearsay: Hearsay, interval: Duration) -> Self {
+    /// Speaks with `seal`, believes by `validation`. Rounds are an `interval` apart.
+    pub fn new(seal: Seal, validation: Validation, interval: Duration) -> Self {
         let (overtaken, losses, post) = Default::default();
-        Self { seal, hearsay: Arc::new(Mutex::new(hearsay)), interval, overtaken, losses, post }
+        Self { seal, validation: Arc::new(Mutex::new(validation)), interval, overtaken, losses, post }
     }
 
     /// Has another way for what is too long for datagrams. `session` is this start of the agent.
@@ -85,11 +85,11 @@ impl SealedUdp {
     }
 
     /// What is believed. Not to be held over an await: nothing is received meanwhile.
-    pub fn hearsay(&self) -> MutexGuard<'_, Hearsay> {
-        self.hearsay.lock().expect("no holder of this lock panics")
+    pub fn validation(&self) -> MutexGuard<'_, Validation> {
+        self.validation.lock().expect("no holder of this lock panics")
     }
 
-    /// Somebody thinks that this node has counted further than it has: [`Hearsay::overtaken`] says how far. Cancel-safe.
+    /// Somebody thinks that this node has counted further than it has: [`Validation::overtaken`] says how far. Cancel-safe.
     pub async fn overtaken(&self) {
         self.overtaken.notified().await;
     }
@@ -174,7 +174,7 @@ impl SealedSocket {
     /// By the other way, if there is one and it has room.
     fn post(&self, to: SocketAddr, body: Vec<u8>) {
         let Post { session, out, .. } = &*self.transport.post;
-        let member = self.transport.hearsay().member_at(to);
+        let member = self.transport.validation().member_at(to);
         let parcel = member.map(|member| Parcel { member, session: *session, body });
         if parcel.zip(out.as_ref()).is_none_or(|(parcel, out)| out.try_send(parcel).is_err()) {
             self.transport.losses.unsent.fetch_add(1, Ordering::Relaxed);
@@ -184,7 +184,7 @@ impl SealedSocket {
 
     /// What came by the other way. Whose it is TLS says; an earlier start's last words are as late as a datagram's would be.
     fn unpack(&mut self, Parcel { member, session, body }: &Parcel, now: BootInstant) -> Option<(SocketAddr, ChitchatMessage)> {
-        let from = self.transport.hearsay().address_of(*member)?;
+        let from = self.transport.validation().address_of(*member)?;
         if self.transport.seal.session_of(*member).is_none_or(|latest| *session < latest) {
             tracing::debug!(node = %member, "gossip of an earlier start of a node came late");
             return None;
@@ -226,15 +226,15 @@ impl SealedSocket {
 
     /// What a whole message of a member says.
     fn hear(&self, by: Voice, body: &[u8]) -> Result<Heard, Refusal> {
-        let mut hearsay = self.transport.hearsay();
-        let heard = hearsay.hear(by, body);
-        if hearsay.is_overtaken() {
+        let mut validation = self.transport.validation();
+        let heard = validation.hear(by, body);
+        if validation.is_overtaken() {
             self.transport.overtaken.notify_one();
         }
         heard
     }
 
-    /// What chitchat may have of it. Said in the log once a minute for each reason; the rest is counted.
+    /// What chitchat may have of it. LocalState in the log once a minute for each reason; the rest is counted.
     fn weigh(&mut self, by: Voice, from: SocketAddr, heard: Result<Heard, Refusal>) -> Option<ChitchatMessage> {
         let losses = &self.transport.losses;
         match heard {

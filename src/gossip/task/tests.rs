@@ -22,10 +22,11 @@ fn free_addr() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn word(addr: SocketAddr, revision: u64) -> Word {
+fn word(addr: SocketAddr, revision: u64) -> NodeState {
     let roles = Roles::new([Role::Director]).unwrap();
-    let facts = Facts { roles, addr, version: "0.1.0".to_owned(), kernel: Vec::new(), holds: crate::gossip::Holds::default() };
-    Word {
+    let facts =
+        Facts { roles, addr, version: "0.1.0".to_owned(), kernel: Vec::new(), holds: crate::gossip::KeyInventory::default() };
+    NodeState {
         facts,
         observations: BTreeMap::new(),
         in_place: BTreeMap::new(),
@@ -75,7 +76,7 @@ fn settings(name: &str, cluster: &str, listen: SocketAddr, generation: u64, inte
 
 struct Node {
     name: NodeName,
-    word: watch::Sender<Arc<Word>>,
+    word: watch::Sender<Arc<NodeState>>,
     seeds: watch::Sender<BTreeSet<SocketAddr>>,
     speakers: watch::Sender<Arc<PeerKeys>>,
     view: watch::Receiver<Arc<ClusterView>>,
@@ -101,7 +102,7 @@ impl Node {
         self.speakers.send_replace(Arc::new(speakers));
     }
 
-    fn say(&self, change: impl FnOnce(&mut Word)) {
+    fn say(&self, change: impl FnOnce(&mut NodeState)) {
         self.word.send_modify(|word| change(Arc::make_mut(word)));
     }
 
@@ -178,9 +179,9 @@ async fn a_node_that_stops_says_so_before_it_is_silent() {
     let peer = settings("a", "blue", one, 1, INTERVAL);
     let seal = Seal::new(Kind::Gossip, "blue", peer.id, 1, peer.key.clone());
     seal.update(&members.keyring, &members.members);
-    let mut hearsay = Hearsay::new(own_id(&peer), "blue".to_owned(), kept(&peer));
-    hearsay.update(&members);
-    let peer = spawn_chitchat(config(&peer), Vec::new(), &SealedUdp::new(seal, hearsay, INTERVAL)).await.unwrap();
+    let mut validation = Validation::new(own_id(&peer), "blue".to_owned(), kept(&peer));
+    validation.update(&members);
+    let peer = spawn_chitchat(config(&peer), Vec::new(), &SealedUdp::new(seal, validation, INTERVAL)).await.unwrap();
     let goodbye = Arc::new(Notify::new());
     let told = goodbye.clone();
     peer.with_chitchat(|chitchat| {
@@ -287,12 +288,12 @@ async fn what_a_member_says_in_the_name_of_another_is_not_taken() {
     let seal = Seal::new(Kind::Gossip, "blue", liar.id, 1, liar.key.clone());
     seal.update(&members.keyring, &members.members);
     (liar.node, liar.generation) = ("b".parse().unwrap(), 2);
-    let mut hearsay = Hearsay::new(own_id(&liar), "blue".to_owned(), kept(&liar));
-    hearsay.update(&members);
-    let chitchat = spawn_chitchat(config(&liar), Vec::new(), &SealedUdp::new(seal, hearsay, INTERVAL)).await.unwrap();
+    let mut validation = Validation::new(own_id(&liar), "blue".to_owned(), kept(&liar));
+    validation.update(&members);
+    let chitchat = spawn_chitchat(config(&liar), Vec::new(), &SealedUdp::new(seal, validation, INTERVAL)).await.unwrap();
     let origin = Origin { cluster_id: "blue", node: key_of("b").0, generation: 2 };
     let (lies, _) = keys::entries(&word(liar_at, 66));
-    chitchat.with_chitchat(|chitchat| Said::default().say(chitchat, &liar.key, origin, lies.clone())).await;
+    chitchat.with_chitchat(|chitchat| LocalState::default().say(chitchat, &liar.key, origin, lies.clone())).await;
     let forged = ChitchatId::new("b", 2, liar_at);
     for to in [one, two] {
         chitchat.gossip(to).unwrap();

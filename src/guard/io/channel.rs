@@ -125,7 +125,7 @@ impl GuardHandle {
 
     /// Tells who may speak, and what datagrams are sealed with.
     pub fn speakers(&self, keyring: KeyRing, members: BTreeMap<NodeId, (SocketAddr, PublicKey)>) -> Result<(), GuardGone> {
-        self.tell(ToGuard::Speakers { keyring, members })
+        self.tell(ToGuard::PeerKeys { keyring, members })
     }
 
     /// Tells the effective membership and waits until the voter side knows it. Raft's storage calls this *before* it reports the entry,
@@ -311,7 +311,7 @@ mod tests {
         let hello = heard(&mut guard).await;
         assert!(!format!("{hello:?}").contains("77"), "{hello:?}");
         assert!(matches!(hello, ToGuard::Hello { node_key, .. } if node_key.0 == key));
-        assert_eq!(heard(&mut guard).await, ToGuard::Speakers { keyring, members });
+        assert_eq!(heard(&mut guard).await, ToGuard::PeerKeys { keyring, members });
     }
 
     #[tokio::test]

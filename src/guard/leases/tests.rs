@@ -1,4 +1,4 @@
-//! Tests of `leases` and `slot`: three nodes whose acts are carried out in memory.
+//! Tests of `leases` and `state`: three nodes whose acts are carried out in memory.
 
 use super::*;
 use crate::model::VipGroup;
@@ -14,7 +14,7 @@ const KERNEL_EARLY: Duration = Duration::from_millis(20);
 /// One node: what it decided, and what its kernel has.
 struct Node {
     leases: Leases,
-    kernel: BTreeSet<Place>,
+    kernel: BTreeSet<Placement>,
     /// Its kernel takes them off then.
     lasts: Duration,
     announced: usize,
@@ -43,7 +43,7 @@ fn membership(voters: &[NodeId]) -> LeaseMembership {
     LeaseMembership { id, voters: vec![voters.iter().copied().collect()], addresses }
 }
 
-fn place(vip: &str) -> Place {
+fn place(vip: &str) -> Placement {
     ("eth0".to_owned(), vip.parse().unwrap())
 }
 

@@ -28,7 +28,7 @@ struct Director {
     dir: Scratch,
     config: Arc<AgentConfig>,
     member: ClusterMember,
-    holds: watch::Receiver<Holds>,
+    holds: watch::Receiver<KeyInventory>,
     troubles: watch::Receiver<Vec<String>>,
     stop: CancellationToken,
 }
@@ -55,7 +55,7 @@ impl Director {
         let settings = MemberSettings { data_dir: dir.path().to_owned(), identity, addr: free, credentials: credentials.clone() };
         let live = watch::channel(BTreeSet::new()).1;
         let member = ClusterMember::start(settings, Arc::new(NoGuard), live, CancellationToken::new()).await.unwrap();
-        let (holds_in, holds) = watch::channel(Holds::default());
+        let (holds_in, holds) = watch::channel(KeyInventory::default());
         let (troubles_in, troubles) = watch::channel(Vec::new());
         let renewal = Renewal {
             config: config.clone(),
@@ -75,7 +75,7 @@ impl Director {
         self.member.raft().propose(Command::Security(change), PATIENCE).await.unwrap();
     }
 
-    async fn says(&mut self, what: impl FnMut(&Holds) -> bool) -> Holds {
+    async fn says(&mut self, what: impl FnMut(&KeyInventory) -> bool) -> KeyInventory {
         let said = timeout(PATIENCE, self.holds.wait_for(what)).await.map(|said| said.unwrap().clone());
         said.unwrap_or_else(|_| panic!("{:?} {:?}", self.holds.borrow(), self.troubles.borrow()))
     }

@@ -90,7 +90,7 @@ pub enum StoreError {
     },
 }
 
-/// The advice for a node whose log or identity file is lost: how it comes back into the cluster. Holds the path of that file.
+/// The advice for a node whose log or identity file is lost: how it comes back into the cluster. KeyInventory the path of that file.
 pub(crate) struct RejoinHint<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for RejoinHint<'_> {

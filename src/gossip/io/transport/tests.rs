@@ -27,8 +27,8 @@ struct Node {
     transport: SealedUdp,
 }
 
-fn hearsay(id: u64, addr: SocketAddr, cluster: &str) -> Hearsay {
-    Hearsay::new(ChitchatId::new(format!("n{id}"), 1, addr), cluster.to_owned(), Duration::from_secs(300))
+fn validation(id: u64, addr: SocketAddr, cluster: &str) -> Validation {
+    Validation::new(ChitchatId::new(format!("n{id}"), 1, addr), cluster.to_owned(), Duration::from_secs(300))
 }
 
 fn speakers(nodes: [&Node; 3]) -> PeerKeys {
@@ -47,7 +47,7 @@ fn nodes(clusters: [&str; 3]) -> [Node; 3] {
         let key = Arc::new(NodeKey::generate());
         let addr = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let seal = Seal::new(Kind::Gossip, cluster, NodeId(id), 1, key.clone());
-        let transport = SealedUdp::new(seal, hearsay(id, addr, cluster), Duration::from_millis(20));
+        let transport = SealedUdp::new(seal, validation(id, addr, cluster), Duration::from_millis(20));
         Node { id: NodeId(id), addr, key, transport }
     });
     let keys = [(KeyId(1), Secret::new([7; 32]))].into();
@@ -122,7 +122,7 @@ fn is_question(message: &ChitchatMessage) -> bool {
 async fn a_longer_message_comes_in_parts_and_what_is_longer_still_by_the_mailbox() {
     let [here, there, other] = nodes(["blue"; 3]);
     for node in [&here, &there] {
-        node.transport.hearsay().update(&speakers([&here, &there, &other]));
+        node.transport.validation().update(&speakers([&here, &there, &other]));
     }
     let slot = ParcelInbox::default();
     let (mailbox, _out) = Mailbox::new(&slot);
@@ -165,6 +165,6 @@ proptest! {
         // chitchat's magic number and version, so that what comes after them is reached.
         let body = [&[0x53, 0xb0, 0, kind], &rest[..]].concat();
         let by = Voice { node: NodeId(2), session: 1, now: BootClock.now() };
-        let _ = hearsay(1, ([127, 0, 0, 1], 1).into(), "blue").hear(by, &body);
+        let _ = validation(1, ([127, 0, 0, 1], 1).into(), "blue").hear(by, &body);
     }
 }

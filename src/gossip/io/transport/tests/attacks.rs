@@ -60,8 +60,8 @@ impl Scene {
         let (victim, losses) = if bare {
             (spawn_chitchat(config(&me), words, &UdpTransport).await.unwrap(), None)
         } else {
-            here.transport.hearsay().update(&super::speakers([&here, &there, &liar]));
-            here.transport.hearsay().own_numbers(2, 1);
+            here.transport.validation().update(&super::speakers([&here, &there, &liar]));
+            here.transport.validation().own_numbers(2, 1);
             let transport = here.transport.with_mailbox(1, mailbox);
             (spawn_chitchat(config(&me), words, &transport).await.unwrap(), Some(transport))
         };

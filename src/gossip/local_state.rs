@@ -2,8 +2,8 @@
 
 use super::{
     keys::{self, SIGNATURE},
+    node_state::{self, Origin},
     view::NodeView,
-    word::{self, Origin},
 };
 use crate::link::node_key::NodeKey;
 use chitchat::Chitchat;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// See the file's first line.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct LocalState {
     entries: BTreeMap<String, String>,
     /// How often something was said.
     counter: u64,
@@ -19,7 +19,7 @@ pub struct Said {
     version: u64,
 }
 
-impl Said {
+impl LocalState {
     /// All entries but the signature.
     pub fn entries(&self) -> &BTreeMap<String, String> {
         &self.entries
@@ -34,7 +34,7 @@ impl Said {
     pub fn say(&mut self, chitchat: &mut Chitchat, key: &NodeKey, origin: Origin<'_>, entries: BTreeMap<String, String>) {
         self.counter += 1;
         self.entries = entries;
-        let signature = word::sign(key, origin, self.counter, pairs(&self.entries));
+        let signature = node_state::sign(key, origin, self.counter, pairs(&self.entries));
         let own = chitchat.self_node_state();
         let wanted = |key: &str| key == SIGNATURE || self.entries.contains_key(key);
         let vanished: Vec<String> = own.key_values().map(|(key, _)| key).filter(|key| !wanted(key)).map(str::to_owned).collect();

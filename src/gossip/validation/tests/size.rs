@@ -69,14 +69,14 @@ async fn the_largest_clusters_digest_leaves_room_in_every_message_and_more_than_
     let now = BootInstant::from_boot(Duration::from_secs(9));
     let voice = |number: usize, session| Voice { node: NodeId(number as u64), session, now };
     let me = id(0, 1);
-    let mut hearsay = Hearsay::new(me.clone(), "0123456789abcdef".to_owned(), Duration::from_secs(300));
+    let mut validation = Validation::new(me.clone(), "0123456789abcdef".to_owned(), Duration::from_secs(300));
     let mut speakers = PeerKeys::default();
     for number in 0..MAX_MEMBERS {
         speakers.members.insert(NodeId(number as u64), (id(number, 1).gossip_advertise_addr, PublicKey([1; 32])));
         speakers.names.insert(id(number, 1).node_id.parse().unwrap(), NodeId(number as u64));
     }
-    hearsay.update(&speakers);
-    hearsay.own_numbers(1 << 20, 1);
+    validation.update(&speakers);
+    validation.own_numbers(1 << 20, 1);
     let (ear, heard) = mpsc::channel(1);
     let (said, mut mouth) = mpsc::channel(64);
     let word = (0..40).map(|key| (format!("obs/web/r{key}"), "x".repeat(1500))).collect();
@@ -92,7 +92,7 @@ async fn the_largest_clusters_digest_leaves_room_in_every_message_and_more_than_
     let longest_of = |bytes: &[u8]| assert!(bytes.len() <= LONGEST, "{} bytes", bytes.len());
     let mut last = Vec::new();
     for (by, body) in bodies {
-        let heard = hearsay.hear(by, &body).unwrap();
+        let heard = validation.hear(by, &body).unwrap();
         assert!(heard.doubts.is_empty(), "{:?} of {by:?}", heard.doubts);
         ear.send((id(1, 1).gossip_advertise_addr, heard.message)).await.unwrap();
         // Its own first round falls between two of these, and is no answer.
@@ -112,26 +112,26 @@ async fn the_largest_clusters_digest_leaves_room_in_every_message_and_more_than_
     longest_of(&mouth.recv().await.unwrap());
     for said_of_me in [0, 40] {
         let answer = syn_ack(&digest(&[(&me, 1, 0, said_of_me)]), &[]);
-        let heard = hearsay.hear(voice(1, 2), &answer).unwrap();
+        let heard = validation.hear(voice(1, 2), &answer).unwrap();
         ear.send((id(1, 1).gossip_advertise_addr, heard.message)).await.unwrap();
         longest_of(&mouth.recv().await.unwrap());
     }
     let changes = ack(&[node(&id(1, 2), 0, 0), set("rev", "7", 1)]);
-    let heard = hearsay.hear(voice(1, 2), &changes).unwrap();
+    let heard = validation.hear(voice(1, 2), &changes).unwrap();
     ear.send((id(1, 1).gossip_advertise_addr, heard.message)).await.unwrap();
 
     // There is no room for third starts, nor for new members in the place of those that have just gone; later there is.
-    let third = |hearsay: &mut Hearsay, number, start, now| {
+    let third = |validation: &mut Validation, number, start, now| {
         let body = syn("0123456789abcdef", &digest(&[(&id(number, start), 5, 0, 0)]));
-        hearsay.hear(Voice { now, ..voice(number, start) }, &body).unwrap().doubts
+        validation.hear(Voice { now, ..voice(number, start) }, &body).unwrap().doubts
     };
-    assert_eq!(third(&mut hearsay, 1, 3, now), [Refusal::Crowd].into());
+    assert_eq!(third(&mut validation, 1, 3, now), [Refusal::Crowd].into());
     speakers.names.retain(|_, id| [0, 2].contains(&id.0));
     speakers.members.retain(|id, _| [0, 2].contains(&id.0));
-    hearsay.update(&speakers);
-    let let_in = (3..50).take_while(|start| third(&mut hearsay, 2, *start, now).is_empty()).count();
+    validation.update(&speakers);
+    let let_in = (3..50).take_while(|start| third(&mut validation, 2, *start, now).is_empty()).count();
     assert_eq!(let_in, 1);
     let later = now + Duration::from_secs(301);
-    assert_eq!(third(&mut hearsay, 2, 60, later), BTreeSet::new());
+    assert_eq!(third(&mut validation, 2, 60, later), BTreeSet::new());
     victim.shutdown().await.expect("it did not panic");
 }

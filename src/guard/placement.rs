@@ -3,4 +3,4 @@
 use std::net::IpAddr;
 
 /// An address on an interface.
-pub type Place = (String, IpAddr);
+pub type Placement = (String, IpAddr);

@@ -1,6 +1,6 @@
 //! What of a member's message chitchat is to take in. Pure.
 //!
-//! Whoever sent a message is proven; what it says of others is not. Words are signed, but chitchat's own bookkeeping is not: which starts of a node there
+//! Whoever sent a message is proven; what it says of others is not. NodeStates are signed, but chitchat's own bookkeeping is not: which starts of a node there
 //! are, heartbeats, versions, which deletions are forgotten. Numbers there only ever grow, so that one high number would outlast all true ones. Therefore:
 //!
 //! - Only members are spoken of, at their addresses, and no start of one from before the one that it speaks in itself.
@@ -13,8 +13,8 @@ mod member;
 mod voice;
 
 use super::{
+    peer_key::PeerKey,
     refusal::Refusal,
-    speaker::Speaker,
     wire::{Mention, Message, Part},
 };
 use crate::{
@@ -54,7 +54,7 @@ const WORD_BYTES: usize = 16 << 20;
 const OWN_STEP: u64 = 1 << 20;
 /// See the file's first line.
 #[derive(Debug)]
-pub struct Hearsay {
+pub struct Validation {
     me: ChitchatId,
     cluster_id: String,
     /// How long chitchat may hold a start of which nothing more is heard.
@@ -77,7 +77,7 @@ pub struct Heard {
     pub doubts: BTreeSet<Refusal>,
 }
 
-impl Hearsay {
+impl Validation {
     /// For the chitchat that calls itself `me`, and holds a start for `kept` after the last that it heard of it.
     pub fn new(me: ChitchatId, cluster_id: String, kept: Duration) -> Self {
         let (own, own_weight, overtaken, members, departed) = Default::default();
@@ -88,7 +88,7 @@ impl Hearsay {
     pub fn update(&mut self, speakers: &PeerKeys) {
         let mut before = std::mem::take(&mut self.members);
         for name in speakers.names.keys().map(|name| name.as_str()) {
-            if let Some(speaker) = Speaker::called(name, speakers) {
+            if let Some(speaker) = PeerKey::called(name, speakers) {
                 let member = before.remove(name).map_or_else(|| Member::new(speaker), |member| member.now(speaker));
                 self.members.insert(name.to_owned(), member);
             }

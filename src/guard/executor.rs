@@ -6,7 +6,7 @@ use super::{
     error::GuardError,
     io::{announce::announce, socket::LeaseSocket, vip_file::Placed},
     leases::LeaseEvent,
-    place::Place,
+    placement::Placement,
 };
 use crate::{
     base::errors::with_sources,
@@ -30,7 +30,7 @@ struct Beginning {
 }
 
 /// The guard's sockets.
-pub(super) struct Hands {
+pub(super) struct Executor {
     addresses: Addresses,
     /// Lease messages come in here too.
     pub(super) socket: LeaseSocket,
@@ -48,12 +48,12 @@ enum Doing {
     Announcing,
 }
 
-impl Hands {
+impl Executor {
     pub(super) fn new(addresses: Addresses, socket: LeaseSocket, noted: Placed) -> Self {
         Self { addresses, socket, failing: Repeats::default(), beginning: Some(Beginning { noted, next: None }) }
     }
 
-    /// Whether the guard listens now. Where this node's address is not there yet, it is looked for again at [`Hands::deadline`].
+    /// Whether the guard listens now. Where this node's address is not there yet, it is looked for again at [`Executor::deadline`].
     ///
     /// It listens before it sweeps, so that a second agent on this machine does not take off the first one's VIPs; it sends nothing before it has swept.
     pub(super) async fn listen(&mut self) -> Result<bool, GuardError> {
@@ -79,7 +79,7 @@ impl Hands {
         Ok(true)
     }
 
-    /// At [`Hands::deadline`], the same.
+    /// At [`Executor::deadline`], the same.
     pub(super) async fn listen_when_due(&mut self, now: BootInstant) -> Result<(), GuardError> {
         match self.deadline() {
             Some(deadline) if deadline <= now => self.listen().await.map(drop),
@@ -126,7 +126,7 @@ impl Hands {
     }
 
     /// Takes off what is left when nobody will try again.
-    pub(super) async fn take_off_in_the_end(&self, places: &BTreeSet<Place>) {
+    pub(super) async fn take_off_in_the_end(&self, places: &BTreeSet<Placement>) {
         if let Err(error) = self.take_off(places).await {
             tracing::error!(error = %with_sources(&error), "vip is left to the end of its lifetime");
         }
@@ -135,9 +135,9 @@ impl Hands {
     async fn install(
         &mut self,
         group: VipName,
-        places: &BTreeSet<Place>,
-        kept: &BTreeSet<Place>,
-        stale: &BTreeSet<Place>,
+        places: &BTreeSet<Placement>,
+        kept: &BTreeSet<Placement>,
+        stale: &BTreeSet<Placement>,
         until: BootInstant,
         (epoch, fresh): (u64, bool),
     ) -> LeaseEvent {
@@ -170,7 +170,13 @@ impl Hands {
         LeaseEvent::Installed { group, lasts: begun + lifetime(remaining) }
     }
 
-    async fn remove(&mut self, group: VipName, places: &BTreeSet<Place>, why: &'static str, epoch: Option<u64>) -> LeaseEvent {
+    async fn remove(
+        &mut self,
+        group: VipName,
+        places: &BTreeSet<Placement>,
+        why: &'static str,
+        epoch: Option<u64>,
+    ) -> LeaseEvent {
         let (begun, faults) = (BootClock.now(), page_faults());
         if let Err(error) = self.take_off(places).await {
             let (error, about) = (with_sources(&error), (group, Doing::LettingGo));
@@ -194,10 +200,10 @@ impl Hands {
     /// Of `places`, those that are `kept` should be there; `missing` were not.
     async fn put_on(
         &self,
-        places: &BTreeSet<Place>,
-        kept: &BTreeSet<Place>,
+        places: &BTreeSet<Placement>,
+        kept: &BTreeSet<Placement>,
         lifetime: Duration,
-        missing: &mut BTreeSet<Place>,
+        missing: &mut BTreeSet<Placement>,
     ) -> Result<(), AddressError> {
         for place @ (interface, address) in places {
             if !kept.contains(place) {
@@ -210,7 +216,7 @@ impl Hands {
     }
 
     /// Tries all, whatever becomes of one; the last error.
-    async fn take_off(&self, places: &BTreeSet<Place>) -> Result<(), AddressError> {
+    async fn take_off(&self, places: &BTreeSet<Placement>) -> Result<(), AddressError> {
         let mut result = Ok(());
         for (interface, address) in places {
             result = self.addresses.remove(interface, *address).await.and(result);
@@ -223,7 +229,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn listed(places: &BTreeSet<Place>) -> String {
+fn listed(places: &BTreeSet<Placement>) -> String {
     let words: Vec<String> = places.iter().map(|(interface, address)| format!("{address} on {interface}")).collect();
     words.join(", ")
 }

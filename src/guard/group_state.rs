@@ -1,6 +1,6 @@
 //! One VIP group on this node: its holder side, what it has put on the interface, when that is announced. Pure.
 
-use super::{arp::Burst, effect::Effect, place::Place, protocol::GroupOrder};
+use super::{arp::Burst, effect::Effect, placement::Placement, protocol::GroupOrder};
 use crate::{
     clock::BootInstant,
     model::{Holding, NodeId, VipName},
@@ -16,13 +16,13 @@ const LIFETIME_MARGIN: Duration = Duration::from_millis(100);
 
 /// See the file's first line.
 #[derive(Clone, Debug)]
-pub struct Slot {
+pub struct GroupState {
     order: GroupOrder,
     holder: Holder,
     /// What the kernel said when it last would not take the addresses.
     refused: Option<String>,
     /// What may be on interfaces because of us.
-    placed: BTreeSet<Place>,
+    placed: BTreeSet<Placement>,
     /// The kernel keeps what was placed last at least until then.
     lasts: Option<BootInstant>,
     /// An [`Effect::Install`] is with the driver.
@@ -53,7 +53,7 @@ struct Removing {
     retry_at: Option<BootInstant>,
 }
 
-/// What a slot asks for.
+/// What a state asks for.
 #[derive(Debug)]
 pub enum Wish {
     /// Send a lease message.
@@ -62,7 +62,7 @@ pub enum Wish {
     Effect(Effect),
 }
 
-impl Slot {
+impl GroupState {
     /// A group that this node has just been told of.
     pub fn new(order: GroupOrder, holder: Holder) -> Self {
         Self { order, holder, refused: None, placed: BTreeSet::new(), lasts: None, installing: None, held: None, removing: None }
@@ -105,11 +105,11 @@ impl Slot {
     }
 
     /// Everything that is or may come to be on an interface.
-    pub fn places(&self) -> BTreeSet<Place> {
+    pub fn places(&self) -> BTreeSet<Placement> {
         self.wanted().chain(self.placed.iter().cloned()).collect()
     }
 
-    /// When [`Slot::due`] has something to say.
+    /// When [`GroupState::due`] has something to say.
     pub fn deadline(&self) -> Option<BootInstant> {
         let retry = self.removing.and_then(|removing| removing.retry_at);
         let announcement = self.held.map(|held| held.burst.deadline());
@@ -183,7 +183,7 @@ impl Slot {
         self.order.group.name.clone()
     }
 
-    fn wanted(&self) -> impl Iterator<Item = Place> + '_ {
+    fn wanted(&self) -> impl Iterator<Item = Placement> + '_ {
         let group = &self.order.group;
         group.addresses.iter().map(|address| (group.interface.clone(), *address))
     }
@@ -196,7 +196,7 @@ impl Slot {
     }
 
     fn install_act(&mut self, until: BootInstant, fresh: bool, epoch: u64) -> Effect {
-        let places: BTreeSet<Place> = self.wanted().collect();
+        let places: BTreeSet<Placement> = self.wanted().collect();
         let stale = self.placed.difference(&places).cloned().collect();
         let kept =
             if fresh || self.held.is_none() { BTreeSet::new() } else { self.placed.intersection(&places).cloned().collect() };

@@ -3,7 +3,7 @@
 use super::voice::{FLOOR, Voice};
 use crate::{
     clock::BootInstant,
-    gossip::{refusal::Refusal, speaker::Speaker, wire::Part},
+    gossip::{peer_key::PeerKey, refusal::Refusal, wire::Part},
     model::NodeId,
 };
 use chitchat::ChitchatId;
@@ -24,7 +24,7 @@ pub const KEY_BYTES: usize = 128;
 /// See the file's first line.
 #[derive(Debug)]
 pub(super) struct Member {
-    speaker: Speaker,
+    speaker: PeerKey,
     claim: Option<Claim>,
     /// Those that chitchat may hold, and when it last was told of each.
     pub starts: BTreeMap<u64, BootInstant>,
@@ -63,13 +63,13 @@ impl Weight {
 }
 
 impl Member {
-    pub fn new(speaker: Speaker) -> Self {
+    pub fn new(speaker: PeerKey) -> Self {
         let (claim, starts, speaks_alone, weight) = Default::default();
         Self { speaker, claim, starts, speaks_alone, weight }
     }
 
     /// After a change of the members. chitchat holds what it holds, whosever it was.
-    pub fn now(mut self, speaker: Speaker) -> Self {
+    pub fn now(mut self, speaker: PeerKey) -> Self {
         if !self.speaker.is_same_node(&speaker) {
             self.claim = None;
         }

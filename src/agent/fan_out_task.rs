@@ -2,10 +2,10 @@
 //!
 //! Every output is a pure function of the inputs (see `derive`), made anew when one that it rests on changes, and sent only when it differs.
 
-use super::{assigned::Assigned, derive};
+use super::{assigned::Assigned, projections};
 use crate::{
     config::AgentConfig,
-    gossip::{ClusterView, Facts, Holds, Word},
+    gossip::{ClusterView, Facts, KeyInventory, NodeState},
     guard::{GuardGone, GuardHandle, protocol::GroupOrder},
     health::{self, HealthInputs},
     kernel::io::address::{AddressError, interface_index},
@@ -51,7 +51,7 @@ pub struct Sources {
     /// What reconciling came to.
     pub report: watch::Receiver<ReconcileReport>,
     /// Which keys and certificates this node has.
-    pub holds: watch::Receiver<Holds>,
+    pub holds: watch::Receiver<KeyInventory>,
 }
 
 /// What the tasks are told.
@@ -63,7 +63,7 @@ pub struct Sinks {
     /// To gossip: who may speak, and with which keys.
     pub speakers: watch::Sender<Arc<PeerKeys>>,
     /// To gossip: what to say.
-    pub word: watch::Sender<Arc<Word>>,
+    pub word: watch::Sender<Arc<NodeState>>,
     /// To health: what to observe.
     pub health: watch::Sender<HealthInputs>,
     /// To reconcile: what there is to go by.
@@ -72,8 +72,8 @@ pub struct Sinks {
     pub guard: GuardHandle,
 }
 
-/// One member's hub.
-pub struct Hub {
+/// The fan-out of one member.
+pub struct FanOut {
     /// This node's configuration.
     pub config: Arc<AgentConfig>,
     /// What it says of itself.
@@ -136,7 +136,7 @@ fn interfaces(state: &ClusterState, config: &AgentConfig) -> (BTreeMap<VipName, 
     if !is_director(state, config) {
         return Default::default();
     }
-    let interfaces = derive::interfaces(state, config);
+    let interfaces = projections::interfaces(state, config);
     let is_absent = |name: &&String| matches!(interface_index(name), Err(AddressError::NoInterface { .. }));
     let absent = interfaces.values().filter(is_absent).cloned().collect();
     (interfaces, absent)
@@ -151,7 +151,7 @@ pub fn interface_problems(state: &ClusterState, config: &AgentConfig) -> Vec<Str
             config.node
         )
     });
-    let unused = derive::unused_interface(state, config).filter(|_| !interfaces.is_empty());
+    let unused = projections::unused_interface(state, config).filter(|_| !interfaces.is_empty());
     missing.chain(unused).collect()
 }
 
@@ -164,7 +164,7 @@ pub struct Told {
     absent: BTreeSet<String>,
 }
 
-impl Hub {
+impl FanOut {
     /// Carries until `shutdown`, or until a task that says something is gone.
     ///
     /// # Errors
@@ -225,7 +225,7 @@ impl Hub {
         let ownership = self.sources.ownership.borrow_and_update().clone();
         let report = self.sources.report.borrow_and_update().clone();
         if news.state {
-            let speakers = Arc::new(derive::speakers(&state));
+            let speakers = Arc::new(projections::speakers(&state));
             self.tell_guard_who_speaks(&speakers)?;
             send(&self.sinks.speakers, speakers);
             send(&self.sinks.seeds, gossip_seeds(&state, me, &self.config.seeds));
@@ -242,7 +242,7 @@ impl Hub {
         let news_of_word = news.state || news.word || former.as_ref().is_none_or(|kept| kept.is_stale || kept.ready != ready);
         let Kept { groups, in_place, is_stale, .. } = former.unwrap_or_default();
         let groups = if news.state || is_stale { self.groups(&state) } else { groups };
-        let in_place = Some(in_place).filter(|_| !news.view).unwrap_or_else(|| Arc::new(derive::in_place(&view)));
+        let in_place = Some(in_place).filter(|_| !news.view).unwrap_or_else(|| Arc::new(projections::in_place(&view)));
         let roles = state.nodes.get(me).map_or_else(|| self.config.roles.clone(), |node| node.roles.clone());
         if news_of_word {
             let word = self.word(&roles, &groups, ready, (&own, &ownership, &report));
@@ -263,17 +263,17 @@ impl Hub {
         groups: &[GroupOrder],
         ready: Option<bool>,
         (own, ownership, report): (&BTreeMap<Target, Observation>, &Ownership, &ReconcileReport),
-    ) -> Word {
+    ) -> NodeState {
         let refused = self.sources.refused.borrow_and_update().clone();
         let network = self.sources.network.borrow_and_update().as_ref().map(NodeNetwork::told);
         let holds = self.sources.holds.borrow_and_update().clone();
         let own_groups = if roles.has(Role::Director) { groups } else { &[] };
-        Word {
+        NodeState {
             facts: Facts { roles: roles.clone(), holds, ..self.facts.clone() },
             observations: own.clone(),
             in_place: report.in_place.clone(),
             holding: ownership.clone(),
-            obstacles: derive::obstacles(own_groups, &self.told.absent, refused, derive::unready(ready, report)),
+            obstacles: projections::obstacles(own_groups, &self.told.absent, refused, projections::unready(ready, report)),
             network,
             revision: report.applied_revision,
             informed: report.informed,
@@ -290,8 +290,8 @@ impl Hub {
             self.uninformed_since.get_or_insert_with(Instant::now);
         }
         let waited = self.uninformed_since.map(|since| since.elapsed() >= PATIENCE);
-        let others_know = derive::informed_directors(state, view, &self.config.node);
-        let ready = in_kernel.and_then(|in_kernel| derive::readiness(in_kernel, waited, others_know));
+        let others_know = projections::informed_directors(state, view, &self.config.node);
+        let ready = in_kernel.and_then(|in_kernel| projections::readiness(in_kernel, waited, others_know));
         if ready == Some(false) && self.told.ready == Some(true) && report.ready {
             tracing::warn!(
                 "this director knows of no server whether it takes traffic, another one does: it is not ready to hold vips"
@@ -309,7 +309,7 @@ impl Hub {
         for interface in self.told.absent.difference(&absent) {
             tracing::info!(node = %self.config.node, interface, "interface is not missed any more");
         }
-        let groups = derive::guard_orders(state, &self.config.node, &interfaces, &absent);
+        let groups = projections::guard_orders(state, &self.config.node, &interfaces, &absent);
         self.told.absent = absent;
         groups
     }
@@ -319,7 +319,7 @@ impl Hub {
         if speakers.keyring.keys.is_empty() || self.told.speakers.as_ref() == Some(speakers) {
             return Ok(());
         }
-        self.sinks.guard.speakers(speakers.keyring.clone(), derive::guards(speakers))?;
+        self.sinks.guard.speakers(speakers.keyring.clone(), projections::guards(speakers))?;
         self.told.speakers = Some(speakers.clone());
         Ok(())
     }

@@ -31,7 +31,7 @@ impl Author {
     fn sign(&mut self) {
         self.counter += 1;
         let origin = Origin { cluster_id: "blue", node: NodeId(1), generation: 5 };
-        let signature = word::sign(&self.key, origin, self.counter, self.state.key_values());
+        let signature = node_state::sign(&self.key, origin, self.counter, self.state.key_values());
         self.state.set(SIGNATURE, signature);
     }
 
@@ -40,18 +40,18 @@ impl Author {
         self.sign();
     }
 
-    fn heard_by(&self, words: &mut Words) -> News {
+    fn heard_by(&self, words: &mut NodeStates) -> News {
         words.look("blue", &self.speakers(), &self.id, &self.state)
     }
 
-    fn revision(&self, words: &Words) -> Option<u64> {
+    fn revision(&self, words: &NodeStates) -> Option<u64> {
         words.good(&self.id).map(|view| view.revision)
     }
 }
 
 #[test]
 fn a_signed_word_is_taken_and_pieces_of_the_next_leave_it_standing() {
-    let (mut a, mut words) = (Author::new(), Words::default());
+    let (mut a, mut words) = (Author::new(), NodeStates::default());
     a.say(1);
     assert_eq!(a.heard_by(&mut words), News::First(None));
     assert_eq!(a.heard_by(&mut words), News::Nothing);
@@ -69,7 +69,7 @@ fn a_signed_word_is_taken_and_pieces_of_the_next_leave_it_standing() {
 
 #[test]
 fn what_another_member_writes_in_its_name_is_not_taken() {
-    let (mut a, mut words) = (Author::new(), Words::default());
+    let (mut a, mut words) = (Author::new(), NodeStates::default());
     a.say(1);
     a.heard_by(&mut words);
     // Changed entries with the signature of the former ones, which a member can make the latest change.
@@ -88,7 +88,7 @@ fn what_another_member_writes_in_its_name_is_not_taken() {
 
 #[test]
 fn an_earlier_word_of_the_same_start_is_refused() {
-    let (mut a, mut words) = (Author::new(), Words::default());
+    let (mut a, mut words) = (Author::new(), NodeStates::default());
     a.say(1);
     let earlier = a.state.get(SIGNATURE).unwrap().to_owned();
     a.say(2);
@@ -101,7 +101,7 @@ fn an_earlier_word_of_the_same_start_is_refused() {
 
 #[test]
 fn whoever_is_no_member_or_has_another_key_or_number_is_not_listened_to() {
-    let (mut a, mut words) = (Author::new(), Words::default());
+    let (mut a, mut words) = (Author::new(), NodeStates::default());
     a.say(1);
     for speakers in [PeerKeys::default(), a.member(2, a.key.public()), a.member(1, NodeKey::generate().public())] {
         a.heard_by(&mut words);
@@ -114,7 +114,7 @@ fn whoever_is_no_member_or_has_another_key_or_number_is_not_listened_to() {
 
 #[test]
 fn a_word_that_stays_in_pieces_is_reported_ever_more_seldom() {
-    let (mut a, mut words) = (Author::new(), Words::default());
+    let (mut a, mut words) = (Author::new(), NodeStates::default());
     a.say(1);
     a.heard_by(&mut words);
     assert_eq!((0..50).map(|_| words.overdue(|_| true).len()).sum::<usize>(), 0);

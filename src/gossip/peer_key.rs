@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 /// See the file's first line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Speaker {
+pub(super) struct PeerKey {
     /// Its number.
     pub id: NodeId,
     /// Where it gossips; from elsewhere it is not heard.
@@ -17,7 +17,7 @@ pub(super) struct Speaker {
     pub key: PublicKey,
 }
 
-impl Speaker {
+impl PeerKey {
     /// The member of that name.
     pub fn called(name: &str, speakers: &PeerKeys) -> Option<Self> {
         let id = *speakers.names.get(&name.parse::<NodeName>().ok()?)?;

@@ -4,28 +4,28 @@
 
 use super::{
     keys::{self, SIGNATURE},
-    speaker::Speaker,
+    node_state::{self, Origin},
+    peer_key::PeerKey,
     view::NodeView,
-    word::{self, Origin},
 };
 use crate::rules::security::PeerKeys;
 use chitchat::{ChitchatId, NodeState};
 use std::collections::HashMap;
 
-/// How many times in a row [`Words::overdue`] finds a word in pieces before it is said, and again after twice as many: a large word takes some rounds to
+/// How many times in a row [`NodeStates::overdue`] finds a word in pieces before it is said, and again after twice as many: a large word takes some rounds to
 /// spread.
 const PATIENCE: u32 = 10;
 
 /// See the file's first line.
 #[derive(Debug, Default)]
-pub struct Words {
+pub struct NodeStates {
     read: HashMap<ChitchatId, Reading>,
 }
 
 #[derive(Debug)]
 struct Reading {
     /// Whose word it must be.
-    by: Speaker,
+    by: PeerKey,
     /// chitchat's versions when it was looked at: most have not changed since.
     at: Option<(u64, u64)>,
     /// The last good word, and its counter.
@@ -47,10 +47,10 @@ pub enum News {
     Changed,
 }
 
-impl Words {
+impl NodeStates {
     /// Looks at an incarnation if it has changed. Whoever is no member is not listened to.
     pub fn look(&mut self, cluster_id: &str, speakers: &PeerKeys, id: &ChitchatId, state: &NodeState) -> News {
-        let Some(speaker) = Speaker::called(&id.node_id, speakers) else {
+        let Some(speaker) = PeerKey::called(&id.node_id, speakers) else {
             self.read.remove(id);
             return News::Nothing;
         };
@@ -100,7 +100,7 @@ impl Reading {
             return News::Nothing;
         }
         let entries: Vec<(&str, &str)> = state.key_values().take(keys::MAX_KEYS + 1).collect();
-        let Some(counter) = word::check(&self.by.key, origin, entries.iter().copied()) else { return News::Nothing };
+        let Some(counter) = node_state::check(&self.by.key, origin, entries.iter().copied()) else { return News::Nothing };
         let last = self.good.as_ref().map(|(counter, _)| *counter);
         if last.is_some_and(|last| counter < last) {
             return News::Nothing;
