@@ -3,7 +3,7 @@
 use super::{Outcome, Target, refused};
 use crate::{
     kernel::{
-        Dest, DestKey, ServiceKey, ServiceOptions, Step,
+        Dest, DestKey, IpvsStep, ServiceKey, ServiceOptions, Step,
         io::ipvs::{
             frame::{Attributes, frames},
             wire,
@@ -45,13 +45,13 @@ fn key(version: u8) -> ServiceKey {
 /// A request to add has the attributes in which a dump lists.
 fn added_services() -> Vec<Vec<u8>> {
     let options = |version| ServiceOptions::plain(Scheduler::Wlc, key(version).address);
-    [4, 6].map(|version| bytes(&Step::AddService(key(version), options(version)))).to_vec()
+    [4, 6].map(|version| bytes(&Step::Ipvs(IpvsStep::AddService(key(version), options(version))))).to_vec()
 }
 
 fn added_dests() -> Vec<Vec<u8>> {
     let dest = Dest::plain(Weight(1), ForwardMethod::Dr);
     let server = DestKey { address: [10, 0, 0, 21].into(), port: 80 };
-    vec![bytes(&Step::AddDest(key(4), server, dest))]
+    vec![bytes(&Step::Ipvs(IpvsStep::AddDest(key(4), server, dest)))]
 }
 
 fn bytes(step: &Step) -> Vec<u8> {

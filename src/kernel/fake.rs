@@ -3,7 +3,7 @@
 use super::{
     data_plane::{DataPlane, DataPlaneError, IpvsUse, StepError, StepFailure, voided},
     state::{Dest, IpvsService, KernelState, ServiceKey, SysctlState},
-    step::Step,
+    step::{IpvsStep, LoStep, Step, SysctlStep},
 };
 use crate::model::Scheduler;
 use std::{
@@ -140,22 +140,22 @@ impl DataPlane for FakeDataPlane {
 /// `ip_vs_genl_set_cmd()` in `net/netfilter/ipvs/ip_vs_ctl.c`, as far as its error numbers go.
 fn perform(kernel: &mut KernelState, step: &Step) -> Result<(), i32> {
     match step {
-        Step::AddService(key, options) => {
+        Step::Ipvs(IpvsStep::AddService(key, options)) => {
             if kernel.services.contains_key(key) {
                 return Err(libc::EEXIST);
             }
             known_scheduler(&options.scheduler)?;
             kernel.services.insert(*key, IpvsService { options: options.clone(), dests: [].into() });
         }
-        Step::EditService(key, options) => {
+        Step::Ipvs(IpvsStep::EditService(key, options)) => {
             let service = service(kernel, key)?;
             known_scheduler(&options.scheduler)?;
             service.options = options.clone();
         }
-        Step::RemoveService(key) => {
+        Step::Ipvs(IpvsStep::RemoveService(key)) => {
             kernel.services.remove(key).ok_or(libc::ESRCH)?;
         }
-        Step::AddDest(key, dest, to) => {
+        Step::Ipvs(IpvsStep::AddDest(key, dest, to)) => {
             let service = service(kernel, key)?;
             legal_dest(to)?;
             if service.dests.contains_key(dest) {
@@ -163,22 +163,22 @@ fn perform(kernel: &mut KernelState, step: &Step) -> Result<(), i32> {
             }
             service.dests.insert(*dest, *to);
         }
-        Step::EditDest(key, dest, to) => {
+        Step::Ipvs(IpvsStep::EditDest(key, dest, to)) => {
             let service = service(kernel, key)?;
             legal_dest(to)?;
             *service.dests.get_mut(dest).ok_or(libc::ENOENT)? = *to;
         }
-        Step::RemoveDest(key, dest, _) => {
+        Step::Ipvs(IpvsStep::RemoveDest(key, dest, _)) => {
             service(kernel, key)?.dests.remove(dest).ok_or(libc::ENOENT)?;
         }
-        Step::SilenceArp => enforce(&mut kernel.arp),
-        Step::RestoreArp => restore(&mut kernel.arp),
-        Step::TuneIpvs => enforce(&mut kernel.ipvs),
-        Step::RestoreIpvs => restore(&mut kernel.ipvs),
-        Step::AddLoVip(address) => {
+        Step::Sysctl(SysctlStep::SilenceArp) => enforce(&mut kernel.arp),
+        Step::Sysctl(SysctlStep::RestoreArp) => restore(&mut kernel.arp),
+        Step::Sysctl(SysctlStep::TuneIpvs) => enforce(&mut kernel.ipvs),
+        Step::Sysctl(SysctlStep::RestoreIpvs) => restore(&mut kernel.ipvs),
+        Step::Lo(LoStep::Add(address)) => {
             kernel.lo_addresses.insert(*address);
         }
-        Step::RemoveLoVip(address) => {
+        Step::Lo(LoStep::Remove(address)) => {
             kernel.lo_addresses.remove(address);
         }
     }

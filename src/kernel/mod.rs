@@ -11,4 +11,4 @@ mod step;
 pub use data_plane::{DataPlane, DataPlaneError, IpvsUse, StepError, StepFailure};
 pub use fake::FakeDataPlane;
 pub use state::{Dest, DestKey, Forward, IpvsService, KernelState, ServiceKey, ServiceOptions, SysctlState};
-pub use step::Step;
+pub use step::{IpvsStep, LoStep, Step, SysctlStep};

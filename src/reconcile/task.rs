@@ -9,7 +9,7 @@ use super::{
 use crate::{
     base::errors::with_sources,
     clock::{BootInstant, Clock},
-    kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure},
+    kernel::{DataPlane, DataPlaneError, IpvsUse, KernelState, LoStep, Step, StepError, StepFailure, SysctlStep},
     model::Role,
     repeats::Repeats,
 };
@@ -274,7 +274,9 @@ fn in_place(wanted: &Desired, after: &KernelState, failures: &[StepFailure]) -> 
         if addresses.is_subset(&after.lo_addresses) && after.arp.in_force {
             return Ok(());
         }
-        let why = failures.iter().find(|failure| matches!(failure.step, Step::SilenceArp | Step::AddLoVip(_)));
+        let why = failures
+            .iter()
+            .find(|failure| matches!(failure.step, Step::Sysctl(SysctlStep::SilenceArp) | Step::Lo(LoStep::Add(_))));
         Err(why.map_or_else(|| "not yet on lo with arp silenced".to_owned(), ToString::to_string))
     };
     let word = |serves: &Result<BTreeSet<IpAddr>, String>| serves.as_ref().map_err(Clone::clone).and_then(stands);

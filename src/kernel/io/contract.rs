@@ -2,8 +2,8 @@
 
 use crate::{
     kernel::{
-        DataPlane, Dest, DestKey, FakeDataPlane, Forward, IpvsService, IpvsUse, KernelState, ServiceKey, ServiceOptions, Step,
-        StepError, StepFailure, SysctlState,
+        DataPlane, Dest, DestKey, FakeDataPlane, Forward, IpvsService, IpvsStep, IpvsUse, KernelState, LoStep, ServiceKey,
+        ServiceOptions, Step, StepError, StepFailure, SysctlState, SysctlStep,
     },
     model::{ForwardMethod, Protocol, Scheduler, Weight},
 };
@@ -62,10 +62,10 @@ fn errno(failure: &StepFailure) -> i32 {
 async fn what_is_added_is_seen<P: DataPlane>(plane: &mut P) {
     let limited = Dest { weight: 65535, forward: Forward::Tunnel, upper_threshold: 100, lower_threshold: 50 };
     let steps = [
-        Step::AddService(service(80), options(Scheduler::Wlc)),
-        Step::AddDest(service(80), dest(21), weight(1)),
-        Step::AddDest(service(80), dest(22), weight(0)),
-        Step::AddDest(service(80), dest(23), limited),
+        Step::Ipvs(IpvsStep::AddService(service(80), options(Scheduler::Wlc))),
+        Step::Ipvs(IpvsStep::AddDest(service(80), dest(21), weight(1))),
+        Step::Ipvs(IpvsStep::AddDest(service(80), dest(22), weight(0))),
+        Step::Ipvs(IpvsStep::AddDest(service(80), dest(23), limited)),
     ];
     done(plane, &steps).await;
     let dests = [(dest(21), weight(1)), (dest(22), weight(0)), (dest(23), limited)].into();
@@ -77,11 +77,17 @@ async fn edits_touch_only_what_they_name<P: DataPlane>(plane: &mut P) {
     let before = look(plane).await.services[&service(80)].dests.clone();
     let persistent =
         ServiceOptions { flags: 1, timeout_s: 360, netmask: u32::from_ne_bytes([255, 255, 255, 0]), ..options(Scheduler::Sh) };
-    done(plane, &[Step::EditService(service(80), persistent.clone())]).await;
+    done(plane, &[Step::Ipvs(IpvsStep::EditService(service(80), persistent.clone()))]).await;
     assert_eq!(look(plane).await.services[&service(80)], IpvsService { options: persistent, dests: before.clone() });
 
-    done(plane, &[Step::EditService(service(80), options(Scheduler::Rr)), Step::EditDest(service(80), dest(23), weight(3))])
-        .await;
+    done(
+        plane,
+        &[
+            Step::Ipvs(IpvsStep::EditService(service(80), options(Scheduler::Rr))),
+            Step::Ipvs(IpvsStep::EditDest(service(80), dest(23), weight(3))),
+        ],
+    )
+    .await;
     let after = look(plane).await.services.remove(&service(80)).unwrap();
     let dests = [(dest(21), weight(1)), (dest(22), weight(0)), (dest(23), weight(3))].into();
     assert_eq!(after, IpvsService { options: options(Scheduler::Rr), dests });
@@ -92,20 +98,20 @@ async fn refusals_are_reported_one_by_one_and_stop_nothing<P: DataPlane>(plane: 
     let strange = ServiceOptions { scheduler: "no-such".to_owned(), ..options(Scheduler::Rr) };
     let upside_down = Dest { lower_threshold: 9, upper_threshold: 3, ..weight(1) };
     let wrong = [
-        (Step::AddService(service(80), options(Scheduler::Rr)), libc::EEXIST),
-        (Step::AddService(service(81), strange.clone()), libc::ENOENT),
-        (Step::EditService(service(80), strange), libc::ENOENT),
-        (Step::EditService(service(81), options(Scheduler::Rr)), libc::ESRCH),
-        (Step::RemoveService(service(81)), libc::ESRCH),
-        (Step::AddDest(service(81), dest(21), weight(1)), libc::ESRCH),
-        (Step::AddDest(service(80), dest(21), weight(5)), libc::EEXIST),
-        (Step::AddDest(service(80), dest(24), upside_down), libc::ERANGE),
-        (Step::EditDest(service(80), dest(24), weight(1)), libc::ENOENT),
-        (Step::RemoveDest(service(80), dest(24), weight(1)), libc::ENOENT),
-        (Step::RemoveDest(service(81), dest(21), weight(1)), libc::ESRCH),
+        (Step::Ipvs(IpvsStep::AddService(service(80), options(Scheduler::Rr))), libc::EEXIST),
+        (Step::Ipvs(IpvsStep::AddService(service(81), strange.clone())), libc::ENOENT),
+        (Step::Ipvs(IpvsStep::EditService(service(80), strange)), libc::ENOENT),
+        (Step::Ipvs(IpvsStep::EditService(service(81), options(Scheduler::Rr))), libc::ESRCH),
+        (Step::Ipvs(IpvsStep::RemoveService(service(81))), libc::ESRCH),
+        (Step::Ipvs(IpvsStep::AddDest(service(81), dest(21), weight(1))), libc::ESRCH),
+        (Step::Ipvs(IpvsStep::AddDest(service(80), dest(21), weight(5))), libc::EEXIST),
+        (Step::Ipvs(IpvsStep::AddDest(service(80), dest(24), upside_down)), libc::ERANGE),
+        (Step::Ipvs(IpvsStep::EditDest(service(80), dest(24), weight(1))), libc::ENOENT),
+        (Step::Ipvs(IpvsStep::RemoveDest(service(80), dest(24), weight(1))), libc::ENOENT),
+        (Step::Ipvs(IpvsStep::RemoveDest(service(81), dest(21), weight(1))), libc::ESRCH),
     ];
     // A good step between any two bad ones.
-    let good = |round: usize| Step::EditDest(service(80), dest(21), weight(u16::try_from(round).unwrap() + 10));
+    let good = |round: usize| Step::Ipvs(IpvsStep::EditDest(service(80), dest(21), weight(u16::try_from(round).unwrap() + 10)));
     let steps: Vec<Step> = wrong.iter().enumerate().flat_map(|(round, (step, _))| [step.clone(), good(round)]).collect();
     let failures = plane.execute(&steps).await;
     let seen: Vec<(Step, i32)> = failures.iter().map(|failure| (failure.step.clone(), errno(failure))).collect();
@@ -114,57 +120,85 @@ async fn refusals_are_reported_one_by_one_and_stop_nothing<P: DataPlane>(plane: 
     let mut after = look(plane).await;
     assert_eq!(after.services.get_mut(&service(80)).unwrap().dests.insert(dest(21), weight(1)), Some(weight(20)));
     assert_eq!(after, before);
-    let steps = [Step::RemoveDest(service(80), dest(21), weight(1)), Step::RemoveService(service(80))];
+    let steps =
+        [Step::Ipvs(IpvsStep::RemoveDest(service(80), dest(21), weight(1))), Step::Ipvs(IpvsStep::RemoveService(service(80)))];
     done(plane, &steps).await;
 }
 
 async fn every_scheduler_is_known_by_its_name<P: DataPlane>(plane: &mut P) {
     let key = |index: usize| service(u16::try_from(1000 + index).unwrap());
-    let add = Scheduler::ALL.iter().enumerate().map(|(index, scheduler)| Step::AddService(key(index), options(*scheduler)));
+    let add = Scheduler::ALL
+        .iter()
+        .enumerate()
+        .map(|(index, scheduler)| Step::Ipvs(IpvsStep::AddService(key(index), options(*scheduler))));
     done(plane, &add.collect::<Vec<_>>()).await;
     let seen = look(plane).await.services;
     for (index, scheduler) in Scheduler::ALL.iter().enumerate() {
         assert_eq!(seen[&key(index)].options, options(*scheduler));
     }
-    done(plane, &seen.keys().map(|key| Step::RemoveService(*key)).collect::<Vec<_>>()).await;
+    done(plane, &seen.keys().map(|key| Step::Ipvs(IpvsStep::RemoveService(*key))).collect::<Vec<_>>()).await;
 }
 
 async fn one_port_serves_both_protocols_and_both_families<P: DataPlane>(plane: &mut P) {
     let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100]);
     let keys =
         [vip(), v6].map(|address| [Protocol::Tcp, Protocol::Udp].map(|protocol| ServiceKey { protocol, address, port: 53 }));
-    let steps: Vec<Step> =
-        keys.as_flattened().iter().map(|key| Step::AddService(*key, ServiceOptions::plain(Scheduler::Rr, key.address))).collect();
+    let steps: Vec<Step> = keys
+        .as_flattened()
+        .iter()
+        .map(|key| Step::Ipvs(IpvsStep::AddService(*key, ServiceOptions::plain(Scheduler::Rr, key.address))))
+        .collect();
     done(plane, &steps).await;
     let v6_dest = DestKey { address: IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x21]), port: 53 };
-    done(plane, &[Step::AddDest(keys[1][1], v6_dest, weight(4)), Step::RemoveService(keys[0][0])]).await;
+    done(
+        plane,
+        &[Step::Ipvs(IpvsStep::AddDest(keys[1][1], v6_dest, weight(4))), Step::Ipvs(IpvsStep::RemoveService(keys[0][0]))],
+    )
+    .await;
     let seen = look(plane).await.services;
     assert_eq!(seen.keys().copied().collect::<Vec<_>>(), [keys[1][0], keys[0][1], keys[1][1]]);
     assert_eq!(seen[&keys[1][1]].dests, [(v6_dest, weight(4))].into());
-    done(plane, &seen.keys().map(|key| Step::RemoveService(*key)).collect::<Vec<_>>()).await;
+    done(plane, &seen.keys().map(|key| Step::Ipvs(IpvsStep::RemoveService(*key))).collect::<Vec<_>>()).await;
 }
 
 async fn vips_on_lo_come_with_silence_and_go_before_it<P: DataPlane>(plane: &mut P) {
     let other = IpAddr::from([192, 0, 2, 101]);
-    done(plane, &[Step::SilenceArp, Step::AddLoVip(vip()), Step::AddLoVip(other), Step::AddLoVip(vip())]).await;
+    done(
+        plane,
+        &[
+            Step::Sysctl(SysctlStep::SilenceArp),
+            Step::Lo(LoStep::Add(vip())),
+            Step::Lo(LoStep::Add(other)),
+            Step::Lo(LoStep::Add(vip())),
+        ],
+    )
+    .await;
     let expected = KernelState {
         lo_addresses: [vip(), other].into(),
         arp: SysctlState { in_force: true, former_kept: true },
         ..KernelState::default()
     };
     assert_eq!(look(plane).await, expected);
-    done(plane, &[Step::SilenceArp]).await;
+    done(plane, &[Step::Sysctl(SysctlStep::SilenceArp)]).await;
     assert_eq!(look(plane).await, expected, "silence is silence, however often");
-    let steps =
-        [Step::RemoveLoVip(vip()), Step::RemoveLoVip(other), Step::RemoveLoVip(other), Step::RestoreArp, Step::RestoreArp];
+    let steps = [
+        Step::Lo(LoStep::Remove(vip())),
+        Step::Lo(LoStep::Remove(other)),
+        Step::Lo(LoStep::Remove(other)),
+        Step::Sysctl(SysctlStep::RestoreArp),
+        Step::Sysctl(SysctlStep::RestoreArp),
+    ];
     done(plane, &steps).await;
 }
 
 async fn ipvs_settings_come_and_go<P: DataPlane>(plane: &mut P) {
     let tuned = KernelState { ipvs: SysctlState { in_force: true, former_kept: true }, ..KernelState::default() };
-    for steps in [[Step::TuneIpvs, Step::TuneIpvs], [Step::RestoreIpvs, Step::RestoreIpvs]] {
+    for steps in [
+        [Step::Sysctl(SysctlStep::TuneIpvs), Step::Sysctl(SysctlStep::TuneIpvs)],
+        [Step::Sysctl(SysctlStep::RestoreIpvs), Step::Sysctl(SysctlStep::RestoreIpvs)],
+    ] {
         done(plane, &steps).await;
-        assert_eq!(look(plane).await == tuned, steps[0] == Step::TuneIpvs);
+        assert_eq!(look(plane).await == tuned, steps[0] == Step::Sysctl(SysctlStep::TuneIpvs));
     }
 }
 
@@ -176,8 +210,15 @@ async fn the_fake_keeps_the_contract() {
 #[tokio::test]
 async fn a_step_is_not_tried_when_the_one_it_rests_on_failed() {
     let mut fake = FakeDataPlane::default();
-    fake.break_steps(vec![Step::SilenceArp, Step::RemoveLoVip(vip())]);
-    let failures = fake.execute(&[Step::RemoveLoVip(vip()), Step::RestoreArp, Step::SilenceArp, Step::AddLoVip(vip())]).await;
+    fake.break_steps(vec![Step::Sysctl(SysctlStep::SilenceArp), Step::Lo(LoStep::Remove(vip()))]);
+    let failures = fake
+        .execute(&[
+            Step::Lo(LoStep::Remove(vip())),
+            Step::Sysctl(SysctlStep::RestoreArp),
+            Step::Sysctl(SysctlStep::SilenceArp),
+            Step::Lo(LoStep::Add(vip())),
+        ])
+        .await;
     let voided = |failure: &StepFailure| matches!(failure.error, StepError::Voided(_));
     assert_eq!(failures.iter().map(voided).collect::<Vec<_>>(), [false, true, false, true]);
     assert_eq!(fake.state(), KernelState::default());

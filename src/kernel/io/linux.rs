@@ -7,7 +7,8 @@ use super::{
 };
 use crate::base::errors::with_sources;
 use crate::kernel::{
-    DataPlane, DataPlaneError, IpvsUse, KernelState, Step, StepError, StepFailure, SysctlState, data_plane::voided,
+    DataPlane, DataPlaneError, IpvsStep, IpvsUse, KernelState, LoStep, Step, StepError, StepFailure, SysctlState, SysctlStep,
+    data_plane::voided,
 };
 use std::{collections::BTreeSet, net::IpAddr, path::Path};
 
@@ -72,18 +73,22 @@ impl Linux {
     async fn perform(&self, step: &Step) -> Result<(), StepError> {
         let unchanged = |error: &dyn std::error::Error| StepError::Failed(with_sources(error));
         match step {
-            Step::SilenceArp => self.arp.enforce().map_err(|error| unchanged(&error)),
-            Step::RestoreArp => self.arp.restore().map_err(|error| unchanged(&error)),
-            Step::TuneIpvs => self.ipvs_sysctls.enforce().map_err(|error| unchanged(&error)),
-            Step::RestoreIpvs => self.ipvs_sysctls.restore().map_err(|error| unchanged(&error)),
-            Step::AddLoVip(address) => self.addresses.install(LOOPBACK, *address, None).await.map_err(|error| unchanged(&error)),
-            Step::RemoveLoVip(address) => self.addresses.remove(LOOPBACK, *address).await.map_err(|error| unchanged(&error)),
-            Step::RemoveService(_)
-            | Step::AddService(..)
-            | Step::EditService(..)
-            | Step::AddDest(..)
-            | Step::EditDest(..)
-            | Step::RemoveDest(..) => Err(StepError::Failed("an ipvs step outside of a pipeline".to_owned())),
+            Step::Sysctl(SysctlStep::SilenceArp) => self.arp.enforce().map_err(|error| unchanged(&error)),
+            Step::Sysctl(SysctlStep::RestoreArp) => self.arp.restore().map_err(|error| unchanged(&error)),
+            Step::Sysctl(SysctlStep::TuneIpvs) => self.ipvs_sysctls.enforce().map_err(|error| unchanged(&error)),
+            Step::Sysctl(SysctlStep::RestoreIpvs) => self.ipvs_sysctls.restore().map_err(|error| unchanged(&error)),
+            Step::Lo(LoStep::Add(address)) => {
+                self.addresses.install(LOOPBACK, *address, None).await.map_err(|error| unchanged(&error))
+            }
+            Step::Lo(LoStep::Remove(address)) => {
+                self.addresses.remove(LOOPBACK, *address).await.map_err(|error| unchanged(&error))
+            }
+            Step::Ipvs(IpvsStep::RemoveService(_))
+            | Step::Ipvs(IpvsStep::AddService(..))
+            | Step::Ipvs(IpvsStep::EditService(..))
+            | Step::Ipvs(IpvsStep::AddDest(..))
+            | Step::Ipvs(IpvsStep::EditDest(..))
+            | Step::Ipvs(IpvsStep::RemoveDest(..)) => Err(StepError::Failed("an ipvs step outside of a pipeline".to_owned())),
         }
     }
 }

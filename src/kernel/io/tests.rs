@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::{BootClock, Clock as _},
-    kernel::{DataPlane as _, DestKey, IpvsUse, KernelState, ServiceKey, Step},
+    kernel::{DataPlane as _, DestKey, IpvsStep, IpvsUse, KernelState, LoStep, ServiceKey, Step, SysctlStep},
     model::{Protocol, Scheduler},
 };
 use lab::{ipvs_sysctls, lab, run, say, sysctls};
@@ -36,10 +36,10 @@ async fn ipvsadm_and_the_agent_see_the_same() {
     let mut linux = Linux::open(&dir).unwrap();
     let udp = ServiceKey { protocol: Protocol::Udp, ..service(53) };
     let steps = [
-        Step::AddService(service(80), options(Scheduler::Wlc)),
-        Step::AddDest(service(80), dest(21), weight(7)),
-        Step::AddDest(service(80), dest(22), weight(0)),
-        Step::AddService(udp, options(Scheduler::Sh)),
+        Step::Ipvs(IpvsStep::AddService(service(80), options(Scheduler::Wlc))),
+        Step::Ipvs(IpvsStep::AddDest(service(80), dest(21), weight(7))),
+        Step::Ipvs(IpvsStep::AddDest(service(80), dest(22), weight(0))),
+        Step::Ipvs(IpvsStep::AddService(udp, options(Scheduler::Sh))),
     ];
     done(&mut linux, &steps).await;
     let mut saved: Vec<String> = run("ipvsadm -Sn").lines().map(|line| line.trim_end().to_owned()).collect();
@@ -80,10 +80,10 @@ async fn ipvs_is_tuned_in_the_kernel_and_gets_the_operators_values_back() {
     let mut linux = Linux::open(&dir).unwrap();
     look(&mut linux).await; // loads the module
     fs::write("/proc/sys/net/ipv4/vs/conn_reuse_mode", "0").unwrap();
-    done(&mut linux, &[Step::TuneIpvs]).await;
+    done(&mut linux, &[Step::Sysctl(SysctlStep::TuneIpvs)]).await;
     assert_eq!(ipvs_sysctls(), ["1", "3"]);
     assert!(look(&mut Linux::open(&dir).unwrap()).await.ipvs.former_kept);
-    done(&mut linux, &[Step::RestoreIpvs]).await;
+    done(&mut linux, &[Step::Sysctl(SysctlStep::RestoreIpvs)]).await;
     assert_eq!(ipvs_sysctls(), ["0", "0"]);
 }
 
@@ -93,8 +93,8 @@ async fn a_thousand_services_go_down_the_pipeline() {
     let mut linux = Linux::open(&dir).unwrap();
     let keys: Vec<ServiceKey> = (0..1000).map(|index| service(10_000 + index)).collect();
     let dests: Vec<DestKey> = (1..=10).map(dest).collect();
-    let add = keys.iter().map(|key| Step::AddService(*key, options(Scheduler::Wlc)));
-    let fill = keys.iter().flat_map(|key| dests.iter().map(|dest| Step::AddDest(*key, *dest, weight(1))));
+    let add = keys.iter().map(|key| Step::Ipvs(IpvsStep::AddService(*key, options(Scheduler::Wlc))));
+    let fill = keys.iter().flat_map(|key| dests.iter().map(|dest| Step::Ipvs(IpvsStep::AddDest(*key, *dest, weight(1)))));
     let steps: Vec<Step> = add.chain(fill).collect();
     let begun = BootClock.now();
     done(&mut linux, &steps).await;
@@ -106,7 +106,7 @@ async fn a_thousand_services_go_down_the_pipeline() {
     assert!(seen.services.values().all(|service| service.dests.len() == 10));
     assert_eq!(run("ipvsadm -Sn").lines().count(), 11_000);
     let begun = BootClock.now();
-    done(&mut linux, &keys.iter().map(|key| Step::RemoveService(*key)).collect::<Vec<_>>()).await;
+    done(&mut linux, &keys.iter().map(|key| Step::Ipvs(IpvsStep::RemoveService(*key))).collect::<Vec<_>>()).await;
     let removed = BootClock.now() - begun;
     assert_eq!(look(&mut linux).await, KernelState::default());
     say(&format!(
@@ -125,10 +125,10 @@ async fn a_vip_that_is_on_lo_by_hand_is_seen_and_can_be_removed() {
     let seen = linux.observe(IpvsUse::IfLoaded).await.unwrap();
     assert_eq!(seen.lo_addresses, [vip()].into());
     assert!(!seen.arp.in_force);
-    done(&mut linux, &[Step::SilenceArp, Step::AddLoVip(vip())]).await;
+    done(&mut linux, &[Step::Sysctl(SysctlStep::SilenceArp), Step::Lo(LoStep::Add(vip()))]).await;
     assert_eq!(sysctls(), ["1", "1", "2", "2"]);
     assert_eq!(run("ip -o address show dev lo to 192.0.2.100/32").lines().count(), 1);
-    done(&mut linux, &[Step::RemoveLoVip(vip()), Step::RestoreArp]).await;
+    done(&mut linux, &[Step::Lo(LoStep::Remove(vip())), Step::Sysctl(SysctlStep::RestoreArp)]).await;
     assert_eq!(sysctls(), ["1", "0", "0", "0"], "the operator's own value is among the former ones");
     let left: Vec<IpAddr> = linux.observe(IpvsUse::IfLoaded).await.unwrap().lo_addresses.into_iter().collect();
     assert!(left.is_empty() && run("ip -o address show dev lo").contains("192.0.2.77/24"));

@@ -3,7 +3,8 @@
 use super::{Desired, foreign, found, plan};
 use crate::{
     kernel::{
-        DataPlane, Dest, DestKey, FakeDataPlane, Forward, IpvsService, KernelState, ServiceKey, ServiceOptions, Step, SysctlState,
+        DataPlane, Dest, DestKey, FakeDataPlane, Forward, IpvsService, IpvsStep, KernelState, LoStep, ServiceKey, ServiceOptions,
+        Step, SysctlState, SysctlStep,
     },
     model::{Protocol, Scheduler},
 };
@@ -114,10 +115,10 @@ proptest! {
     fn no_step_touches_what_is_not_ours(desired in wish(), observed in kernel()) {
         for step in plan(&desired, &observed, &owned()) {
             let address = match &step {
-                Step::RemoveService(key) | Step::AddService(key, _) | Step::EditService(key, _) => key.address,
-                Step::AddDest(key, ..) | Step::EditDest(key, ..) | Step::RemoveDest(key, ..) => key.address,
-                Step::RemoveLoVip(address) | Step::AddLoVip(address) => *address,
-                Step::RestoreArp | Step::SilenceArp | Step::TuneIpvs | Step::RestoreIpvs => continue,
+                Step::Ipvs(IpvsStep::RemoveService(key)) | Step::Ipvs(IpvsStep::AddService(key, _)) | Step::Ipvs(IpvsStep::EditService(key, _)) => key.address,
+                Step::Ipvs(IpvsStep::AddDest(key, ..)) | Step::Ipvs(IpvsStep::EditDest(key, ..)) | Step::Ipvs(IpvsStep::RemoveDest(key, ..)) => key.address,
+                Step::Lo(LoStep::Remove(address)) | Step::Lo(LoStep::Add(address)) => *address,
+                Step::Sysctl(SysctlStep::RestoreArp) | Step::Sysctl(SysctlStep::SilenceArp) | Step::Sysctl(SysctlStep::TuneIpvs) | Step::Sysctl(SysctlStep::RestoreIpvs) => continue,
             };
             prop_assert!(address != self::address(4), "{}", step);
         }
@@ -151,14 +152,18 @@ proptest! {
 #[test]
 fn steps_come_in_the_order_of_the_invariants() {
     let rank = |step: &Step| match step {
-        Step::RemoveLoVip(_) => 0,
-        Step::RestoreArp => 1,
-        Step::TuneIpvs => 2,
-        Step::RemoveService(_) => 3,
-        Step::AddService(..) | Step::EditService(..) | Step::AddDest(..) | Step::EditDest(..) | Step::RemoveDest(..) => 4,
-        Step::RestoreIpvs => 5,
-        Step::SilenceArp => 6,
-        Step::AddLoVip(_) => 7,
+        Step::Lo(LoStep::Remove(_)) => 0,
+        Step::Sysctl(SysctlStep::RestoreArp) => 1,
+        Step::Sysctl(SysctlStep::TuneIpvs) => 2,
+        Step::Ipvs(IpvsStep::RemoveService(_)) => 3,
+        Step::Ipvs(IpvsStep::AddService(..))
+        | Step::Ipvs(IpvsStep::EditService(..))
+        | Step::Ipvs(IpvsStep::AddDest(..))
+        | Step::Ipvs(IpvsStep::EditDest(..))
+        | Step::Ipvs(IpvsStep::RemoveDest(..)) => 4,
+        Step::Sysctl(SysctlStep::RestoreIpvs) => 5,
+        Step::Sysctl(SysctlStep::SilenceArp) => 6,
+        Step::Lo(LoStep::Add(_)) => 7,
     };
     proptest!(|(desired in wish(), observed in kernel())| {
         let steps = plan(&desired, &observed, &owned());
@@ -174,7 +179,7 @@ fn drift_is_reported_with_what_was_found() {
     let options = ServiceOptions::plain(Scheduler::Rr, address(1));
     let service = IpvsService { options: options.clone(), dests: [(dest, nat)].into() };
     let observed = KernelState { services: [(key, service)].into(), ..KernelState::default() };
-    assert_eq!(found(&Step::EditDest(key, dest, nat), &observed), "nat weight 5, thresholds 0..9");
-    assert_eq!(found(&Step::EditService(key, options), &observed), "scheduler rr with 1 destinations");
-    assert_eq!(found(&Step::AddLoVip(address(1)), &observed), "nothing");
+    assert_eq!(found(&Step::Ipvs(IpvsStep::EditDest(key, dest, nat)), &observed), "nat weight 5, thresholds 0..9");
+    assert_eq!(found(&Step::Ipvs(IpvsStep::EditService(key, options)), &observed), "scheduler rr with 1 destinations");
+    assert_eq!(found(&Step::Lo(LoStep::Add(address(1))), &observed), "nothing");
 }

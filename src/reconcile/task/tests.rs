@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     clock::BootClock,
-    kernel::{FakeDataPlane, ServiceKey},
+    kernel::{FakeDataPlane, IpvsStep, ServiceKey, SysctlStep},
     reconcile::fixture::{cluster, dest, director, host, http, name, real_server, vip, vip_name},
     rules::ClusterState,
 };
@@ -92,7 +92,10 @@ async fn rules_reach_the_kernel_and_changes_follow_at_once() {
     let was = fake.state().services.remove(&http()).unwrap().dests;
     rig.change_state(|state| state.verdicts.values_mut().for_each(|verdict| verdict.0 = crate::rules::Verdict::Down));
     rig.until(|report| report.steps_last == 3).await;
-    assert_eq!(fake.take_done(), [21, 22, 23].map(|number| Step::RemoveDest(http(), dest(number), was[&dest(number)])));
+    assert_eq!(
+        fake.take_done(),
+        [21, 22, 23].map(|number| Step::Ipvs(IpvsStep::RemoveDest(http(), dest(number), was[&dest(number)])))
+    );
     rig.stop().await;
     assert_eq!(fake.state().services.len(), 1, "stopping leaves the kernel as it is");
 }
@@ -198,7 +201,7 @@ async fn a_node_that_is_no_director_any_more_gets_its_ipvs_settings_back() {
 #[tokio::test]
 async fn a_director_that_may_not_change_ipvs_settings_says_so_and_serves() {
     let fake = FakeDataPlane::default();
-    fake.break_steps(vec![Step::TuneIpvs]);
+    fake.break_steps(vec![Step::Sysctl(SysctlStep::TuneIpvs)]);
     let mut rig = Rig::new("read-only", &fake, director());
     let report = rig.until(|report| report.error.is_some()).await;
     assert!(report.ready && pool(&fake) == 3, "{report:?}");
@@ -208,7 +211,7 @@ async fn a_director_that_may_not_change_ipvs_settings_says_so_and_serves() {
 #[tokio::test]
 async fn a_real_server_says_in_place_only_when_it_is() {
     let fake = FakeDataPlane::default();
-    fake.break_steps(vec![Step::SilenceArp]);
+    fake.break_steps(vec![Step::Sysctl(SysctlStep::SilenceArp)]);
     let mut rig = Rig::new("in-place", &fake, real_server());
     let report = rig.until(|report| report.error.is_some()).await;
     let word = report.in_place[&vip_name()].clone().unwrap_err();
@@ -233,7 +236,7 @@ async fn a_failing_step_stops_no_other_and_readiness_outlasts_a_lost_race() {
     let mut rig = Rig::new("failing", &fake, director());
     rig.until(|report| report.ready).await;
     let options = fake.state().services[&http()].options.clone();
-    fake.break_steps(vec![Step::EditService(http(), options)]);
+    fake.break_steps(vec![Step::Ipvs(IpvsStep::EditService(http(), options))]);
     fake.edit(|kernel| {
         let ours = kernel.services.get_mut(&http()).unwrap();
         ours.options.flags = 1;
@@ -306,7 +309,7 @@ async fn leaving_takes_everything_of_ours_away_and_nothing_else() {
         kernel.lo_addresses.insert(host(200));
     });
     let mut owned = OwnedVips::open(&dir).unwrap();
-    fake.break_steps(vec![Step::RemoveService(http())]);
+    fake.break_steps(vec![Step::Ipvs(IpvsStep::RemoveService(http()))]);
     let error = withdraw(&mut fake.clone(), &mut owned).await.unwrap_err();
     assert!(error.to_string().starts_with("1 of our entries stay in the kernel: cannot remove service"), "{error}");
     fake.break_steps(vec![]);

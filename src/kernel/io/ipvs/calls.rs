@@ -6,7 +6,7 @@ use super::{
     wire::{self, Listed},
 };
 use crate::base::errors::with_sources;
-use crate::kernel::{DataPlaneError, IpvsService, IpvsUse, ServiceKey, Step, StepError, StepFailure};
+use crate::kernel::{DataPlaneError, IpvsService, IpvsStep, IpvsUse, ServiceKey, Step, StepError, StepFailure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -177,14 +177,18 @@ fn failure(step: &Step, answers: Vec<RequestResult>) -> Option<StepFailure> {
 /// What an error number means for this step (`net/netfilter/ipvs/ip_vs_ctl.c`).
 fn explain(step: &Step, refusal: &KernelRefusal) -> String {
     let meaning = match (step, refusal.errno) {
-        (Step::AddService(_, options) | Step::EditService(_, options), libc::ENOENT) => {
+        (Step::Ipvs(IpvsStep::AddService(_, options)) | Step::Ipvs(IpvsStep::EditService(_, options)), libc::ENOENT) => {
             format!("this kernel has no scheduler `{0}`: load it with `modprobe ip_vs_{0}`, or choose another", options.scheduler)
         }
-        (Step::AddService(..), libc::EEXIST) => "there is such a service already".to_owned(),
+        (Step::Ipvs(IpvsStep::AddService(..)), libc::EEXIST) => "there is such a service already".to_owned(),
         (_, libc::ESRCH) => "there is no such service".to_owned(),
-        (Step::AddDest(..), libc::EEXIST) => "there is such a destination already".to_owned(),
-        (Step::EditDest(..) | Step::RemoveDest(..), libc::ENOENT) => "there is no such destination".to_owned(),
-        (Step::AddDest(..), libc::EINVAL) => "the kernel takes no such destination: is it a unicast address?".to_owned(),
+        (Step::Ipvs(IpvsStep::AddDest(..)), libc::EEXIST) => "there is such a destination already".to_owned(),
+        (Step::Ipvs(IpvsStep::EditDest(..)) | Step::Ipvs(IpvsStep::RemoveDest(..)), libc::ENOENT) => {
+            "there is no such destination".to_owned()
+        }
+        (Step::Ipvs(IpvsStep::AddDest(..)), libc::EINVAL) => {
+            "the kernel takes no such destination: is it a unicast address?".to_owned()
+        }
         (_, errno) => io::Error::from_raw_os_error(errno).to_string(),
     };
     match &refusal.text {

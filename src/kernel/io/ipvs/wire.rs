@@ -2,7 +2,7 @@
 
 use super::frame::{Attributes, GENERIC_HEADER_BYTES, Request, attributes_of, text_of, u16_at, u32_at};
 use crate::{
-    kernel::{DataPlaneError, Dest, DestKey, Forward, ServiceKey, ServiceOptions, Step},
+    kernel::{DataPlaneError, Dest, DestKey, Forward, IpvsStep, LoStep, ServiceKey, ServiceOptions, Step, SysctlStep},
     model::Protocol,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -93,15 +93,24 @@ pub fn change(family: u16, step: &Step) -> Vec<Request> {
     };
     let edit = |key, dest, to: &Dest| part(command::SET_DEST, key, dest_properties(dest_key(dest), to));
     match step {
-        Step::AddService(key, options) => vec![whole(command::NEW_SERVICE, service_options(service_key(key), options))],
-        Step::EditService(key, options) => vec![whole(command::SET_SERVICE, service_options(service_key(key), options))],
-        Step::RemoveService(key) => vec![whole(command::DEL_SERVICE, service_key(key))],
-        Step::AddDest(key, dest, to) => vec![part(command::NEW_DEST, key, dest_properties(dest_key(dest), to))],
-        Step::EditDest(key, dest, to) => vec![edit(key, dest, to)],
-        Step::RemoveDest(key, dest, is) => {
+        Step::Ipvs(IpvsStep::AddService(key, options)) => {
+            vec![whole(command::NEW_SERVICE, service_options(service_key(key), options))]
+        }
+        Step::Ipvs(IpvsStep::EditService(key, options)) => {
+            vec![whole(command::SET_SERVICE, service_options(service_key(key), options))]
+        }
+        Step::Ipvs(IpvsStep::RemoveService(key)) => vec![whole(command::DEL_SERVICE, service_key(key))],
+        Step::Ipvs(IpvsStep::AddDest(key, dest, to)) => vec![part(command::NEW_DEST, key, dest_properties(dest_key(dest), to))],
+        Step::Ipvs(IpvsStep::EditDest(key, dest, to)) => vec![edit(key, dest, to)],
+        Step::Ipvs(IpvsStep::RemoveDest(key, dest, is)) => {
             vec![edit(key, dest, &Dest { weight: 0, ..*is }), part(command::DEL_DEST, key, dest_key(dest))]
         }
-        Step::RemoveLoVip(_) | Step::RestoreArp | Step::TuneIpvs | Step::RestoreIpvs | Step::SilenceArp | Step::AddLoVip(_) => {
+        Step::Lo(LoStep::Remove(_))
+        | Step::Sysctl(SysctlStep::RestoreArp)
+        | Step::Sysctl(SysctlStep::TuneIpvs)
+        | Step::Sysctl(SysctlStep::RestoreIpvs)
+        | Step::Sysctl(SysctlStep::SilenceArp)
+        | Step::Lo(LoStep::Add(_)) => {
             vec![]
         }
     }

@@ -2,8 +2,8 @@
 
 use super::super::frame::frames;
 use super::{
-    Dest, DestKey, Forward, Listed, ServiceKey, ServiceOptions, Step, attribute, attributes_of, body, change, dump_dests,
-    get_family, nested, read_dest, read_family, read_info, read_service,
+    Dest, DestKey, Forward, IpvsStep, Listed, ServiceKey, ServiceOptions, Step, attribute, attributes_of, body, change,
+    dump_dests, get_family, nested, read_dest, read_family, read_info, read_service,
 };
 use crate::{
     kernel::{DataPlaneError, io::ipvs::frame::Request},
@@ -141,10 +141,10 @@ fn services_are_written_as_ipvsadm_writes_them() {
     let persistent =
         ServiceOptions { flags: 1, timeout_s: 360, netmask: u32::from_ne_bytes([255, 255, 255, 0]), ..plain(Scheduler::Sh) };
     let flagged = ServiceOptions { flags: 0x10, ..plain(Scheduler::Mh) };
-    assert_eq!(step(&Step::AddService(tcp(), plain(Scheduler::Wlc))), bytes(ADD_SERVICE));
-    assert_eq!(step(&Step::AddService(udp(), persistent)), bytes(ADD_PERSISTENT_SERVICE));
-    assert_eq!(step(&Step::EditService(udp(), flagged)), bytes(EDIT_SERVICE));
-    assert_part_of(&step(&Step::RemoveService(tcp())), &bytes(REMOVE_SERVICE), &[attribute::SERVICE]);
+    assert_eq!(step(&Step::Ipvs(IpvsStep::AddService(tcp(), plain(Scheduler::Wlc)))), bytes(ADD_SERVICE));
+    assert_eq!(step(&Step::Ipvs(IpvsStep::AddService(udp(), persistent))), bytes(ADD_PERSISTENT_SERVICE));
+    assert_eq!(step(&Step::Ipvs(IpvsStep::EditService(udp(), flagged))), bytes(EDIT_SERVICE));
+    assert_part_of(&step(&Step::Ipvs(IpvsStep::RemoveService(tcp()))), &bytes(REMOVE_SERVICE), &[attribute::SERVICE]);
 }
 
 #[test]
@@ -152,15 +152,17 @@ fn destinations_are_written_as_ipvsadm_writes_them() {
     let both = [attribute::SERVICE, attribute::DEST];
     let limited = Dest { weight: 0, forward: Forward::Direct, upper_threshold: 10, lower_threshold: 5 };
     let seven = Dest::plain(Weight(7), ForwardMethod::Dr);
-    assert_part_of(&step(&Step::AddDest(tcp(), server(), seven)), &bytes(ADD_DEST), &both);
-    assert_part_of(&step(&Step::EditDest(tcp(), server(), limited)), &bytes(EDIT_DEST), &both);
+    assert_part_of(&step(&Step::Ipvs(IpvsStep::AddDest(tcp(), server(), seven))), &bytes(ADD_DEST), &both);
+    assert_part_of(&step(&Step::Ipvs(IpvsStep::EditDest(tcp(), server(), limited))), &bytes(EDIT_DEST), &both);
 }
 
 #[test]
 fn a_destination_is_quiesced_as_it_is_before_it_is_removed() {
     let both = [attribute::SERVICE, attribute::DEST];
     let limited = Dest { weight: 7, forward: Forward::Direct, upper_threshold: 10, lower_threshold: 5 };
-    let [edit, remove] = &change(FAMILY, &Step::RemoveDest(tcp(), server(), limited))[..] else { panic!("not two requests") };
+    let [edit, remove] = &change(FAMILY, &Step::Ipvs(IpvsStep::RemoveDest(tcp(), server(), limited)))[..] else {
+        panic!("not two requests")
+    };
     assert_part_of(&payload(edit, FAMILY, 0x5), &bytes(EDIT_DEST), &both);
     assert_part_of(&payload(remove, FAMILY, 0x5), &bytes(REMOVE_DEST), &both);
 }
