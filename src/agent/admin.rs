@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     api::{
-        Admin, AdminError, ApplyOutcome, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer, LeaveRequest,
-        Status, TokenMade, TokenRequest, TokenStatus,
+        AdminError, ApplyOutcome, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer, LeaveRequest,
+        MembersAdmin, RulesAdmin, SecurityAdmin, Status, TokenMade, TokenRequest, TokenStatus,
     },
     config::AgentConfig,
     link::token::JoinToken,
@@ -55,7 +55,7 @@ impl Agent {
 }
 
 #[async_trait]
-impl Admin for Agent {
+impl RulesAdmin for Agent {
     async fn status(&self) -> Status {
         match self.member() {
             Ok(member) => member.status(),
@@ -82,7 +82,10 @@ impl Admin for Agent {
         let made = member.change(Command::Apply { base_revision: base, rules }).await?;
         Ok(ApplyOutcome { revision: made.revision, changed: made.changed })
     }
+}
 
+#[async_trait]
+impl MembersAdmin for Agent {
     async fn init(&self) -> Result<InitAnswer, AdminError> {
         self.order(Order::Init).await
     }
@@ -98,18 +101,6 @@ impl Admin for Agent {
         self.order(|reply| Order::Leave { how, reply }).await
     }
 
-    async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError> {
-        security::make_token(&*self.director()?, &self.config.node, request).await
-    }
-
-    async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError> {
-        Ok(security::tokens(&self.member()?.state()))
-    }
-
-    async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError> {
-        security::revoke_token(&*self.director()?, id).await
-    }
-
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
         security::remove_node(&*self.director()?, &self.config.node, name).await
     }
@@ -123,6 +114,21 @@ impl Admin for Agent {
 
     async fn set_roles(&self, name: NodeName, roles: Roles) -> Result<(), AdminError> {
         security::set_roles(&*self.director()?, name, roles).await
+    }
+}
+
+#[async_trait]
+impl SecurityAdmin for Agent {
+    async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError> {
+        security::make_token(&*self.director()?, &self.config.node, request).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError> {
+        Ok(security::tokens(&self.member()?.state()))
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError> {
+        security::revoke_token(&*self.director()?, id).await
     }
 
     async fn rotate_keys(&self) -> Result<(), AdminError> {

@@ -28,8 +28,13 @@ pub struct ApplyOutcome {
 ///
 /// Reads (`status`, `rules`) are dropped when their client goes away or the deadline passes. Changes are not: the server runs them one at a time,
 /// each in a task of its own, to their end, whether the client waits or not. Each must end by itself; the server aborts it after twice its deadline.
+pub trait Admin: RulesAdmin + MembersAdmin + SecurityAdmin {}
+
+impl<A: RulesAdmin + MembersAdmin + SecurityAdmin> Admin for A {}
+
+/// The cluster's rules, and what this node knows.
 #[async_trait]
-pub trait Admin: Send + Sync + 'static {
+pub trait RulesAdmin: Send + Sync + 'static {
     /// Everything that this agent knows, at once and without asking other nodes. An agent without a running member answers with
     /// [`Status::without_member`].
     async fn status(&self) -> Status;
@@ -42,7 +47,11 @@ pub trait Admin: Send + Sync + 'static {
 
     /// Replaces the cluster's rules; refused when `base` is given and is not the revision that they have by then.
     async fn apply(&self, rules: RuleSet, base: Option<u64>) -> Result<ApplyOutcome, AdminError>;
+}
 
+/// Who is in the cluster.
+#[async_trait]
+pub trait MembersAdmin: Send + Sync + 'static {
     /// Makes a cluster with this node as its first member.
     async fn init(&self) -> Result<InitAnswer, AdminError>;
 
@@ -54,15 +63,6 @@ pub trait Admin: Send + Sync + 'static {
     /// Takes this node out of its cluster and puts back what the agent changed on it; with `force` without telling other nodes.
     async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError>;
 
-    /// Makes a join token.
-    async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError>;
-
-    /// The valid join tokens, without their secrets.
-    async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError>;
-
-    /// Revokes a join token.
-    async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError>;
-
     /// Takes another node out of the cluster for good; its certificate and keys are worth nothing from then on. Where certificates come from somebody
     /// else's CA, its name is barred, even if it is no member any more.
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError>;
@@ -72,6 +72,19 @@ pub trait Admin: Send + Sync + 'static {
 
     /// Gives a node other roles.
     async fn set_roles(&self, name: NodeName, roles: Roles) -> Result<(), AdminError>;
+}
+
+/// Who may join, administer and take part: tokens, identities, keys.
+#[async_trait]
+pub trait SecurityAdmin: Send + Sync + 'static {
+    /// Makes a join token.
+    async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError>;
+
+    /// The valid join tokens, without their secrets.
+    async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError>;
+
+    /// Revokes a join token.
+    async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError>;
 
     /// Begins to replace the gossip key; the members do the rest by themselves, see [`Status`].
     async fn rotate_keys(&self) -> Result<(), AdminError>;

@@ -1,8 +1,8 @@
 //! An agent for tests: rules, members, tokens and identities in memory, with a real CA; no cluster behind it.
 
 use super::{
-    Admin, AdminError, ApplyOutcome, Authoriser, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer,
-    LeaveRequest, RemoteAdmin, Status, TokenMade, TokenRequest, TokenStatus, status::sample,
+    AdminError, ApplyOutcome, Authoriser, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer, LeaveRequest,
+    MembersAdmin, RemoteAdmin, RulesAdmin, SecurityAdmin, Status, TokenMade, TokenRequest, TokenStatus, status::sample,
 };
 use crate::{
     clock::{BootClock, Clock},
@@ -99,7 +99,7 @@ impl Authoriser for Fake {
 }
 
 #[async_trait]
-impl Admin for Fake {
+impl RulesAdmin for Fake {
     async fn status(&self) -> Status {
         if self.outside { Status::outside("d9".parse().unwrap()) } else { self.status.lock().unwrap().clone() }
     }
@@ -123,7 +123,10 @@ impl Admin for Fake {
         *current = (current.0 + u64::from(changed), rules);
         Ok(ApplyOutcome { revision: current.0, changed })
     }
+}
 
+#[async_trait]
+impl MembersAdmin for Fake {
     async fn init(&self) -> Result<InitAnswer, AdminError> {
         if !self.outside {
             return Err(AdminError::InCluster("c1".to_owned()));
@@ -155,22 +158,6 @@ impl Admin for Fake {
         }
     }
 
-    async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError> {
-        self.inside()?;
-        Ok(self.token(request))
-    }
-
-    async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError> {
-        self.inside()?;
-        Ok(self.tokens.lock().unwrap().values().cloned().collect())
-    }
-
-    async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError> {
-        self.inside()?;
-        let gone = self.tokens.lock().unwrap().remove(&id);
-        gone.map(|_| ()).ok_or_else(|| CommandRefusal::from(SecurityRefusal::NotThere(id)).into())
-    }
-
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
         self.inside()?;
         self.member(&name)?;
@@ -194,6 +181,25 @@ impl Admin for Fake {
         let at = self.member(&name)?;
         self.status.lock().unwrap().nodes[at].roles = roles;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl SecurityAdmin for Fake {
+    async fn make_token(&self, request: TokenRequest) -> Result<TokenMade, AdminError> {
+        self.inside()?;
+        Ok(self.token(request))
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenStatus>, AdminError> {
+        self.inside()?;
+        Ok(self.tokens.lock().unwrap().values().cloned().collect())
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<(), AdminError> {
+        self.inside()?;
+        let gone = self.tokens.lock().unwrap().remove(&id);
+        gone.map(|_| ()).ok_or_else(|| CommandRefusal::from(SecurityRefusal::NotThere(id)).into())
     }
 
     /// Done at once, key 2 after key 1.

@@ -42,7 +42,7 @@ mod socket;
 pub mod status;
 
 pub use access::{Authoriser, RemoteAdmin};
-pub use admin::{Admin, ApplyOutcome};
+pub use admin::{Admin, ApplyOutcome, MembersAdmin, RulesAdmin, SecurityAdmin};
 pub use client::{Client, ClientError, RemoteAgent};
 pub use error::AdminError;
 pub use message::{

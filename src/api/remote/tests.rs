@@ -1,6 +1,7 @@
 //! The admin protocol over real TLS on the loopback interface.
 
 use super::*;
+use crate::api::SecurityAdmin;
 use crate::{
     api::{
         ApplyRequest, Client, ClientError, IdentityRequest, JoinOrder, LeaveRequest, MAX_REQUEST_BYTES, RemoteAgent,

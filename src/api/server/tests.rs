@@ -1,6 +1,7 @@
 //! The admin protocol over a real socket.
 
 use super::*;
+use crate::api::{MembersAdmin, SecurityAdmin};
 use crate::{
     api::{
         AdminError, ApplyAnswer, ApplyRequest, BindError, CHANGE_DEADLINE, Client, ClientError, ErrorBody, IdentityRequest,

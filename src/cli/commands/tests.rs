@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::{
-        self, Admin, AdminListener, TokenRequest,
+        self, AdminListener, SecurityAdmin, TokenRequest,
         fake::{Fake, SocketDir},
     },
     link::io::files,
