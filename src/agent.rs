@@ -1,4 +1,4 @@
-//! The worker's composition root: the one place that knows every task.
+//! The worker from start to stop: signals, the admin API, and a member while the node is in a cluster.
 //!
 //! A worker serves the admin API from start to stop. While its node is a member of a cluster it also runs one `member::Member`.
 

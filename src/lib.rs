@@ -1,7 +1,7 @@
 //! lvs-agent: one agent for every node of a Linux Virtual Server cluster.
 //!
 //! # Layout
-//! Rooms in dependency order; a room imports only rooms above it. ARCHITECTURE.md is the map.
+//! A room imports only the rooms that stand above it in ARCHITECTURE.md, which is the map.
 
 pub mod agent;
 pub mod api;

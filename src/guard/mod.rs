@@ -1,6 +1,6 @@
 //! The guard process: holds VIPs, votes on leases, announces, and looks after the worker.
 //!
-//! What it decides is in `supervisor` (the worker's life), `leases` and `state` (this node's part in the leases), `arp` (announcements); `report` what the service
+//! What it decides is in `supervisor` (the worker's life), `leases` and `group_state` (this node's part in the leases), `arp` (announcements); `report` what the service
 //! manager hears; `event_loop` drives them and `executor` does what they want.
 
 pub mod arp;

@@ -42,8 +42,8 @@ pub async fn run(
     shutdown.cancelled().await;
 }
 
-/// openraft's clock is for elections and heartbeats. A node that neither votes nor leads does not need it, and most nodes of a large cluster do not.
-/// none while it hears a leader.
+/// openraft's clock is for elections: a leader's heartbeats have their own (`heartbeat_task`). A node that does not vote does not need it, and a
+/// voter does not need it while it hears a leader.
 fn tick_if_needed(node: &RaftNode) {
     let metrics = node.raft().metrics().borrow_watched().clone();
     let may_elect = votes(&metrics) || metrics.membership_config.voter_ids().next().is_none();

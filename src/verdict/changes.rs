@@ -35,7 +35,7 @@ pub fn verdict_changes(state: &ClusterState, heard: &ObserverReports<'_>, observ
         .collect()
 }
 
-/// The ballots of a target's  by name. Empty for a target that is not in the rules or has no check.
+/// The ballots of a target's observers, by name. Empty for a target that is not in the rules or has no check.
 pub fn ballots(state: &ClusterState, heard: &ObserverReports<'_>, observers: &TargetObservers, target: &Target) -> Vec<Ballot> {
     let service = state.rules.services.get(&target.service);
     let server = service.and_then(|service| Some((service, service.servers.get(&target.server)?)));

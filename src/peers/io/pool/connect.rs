@@ -1,4 +1,4 @@
-//! Makes a connection: TCP, TLS, the check that the right node answers, and the hello.
+//! What makes a connection of use: after TLS (`io/stream.rs`), the check that the right node answers, and the hello.
 
 use super::{CallError, LocalSide, Peers, PoolKey, broken};
 use crate::{
