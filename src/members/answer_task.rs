@@ -59,7 +59,7 @@ impl ClusterMember {
         question: &QuestionFrame,
     ) -> Result<AnswerFrame, AnswerFrame> {
         let status = self.raft().directory().status(certificate, id);
-        if let Some(reply) = self.raft().answer((id, certificate), status.clone(), question).await {
+        if let Some(reply) = self.raft().answer((id, certificate), &status, question).await {
             return Ok(reply);
         }
         let status = status.map_err(|refusal| self.raft().refused(id, refusal))?;

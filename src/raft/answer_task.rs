@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::{BootClock, Clock},
-    link::certificate::{Certificate, Subject},
+    link::certificate::Certificate,
     model::{NodeId, NodeRecord, Role},
     peers::{AnswerFrame, HelloRefusal, PeerStatus, QuestionFrame, Topic, VotingPeer},
     rules::Command,
@@ -27,14 +27,14 @@ impl RaftNode {
     pub async fn answer(
         &self,
         (id, certificate): (NodeId, &Certificate),
-        status: Result<PeerStatus, HelloRefusal>,
+        status: &Result<PeerStatus, HelloRefusal>,
         question: &QuestionFrame,
     ) -> Option<AnswerFrame> {
         let read = match question.topic {
-            Topic::Raft => self.answer_raft((id, certificate), &status, question).await,
+            Topic::Raft => self.answer_raft((id, certificate), status, question).await,
             Topic::Propose | Topic::Voters => match status {
-                Ok(status) => self.answer_member(&status, question).await,
-                Err(refusal) => Err(self.refused(id, refusal)),
+                Ok(status) => self.answer_member(status, question).await,
+                Err(refusal) => Err(self.refused(id, refusal.clone())),
             },
             Topic::Join | Topic::Certify | Topic::AuthorityKey | Topic::Parcel => return None,
         };
@@ -86,8 +86,7 @@ impl RaftNode {
 
     /// Whether `id` votes as far as this node knows, and `certificate`, which may name no number, is of the same name.
     pub(super) fn votes(&self, id: NodeId, certificate: &Certificate) -> bool {
-        let Subject::Node { name, .. } = &certificate.subject else { return false };
-        self.voters().iter().any(|voter| voter.id == id && voter.name == *name)
+        self.voters().iter().any(|voter| voter.is(id, certificate))
     }
 
     fn still_votes(&self, id: NodeId) -> bool {

@@ -8,10 +8,7 @@ use crate::{
     raft::RejoinHint,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 const FILE: &str = files::IDENTITY;
 /// A name, a cluster id, a number; and those of a thousand members met.
@@ -36,17 +33,9 @@ pub struct NodeIdentity {
 /// Why the identity cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The operating system says no.
-    #[error("cannot {doing} {}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// read, write.
-        doing: &'static str,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileFault),
     /// The content is damaged.
     #[error(
         "{} does not say who this node is; {}",
@@ -63,13 +52,6 @@ pub enum IdentityError {
     /// The keys cannot be removed.
     #[error(transparent)]
     Keys(#[from] FileError),
-}
-
-impl From<FileFault> for IdentityError {
-    fn from(fault: FileFault) -> Self {
-        let FileFault { doing, path, source } = fault;
-        IdentityError::Io { path, doing, source }
-    }
 }
 
 impl NodeIdentity {

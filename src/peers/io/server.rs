@@ -82,6 +82,13 @@ pub struct VotingPeer {
     pub addr: SocketAddr,
 }
 
+impl VotingPeer {
+    /// Whether it is `id`, and `certificate`, which may name no number, is of the same name.
+    pub fn is(&self, id: NodeId, certificate: &Certificate) -> bool {
+        self.id == id && matches!(&certificate.subject, Subject::Node { name, .. } if *name == self.name)
+    }
+}
+
 /// The part that the rooms below implement: the voters, and an answer to every question.
 pub trait Answers: Send + Sync + 'static {
     /// The voters of the newest membership in this node's log, committed or not.
@@ -268,10 +275,9 @@ fn who(hello: &Hello, certificate: Option<Certificate>, port: &Port) -> Result<A
     }
 }
 
-/// Whether `id` votes, and `certificate`, which may name no number, is of the same name.
+/// Whether `id` votes and has shown its own certificate.
 fn votes(port: &Port, id: NodeId, certificate: &Certificate) -> bool {
-    let Subject::Node { name, .. } = &certificate.subject else { return false };
-    port.answers.voters().iter().any(|voter| voter.id == id && voter.name == *name)
+    port.answers.voters().iter().any(|voter| voter.is(id, certificate))
 }
 
 /// Whether a removed node's vote may still be needed.

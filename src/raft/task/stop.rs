@@ -39,23 +39,32 @@ impl RaftNode {
 
     /// Gives leadership to the voter whose log is nearest, and waits until it is gone.
     async fn hand_over(&self) {
-        let mut metrics = self.inner.raft.metrics();
+        let metrics = self.inner.raft.metrics();
         let (leads, successor) = {
             let metrics = metrics.borrow_watched();
             (metrics.state == ServerState::Leader, leadership::successor(&metrics, &self.state().borrow()))
         };
         let Some(successor) = successor.filter(|_| leads) else { return };
         tracing::info!(node = %NodeId(successor), "leadership is handed over");
-        if self.inner.raft.trigger().transfer_leader(successor).await.is_err() {
+        if !self.transfer_to(successor).await {
             return;
-        }
-        while metrics.borrow_watched().state == ServerState::Leader {
-            if metrics.changed().await.is_err() {
-                return;
-            }
         }
         // The successor's first entry should find this node still answering, or a cluster of two or three waits for nothing.
         sleep(self.inner.timing.pause).await;
+    }
+
+    /// Has `successor` lead, and waits until this node does not. `false`: openraft has ended.
+    pub(in crate::raft) async fn transfer_to(&self, successor: u64) -> bool {
+        let mut metrics = self.raft().metrics();
+        if self.raft().trigger().transfer_leader(successor).await.is_err() {
+            return false;
+        }
+        while metrics.borrow_watched().state == ServerState::Leader {
+            if metrics.changed().await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Ends like a killed process, without telling other nodes or handing leadership over.

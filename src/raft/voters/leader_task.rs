@@ -182,18 +182,7 @@ fn hear<'a>(
 async fn hand_over(node: &RaftNode, seen: &RaftMetrics<TypeConfig>) {
     let Some(successor) = leadership::successor(seen, &node.state().borrow()) else { return };
     tracing::info!(node = %NodeId(successor), "leadership is handed over: this node is to lose its vote");
-    let mut metrics = node.raft().metrics();
-    let gone = async {
-        if node.raft().trigger().transfer_leader(successor).await.is_err() {
-            return;
-        }
-        while metrics.borrow_watched().state == ServerState::Leader {
-            if metrics.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    if timeout(CHANGE_DEADLINE, gone).await.is_err() {
+    if timeout(CHANGE_DEADLINE, node.transfer_to(successor)).await.is_err() {
         tracing::warn!("leadership was not taken over in time");
     }
 }
