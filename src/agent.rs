@@ -23,9 +23,9 @@ mod wires;
 
 use crate::{
     api,
-    base::errors::with_sources,
+    base::{build::VERSION, errors::with_sources},
     config::AgentConfig,
-    guard::io::channel::{ChannelError, GuardChannel},
+    guard::{ChannelError, GuardChannel, OtherBuild, guard_version},
     health::io::script::{RunnerChannelError, ScriptRunner},
     kernel::io::address::is_here,
     members::NodeIdentity,
@@ -52,6 +52,9 @@ const ORDERS: usize = 1;
 /// Why a worker ends by itself. The guard starts it again.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
+    /// A guard that would not be understood.
+    #[error(transparent)]
+    OtherBuild(#[from] OtherBuild),
     /// No guard to speak with.
     #[error(transparent)]
     Channel(#[from] ChannelError),
@@ -80,6 +83,7 @@ pub enum AgentError {
 /// # Errors
 /// Whatever it cannot go on with.
 pub async fn run(config: AgentConfig, reread: Reread) -> Result<(), AgentError> {
+    let guard_version = guard_version()?;
     // Before the guard hears from this worker, and says that the node can be spoken with.
     let listener = api::AdminListener::bind(&config.socket)?;
     let tasks = Tasks::default();
@@ -91,10 +95,10 @@ pub async fn run(config: AgentConfig, reread: Reread) -> Result<(), AgentError> 
     let config = Arc::new(config);
     let (stage, stage_seen) = watch::channel(Stage::Outside);
     let (orders_out, orders_in) = mpsc::channel(ORDERS);
-    let agent = Arc::new(Agent::new(config.clone(), stage_seen.clone(), orders_out));
+    let agent = Arc::new(Agent::new(config.clone(), guard_version, stage_seen.clone(), orders_out));
     let serving = tasks.spawn("admin api", &stop, api::serve(listener, agent.clone(), stop.clone()));
     let remote = Remote { admin: agent, gate: Arc::new(authorisation::Membership::new(stage_seen)) };
-    tracing::info!(node = %config.node, roles = %config.roles, version = env!("CARGO_PKG_VERSION"), "worker started");
+    tracing::info!(node = %config.node, roles = %config.roles, version = VERSION, "worker started");
     let life = Life { config, guard, scripts, remote, orders: orders_in, stop: stop.clone() };
     let living = life.live(stage, reread);
     tokio::pin!(living);

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Parser;
 use lvs_agent::{
-    agent,
+    agent::{self, AgentError},
     base::errors::with_sources,
     base::io::privilege::{AGENT, give_up},
     cli::{self, Args, CliCommand, Exit, args::LogArgs},
@@ -67,7 +67,10 @@ fn ended(args: &Args, log: &LogArgs, process: impl FnOnce(AgentConfig) -> anyhow
         Ok(()) => Exit::Ok.into(),
         Err(error) => {
             tracing::error!(error = with_sources(error.as_ref()), "agent ends");
-            Exit::Failed.into()
+            match error.downcast_ref() {
+                Some(AgentError::OtherBuild(_)) => ExitCode::from(guard::OtherBuild::EXIT),
+                Some(_) | None => Exit::Failed.into(),
+            }
         }
     }
 }

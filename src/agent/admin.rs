@@ -11,11 +11,12 @@ use crate::{
         AdminError, ApplyOutcome, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer, LeaveRequest,
         MembersAdmin, RulesAdmin, SecurityAdmin, Status, TokenMade, TokenRequest, TokenStatus,
     },
+    base::build::VERSION,
     config::AgentConfig,
     link::token::JoinToken,
     model::{IdentityName, NodeName, Roles, TokenId},
     rules::{Command, RuleSet, SecurityChange, Warning},
-    status::warnings::warnings,
+    status::{other_guard, warnings::warnings},
 };
 use async_trait::async_trait;
 use std::{net::SocketAddr, sync::Arc};
@@ -25,14 +26,20 @@ use zeroize::Zeroizing;
 /// The agent as the API sees it.
 pub struct Agent {
     config: Arc<AgentConfig>,
+    guard_version: String,
     stage: watch::Receiver<Stage>,
     orders: mpsc::Sender<Order>,
 }
 
 impl Agent {
     /// `stage` has the running member, if this node is one.
-    pub fn new(config: Arc<AgentConfig>, stage: watch::Receiver<Stage>, orders: mpsc::Sender<Order>) -> Self {
-        Self { config, stage, orders }
+    pub fn new(
+        config: Arc<AgentConfig>,
+        guard_version: String,
+        stage: watch::Receiver<Stage>,
+        orders: mpsc::Sender<Order>,
+    ) -> Self {
+        Self { config, guard_version, stage, orders }
     }
 
     fn member(&self) -> Result<Arc<Member>, AdminError> {
@@ -57,10 +64,13 @@ impl Agent {
 #[async_trait]
 impl RulesAdmin for Agent {
     async fn status(&self) -> Status {
-        match self.member() {
+        let mut status = match self.member() {
             Ok(member) => member.status(),
             Err(why) => Status::without_member(self.config.node.clone(), &why),
-        }
+        };
+        status.problems.extend(other_guard(&self.guard_version, VERSION));
+        status.guard_version = Some(self.guard_version.clone());
+        status
     }
 
     async fn rules(&self) -> Result<(u64, RuleSet), AdminError> {
@@ -161,7 +171,7 @@ mod tests {
     async fn outside_of_a_cluster_nothing_is_answered_but_what_enters_one() {
         let text = "node = \"r1\"\nroles = [\"real-server\"]\naddress = \"10.0.0.21\"\n";
         let config = Arc::new(AgentConfig::parse("agent.toml", text, "r1").unwrap());
-        let agent = Agent::new(config, watch::channel(Stage::Outside).1, mpsc::channel(1).0);
+        let agent = Agent::new(config, VERSION.to_owned(), watch::channel(Stage::Outside).1, mpsc::channel(1).0);
         let (r2, ann): (NodeName, IdentityName) = ("r2".parse().unwrap(), "ann".parse().unwrap());
         let roles = Roles::new([crate::model::Role::Witness]).unwrap();
         let token = TokenRequest { ttl_s: 60, uses: 1, roles: roles.clone() };

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     api::{AdminError, CHANGE_DEADLINE, Status},
+    base::build::VERSION,
     clock::{BootClock, Clock},
     config::AgentConfig,
     gossip::{ClusterView, Facts, KeyInventory},
@@ -160,7 +161,7 @@ impl Member {
         let facts = Facts {
             roles: config.roles.clone(),
             addr: config.address,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: VERSION.to_owned(),
             kernel: kernel::capabilities().await,
             holds: KeyInventory::default(),
         };

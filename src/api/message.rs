@@ -1,6 +1,8 @@
 //! Bodies of requests and answers.
 
+use super::formats::Formats;
 use crate::{
+    base::build::VERSION,
     model::{Access, Fingerprint, IdentityName, NodeName, Roles, TokenId},
     rules::{Difference, Warning},
 };
@@ -199,14 +201,17 @@ pub struct JoinAnswer {
 /// The version of the program.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Version {
-    /// As in `Cargo.toml`.
+    /// See [`VERSION`].
     pub version: String,
+    /// The formats that it speaks; `None` from agents that do not tell.
+    #[serde(default)]
+    pub formats: Option<Formats>,
 }
 
 impl Version {
     /// This program's.
     pub fn this() -> Self {
-        Self { version: env!("CARGO_PKG_VERSION").to_owned() }
+        Self { version: VERSION.to_owned(), formats: Some(Formats::this()) }
     }
 }
 

@@ -34,6 +34,7 @@ mod error;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
+mod formats;
 mod message;
 mod remote;
 mod routes;
@@ -45,6 +46,7 @@ pub use access::{Authoriser, RemoteAdmin};
 pub use admin::{Admin, ApplyOutcome, MembersAdmin, RulesAdmin, SecurityAdmin};
 pub use client::{Client, ClientError, RemoteAgent};
 pub use error::AdminError;
+pub use formats::Formats;
 pub use message::{
     ApplyAnswer, ApplyRequest, ErrorBody, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, InitRequest, JoinAnswer,
     JoinOrder, LeaveRequest, PlanAnswer, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,

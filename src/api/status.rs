@@ -1,8 +1,11 @@
 //! The answer to `GET /v1/status`: stable names, also for people's scripts. Fields are added, never renamed.
 
 use super::error::AdminError;
-use crate::model::{
-    Fingerprint, ForwardMethod, KeyId, NodeName, Protocol, Roles, Scheduler, ServerName, ServiceName, VipName, ZoneName,
+use crate::{
+    base::build::VERSION,
+    model::{
+        Fingerprint, ForwardMethod, KeyId, NodeName, Protocol, Roles, Scheduler, ServerName, ServiceName, VipName, ZoneName,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +33,9 @@ pub struct Status {
     /// This node is in a cluster, but its member cannot start: why, and what to do. It is tried again by itself.
     #[serde(default)]
     pub not_started: Option<String>,
+    /// The version of this node's guard, which lasts when a worker is replaced; `None` from agents that do not tell.
+    #[serde(default)]
+    pub guard_version: Option<String>,
 }
 
 impl Status {
@@ -43,7 +49,7 @@ impl Status {
         Self {
             cluster: None,
             this,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: VERSION.to_owned(),
             nodes: Vec::new(),
             vips: Vec::new(),
             services: Vec::new(),
@@ -53,6 +59,7 @@ impl Status {
                 AdminError::NotStarted(why) => Some(why.clone()),
                 _ => None,
             },
+            guard_version: None,
         }
     }
 }
@@ -284,7 +291,7 @@ mod tests {
     fn the_field_names_are_the_documented_ones() {
         let json = serde_json::to_value(super::sample::status()).unwrap();
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-        assert_eq!(keys(&json), "cluster foreign nodes not_started problems self services version vips");
+        assert_eq!(keys(&json), "cluster foreign guard_version nodes not_started problems self services version vips");
         assert_eq!(keys(&json["cluster"]), "id leader quorum revision security term voters");
         assert_eq!(keys(&json["cluster"]["security"]), "authority barred key other_authorities other_keys rotating");
         assert_eq!(

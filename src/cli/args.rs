@@ -7,7 +7,7 @@ pub use security::{
     CaCommand, IdentityCommand, IdentityCreateArgs, KeysCommand, NodeCommand, RotateArgs, TokenCommand, TokenCreateArgs,
 };
 
-use crate::config::value::node_address;
+use crate::{base::build::VERSION, config::value::node_address};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use help::{
     APPLY_HELP, CA_HELP, EXIT_CODES, EXPORT_HELP, IDENTITY_HELP, INIT_HELP, JOIN_HELP, KEYS_HELP, LEAVE_HELP, NODE_HELP,
@@ -23,7 +23,7 @@ const WHICH_AGENT: &str = "Which agent";
 /// Runs on directors (they hold the VIPs and forward with IPVS) and real servers (they answer the requests) alike. The commands below, other than `run`, talk to
 /// the agent on this node, or with --server to another one.
 #[derive(Clone, PartialEq, Eq, Debug, Parser)]
-#[command(name = "lvs-agent", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "lvs-agent", version = VERSION, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Args {
     /// This node's configuration [default: /etc/lvs-agent/agent.toml].
     #[arg(long, global = true, env = "LVS_AGENT_CONFIG", hide_env_values = true, value_name = "PATH", help_heading = WHICH_AGENT)]

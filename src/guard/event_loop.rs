@@ -1,11 +1,14 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
+mod telling;
+
 use super::{
     effect::Effect,
     error::{CannotSpeak, GuardError},
     executor::Executor,
     io::{
         notify::ServiceManager,
+        same_build::OtherBuild,
         socket::Incoming,
         timer::BootTimer,
         vip_file::VipFile,
@@ -14,7 +17,7 @@ use super::{
     leases::{LeaseEvent, Leases, Moment},
     options::GuardOptions,
     protocol::{ToGuard, ToWorker},
-    report::{Report, Standing},
+    report::Report,
     supervisor::{Supervisor, WorkerEvent, WorkerOrder},
     woken::{Stopping, Woken},
 };
@@ -65,6 +68,8 @@ pub(super) struct EventLoop {
     leaving: bool,
     /// Why its member cannot start, as it says.
     not_started: Option<String>,
+    /// The program on disk is of a build that does not understand this guard.
+    other_build: bool,
     stopping: Option<Stopping>,
     manager: ServiceManager,
     report: Report,
@@ -90,6 +95,7 @@ impl EventLoop {
             stirred: true,
             leaving: false,
             not_started: None,
+            other_build: false,
             stopping: None,
             report: Report::new(manager.patience(), started),
             manager,
@@ -254,6 +260,7 @@ impl EventLoop {
     async fn worker_did(&mut self, did: WorkerDid) {
         match did {
             WorkerDid::Said(frame) => {
+                self.other_build = false;
                 self.worker_event(WorkerEvent::Heard).await;
                 self.worker_said(frame).await;
             }
@@ -262,6 +269,7 @@ impl EventLoop {
                 self.worker_event(WorkerEvent::Broke).await;
             }
             WorkerDid::Exited(status) => {
+                self.other_build = status.as_ref().is_ok_and(|status| status.code() == Some(OtherBuild::EXIT.into()));
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                 if self.stopping.is_some() {
                     tracing::info!(status, "worker ended");
@@ -340,55 +348,6 @@ impl EventLoop {
         self.executor.socket.speak_with(Seal::new(Kind::Lease, &identity.cluster_id, identity.id, session, Arc::new(key)));
         self.signs_as = Some(public);
         Ok(())
-    }
-
-    /// Whoever is concerned, of what has changed.
-    fn tell_all(&mut self) {
-        self.note_places();
-        let stand = self.leases.as_ref().map(|leases| (leases.ownership(), leases.obstacles())).unwrap_or_default();
-        self.tell_manager(&stand.0);
-        self.tell_ownership(stand);
-    }
-
-    /// At each change, and after hello.
-    fn tell_ownership(&mut self, stand: (Ownership, Obstacles)) {
-        if self.greeted && self.told.as_ref() != Some(&stand) {
-            self.told = Some(stand.clone());
-            self.tell(ToWorker::Ownership(stand.0, stand.1));
-        }
-    }
-
-    /// At each change, and to show that this loop turns.
-    fn tell_manager(&mut self, held: &Ownership) {
-        let now = BootClock.now();
-        let waits_for = self.not_started.clone().or_else(|| self.executor.waits_for());
-        let standing = Standing {
-            served: self.supervisor.has_served(),
-            tended: self.supervisor.is_tended(now),
-            worker: self.supervisor.is_running(),
-            node: self.identity.as_ref().map(|identity| (identity.id, identity.cluster_id.as_str())),
-            not_started: waits_for.as_deref(),
-            held,
-        };
-        let words = self.report.step(standing, now);
-        self.manager.tell(&words);
-    }
-
-    fn tell(&mut self, what: ToWorker) {
-        let Some(worker) = &mut self.worker else { return };
-        if let Err(error) = worker.tell(what) {
-            tracing::error!(%error, "killing the worker");
-            worker.kill();
-        }
-    }
-
-    /// At each change.
-    fn note_places(&mut self) {
-        // What the file says at first is still to be taken off while the guard waits.
-        if self.executor.waits_for().is_none() {
-            let places = self.leases.as_ref().map(Leases::places).unwrap_or_default();
-            self.vip_file.set(&places);
-        }
     }
 }
 

@@ -28,6 +28,7 @@ use executor::Executor;
 pub use io::{
     channel::{ChannelError, GUARD_FD, GuardChannel, GuardGone, GuardHandle},
     runner::RunnerCommand,
+    same_build::{OtherBuild, guard_version},
     worker::WorkerCommand,
 };
 use io::{

@@ -29,6 +29,8 @@ pub struct Standing<'a> {
     pub tended: bool,
     /// A worker runs now.
     pub worker: bool,
+    /// The program on disk is of another build, and no worker of it can be used.
+    pub other_build: bool,
     /// Who this node is, in a cluster.
     pub node: Option<(NodeId, &'a str)>,
     /// Why this node cannot be a member of its cluster for now.
@@ -86,7 +88,13 @@ fn status(standing: Standing<'_>) -> String {
         (None, None) => "in no cluster: waits for init or join".to_owned(),
         (None, Some((id, cluster))) => format!("{id} of cluster {cluster}, {}", holding(standing.held)),
     };
-    if standing.worker { doing } else { format!("{doing}; its worker is down, trying again") }
+    match (standing.other_build, standing.worker) {
+        (true, _) => format!(
+            "{doing}; has no worker, since the program on disk is of another build than this guard: systemctl restart lvs-agent"
+        ),
+        (false, true) => doing,
+        (false, false) => format!("{doing}; its worker is down, trying again"),
+    }
 }
 
 fn holding(ownership: &Ownership) -> String {
@@ -108,7 +116,15 @@ mod tests {
     }
 
     fn standing(ownership: &Ownership) -> Standing<'_> {
-        Standing { served: true, tended: true, worker: true, node: Some((NodeId(3), "blue")), not_started: None, held: ownership }
+        Standing {
+            served: true,
+            tended: true,
+            worker: true,
+            other_build: false,
+            node: Some((NodeId(3), "blue")),
+            not_started: None,
+            held: ownership,
+        }
     }
 
     #[test]
@@ -141,6 +157,17 @@ mod tests {
         assert_eq!(report.step(waits, at(0)), [Word::Ready, told]);
         let told = Word::Status("n3 of cluster blue, holds no vip".to_owned());
         assert_eq!(report.step(standing(&none), at(1)), [told]);
+    }
+
+    #[test]
+    fn a_program_of_another_build_is_named_whether_its_worker_has_just_been_started_or_has_ended() {
+        let none = Ownership::new();
+        let other = Standing { other_build: true, ..standing(&none) };
+        let mut report = Report::new(None, at(0));
+        let told = "n3 of cluster blue, holds no vip; has no worker, since the program on disk is of another build than this guard: systemctl restart lvs-agent";
+        assert_eq!(report.step(other, at(0)), [Word::Ready, Word::Status(told.to_owned())]);
+        assert_eq!(report.step(Standing { worker: false, ..other }, at(1)), []);
+        assert_eq!(report.step(standing(&none), at(2)), [Word::Status("n3 of cluster blue, holds no vip".to_owned())]);
     }
 
     #[test]

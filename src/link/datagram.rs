@@ -24,7 +24,7 @@ mod window;
 
 pub use header::{Header, Kind};
 pub use refusal::{Rejected, Rejections, Unsent};
-pub use size::{ENVELOPE_BYTES, HEADER_BYTES, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES};
+pub use size::{ENVELOPE_BYTES, HEADER_BYTES, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES, VERSION};
 
 use super::node_key::{NodeKey, Purpose, SIGNATURE_BYTES, Signature, verify};
 use crate::{

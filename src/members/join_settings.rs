@@ -2,6 +2,7 @@
 
 use super::{join_task::JoinSettings, renewal_task};
 use crate::{
+    base::build::VERSION,
     config::AgentConfig,
     link::{tls::Credentials, token::JoinToken},
     model::NodeName,
@@ -26,7 +27,7 @@ pub fn join_settings(config: &AgentConfig, token: Option<JoinToken>) -> Result<J
         roles: config.roles.clone(),
         addr: config.address,
         zone: config.zone.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: VERSION.to_owned(),
         token,
         external: external(config)?,
         timing: None,

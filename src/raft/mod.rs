@@ -32,7 +32,7 @@ pub use fault::{RaftFault, RaftStartError};
 #[cfg(test)]
 pub(crate) use io::scratch::Scratch;
 pub(crate) use io::store_error::RejoinHint;
-pub use io::store_error::StoreError;
+pub use io::{disk::FORMAT as LOG_FORMAT, state_machine::VERSION as SNAPSHOT_VERSION, store_error::StoreError};
 pub use membership_observer::{MembershipObserver, MembershipObserverError};
 pub(crate) use message::Proposed;
 pub use propose_task::{Committed, NotLeading, ProposeError};

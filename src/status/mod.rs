@@ -77,6 +77,12 @@ pub fn status(sources: &StatusInput<'_>) -> Status {
     status
 }
 
+/// That guard and worker of this node are of different versions.
+pub fn other_guard(guard: &str, program: &str) -> Option<String> {
+    (guard != program)
+        .then(|| format!("the guard of this node runs version {guard}, the program is {program}: run `lvs-agent restart` here"))
+}
+
 fn name_of(state: &ClusterState, id: NodeId) -> Option<NodeName> {
     state.node_by_id(id).map(|node| node.name.clone())
 }

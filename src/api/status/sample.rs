@@ -131,6 +131,7 @@ pub(crate) fn status() -> Status {
         foreign: vec!["tcp 192.0.2.9:443 wrr".to_owned()],
         problems: vec!["node r3 is not heard".to_owned()],
         not_started: None,
+        guard_version: Some("0.1.0".to_owned()),
     }
 }
 

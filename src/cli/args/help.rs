@@ -253,7 +253,8 @@ Examples:
   lvs-agent apply --prune empty.toml             # deletes all rules";
 
 pub(super) const VERSION_HELP: &str = "\
-Says which program this is, and which version the agent that is asked runs; without an agent, why none answers.
+Says which program this is, and which version the agent that is asked runs; without an agent, why none answers. --json adds the versions of the formats in which nodes \
+must agree to work together (`formats`, `agent_formats`).
 
 Examples:
   lvs-agent version

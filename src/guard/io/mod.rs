@@ -8,6 +8,7 @@ pub mod lock;
 pub mod notify;
 pub mod privilege;
 pub mod runner;
+pub mod same_build;
 pub mod socket;
 pub mod timer;
 pub mod vip_file;

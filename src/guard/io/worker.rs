@@ -2,7 +2,7 @@
 
 use crate::{
     guard::{
-        io::{channel::GUARD_FD, child},
+        io::{channel::GUARD_FD, child, same_build},
         protocol::{MAX_FRAME_BYTES, ToGuard, ToWorker},
     },
     health::io::script::RUNNER_FD,
@@ -129,6 +129,7 @@ fn spawn(command: &WorkerCommand, theirs: &StdUnixStream) -> io::Result<Child> {
     }
     // SAFETY: the first is open until `theirs` is dropped, after the exec, the other as long as `command` lives.
     unsafe { child::tie(&mut std_command, Signal::KILL, kept) };
+    same_build::tell(&mut std_command);
     Command::from(std_command).kill_on_drop(true).spawn()
 }
 

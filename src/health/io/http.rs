@@ -7,7 +7,7 @@ use super::{
     deadline::{ProbeDeadline, ProbeFault},
     tcp,
 };
-use crate::{health::hysteresis::Grade, model::StatusRange};
+use crate::{base::build::VERSION, health::hysteresis::Grade, model::StatusRange};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
     Method, Request, Response,
@@ -16,11 +16,11 @@ use hyper::{
     header::{ACCEPT, CONNECTION, HOST, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::LazyLock};
 use stream::Lenient;
 
 /// The user agent, by which operators recognise probes in their logs.
-const AGENT: &str = concat!("lvs-agent/", env!("CARGO_PKG_VERSION"));
+static AGENT: LazyLock<String> = LazyLock::new(|| format!("lvs-agent/{VERSION}"));
 /// So much of a body is read, so that servers do not log a client that hung up. The rest of a longer body is not waited for.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
@@ -66,7 +66,7 @@ fn request(address: SocketAddr, path: &str, host: Option<&str>) -> Result<Reques
         .method(Method::GET)
         .uri(path)
         .header(HOST, host)
-        .header(USER_AGENT, AGENT)
+        .header(USER_AGENT, AGENT.as_str())
         .header(ACCEPT, "*/*")
         .header(CONNECTION, "close")
         .body(Empty::new())

@@ -55,7 +55,7 @@ fn a_node_outside_a_cluster_is_told_what_to_do() {
     let text = status(&Status::outside("d9".parse().unwrap()), PLAIN);
     let expected = format!(
         "no cluster, as d9 knows it, lvs-agent {}\n\nPROBLEMS\n  not in a cluster: run `lvs-agent init`, or `lvs-agent join SEED --token TOKEN`\n",
-        env!("CARGO_PKG_VERSION")
+        crate::base::build::VERSION
     );
     assert_eq!(text, expected);
 }
@@ -66,7 +66,7 @@ fn a_node_whose_member_cannot_start_is_not_taken_for_one_without_a_cluster() {
     let text = status(&Status::without_member("d9".parse().unwrap(), &why), PLAIN);
     let expected = format!(
         "NOT STARTED, as d9 knows it, lvs-agent {}\n\nPROBLEMS\n  this node has not started: set `node = \"d1\"` in agent.toml\n",
-        env!("CARGO_PKG_VERSION")
+        crate::base::build::VERSION
     );
     assert_eq!(text, expected);
 }

@@ -111,7 +111,7 @@ async fn the_request_names_host_and_agent_and_wants_no_second_one() {
         let request = server.await.unwrap();
         let expected = host.map_or(address.to_string(), str::to_owned);
         assert!(request.starts_with("GET /up?x=1 HTTP/1.1\r\n"), "{request}");
-        for header in [format!("host: {expected}"), format!("user-agent: {}", super::AGENT), "connection: close".to_owned()] {
+        for header in [format!("host: {expected}"), format!("user-agent: {}", *super::AGENT), "connection: close".to_owned()] {
             assert!(request.contains(&format!("{header}\r\n")), "{header} in {request}");
         }
     }
