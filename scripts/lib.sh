@@ -83,8 +83,13 @@ static_cargo() {
 
 host_triple() { rustc -vV | sed -n 's/^host: //p'; }
 
-# build_release PACKAGE…   release binaries; their folder is left in $BIN.
+# build_release PACKAGE…   release binaries; their folder is left in $BIN. With $LVS_LAB_BIN nothing is built: they are there.
 build_release() {
+  if [ -n "${LVS_LAB_BIN:-}" ]; then
+    [ -x "$LVS_LAB_BIN/lvs-lab" ] || die 2 "there is no lvs-lab in $LVS_LAB_BIN (LVS_LAB_BIN)"
+    BIN=$LVS_LAB_BIN
+    return
+  fi
   need_cargo
   local package args=()
   BIN=${CARGO_TARGET_DIR:-$ROOT/target}/$(host_triple)/lab

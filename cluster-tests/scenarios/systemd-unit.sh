@@ -2,7 +2,7 @@
 # The unit under a real systemd, on a director and on a real server: the node serves, has no more rights than it should, and a guard that hangs is started again.
 . "$(dirname "$0")/lib.sh"
 
-unit=$(dirname "$0")/../../scripts/lvs-agent.service
+unit=$(dirname "$0")/../../scripts/debian/lvs-agent.service
 agent=$(readlink -f "$(command -v lvs-agent)")
 init=/lib/systemd/systemd
 [ -x $init ] || give_up "systemd is not installed"
