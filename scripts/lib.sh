@@ -108,3 +108,22 @@ wishes() {
 
 # same_lab WISH…: those of them that make another lab; scenarios with the same ones may share a boot. The others are for scripts/test alone.
 same_lab() { sed -E 's/--(timeout [0-9]+|both-kernels|alone|real-too) *//g; s/ *$//' <<<"$*"; }
+
+# accelerator IMAGE   prints kvm where a kernel really starts under it, else tcg. /dev/kvm alone proves nothing: some virtual machines have one
+# on which firmware runs and kernels hang. IMAGE is one of scripts/vm-image, whose kernel speaks on the serial port.
+accelerator() {
+  local work pid tries found=tcg
+  [ -w /dev/kvm ] || { echo tcg && return; }
+  work=$(mktemp -d)
+  qemu-system-x86_64 -accel kvm -m 256 -snapshot -drive "file=$1,if=virtio" -nic none -display none -serial "file:$work/serial" >/dev/null 2>"$work/errors" &
+  pid=$!
+  for ((tries = 0; tries < 200; tries++)); do
+    if grep -qsa 'Linux version' "$work/serial"; then found=kvm && break; fi
+    if grep -qs 'KVM internal error' "$work/errors" || ! kill -0 $pid 2>/dev/null; then break; fi
+    sleep 0.1
+  done
+  kill $pid 2>/dev/null || :
+  wait $pid 2>/dev/null || :
+  rm -rf "$work"
+  echo $found
+}
