@@ -6,9 +6,9 @@ use lvs_agent::{
     agent::{self, AgentError},
     base::errors::with_sources,
     base::io::privilege::{AGENT, give_up},
-    cli::{self, Args, CliCommand, Exit, args::LogArgs},
+    cli::{self, Args, CliCommand, CommandFailure, Exit, args::LogArgs},
     config::{AgentConfig, LoadError, load_agent},
-    guard::{self, GuardOptions, RunnerCommand, WorkerCommand},
+    guard::{self, GuardOptions, RunnerCommand, WorkerCommand, io::notify::ServiceManager, report::Word},
     health::io::script_runner,
     model::node::guard_addr,
 };
@@ -56,11 +56,21 @@ fn with_socket(loaded: Result<AgentConfig, LoadError>, socket: Option<&Path>) ->
     Ok(config)
 }
 
+/// Has `systemctl status` say why the agent does not run. The unit does not start it again for this: a file becomes right by a person only.
+fn tell_service_manager(failure: &CommandFailure) {
+    let lines: Vec<&str> = failure.lines.iter().take(2).map(String::as_str).collect();
+    ServiceManager::from_environment().tell(&[Word::Status(lines.join(": "))]);
+}
+
 /// Loads the configuration, starts the log, runs one of the agent's processes, and logs how it ended.
 fn ended(args: &Args, log: &LogArgs, process: impl FnOnce(AgentConfig) -> anyhow::Result<()>) -> ExitCode {
     let config = match with_socket(load_agent(&args.config_path()), args.socket.as_deref()) {
         Ok(config) => config,
-        Err(error) => return cli::fail(&error.into()),
+        Err(error) => {
+            let failure = error.into();
+            tell_service_manager(&failure);
+            return cli::fail(&failure);
+        }
     };
     cli::log::start(log, &config.log);
     match process(config) {

@@ -1,8 +1,10 @@
 //! Arguments, environment and help.
 
+mod configure;
 mod help;
 mod security;
 
+pub use configure::ConfigureArgs;
 pub use security::{
     CaCommand, IdentityCommand, IdentityCreateArgs, KeysCommand, NodeCommand, RotateArgs, TokenCommand, TokenCreateArgs,
 };
@@ -10,8 +12,8 @@ pub use security::{
 use crate::{base::build::VERSION, config::value::node_address};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use help::{
-    APPLY_HELP, CA_HELP, EXIT_CODES, EXPORT_HELP, IDENTITY_HELP, INIT_HELP, JOIN_HELP, KEYS_HELP, LEAVE_HELP, NODE_HELP,
-    PLAN_HELP, RUN_HELP, STATUS_HELP, TOKEN_HELP, VERSION_HELP,
+    APPLY_HELP, CA_HELP, CONFIGURE_HELP, EXIT_CODES, EXPORT_HELP, IDENTITY_HELP, INIT_HELP, JOIN_HELP, KEYS_HELP, LEAVE_HELP,
+    NODE_HELP, PLAN_HELP, RUN_HELP, STATUS_HELP, TOKEN_HELP, VERSION_HELP,
 };
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -20,7 +22,7 @@ const WHICH_AGENT: &str = "Which agent";
 
 /// One agent for every node of a Linux Virtual Server cluster.
 ///
-/// Runs on directors (they hold the VIPs and forward with IPVS) and real servers (they answer the requests) alike. The commands below, other than `run`, talk to
+/// Runs on directors (they hold the VIPs and forward with IPVS) and real servers (they answer the requests) alike. The commands below, other than `run` and `configure`, talk to
 /// the agent on this node, or with --server to another one.
 #[derive(Clone, PartialEq, Eq, Debug, Parser)]
 #[command(name = "lvs-agent", version = VERSION, after_help = EXIT_CODES, max_term_width = 100)]
@@ -69,6 +71,9 @@ pub enum CliCommand {
     /// The guard's other child, where agent.toml has `[scripts]`.
     #[command(hide = true)]
     ScriptRunner(LogArgs),
+    /// Write this node's agent.toml and start its service.
+    #[command(after_help = CONFIGURE_HELP)]
+    Configure(ConfigureArgs),
     /// Make a new cluster with this node as its first member.
     #[command(after_help = INIT_HELP)]
     Init(InitArgs),

@@ -88,7 +88,9 @@ impl From<LoadError> for CommandFailure {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Invalid(problems) => problems.into(),
-            LoadError::Read { .. } => Self::new(Exit::Invalid, with_sources(&error)),
+            LoadError::Missing { .. } | LoadError::SaysNothing { .. } | LoadError::Read { .. } => {
+                Self::new(Exit::Invalid, with_sources(&error))
+            }
         }
     }
 }

@@ -110,7 +110,7 @@ fn server_table(out: &mut String, service: &Service, server: &RealServer) -> fmt
 }
 
 /// A text as a TOML string, escaped where it must be.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 

@@ -48,7 +48,10 @@ fn not_an_address(text: &str) -> String {
 }
 
 /// Reads the name of a network interface as `dev_valid_name` of Linux takes it (`net/core/dev.c`).
-pub(super) fn interface(text: &str) -> Decoded<String> {
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn interface(text: &str) -> Result<String, String> {
     let legal = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':');
     if text.is_empty() || text.len() > 15 || matches!(text, "." | "..") || !text.chars().all(legal) {
         return Err(format!("`{}` is not an interface name: use 1 to 15 characters without spaces, `/` and `:`", clip(text)));

@@ -5,6 +5,7 @@
 mod data_plane;
 mod fake;
 pub mod io;
+pub mod own_address;
 mod state;
 mod step;
 

@@ -1,9 +1,9 @@
-//! Small files that survive a power cut whole: the old content or the new, never a part. Only their owner may read them.
+//! Small files that survive a power cut whole: the old content or the new, never a part. Only their owner may read them, unless they are written for all.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -29,14 +29,27 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileFau
 /// # Errors
 /// What the file system says; the old content is then still there.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), FileFault> {
+    replace(path, content, 0o600)
+}
+
+/// The same for a file that everybody may read, whatever the umask.
+///
+/// # Errors
+/// What the file system says; the old content is then still there.
+pub fn write_for_all(path: &Path, content: &[u8]) -> Result<(), FileFault> {
+    replace(path, content, 0o644)
+}
+
+fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), FileFault> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".new");
     let unfinished = Path::new(&unfinished);
     let write = || {
         // A write that a power cut ended may have left a file. The new one is made exclusively: never through a link that somebody put there.
         if_there(fs::remove_file(unfinished))?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(unfinished)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(unfinished)?;
         file.write_all(content)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.sync_all()?;
         fs::rename(unfinished, path)?;
         sync_parent(path)
@@ -95,7 +108,6 @@ pub fn if_there(result: io::Result<()>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn what_is_written_is_read_by_its_owner_only_and_removed_once_or_twice() {
@@ -109,6 +121,8 @@ mod tests {
         assert_eq!(read(&path, 3).unwrap().as_deref(), Some(&b"new"[..]));
         assert_eq!(read(&path, 2).unwrap_err().source.kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        write_for_all(&path, b"new").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert!(!dir.join("record.new").exists());
         remove(&path).unwrap();
         remove(&path).unwrap();

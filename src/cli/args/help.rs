@@ -17,11 +17,30 @@ Files:
   /run/lvs-agent/agent.sock   where the agent listens for these commands (root only)
 
 First steps:
-  lvs-agent run                                on every node, as a service
+  lvs-agent configure --roles director         on every node, with its roles; writes agent.toml, starts the service
   lvs-agent init                               on one director; it prints the next line
   lvs-agent join 10.0.0.11 --token lvs1_...    on the others, with the address of any member
   lvs-agent apply cluster.toml                 on a director
   lvs-agent status                             on any node";
+
+pub(super) const CONFIGURE_HELP: &str = "\
+Says what this node is: writes agent.toml and, where systemd runs and the unit lvs-agent.service is installed, enables and starts the service (restarts it, if it ran) \
+and waits until the agent answers. Then `lvs-agent init` or `lvs-agent join` is next. It asks nothing, and says what it took from where.
+
+Without --address it takes the address of the IPv4 default route; with --interface the first one of that interface; never a VIP. An address that is not there yet is \
+taken with a warning, since the agent waits for it. In agent.toml, `interface` is where this director has its VIPs: it is written for directors only, and only \
+where --interface was given.
+
+An agent.toml that was edited by hand is not replaced (exit code 5) unless it says all of that already, or --force is given, which keeps it as agent.toml.bak-DATE. One \
+that `configure` wrote is replaced and kept in the same way. The new one is there as a whole or not at all.
+
+Examples:
+  lvs-agent configure --roles director
+  lvs-agent configure --roles real-server --interface eth1
+  lvs-agent configure --roles director,real-server --address 10.0.0.11 --zone rack-1
+  lvs-agent configure --roles witness --seeds 10.0.0.11,10.0.0.12 && lvs-agent join --token-file token.txt
+  lvs-agent configure --roles director --dry-run    # shows the file, changes nothing
+  lvs-agent configure --roles director --json | jq -r .address";
 
 pub(super) const INIT_HELP: &str = "\
 Makes a new cluster with this node, a director, as its first member: its identity, its CA, this node's certificate and the first key of its gossip. Run it once, on one \

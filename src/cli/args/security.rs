@@ -205,7 +205,7 @@ impl IdentityCreateArgs {
     }
 }
 
-fn roles(text: &str) -> Result<Roles, String> {
+pub(super) fn roles(text: &str) -> Result<Roles, String> {
     let listed: Result<Vec<Role>, String> = text.split(',').map(|word| word.trim().parse()).collect();
     Roles::new(listed?).ok_or_else(|| "name at least one role".to_owned())
 }

@@ -1,6 +1,7 @@
 //! The commands that talk to an agent.
 
 mod apply;
+mod configure;
 mod export;
 mod identity;
 mod init;
@@ -52,6 +53,7 @@ async fn dispatch(args: &Args) -> Result<Exit, CommandFailure> {
             Err(CommandFailure::new(Exit::Failed, "this is not a command for a running agent"))
         }
         CliCommand::Plan(plan) if plan.offline => plan::offline(plan),
+        CliCommand::Configure(how) => configure::run(args, how).await,
         CliCommand::Init(init) => init::run(&here(args, "init")?, init).await,
         CliCommand::Join(join) => join::run(&here(args, "join")?, join).await,
         CliCommand::Leave(leave) => leave::run(&here(args, "leave")?, leave).await,
@@ -78,11 +80,16 @@ fn client(args: &Args) -> Result<Client, CommandFailure> {
 
 /// This node's agent, for commands that are about the node itself.
 fn here(args: &Args, command: &str) -> Result<Client, CommandFailure> {
-    if args.remote.server.is_some() {
-        let line = format!("`{command}` works only on the node itself: run it there, without --server and LVS_AGENT_SERVER");
-        return Err(CommandFailure::new(Exit::Invalid, line));
-    }
+    only_here(args, command)?;
     Ok(Client::new(socket(args)?))
+}
+
+fn only_here(args: &Args, command: &str) -> Result<(), CommandFailure> {
+    if args.remote.server.is_none() {
+        return Ok(());
+    }
+    let line = format!("`{command}` works only on the node itself: run it there, without --server and LVS_AGENT_SERVER");
+    Err(CommandFailure::new(Exit::Invalid, line))
 }
 
 /// The agent's socket: as given, else as configured, else the default where there is no configuration to be seen.
@@ -92,7 +99,7 @@ fn socket(args: &Args) -> Result<PathBuf, CommandFailure> {
     }
     match load_agent(&args.config_path()) {
         Ok(config) => Ok(config.socket),
-        Err(LoadError::Read { .. }) if args.config.is_none() => Ok(DEFAULT_SOCKET.into()),
+        Err(LoadError::Missing { .. } | LoadError::Read { .. }) if args.config.is_none() => Ok(DEFAULT_SOCKET.into()),
         Err(error) => Err(error.into()),
     }
 }

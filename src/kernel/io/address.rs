@@ -62,6 +62,9 @@ pub enum AddressError {
     /// The interfaces could not be read.
     #[error("cannot list the network interfaces of this machine")]
     Interfaces(#[source] io::Error),
+    /// The routes could not be read.
+    #[error("cannot list the routes of this machine")]
+    Routes(#[source] io::Error),
 }
 
 /// An address that is on an interface.
@@ -254,7 +257,7 @@ fn whole_seconds(lifetime: Duration) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX).clamp(1, FOREVER - 1)
 }
 
-fn installed(socket: &UnixDatagram, message: &AddressMessage) -> Option<InstalledAddress> {
+pub(super) fn installed(socket: &UnixDatagram, message: &AddressMessage) -> Option<InstalledAddress> {
     let mut address = None;
     let (mut proto, mut valid_lft) = (None, None);
     for attribute in &message.attributes {
@@ -288,7 +291,7 @@ pub fn interface_index(interface: &str) -> Result<u32, AddressError> {
 }
 
 /// Interface names are asked for by an ioctl on any socket.
-fn any_socket() -> io::Result<UnixDatagram> {
+pub(super) fn any_socket() -> io::Result<UnixDatagram> {
     UnixDatagram::unbound()
 }
 

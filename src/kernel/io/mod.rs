@@ -1,4 +1,4 @@
-//! The kernel itself: netlink, addresses, sysctls, and the capabilities of this process.
+//! The kernel itself: netlink, addresses, routes, sysctls, and the capabilities of this process.
 
 pub mod address;
 #[cfg(test)]
@@ -6,6 +6,7 @@ mod contract;
 pub(crate) mod ipvs;
 mod linux;
 pub mod network;
+pub mod own_address;
 mod sysctl;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -12,7 +12,7 @@ use rtnetlink::{
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// The file that names all interfaces. Netlink's list may contain a kind of interface that our decoder does not know.
-const INTERFACES: &str = "/proc/self/net/dev";
+pub(super) const INTERFACES: &str = "/proc/self/net/dev";
 
 impl Addresses {
     /// The present interfaces and addresses.
@@ -46,7 +46,7 @@ impl Addresses {
 }
 
 /// Reads the file: two header lines, then for each interface its name, a colon and numbers.
-fn names(text: &str) -> BTreeSet<String> {
+pub(super) fn names(text: &str) -> BTreeSet<String> {
     text.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim_start().to_owned())).collect()
 }
 
