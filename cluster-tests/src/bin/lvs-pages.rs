@@ -1,0 +1,5 @@
+//! Entry point of the generator of man pages and shell completions.
+
+fn main() -> std::process::ExitCode {
+    cluster_tests::pages::main()
+}
