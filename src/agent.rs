@@ -20,18 +20,19 @@ mod security;
 mod verdict_task;
 mod waiting;
 mod wires;
+mod withdraw_task;
 
 use crate::{
     api,
     base::{build::VERSION, errors::with_sources},
     config::AgentConfig,
-    guard::{ChannelError, GuardChannel, OtherBuild, guard_version},
+    guard::{ChannelError, GuardChannel, OtherBuild, guard_version, is_withdrawn},
     health::io::script::{RunnerChannelError, ScriptRunner},
     kernel::io::address::is_here,
     members::NodeIdentity,
     tasks::{TaskFault, Tasks},
 };
-use admin::Agent;
+use admin::{Agent, Seen};
 use member::{Member, Stage};
 use member_error::MemberError;
 use orders::{Entered, Order};
@@ -94,12 +95,14 @@ pub async fn run(config: AgentConfig, reread: Reread) -> Result<(), AgentError> 
     reload_on_signals(&tasks, guard.reload.clone(), stop.clone())?;
     let config = Arc::new(config);
     let (stage, stage_seen) = watch::channel(Stage::Outside);
+    let (withdrawn, withdrawn_seen) = watch::channel(is_withdrawn());
     let (orders_out, orders_in) = mpsc::channel(ORDERS);
-    let agent = Arc::new(Agent::new(config.clone(), guard_version, stage_seen.clone(), orders_out));
+    let seen = Seen { guard_version, stage: stage_seen.clone(), withdrawn: withdrawn_seen };
+    let agent = Arc::new(Agent::new(config.clone(), seen, orders_out));
     let serving = tasks.spawn("admin api", &stop, api::serve(listener, agent.clone(), stop.clone()));
     let remote = Remote { admin: agent, gate: Arc::new(authorisation::Membership::new(stage_seen)) };
     tracing::info!(node = %config.node, roles = %config.roles, version = VERSION, "worker started");
-    let life = Life { config, guard, scripts, remote, orders: orders_in, stop: stop.clone() };
+    let life = Life { config, guard, scripts, remote, withdrawn, orders: orders_in, stop: stop.clone() };
     let living = life.live(stage, reread);
     tokio::pin!(living);
     // Cancel-safe: what lives goes on below, and a fault stays.
@@ -122,6 +125,8 @@ struct Life {
     guard: GuardChannel,
     scripts: ScriptRunner,
     remote: Remote,
+    /// An administrator has taken this node out of service: until its guard is restarted, or it leaves its cluster.
+    withdrawn: watch::Sender<bool>,
     orders: mpsc::Receiver<Order>,
     stop: CancellationToken,
 }
@@ -141,7 +146,7 @@ impl Life {
                     if let Some(entered) = entered {
                         entered.cannot_start(&with_sources(&why));
                     }
-                    match waiting.wait(why, &self.guard, &mut self.orders).await? {
+                    match waiting.wait(why, &self.guard, &mut self.orders, &self.withdrawn).await? {
                         Next::Again => continue,
                         Next::End => return Ok(()),
                     }
@@ -158,6 +163,7 @@ impl Life {
                 Ended::Stopped => return Ok(()),
                 Ended::Left { reply, answer } => {
                     tracing::info!(node = %self.config.node, "left the cluster");
+                    self.withdrawn.send_replace(false);
                     // The API may have given up meanwhile; what was done is done.
                     let _ = reply.send(answer);
                 }
@@ -189,7 +195,7 @@ impl Life {
             return Err(NotStarted::Address(config.address.ip()));
         }
         tracing::debug!(node = %config.node, id = %identity.node_id, cluster = identity.cluster_id, "member of a cluster");
-        Ok(Some(Member::start(config.clone(), identity, &mut self.guard, &self.scripts, &self.remote).await?))
+        Ok(Some(Member::start(config.clone(), identity, &mut self.guard, &self.scripts, &self.remote, &self.withdrawn).await?))
     }
 }
 

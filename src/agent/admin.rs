@@ -9,14 +9,14 @@ use super::{
 use crate::{
     api::{
         AdminError, ApplyOutcome, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer, LeaveRequest,
-        MembersAdmin, RulesAdmin, SecurityAdmin, Status, TokenMade, TokenRequest, TokenStatus,
+        MembersAdmin, RulesAdmin, SecurityAdmin, Status, TokenMade, TokenRequest, TokenStatus, WithdrawAnswer,
     },
     base::build::VERSION,
     config::AgentConfig,
     link::token::JoinToken,
     model::{IdentityName, NodeName, Roles, TokenId},
     rules::{Command, RuleSet, SecurityChange, Warning},
-    status::{other_guard, warnings::warnings},
+    status::{WITHDRAWN_HERE, other_guard, warnings::warnings},
 };
 use async_trait::async_trait;
 use std::{net::SocketAddr, sync::Arc};
@@ -26,24 +26,28 @@ use zeroize::Zeroizing;
 /// The agent as the API sees it.
 pub struct Agent {
     config: Arc<AgentConfig>,
-    guard_version: String,
-    stage: watch::Receiver<Stage>,
+    seen: Seen,
     orders: mpsc::Sender<Order>,
 }
 
+/// What the API sees of the worker's life.
+pub struct Seen {
+    /// The version of the guard that has started this worker.
+    pub guard_version: String,
+    /// Has the running member, if this node is one.
+    pub stage: watch::Receiver<Stage>,
+    /// An administrator has taken this node out of service.
+    pub withdrawn: watch::Receiver<bool>,
+}
+
 impl Agent {
-    /// `stage` has the running member, if this node is one.
-    pub fn new(
-        config: Arc<AgentConfig>,
-        guard_version: String,
-        stage: watch::Receiver<Stage>,
-        orders: mpsc::Sender<Order>,
-    ) -> Self {
-        Self { config, guard_version, stage, orders }
+    /// `orders` go to the worker's main loop.
+    pub fn new(config: Arc<AgentConfig>, seen: Seen, orders: mpsc::Sender<Order>) -> Self {
+        Self { config, seen, orders }
     }
 
     fn member(&self) -> Result<Arc<Member>, AdminError> {
-        self.stage.borrow().member()
+        self.seen.stage.borrow().member()
     }
 
     /// Directors administer the cluster: a real server that was broken into should not.
@@ -68,8 +72,9 @@ impl RulesAdmin for Agent {
             Ok(member) => member.status(),
             Err(why) => Status::without_member(self.config.node.clone(), &why),
         };
-        status.problems.extend(other_guard(&self.guard_version, VERSION));
-        status.guard_version = Some(self.guard_version.clone());
+        status.problems.extend(other_guard(&self.seen.guard_version, VERSION));
+        status.problems.extend(self.seen.withdrawn.borrow().then(|| WITHDRAWN_HERE.to_owned()));
+        status.guard_version = Some(self.seen.guard_version.clone());
         status
     }
 
@@ -109,6 +114,10 @@ impl MembersAdmin for Agent {
     async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError> {
         self.member()?;
         self.order(|reply| Order::Leave { how, reply }).await
+    }
+
+    async fn withdraw(&self) -> Result<WithdrawAnswer, AdminError> {
+        self.order(|reply| Order::Withdraw { reply }).await
     }
 
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
@@ -167,11 +176,27 @@ mod tests {
     use super::*;
     use crate::model::Access;
 
+    fn seen() -> Seen {
+        let (stage, withdrawn) = (watch::channel(Stage::Outside).1, watch::channel(false).1);
+        Seen { guard_version: VERSION.to_owned(), stage, withdrawn }
+    }
+
+    #[tokio::test]
+    async fn a_guard_of_another_version_and_a_withdrawal_are_problems_of_this_node() {
+        let text = "node = \"r1\"\nroles = [\"real-server\"]\naddress = \"10.0.0.21\"\n";
+        let config = Arc::new(AgentConfig::parse("agent.toml", text, "r1").unwrap());
+        let seen = Seen { guard_version: "0.0.9".to_owned(), withdrawn: watch::channel(true).1, ..seen() };
+        let status = Agent::new(config, seen, mpsc::channel(1).0).status().await;
+        assert_eq!(status.guard_version.as_deref(), Some("0.0.9"));
+        assert!(status.problems[1].starts_with("the guard of this node runs version 0.0.9"), "{:?}", status.problems);
+        assert_eq!(status.problems[2], WITHDRAWN_HERE);
+    }
+
     #[tokio::test]
     async fn outside_of_a_cluster_nothing_is_answered_but_what_enters_one() {
         let text = "node = \"r1\"\nroles = [\"real-server\"]\naddress = \"10.0.0.21\"\n";
         let config = Arc::new(AgentConfig::parse("agent.toml", text, "r1").unwrap());
-        let agent = Agent::new(config, VERSION.to_owned(), watch::channel(Stage::Outside).1, mpsc::channel(1).0);
+        let agent = Agent::new(config, seen(), mpsc::channel(1).0);
         let (r2, ann): (NodeName, IdentityName) = ("r2".parse().unwrap(), "ann".parse().unwrap());
         let roles = Roles::new([crate::model::Role::Witness]).unwrap();
         let token = TokenRequest { ttl_s: 60, uses: 1, roles: roles.clone() };

@@ -52,6 +52,8 @@ pub struct Sources {
     pub report: watch::Receiver<ReconcileReport>,
     /// Which keys and certificates this node has.
     pub holds: watch::Receiver<KeyInventory>,
+    /// An administrator has taken this node out of service.
+    pub withdrawn: watch::Receiver<bool>,
 }
 
 /// What the tasks are told.
@@ -117,9 +119,9 @@ impl Sources {
         fn is_new<T>(source: &watch::Receiver<T>) -> bool {
             source.has_changed().unwrap_or(true)
         }
-        let Self { state, raft: _, view, own, ownership, refused, network, report, holds } = self;
+        let Self { state, raft: _, view, own, ownership, refused, network, report, holds, withdrawn } = self;
         let (is_first, of_guard) = (kept.is_none(), is_new(ownership) || is_new(refused));
-        let word = is_new(own) || of_guard || is_new(network) || is_new(report) || is_new(holds);
+        let word = is_new(own) || of_guard || is_new(network) || is_new(report) || is_new(holds) || is_new(withdrawn);
         News { state: is_first || is_new(state), view: is_first || is_new(view), word: is_first || word }
     }
 }
@@ -176,7 +178,7 @@ impl FanOut {
             self.pass_on()?;
             let (config, seen) = (&self.config, &self.told.absent);
             let patience_ends = self.uninformed_since.map(|since| since + PATIENCE).filter(|end| *end > Instant::now());
-            let Sources { state, raft, view, own, ownership, refused, network, report, holds } = &mut self.sources;
+            let Sources { state, raft, view, own, ownership, refused, network, report, holds, withdrawn } = &mut self.sources;
             let now = state.borrow().clone();
             // The kernel is asked for some names; everything else is passed on only when something has changed.
             let interfaces_change = async {
@@ -206,6 +208,7 @@ impl FanOut {
                 changed = again(network) => changed,
                 changed = again(report) => changed,
                 changed = again(holds) => changed,
+                changed = again(withdrawn) => changed,
                 () = sleep_until(patience_ends.unwrap_or_else(Instant::now)), if patience_ends.is_some() => Ok(()),
             };
             if changed.is_err() {
@@ -246,6 +249,8 @@ impl FanOut {
         let roles = state.nodes.get(me).map_or_else(|| self.config.roles.clone(), |node| node.roles.clone());
         if news_of_word {
             let word = self.word(&roles, &groups, ready, (&own, &ownership, &report));
+            let withdrawn = *self.sources.withdrawn.borrow_and_update();
+            let word = if withdrawn { projections::withdrawn(word, &state, &self.config) } else { word };
             send(&self.sinks.word, Arc::new(word));
         }
         let address = self.config.address.ip();

@@ -131,6 +131,7 @@ impl Member {
         guard: &mut GuardChannel,
         scripts: &ScriptRunner,
         remote: &Remote,
+        withdrawn: &watch::Sender<bool>,
     ) -> Result<(Arc<Self>, Running), MemberError> {
         if config.node != identity.name {
             return Err(MemberError::Renamed { config: config.node.clone(), identity: identity.name });
@@ -164,8 +165,9 @@ impl Member {
             version: VERSION.to_owned(),
             kernel: kernel::capabilities().await,
             holds: KeyInventory::default(),
+            withdrawn: *withdrawn.borrow(),
         };
-        let wires = Wires::new(&config, &raft, facts.clone(), guard);
+        let wires = Wires::new(&config, &raft, facts.clone(), guard, withdrawn);
         let member = Arc::new(Self {
             config: config.clone(),
             cluster: cluster.clone(),
@@ -191,6 +193,7 @@ impl Member {
             live: live_out,
             guard: guard.handle.clone(),
             scripts: scripts.clone(),
+            withdrawn: withdrawn.clone(),
             tasks: Tasks::default(),
             shutdown,
         };

@@ -1,8 +1,8 @@
-//! What only the worker's main loop can do: make a cluster, enter one, go out of it.
+//! What only the worker's main loop can do: make a cluster, enter one, go out of it, take the node out of service.
 
-use super::refusals::wrong;
+use super::{refusals::wrong, withdraw_task};
 use crate::{
-    api::{AdminError, InitAnswer, JOIN_DEADLINE, JoinAnswer, LeaveRequest, TokenMade, TokenStatus},
+    api::{AdminError, InitAnswer, JOIN_DEADLINE, JoinAnswer, LeaveRequest, TokenMade, TokenStatus, WithdrawAnswer},
     base::errors::with_sources,
     config::AgentConfig,
     link::token::JoinToken,
@@ -40,7 +40,15 @@ pub enum Order {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), AdminError>>,
     },
+    /// Take the node out of service.
+    Withdraw {
+        /// Where the answer goes.
+        reply: WithdrawReply,
+    },
 }
+
+/// Where the answer to a withdrawal goes.
+pub type WithdrawReply = oneshot::Sender<Result<WithdrawAnswer, AdminError>>;
 
 /// What is said to whoever had this node enter a cluster, once the node shows that it is in it.
 pub enum Entered {
@@ -101,6 +109,11 @@ pub enum Inside {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), AdminError>>,
     },
+    /// It is to be taken out of service.
+    Withdraw {
+        /// Where the answer goes.
+        reply: WithdrawReply,
+    },
 }
 
 /// Serves orders while the node is in no cluster. The identity once it is in one, with what is to be said then; `None` when told to stop.
@@ -132,6 +145,7 @@ pub async fn outside(
             Order::Leave { reply, .. } => {
                 let _ = reply.send(Err(AdminError::NotInCluster));
             }
+            Order::Withdraw { reply } => drop(reply.send(withdraw_task::outside(config).await)),
         }
     }
 }
@@ -141,6 +155,7 @@ pub fn inside(order: Order, identity: &NodeIdentity) -> Inside {
     let already = || AdminError::InCluster(identity.cluster_id.clone());
     match order {
         Order::Leave { how, reply } => return Inside::Leave { how, reply },
+        Order::Withdraw { reply } => return Inside::Withdraw { reply },
         Order::Join { seeds, token: Some(token), reply } => return Inside::Refresh { seeds, token, reply },
         Order::Init(reply) => drop(reply.send(Err(already()))),
         Order::Join { token: None, reply, .. } => drop(reply.send(Err(already()))),
@@ -148,15 +163,17 @@ pub fn inside(order: Order, identity: &NodeIdentity) -> Inside {
     Inside::Answered
 }
 
-/// Answers an order of a node whose member cannot start.
-pub fn not_started(order: Order, why: &str) {
+/// Answers an order of a node whose member cannot start. What can be done all the same is given back.
+pub fn not_started(order: Order, why: &str) -> Option<WithdrawReply> {
     let error = AdminError::NotStarted(why.to_owned());
     // Who asked may have given up.
     match order {
         Order::Init(reply) => drop(reply.send(Err(error))),
         Order::Join { reply, .. } => drop(reply.send(Err(error))),
         Order::Leave { reply, .. } => drop(reply.send(Err(error))),
+        Order::Withdraw { reply } => return Some(reply),
     }
+    None
 }
 
 /// Which cluster, and as whom.

@@ -2,7 +2,7 @@
 
 use crate::{
     config::AgentConfig,
-    gossip::ClusterView,
+    gossip::{ClusterView, Facts, NodeState, NodeView},
     guard::protocol::GroupOrder,
     model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
     reconcile::{ReconcileReport, VipsReady},
@@ -12,6 +12,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
 };
+
+/// Why a node that an administrator has withdrawn takes neither traffic nor VIPs.
+const WITHDRAWN: &str = "withdrawn by an administrator";
 
 /// The interface that each VIP group goes on, on this node. The cluster's word counts, translated where agent.toml does so: `[interfaces]` one by
 /// one, `interface` as long as it can only mean one, because all groups are on the same.
@@ -92,6 +95,33 @@ pub fn unready(ready: Option<bool>, report: &ReconcileReport) -> Option<String> 
         _ if report.ready => "it knows of no server whether it takes traffic".to_owned(),
         Some(trouble) => format!("its kernel is not as the rules want it: {trouble}"),
         None => "its kernel does not have the rules yet".to_owned(),
+    })
+}
+
+/// What a node says of itself while an administrator has it out of service: no VIP is in place, it takes none, and it knows of no server.
+pub fn withdrawn(word: NodeState, state: &ClusterState, config: &AgentConfig) -> NodeState {
+    let own = config.address.ip();
+    let services = state.rules.services.values();
+    let served = services.filter(|service| service.servers.values().any(|server| server.address == own));
+    let served = served.map(|service| service.vip.clone()).chain(word.in_place.keys().cloned());
+    let directs = word.facts.roles.has(Role::Director);
+    let groups = state.rules.vips.keys().filter(|_| directs);
+    NodeState {
+        in_place: served.map(|vip| (vip, Err(WITHDRAWN.to_owned()))).collect(),
+        obstacles: groups.map(|vip| (vip.clone(), WITHDRAWN.to_owned())).collect(),
+        informed: false,
+        facts: Facts { withdrawn: true, ..word.facts.clone() },
+        ..word
+    }
+}
+
+/// That nobody takes the VIPs of this director, where no other one is heard that is in service.
+pub fn undirected(state: &ClusterState, view: &ClusterView, me: &NodeName) -> Option<String> {
+    let directs = |name: &NodeName| state.nodes.get(name).is_some_and(|node| node.roles.has(Role::Director));
+    let serves = |node: &NodeView| node.live && !node.facts.as_ref().is_some_and(|facts| facts.withdrawn);
+    let others = view.nodes.iter().any(|(name, node)| name != me && directs(name) && serves(node));
+    (directs(me) && !others && !state.rules.vips.is_empty()).then(|| {
+        format!("{me} was the last director in service that is heard: nobody holds the VIPs until another one is back, or {me} is restarted")
     })
 }
 

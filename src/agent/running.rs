@@ -3,18 +3,19 @@
 use super::{
     member_error::MemberError,
     orders::{self, Inside, Order},
+    projections,
     refusals::{refused, wrong},
+    withdraw_task::put_back,
 };
 use crate::{
-    api::{AdminError, CHANGE_DEADLINE, JOIN_DEADLINE, LeaveRequest},
+    api::{AdminError, CHANGE_DEADLINE, JOIN_DEADLINE, LeaveRequest, WithdrawAnswer},
     base::errors::with_sources,
     config::AgentConfig,
     gossip::ClusterView,
     guard::GuardHandle,
-    kernel::io::Linux,
     link::{io::files, token::JoinToken},
     members::{ClusterMember, NodeIdentity, removal_check::RemovalCheck},
-    reconcile::{self, OwnedVips},
+    reconcile::ReconcileReport,
     tasks::Tasks,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 /// How long tasks other than Raft may take to end.
 const STOP: Duration = Duration::from_secs(1);
 
-/// How long a node that leaves goes on answering after the cluster has let it go.
+/// How long a node that leaves goes on answering after the cluster has let it go, and one that is withdrawn after it has said so.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// How a member's time ended.
@@ -44,14 +45,38 @@ pub enum Ended {
     },
 }
 
+/// What keeps this node's kernel as the rules want it.
+pub struct ReconcileTask {
+    /// `None` on a node that is withdrawn.
+    pub(super) running: Option<JoinHandle<()>>,
+    pub(super) stop: CancellationToken,
+    /// What is said of the kernel, also when nothing keeps it any more.
+    pub(super) report: watch::Sender<ReconcileReport>,
+}
+
+impl ReconcileTask {
+    /// Ends it for good, and puts the kernel back. How many changes that took.
+    async fn end(&mut self, config: &AgentConfig) -> Result<usize, AdminError> {
+        self.stop.cancel();
+        if let Some(running) = self.running.take() {
+            // How it ended makes no difference to what is left to do.
+            let _ = running.await;
+        }
+        let done = put_back(config).await;
+        let error = done.as_ref().err().map(ToString::to_string);
+        self.report.send_replace(ReconcileReport { error, ..ReconcileReport::default() });
+        done
+    }
+}
+
 /// The tasks of a member.
 pub struct Running {
     pub(super) config: Arc<AgentConfig>,
     pub(super) identity: NodeIdentity,
     pub(super) cluster: ClusterMember,
     pub(super) view: watch::Receiver<Arc<ClusterView>>,
-    pub(super) reconcile: JoinHandle<()>,
-    pub(super) reconciling: CancellationToken,
+    pub(super) kernel: ReconcileTask,
+    pub(super) withdrawn: watch::Sender<bool>,
     pub(super) tasks: Tasks,
     pub(super) guard: GuardHandle,
     pub(super) key_files: Arc<Mutex<()>>,
@@ -69,6 +94,10 @@ impl Running {
         orders: &mut mpsc::Receiver<Order>,
         stop: &CancellationToken,
     ) -> Result<Ended, MemberError> {
+        if *self.withdrawn.borrow() {
+            // By a worker before this one. It is said where it failed.
+            let _ = self.kernel.end(&self.config).await;
+        }
         let ended = loop {
             // All arms are cancel-safe: a fault stays, and so does an order that is not taken. Where Raft ended, others may have ended because of it.
             let order = tokio::select! {
@@ -85,6 +114,10 @@ impl Running {
                     // The API may have given up meanwhile; what was done is done.
                     let refreshed = self.refresh(seeds, &token).await;
                     let _ = reply.send(refreshed.map(|()| orders::membership(&self.identity)));
+                }
+                Inside::Withdraw { reply } => {
+                    // The API may have given up meanwhile; what was done is done.
+                    let _ = reply.send(self.withdraw().await);
                 }
                 Inside::Leave { how, reply } => match self.leave(how).await {
                     Ok(()) => {
@@ -118,6 +151,22 @@ impl Running {
         tracing::info!(node = %self.config.node, "a join token has proved the cluster's new ca to this node");
         self.renew_now.notify_one();
         Ok(())
+    }
+
+    /// Takes this node out of service, and puts the kernel back. It stays a member that votes and is heard.
+    async fn withdraw(&mut self) -> Result<WithdrawAnswer, AdminError> {
+        let node = self.config.node.clone();
+        tracing::info!(%node, "withdrawn by an administrator");
+        let is_first = !self.withdrawn.send_replace(true);
+        let state = self.cluster.raft().state().borrow().clone();
+        let warnings = projections::undirected(&state, &self.view.borrow(), &node).into_iter().collect();
+        self.guard.withdraw().await.map_err(|gone| AdminError::Internal(gone.to_string()))?;
+        if is_first {
+            // As for a node that leaves. What directors forward is not to be heard from them.
+            tokio::time::sleep(DRAIN).await;
+        }
+        let changes = self.kernel.end(&self.config).await?;
+        Ok(WithdrawAnswer { node, withdrawn: true, changes, warnings })
     }
 
     /// Goes out of the cluster while the others can still be told; puts the kernel back. By `force`, without telling anybody.
@@ -160,12 +209,10 @@ impl Running {
 
     /// The second half of leaving: nothing of the cluster stays on this machine.
     async fn left(&mut self) -> Result<(), AdminError> {
-        self.reconciling.cancel();
-        let _ = (&mut self.reconcile).await;
-        let withdrawn = withdraw(&self.config.data_dir).await;
+        let withdrawn = self.kernel.end(&self.config).await.map(drop);
         self.stop_tasks().await;
-        let forgotten = NodeIdentity::forget(&self.config.data_dir).map_err(|error| with_sources(&error));
-        let answer = withdrawn.and(forgotten).map_err(AdminError::Internal);
+        let forgotten = NodeIdentity::forget(&self.config.data_dir).map_err(|error| AdminError::Internal(with_sources(&error)));
+        let answer = withdrawn.and(forgotten);
         if let Err(error) = &answer {
             tracing::error!(%error, "left the cluster, but not everything could be put back");
         }
@@ -190,10 +237,4 @@ fn or_by_force(error: AdminError) -> AdminError {
         )),
         other => other,
     }
-}
-
-async fn withdraw(data_dir: &std::path::Path) -> Result<(), String> {
-    let mut data_plane = Linux::open(data_dir).map_err(|error| with_sources(&error))?;
-    let mut owned = OwnedVips::open(data_dir).map_err(|error| with_sources(&error))?;
-    reconcile::withdraw(&mut data_plane, &mut owned).await.map_err(|error| with_sources(&error))
 }

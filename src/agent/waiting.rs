@@ -4,6 +4,7 @@ use super::{
     member::{Member, Stage},
     member_error::MemberError,
     orders::{self, Order},
+    withdraw_task,
 };
 use crate::{
     base::errors::with_sources,
@@ -108,6 +109,7 @@ impl<'a> Waiting<'a> {
         why: NotStarted,
         guard: &GuardChannel,
         orders: &mut mpsc::Receiver<Order>,
+        withdrawn: &watch::Sender<bool>,
     ) -> Result<Next, NotStarted> {
         if why.is_final() {
             return Err(why);
@@ -127,7 +129,10 @@ impl<'a> Waiting<'a> {
                 order = orders.recv() => order,
             };
             let Some(order) = order else { return Ok(Next::End) };
-            orders::not_started(order, &text);
+            if let Some(reply) = orders::not_started(order, &text) {
+                // Who asked may have given up; what was done is done.
+                let _ = reply.send(withdraw_task::not_started(self.config, &guard.handle, withdrawn).await);
+            }
         }
         Ok(self.look_at_file())
     }

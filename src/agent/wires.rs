@@ -5,7 +5,7 @@ use super::{
     member_error::MemberError,
     network_task, parcel_task, projections,
     remote::Remote,
-    running::Running,
+    running::{ReconcileTask, Running},
     verdict_task,
 };
 use crate::{
@@ -52,6 +52,7 @@ pub struct Parts {
     pub live: watch::Sender<BTreeSet<NodeName>>,
     pub guard: GuardHandle,
     pub scripts: ScriptRunner,
+    pub withdrawn: watch::Sender<bool>,
     pub tasks: Tasks,
     pub shutdown: CancellationToken,
 }
@@ -93,11 +94,18 @@ pub struct Wires {
     pub reconcile: Wire<ReconcileInputs>,
     pub ownership: watch::Receiver<Ownership>,
     pub refused: watch::Receiver<Obstacles>,
+    pub withdrawn: watch::Receiver<bool>,
 }
 
 impl Wires {
     /// All that can be said before anything has happened.
-    pub fn new(config: &AgentConfig, raft: &RaftNode, facts: Facts, guard: &GuardChannel) -> Self {
+    pub fn new(
+        config: &AgentConfig,
+        raft: &RaftNode,
+        facts: Facts,
+        guard: &GuardChannel,
+        withdrawn: &watch::Sender<bool>,
+    ) -> Self {
         let state = raft.state().borrow().clone();
         let word = NodeState {
             facts,
@@ -132,6 +140,7 @@ impl Wires {
             reconcile: watch::channel(inputs),
             ownership: guard.ownership.clone(),
             refused: guard.obstacles.clone(),
+            withdrawn: withdrawn.subscribe(),
         }
     }
 
@@ -151,6 +160,7 @@ impl Wires {
             live,
             guard,
             scripts,
+            withdrawn,
             tasks,
             shutdown,
         } = parts;
@@ -173,8 +183,10 @@ impl Wires {
         let health = health::run(scripts, self.health.1, self.own.0, clock, shutdown.child_token());
         tasks.spawn("health", &shutdown, health);
         let reconciling = shutdown.child_token();
-        let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, self.report.0, BootClock, reconciling.clone());
-        let reconcile = tasks.spawn("reconcile", &reconciling, reconcile);
+        let report = self.report.0;
+        let reconcile = reconcile::run(data_plane, owned, self.reconcile.1, report.clone(), BootClock, reconciling.clone());
+        // Nothing is put in place on a node that is out of service.
+        let reconcile = (!*withdrawn.borrow()).then(|| tasks.spawn("reconcile", &reconciling, reconcile));
         tasks.spawn("address update", &shutdown, address_task::run(config.clone(), raft.clone(), shutdown.child_token()));
         tasks.spawn("verdicts", &shutdown, verdict_task::run(raft.clone(), self.view.1.clone(), shutdown.child_token()));
         let rotation = rotation_task::run(config.node.clone(), raft.clone(), self.view.1.clone(), shutdown.child_token());
@@ -200,6 +212,7 @@ impl Wires {
                 own: self.own.1,
                 ownership: self.ownership,
                 refused: self.refused,
+                withdrawn: self.withdrawn,
                 network: network_task::start(&tasks, config.clone(), &shutdown),
                 report: self.report.1,
                 holds: self.holds.1,
@@ -219,7 +232,8 @@ impl Wires {
             kept: None,
         };
         tasks.spawn("fan-out", &shutdown, fan_out.run(shutdown.child_token()));
-        Running { config, identity, cluster, view, reconcile, reconciling, tasks, guard, key_files, renew_now, shutdown }
+        let kernel = ReconcileTask { running: reconcile, stop: reconciling, report };
+        Running { config, identity, cluster, view, kernel, withdrawn, tasks, guard, key_files, renew_now, shutdown }
     }
 }
 

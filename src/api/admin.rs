@@ -3,7 +3,8 @@
 use super::{
     error::AdminError,
     message::{
-        IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer, LeaveRequest, TokenMade, TokenRequest, TokenStatus,
+        IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer, LeaveRequest, TokenMade, TokenRequest,
+        TokenStatus, WithdrawAnswer,
     },
     status::Status,
 };
@@ -62,6 +63,10 @@ pub trait MembersAdmin: Send + Sync + 'static {
 
     /// Takes this node out of its cluster and puts back what the agent changed on it; with `force` without telling other nodes.
     async fn leave(&self, how: LeaveRequest) -> Result<(), AdminError>;
+
+    /// Takes this node out of service, without leaving its cluster, until its agent is restarted, and puts back what the agent changed in its kernel.
+    /// Where it is in no cluster, or its member cannot start, it puts the kernel back.
+    async fn withdraw(&self) -> Result<WithdrawAnswer, AdminError>;
 
     /// Takes another node out of the cluster for good; its certificate and keys are worth nothing from then on. Where certificates come from somebody
     /// else's CA, its name is barred, even if it is no member any more.

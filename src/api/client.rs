@@ -10,7 +10,7 @@ use super::{
     CHANGE_DEADLINE, JOIN_DEADLINE, READ_DEADLINE,
     message::{
         ApplyAnswer, ApplyRequest, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, InitRequest, JoinAnswer, JoinOrder,
-        LeaveRequest, PlanAnswer, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+        LeaveRequest, PlanAnswer, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version, WithdrawAnswer,
     },
     status::Status,
 };
@@ -82,6 +82,11 @@ impl Client {
     /// Leaves the cluster.
     pub async fn leave(&self, request: &LeaveRequest) -> Result<(), ClientError> {
         self.order(Method::POST, "/v1/leave", request, JOIN_DEADLINE).await
+    }
+
+    /// Takes the node out of service.
+    pub async fn withdraw(&self) -> Result<WithdrawAnswer, ClientError> {
+        self.send(Method::POST, "/v1/withdraw", &(), CHANGE_DEADLINE).await
     }
 
     /// The valid join tokens.

@@ -2,7 +2,8 @@
 
 use super::{
     AdminError, ApplyOutcome, Authoriser, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, JoinAnswer, LeaveRequest,
-    MembersAdmin, RemoteAdmin, RulesAdmin, SecurityAdmin, Status, TokenMade, TokenRequest, TokenStatus, status::sample,
+    MembersAdmin, RemoteAdmin, RulesAdmin, SecurityAdmin, Status, TokenMade, TokenRequest, TokenStatus, WithdrawAnswer,
+    status::sample,
 };
 use crate::{
     clock::{BootClock, Clock},
@@ -156,6 +157,11 @@ impl MembersAdmin for Fake {
             _ if alone => Err(AdminError::Unconfirmed("this is the only node".to_owned())),
             _ => Err(AdminError::NoQuorum("no leader is known".to_owned())),
         }
+    }
+
+    async fn withdraw(&self) -> Result<WithdrawAnswer, AdminError> {
+        let node = if self.outside { "d9" } else { "d1" }.parse().unwrap();
+        Ok(WithdrawAnswer { node, withdrawn: !self.outside, changes: 3, warnings: Vec::new() })
     }
 
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {

@@ -97,6 +97,19 @@ pub struct LeaveRequest {
     pub confirmed: bool,
 }
 
+/// A node was taken out of service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WithdrawAnswer {
+    /// Which.
+    pub node: NodeName,
+    /// It stays out of service until its agent is restarted; `false`: it is in no cluster, so that it had no service to be taken out of.
+    pub withdrawn: bool,
+    /// How many changes put its kernel back.
+    pub changes: usize,
+    /// What the cluster lacks without it, one line each.
+    pub warnings: Vec<String>,
+}
+
 /// A cluster was made.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct InitAnswer {

@@ -21,6 +21,7 @@
 //! | `POST /v1/init` | [`InitRequest`] | [`InitAnswer`] | nobody |
 //! | `POST /v1/join` | [`JoinOrder`] | [`JoinAnswer`] | nobody |
 //! | `POST /v1/leave` | [`LeaveRequest`] or `null` | `{}` | nobody |
+//! | `POST /v1/withdraw` | | [`WithdrawAnswer`] | nobody |
 //!
 //! Errors are an [`ErrorBody`]: 400 not understood, 401 no certificate, 403 not with this certificate, 404/405 no such request, 409 refused by the
 //! cluster's state, 413 too long, 422 an invalid file or value, 424 the member has not started, 428 a `leave` that wants `confirmed`, 500 the agent's
@@ -50,6 +51,7 @@ pub use formats::Formats;
 pub use message::{
     ApplyAnswer, ApplyRequest, ErrorBody, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, InitRequest, JoinAnswer,
     JoinOrder, LeaveRequest, PlanAnswer, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+    WithdrawAnswer,
 };
 pub use remote::serve_remote;
 pub use server::serve;

@@ -7,7 +7,7 @@ use super::{
     failure::FailureResponse,
     message::{
         ApplyAnswer, ApplyRequest, IdentityMade, IdentityRequest, IdentityStatus, InitAnswer, InitRequest, JoinAnswer, JoinOrder,
-        LeaveRequest, PlanAnswer, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version,
+        LeaveRequest, PlanAnswer, PlanRequest, RolesRequest, TokenMade, TokenRequest, TokenStatus, Version, WithdrawAnswer,
     },
     status::Status,
 };
@@ -71,6 +71,7 @@ impl Api {
             .route("/v1/init", post(init))
             .route("/v1/join", post(join))
             .route("/v1/leave", post(leave))
+            .route("/v1/withdraw", post(withdraw))
             .route_layer(from_fn_with_state(RouteAccess::Here, check));
         look.merge(secrets)
             .merge(change)
@@ -181,6 +182,11 @@ async fn join(State(api): State<Api>, body: JsonBody<JoinOrder>) -> Result<Json<
 async fn leave(State(api): State<Api>, body: JsonBody<Option<LeaveRequest>>) -> EmptyAnswer {
     let how = body?.0.unwrap_or_default();
     api.order(JOIN_DEADLINE, move |admin| async move { admin.leave(how).await }).await
+}
+
+async fn withdraw(State(api): State<Api>) -> Result<Json<WithdrawAnswer>, FailureResponse> {
+    let admin = api.admin.clone();
+    api.change(CHANGE_DEADLINE, async move { admin.withdraw().await }).await.map(Json)
 }
 
 async fn tokens(State(api): State<Api>) -> Result<Json<Vec<TokenStatus>>, FailureResponse> {

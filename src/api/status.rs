@@ -125,6 +125,9 @@ pub struct NodeStatus {
     pub kernel: Vec<String>,
     /// The rules' revision that its kernel has.
     pub revision: u64,
+    /// An administrator has taken it out of service (`lvs-agent withdraw`), until its agent is restarted.
+    #[serde(default)]
+    pub withdrawn: bool,
 }
 
 /// How a group's holder is found.
@@ -296,7 +299,7 @@ mod tests {
         assert_eq!(keys(&json["cluster"]["security"]), "authority barred key other_authorities other_keys rotating");
         assert_eq!(
             keys(&json["nodes"][0]),
-            "address certificate_expires_unix_s kernel name reachable revision roles version voter voter_why zone"
+            "address certificate_expires_unix_s kernel name reachable revision roles version voter voter_why withdrawn zone"
         );
         assert_eq!(
             keys(&json["vips"][0]),

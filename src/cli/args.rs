@@ -13,7 +13,7 @@ use crate::{base::build::VERSION, config::value::node_address};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use help::{
     APPLY_HELP, CA_HELP, CONFIGURE_HELP, EXIT_CODES, EXPORT_HELP, IDENTITY_HELP, INIT_HELP, JOIN_HELP, KEYS_HELP, LEAVE_HELP,
-    NODE_HELP, PLAN_HELP, RUN_HELP, STATUS_HELP, TOKEN_HELP, VERSION_HELP,
+    NODE_HELP, PLAN_HELP, RUN_HELP, STATUS_HELP, TOKEN_HELP, VERSION_HELP, WITHDRAW_HELP,
 };
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -83,6 +83,9 @@ pub enum CliCommand {
     /// Leave the cluster for good.
     #[command(after_help = LEAVE_HELP)]
     Leave(LeaveArgs),
+    /// Take this node out of service until its agent is restarted, without leaving the cluster.
+    #[command(after_help = WITHDRAW_HELP)]
+    Withdraw(WithdrawArgs),
     /// Show the cluster: nodes, VIPs, services, servers, votes.
     #[command(after_help = STATUS_HELP)]
     Status(StatusArgs),
@@ -197,6 +200,14 @@ pub struct LeaveArgs {
     #[arg(long)]
     pub yes: bool,
     /// One JSON object: the node, the cluster that it has left, and whether the others were told.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `withdraw`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ClapArgs)]
+pub struct WithdrawArgs {
+    /// One JSON object: the node, whether it is withdrawn, whether an agent runs, how many changes put the kernel back, and warnings.
     #[arg(long)]
     pub json: bool,
 }

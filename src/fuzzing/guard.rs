@@ -75,6 +75,7 @@ fn to_guard() -> Vec<Vec<u8>> {
         ToGuard::Ready(true),
         ToGuard::Beat,
         ToGuard::Leave,
+        ToGuard::Withdraw,
     ];
     said.iter().map(encoded).collect()
 }

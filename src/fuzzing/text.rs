@@ -164,6 +164,7 @@ fn word() -> Vec<u8> {
         addr: sample::addr(11),
         version: "0.1.0".to_owned(),
         kernel: vec!["ip_vs 1.2.1 4096".to_owned()],
+        withdrawn: true,
         holds: KeyInventory {
             keys: [KeyId(1)].into(),
             authorities: [Fingerprint([1; 32])].into(),

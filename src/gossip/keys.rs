@@ -179,6 +179,7 @@ mod tests {
             addr: "192.0.2.1:7400".parse().unwrap(),
             version: "0.1.0".to_owned(),
             holds: crate::gossip::KeyInventory::default(),
+            withdrawn: false,
             kernel: vec!["ip_vs 1.2.1".to_owned()],
         }
     }

@@ -25,6 +25,9 @@ pub struct Facts {
     /// What it holds of the cluster's keys, so that a rotation knows when everybody has followed. Empty from agents that say nothing of it.
     #[serde(default)]
     pub holds: KeyInventory,
+    /// An administrator has taken it out of service until its agent is restarted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
 }
 
 /// Which keys and certificates a node has.
@@ -197,6 +200,7 @@ mod tests {
             version: String::new(),
             kernel: Vec::new(),
             holds: KeyInventory::default(),
+            withdrawn: false,
         };
         let view = NodeView { live, revision, facts: Some(facts), ..NodeView::default() };
         Incarnation { node: node.parse().unwrap(), generation, view }

@@ -7,8 +7,8 @@ use super::{
     error::{CannotSpeak, GuardError},
     executor::Executor,
     io::{
+        environment::OtherBuild,
         notify::ServiceManager,
-        same_build::OtherBuild,
         socket::Incoming,
         timer::BootTimer,
         vip_file::VipFile,
@@ -64,8 +64,10 @@ pub(super) struct EventLoop {
     told: Option<(Ownership, Obstacles)>,
     /// More has happened than datagrams that came and went, so that there may be something to tell.
     stirred: bool,
-    /// It waits for [`ToWorker::Released`].
+    /// The worker waits for [`ToWorker::Released`].
     leaving: bool,
+    /// An administrator has taken the node out of service: until this guard ends, or the node leaves its cluster.
+    withdrawn: bool,
     /// Why its member cannot start, as it says.
     not_started: Option<String>,
     /// The program on disk is of a build that does not understand this guard.
@@ -94,6 +96,7 @@ impl EventLoop {
             told: None,
             stirred: true,
             leaving: false,
+            withdrawn: false,
             not_started: None,
             other_build: false,
             stopping: None,
@@ -244,7 +247,7 @@ impl EventLoop {
         self.greeted = false;
         self.leaving = false;
         self.not_started = None;
-        match WorkerProcess::start(&self.options.worker) {
+        match WorkerProcess::start(&self.options.worker, self.withdrawn) {
             Ok(worker) => {
                 tracing::info!(pid = worker.pid(), "worker started");
                 self.worker = Some(worker);
@@ -303,7 +306,12 @@ impl EventLoop {
             ToGuard::Ready(ready) => self.lease_event(LeaseEvent::Ready(ready)).await,
             ToGuard::Leave => {
                 tracing::info!("node leaves the cluster");
-                self.leaving = true;
+                (self.leaving, self.withdrawn) = (true, false);
+                self.lease_event(LeaseEvent::RetireAll).await;
+            }
+            ToGuard::Withdraw => {
+                tracing::info!("node is withdrawn by an administrator");
+                (self.leaving, self.withdrawn) = (true, true);
                 self.lease_event(LeaseEvent::RetireAll).await;
             }
         }
@@ -321,7 +329,7 @@ impl EventLoop {
         self.greeted = true;
         self.told = None;
         if self.identity.as_ref() == Some(&identity) {
-            if self.stopping.is_none() {
+            if self.stopping.is_none() && !self.withdrawn {
                 self.lease_event(LeaseEvent::Return).await;
             }
             return;
@@ -334,6 +342,9 @@ impl EventLoop {
         tracing::info!(node = %identity.id, cluster = identity.cluster_id, timing = %identity.timing, "guard speaks for this node");
         self.leases = Some(Leases::new(identity.id, identity.timing, forgotten));
         self.identity = Some(identity);
+        if self.withdrawn {
+            self.lease_event(LeaseEvent::RetireAll).await;
+        }
     }
 
     /// A worker that says again who this node is changes nothing: a new session would cost the holder's next renewal a round trip.

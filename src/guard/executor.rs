@@ -4,7 +4,7 @@
 use super::{
     effect::Effect,
     error::GuardError,
-    io::{announce::announce, socket::LeaseSocket, vip_file::Placed},
+    io::{announce::announce, socket::LeaseSocket, sweep::sweep, vip_file::Placed},
     leases::LeaseEvent,
     placement::Placement,
 };
@@ -12,7 +12,7 @@ use crate::{
     base::errors::with_sources,
     base::io::memory::page_faults,
     clock::{BootClock, BootInstant, Clock},
-    kernel::io::address::{AddressError, Addresses, LOOPBACK, lifetime},
+    kernel::io::address::{AddressError, Addresses, lifetime},
     model::VipName,
     repeats::Repeats,
 };
@@ -67,13 +67,7 @@ impl Executor {
             }
             bound => bound.map_err(|source| GuardError::Listen { listen, source })?,
         }
-        for found in self.addresses.remove_marked().await.map_err(GuardError::Sweep)? {
-            tracing::info!(address = %found.address, interface = found.interface, "swept vip of an earlier run");
-        }
-        // Never from `lo`: that is the real-server role's. Noted are those that the kernel cannot mark, too.
-        for (interface, address) in beginning.noted.iter().filter(|(interface, _)| interface != LOOPBACK) {
-            self.addresses.remove(interface, *address).await.map_err(GuardError::Sweep)?;
-        }
+        sweep(&self.addresses, &beginning.noted).await.map_err(GuardError::Sweep)?;
         self.beginning = None;
         tracing::info!(%listen, "guard started");
         Ok(true)

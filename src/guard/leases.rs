@@ -68,7 +68,7 @@ pub enum LeaseEvent {
     Removed(VipName),
     /// [`Effect::Remove`] failed.
     RemovalFailed(VipName),
-    /// Give up every group and take none until [`LeaseEvent::Return`]: shutdown, or the node leaves.
+    /// Give up every group and take none until [`LeaseEvent::Return`]: shutdown, or the node leaves or is withdrawn. The voter side goes on.
     RetireAll,
     /// A worker said hello again after [`LeaseEvent::RetireAll`].
     Return,

@@ -27,12 +27,13 @@ use event_loop::EventLoop;
 use executor::Executor;
 pub use io::{
     channel::{ChannelError, GUARD_FD, GuardChannel, GuardGone, GuardHandle},
+    environment::{OtherBuild, guard_version, is_withdrawn},
+    lock::{DataDirLock, LockError},
     runner::RunnerCommand,
-    same_build::{OtherBuild, guard_version},
+    sweep::{SweepError, sweep_left},
     worker::WorkerCommand,
 };
 use io::{
-    lock::DataDirLock,
     privilege, runner,
     socket::LeaseSocket,
     vip_file::{self, VipFile},

@@ -69,6 +69,9 @@ pub enum ToGuard {
     Leave,
     /// Why this node's member cannot start, for the service manager; `None`: it has. Sent at each change.
     NotStarted(Option<String>),
+    /// An administrator takes the node out of service: release everything, ask for nothing again until this guard ends, and answer
+    /// [`ToWorker::Released`]. The node stays a member, so the guard goes on voting.
+    Withdraw,
 }
 
 /// From guard to worker.
@@ -78,7 +81,7 @@ pub enum ToWorker {
     MembershipKnown(crate::vip::MembershipId),
     /// What this node holds, and what the kernel would not let it take; sent at each change and after `Hello`.
     Ownership(Ownership, Obstacles),
-    /// Answer to [`ToGuard::Leave`].
+    /// Answer to [`ToGuard::Leave`] and [`ToGuard::Withdraw`].
     Released,
     /// The guard shuts down (SIGTERM): finish, within [`WORKER_STOP`].
     Stop,

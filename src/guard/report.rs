@@ -31,6 +31,8 @@ pub struct Standing<'a> {
     pub worker: bool,
     /// The program on disk is of another build, and no worker of it can be used.
     pub other_build: bool,
+    /// An administrator has taken the node out of service.
+    pub withdrawn: bool,
     /// Who this node is, in a cluster.
     pub node: Option<(NodeId, &'a str)>,
     /// Why this node cannot be a member of its cluster for now.
@@ -85,6 +87,11 @@ impl Report {
 fn status(standing: Standing<'_>) -> String {
     let doing = match (standing.not_started, standing.node) {
         (Some(why), _) => format!("not started: {}", why.replace(char::is_control, " ")),
+        (None, Some((id, cluster))) if standing.withdrawn => {
+            format!(
+                "{id} of cluster {cluster}, withdrawn by an administrator: systemctl restart lvs-agent puts it back in service"
+            )
+        }
         (None, None) => "in no cluster: waits for init or join".to_owned(),
         (None, Some((id, cluster))) => format!("{id} of cluster {cluster}, {}", holding(standing.held)),
     };
@@ -121,6 +128,7 @@ mod tests {
             tended: true,
             worker: true,
             other_build: false,
+            withdrawn: false,
             node: Some((NodeId(3), "blue")),
             not_started: None,
             held: ownership,
@@ -168,6 +176,13 @@ mod tests {
         assert_eq!(report.step(other, at(0)), [Word::Ready, Word::Status(told.to_owned())]);
         assert_eq!(report.step(Standing { worker: false, ..other }, at(1)), []);
         assert_eq!(report.step(standing(&none), at(2)), [Word::Status("n3 of cluster blue, holds no vip".to_owned())]);
+    }
+
+    #[test]
+    fn a_node_that_was_withdrawn_says_so_and_how_it_comes_back() {
+        let none = Ownership::new();
+        let told = "n3 of cluster blue, withdrawn by an administrator: systemctl restart lvs-agent puts it back in service";
+        assert_eq!(status(Standing { withdrawn: true, ..standing(&none) }), told);
     }
 
     #[test]

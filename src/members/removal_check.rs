@@ -138,7 +138,14 @@ mod tests {
         let nodes = state.nodes.values().filter(|node| heard.contains(&node.name.as_str())).map(|node| {
             let has = signs.iter().filter(|(who, _)| *who == node.name.as_str()).map(|(_, ca)| *ca);
             let holds = KeyInventory { signs: has.collect(), ..KeyInventory::default() };
-            let facts = Facts { roles: node.roles.clone(), addr: node.addr, version: String::new(), kernel: Vec::new(), holds };
+            let facts = Facts {
+                roles: node.roles.clone(),
+                addr: node.addr,
+                version: String::new(),
+                kernel: Vec::new(),
+                holds,
+                withdrawn: false,
+            };
             (node.name.clone(), NodeView { live: true, facts: Some(facts), ..NodeView::default() })
         });
         ClusterView { nodes: nodes.collect() }

@@ -10,7 +10,7 @@ mod plan;
 mod task;
 
 pub use desired::{Decision, Desired, DesiredInput, OutReason, Presence, VipsReady, desired};
-pub use io::OwnedVips;
+pub use io::{OwnedVips, PutBackError, put_back};
 pub use plan::{foreign, plan};
 pub use task::{RESYNC, WithdrawError, run, withdraw};
 

@@ -94,12 +94,12 @@ pub enum WithdrawError {
     Steps(Vec<StepFailure>),
 }
 
-/// For a node that leaves the cluster: removes the cluster's services and VIPs from its kernel and puts the former sysctls back. Whatever belongs
-/// to others stays.
+/// For a node that leaves the cluster or is withdrawn: removes the cluster's services and VIPs from its kernel and puts the former sysctls back.
+/// Whatever belongs to others stays. How many steps that took.
 ///
 /// # Errors
 /// What is left; calling again tries again.
-pub async fn withdraw<P: DataPlane>(plane: &mut P, owned: &mut OwnedVips) -> Result<(), WithdrawError> {
+pub async fn withdraw<P: DataPlane>(plane: &mut P, owned: &mut OwnedVips) -> Result<usize, WithdrawError> {
     let observed = plane.observe(IpvsUse::IfLoaded).await?;
     let steps = plan(&Desired::default(), &observed, owned.vips());
     let failures = plane.execute(&steps).await;
@@ -107,7 +107,8 @@ pub async fn withdraw<P: DataPlane>(plane: &mut P, owned: &mut OwnedVips) -> Res
         return Err(WithdrawError::Steps(failures));
     }
     info!(steps = steps.len(), "took the cluster's services and vips out of the kernel");
-    Ok(owned.set(BTreeSet::new())?)
+    owned.set(BTreeSet::new())?;
+    Ok(steps.len())
 }
 
 struct Reconciler<P> {

@@ -77,6 +77,9 @@ pub fn status(sources: &StatusInput<'_>) -> Status {
     status
 }
 
+/// What a node that was withdrawn says of itself.
+pub const WITHDRAWN_HERE: &str = "withdrawn: `systemctl restart lvs-agent` (or a reboot) puts it back in service";
+
 /// That guard and worker of this node are of different versions.
 pub fn other_guard(guard: &str, program: &str) -> Option<String> {
     (guard != program)
@@ -143,6 +146,7 @@ fn node_status(sources: &StatusInput<'_>, name: &NodeName, id: NodeId) -> NodeSt
         certificate_expires_unix_s: facts.and_then(|facts| facts.holds.certificate_expires_unix_s),
         kernel: facts.map(|facts| facts.kernel.clone()).unwrap_or_default(),
         revision: heard.map_or(0, |node| node.revision),
+        withdrawn: facts.is_some_and(|facts| facts.withdrawn),
     }
 }
 
@@ -274,6 +278,11 @@ fn problems(sources: &StatusInput<'_>, status: &Status) -> Vec<String> {
     }
     let silent = status.nodes.iter().filter(|node| !node.reachable);
     problems.extend(silent.map(|node| format!("node {} is not heard", node.name)));
+    // This node itself says how it comes back, whether it has a member or not.
+    let withdrawn = status.nodes.iter().filter(|node| node.withdrawn && node.name != *sources.me);
+    problems.extend(withdrawn.map(|node| {
+        format!("node {} is withdrawn: `systemctl restart lvs-agent` there (or a reboot) puts it back in service", node.name)
+    }));
     problems.extend(ending_certificates(status, sources.unix_now));
     problems.extend(other_roles(sources));
     problems.extend(sources.raft.refused.clone());
@@ -294,6 +303,7 @@ fn problems(sources: &StatusInput<'_>, status: &Status) -> Vec<String> {
         problems.extend(
             vip.missing
                 .iter()
+                .filter(|missing| !status.nodes.iter().any(|node| node.withdrawn && node.name == missing.node))
                 .map(|missing| format!("VIP group {} is not in place on {}: {}", vip.name, missing.node, missing.why)),
         );
     }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod unheld;
+mod withdrawn;
 
 const NOW_MS: u64 = 10_000;
 
@@ -38,6 +39,7 @@ impl World {
                 version: "1.2.3".to_owned(),
                 kernel: Vec::new(),
                 holds: crate::gossip::KeyInventory::default(),
+                withdrawn: false,
             };
             (node.name.clone(), NodeView { live: true, facts: Some(facts), revision: 1, ..NodeView::default() })
         });

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     gossip::NodeView,
-    model::Role,
+    model::{Role, Roles},
     rules::fixture::{joined, name, vip},
 };
 
@@ -151,4 +151,60 @@ fn a_director_that_knows_of_no_server_leaves_vips_to_one_that_does() {
     assert_eq!((readiness(true, None, true), readiness(false, None, false)), (Some(true), Some(false)));
     assert_eq!((readiness(true, Some(false), true), readiness(true, Some(false), false)), (None, None));
     assert_eq!((readiness(true, Some(true), true), readiness(true, Some(true), false)), (Some(false), Some(true)));
+}
+
+#[test]
+fn a_withdrawn_node_says_of_every_vip_that_it_has_and_takes_none_of_them() {
+    let mut state = directors_and_groups(&["d1", "d2"], &["a", "b"]);
+    let here = config("");
+    let facts = |roles: &[Role]| Facts {
+        roles: Roles::new(roles.iter().copied()).unwrap(),
+        addr: here.address,
+        version: String::new(),
+        kernel: Vec::new(),
+        holds: crate::gossip::KeyInventory::default(),
+        withdrawn: false,
+    };
+    let word = |roles: &[Role]| NodeState {
+        facts: facts(roles),
+        observations: BTreeMap::new(),
+        in_place: [(name("gone"), Ok(()))].into(),
+        holding: BTreeMap::new(),
+        obstacles: Obstacles::new(),
+        network: None,
+        revision: 3,
+        informed: true,
+    };
+    let said = withdrawn(word(&[Role::Director]), &state, &here);
+    assert!(said.facts.withdrawn && !said.informed);
+    let why = || WITHDRAWN.to_owned();
+    assert_eq!(said.obstacles, [(name("a"), why()), (name("b"), why())].into());
+    assert_eq!(said.in_place, [(name("gone"), Err(why()))].into(), "what it was ready for, it is not any more");
+    // A real server that was started anew has not been ready for anything.
+    state.rules = crate::rules::fixture::web();
+    crate::rules::fixture::server_of(&mut state.rules, "r1").address = here.address.ip();
+    let said = withdrawn(NodeState { in_place: BTreeMap::new(), ..word(&[Role::RealServer]) }, &state, &here);
+    assert_eq!((said.obstacles, said.in_place), (Obstacles::new(), [(name("front"), Err(why()))].into()));
+}
+
+#[test]
+fn the_last_director_in_service_is_warned_of() {
+    let state = directors_and_groups(&["d1", "d2"], &["a"]);
+    let said = |live, withdrawn| {
+        let facts = Facts {
+            roles: Roles::new([Role::Director]).unwrap(),
+            addr: "10.0.0.12:7400".parse().unwrap(),
+            version: String::new(),
+            kernel: Vec::new(),
+            holds: crate::gossip::KeyInventory::default(),
+            withdrawn,
+        };
+        let view = ClusterView { nodes: [(name("d2"), NodeView { live, facts: Some(facts), ..NodeView::default() })].into() };
+        undirected(&state, &view, &name("d1"))
+    };
+    assert_eq!(said(true, false), None);
+    assert!(said(false, false).is_some() && said(true, true).is_some());
+    assert_eq!(undirected(&state, &ClusterView::default(), &name("r1")), None, "it held nothing");
+    let none = directors_and_groups(&["d1", "d2"], &[]);
+    assert_eq!(undirected(&none, &ClusterView::default(), &name("d1")), None, "there are no vips");
 }

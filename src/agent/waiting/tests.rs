@@ -67,7 +67,7 @@ async fn the_reason_is_shown_at_once_orders_get_it_and_pauses_grow_to_five_secon
     let mut pauses = Vec::new();
     for _ in 0..6 {
         let begun = Instant::now();
-        assert_eq!(waiting.wait(renamed(), guard, take).await.unwrap(), Next::Again);
+        assert_eq!(waiting.wait(renamed(), guard, take, &watch::channel(false).0).await.unwrap(), Next::Again);
         pauses.push(begun.elapsed().as_millis());
     }
     assert_eq!(pauses, [500, 1000, 2000, 4000, 5000, 5000]);
@@ -78,7 +78,7 @@ async fn the_reason_is_shown_at_once_orders_get_it_and_pauses_grow_to_five_secon
     // The same reason is said once; another one again.
     let gone = NotStarted::Address("10.0.0.11".parse().unwrap());
     let text = gone.to_string();
-    assert_eq!(waiting.wait(gone, guard, take).await.unwrap(), Next::Again);
+    assert_eq!(waiting.wait(gone, guard, take, &watch::channel(false).0).await.unwrap(), Next::Again);
     assert_eq!(told(heard).await, ToGuard::NotStarted(Some(text)));
 }
 
@@ -90,7 +90,7 @@ async fn an_address_is_looked_for_at_an_even_pace() {
     let begun = Instant::now();
     for _ in 0..4 {
         let why = NotStarted::Address("10.0.0.11".parse().unwrap());
-        assert_eq!(waiting.wait(why, guard, take).await.unwrap(), Next::Again);
+        assert_eq!(waiting.wait(why, guard, take, &watch::channel(false).0).await.unwrap(), Next::Again);
     }
     assert_eq!(begun.elapsed(), Duration::from_secs(2));
 }
@@ -102,9 +102,9 @@ async fn a_reload_tries_at_once_and_a_stop_ends_it() {
     let mut waiting = Waiting::new(config, reread, stage, stop);
     let begun = Instant::now();
     guard.reload.notify_one();
-    assert_eq!(waiting.wait(renamed(), guard, take).await.unwrap(), Next::Again);
+    assert_eq!(waiting.wait(renamed(), guard, take, &watch::channel(false).0).await.unwrap(), Next::Again);
     stop.cancel();
-    assert_eq!(waiting.wait(renamed(), guard, take).await.unwrap(), Next::End);
+    assert_eq!(waiting.wait(renamed(), guard, take, &watch::channel(false).0).await.unwrap(), Next::End);
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
@@ -117,7 +117,10 @@ async fn a_mended_file_ends_the_worker_and_another_address_is_the_guards_to_take
     ] {
         let mut fixture = fixture(Some(file));
         let Fixture { config, reread, stage, stop, guard, orders: (_give, take), .. } = &mut fixture;
-        assert_eq!(Waiting::new(config, reread, stage, stop).wait(renamed(), guard, take).await.unwrap(), next);
+        assert_eq!(
+            Waiting::new(config, reread, stage, stop).wait(renamed(), guard, take, &watch::channel(false).0).await.unwrap(),
+            next
+        );
     }
 }
 
@@ -126,6 +129,29 @@ async fn without_a_guard_there_is_nothing_to_wait_for() {
     let mut fixture = fixture(None);
     let Fixture { config, reread, stage, stop, guard, orders: (_give, take), .. } = &mut fixture;
     let gone = NotStarted::Member(MemberError::Guard(GuardGone));
-    let error = Waiting::new(config, reread, stage, stop).wait(gone, guard, take).await.unwrap_err();
+    let error = Waiting::new(config, reread, stage, stop).wait(gone, guard, take, &watch::channel(false).0).await.unwrap_err();
     assert_eq!(error.to_string(), GuardGone.to_string());
+}
+
+#[tokio::test]
+async fn a_node_that_has_not_started_is_withdrawn_for_later_and_its_kernel_is_put_back() {
+    let mut fixture = fixture(None);
+    let dir = crate::raft::Scratch::new();
+    fixture.config.data_dir = dir.path().to_owned();
+    let Fixture { config, reread, stage, stop, guard, heard, orders: (give, take) } = &mut fixture;
+    let withdrawn = watch::channel(false).0;
+    let (reply, answer) = oneshot::channel();
+    give.send(Order::Withdraw { reply }).await.unwrap();
+    let mut waiting = Waiting::new(config, reread, stage, stop);
+    let talk = async {
+        assert!(matches!(told(heard).await, ToGuard::NotStarted(Some(_))));
+        assert_eq!(told(heard).await, ToGuard::Withdraw);
+        let limit = crate::guard::protocol::MAX_FRAME_BYTES;
+        frame::write_frame(heard, &crate::guard::protocol::ToWorker::Released, limit).await.unwrap();
+        let answer = answer.await.unwrap().unwrap();
+        assert!(answer.withdrawn && answer.changes == 0, "{answer:?}");
+    };
+    let (next, ()) = tokio::join!(waiting.wait(renamed(), guard, take, &withdrawn), talk);
+    assert_eq!(next.unwrap(), Next::Again);
+    assert!(*withdrawn.borrow(), "a member that starts later begins withdrawn");
 }

@@ -107,6 +107,7 @@ async fn an_administrator_changes_the_cluster_but_no_nodes_standing() {
     let request = JoinOrder { seeds: vec!["10.0.0.11:7400".parse().unwrap()], token: None };
     assert_eq!(refusal(admin.join(&request).await).0, 403);
     assert_eq!(refusal(admin.leave(&LeaveRequest::default()).await).0, 403);
+    assert_eq!(refusal(admin.withdraw().await).0, 403);
     let names: Vec<String> = admin.identities().await.unwrap().iter().map(|known| known.name.to_string()).collect();
     assert_eq!(names, ["ann"]);
 }

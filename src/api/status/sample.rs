@@ -25,6 +25,7 @@ fn node(text: &str, last: u8, role: crate::model::Role, reachable: bool) -> Node
         voter: true,
         kernel: vec!["ip_vs 1.2.1".to_owned()],
         revision: if reachable { 7 } else { 6 },
+        withdrawn: false,
     }
 }
 

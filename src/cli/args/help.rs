@@ -87,6 +87,22 @@ Examples:
   lvs-agent leave --json                      # the node, the cluster that it has left, whether the others were told
   lvs-agent leave --force                     # the cluster is no more, or was founded anew";
 
+pub(super) const WITHDRAW_HELP: &str = "\
+Takes this node out of service for maintenance, or before the package is removed, and puts back what the agent changed on this machine. The node says that it takes no \
+traffic and no VIPs, a director hands its VIPs over, requests that were begun may end; then the cluster's services go out of its kernel, its VIPs off `lo`, and the \
+sysctls are what they were before. From then on the agent puts nothing in place here. The node stays a member that votes and is heard: `systemctl restart lvs-agent`, or a \
+reboot, puts it back in service. To take it out of the cluster: `lvs-agent leave`.
+
+Where no agent runs, the command does that by itself from the records in the data directory: after a crash, for example. Without a quorum it works as well. In no \
+cluster there is nothing to withdraw, which is no error.
+
+Exit codes: 0 done, or nothing to do; 1 not everything could be put back (the error says what): run it again; 3 a guard runs here and its worker does not answer.
+
+Examples:
+  lvs-agent withdraw
+  lvs-agent withdraw --json | jq .changes
+  lvs-agent withdraw && systemctl stop lvs-agent      # before work on the machine";
+
 pub(super) const TOKEN_HELP: &str = "\
 A join token lets nodes into the cluster that are not in it yet: so many, until then, with these roles. The cluster itself does not keep it, only what it needs to \
 recognise it; a lost token cannot be shown again.

@@ -17,7 +17,8 @@ fn the_definition_is_consistent() {
 fn help_names_every_command_and_exit_code_within_100_columns() {
     let mut definition = Args::command();
     let help = definition.render_long_help().to_string();
-    let words = "run configure init join leave status plan apply export node token identity keys ca version --server".split(' ');
+    let words =
+        "run configure init join leave withdraw status plan apply export node token identity keys ca version --server".split(' ');
     for word in words.chain(["  10  plan --exit-code"]) {
         assert!(help.contains(word), "{word} is missing in\n{help}");
     }

@@ -14,6 +14,7 @@ mod rotate;
 mod status;
 mod token;
 mod version;
+mod withdraw;
 
 use super::{
     Args, CliCommand, CommandFailure, Exit,
@@ -25,7 +26,13 @@ use super::{
 use crate::{
     api::{AdminError, Client, Status},
     base::errors::with_sources,
-    config::{LoadError, agent::DEFAULT_SOCKET, cluster::MAX_FILE_BYTES, io::read_text, load_agent},
+    config::{
+        LoadError,
+        agent::{DEFAULT_DATA_DIR, DEFAULT_SOCKET},
+        cluster::MAX_FILE_BYTES,
+        io::read_text,
+        load_agent,
+    },
 };
 use std::{
     fs::File,
@@ -57,6 +64,10 @@ async fn dispatch(args: &Args) -> Result<Exit, CommandFailure> {
         CliCommand::Init(init) => init::run(&here(args, "init")?, init).await,
         CliCommand::Join(join) => join::run(&here(args, "join")?, join).await,
         CliCommand::Leave(leave) => leave::run(&here(args, "leave")?, leave).await,
+        CliCommand::Withdraw(withdraw) => {
+            let (client, data_dir) = whatever_agent_toml_says(args, "withdraw")?;
+            withdraw::run(&client, &data_dir, withdraw).await
+        }
         CliCommand::Status(status) => status::run(&client(args)?, status).await,
         CliCommand::Plan(plan) => plan::run(&client(args)?, plan).await,
         CliCommand::Apply(apply) => apply::run(&client(args)?, apply).await,
@@ -102,6 +113,23 @@ fn socket(args: &Args) -> Result<PathBuf, CommandFailure> {
         Err(LoadError::Missing { .. } | LoadError::Read { .. }) if args.config.is_none() => Ok(DEFAULT_SOCKET.into()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// This node's agent and its data directory, for a command that cleans up: an agent.toml that cannot be used must not keep it from the default
+/// places, and that is said.
+fn whatever_agent_toml_says(args: &Args, command: &str) -> Result<(Client, PathBuf), CommandFailure> {
+    let (socket, data_dir) = match load_agent(&args.config_path()) {
+        Ok(config) => (config.socket, config.data_dir),
+        Err(LoadError::Read { .. }) if args.config.is_none() => (DEFAULT_SOCKET.into(), DEFAULT_DATA_DIR.into()),
+        Err(error) if args.config.is_none() => {
+            let lines = CommandFailure::from(error).lines.join("\n  ");
+            terminal::warn(&format!("warning: {lines}\nwarning: looking at {DEFAULT_SOCKET} and in {DEFAULT_DATA_DIR}\n"));
+            (DEFAULT_SOCKET.into(), DEFAULT_DATA_DIR.into())
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let given = Args { socket: Some(args.socket.clone().unwrap_or(socket)), ..args.clone() };
+    Ok((here(&given, command)?, data_dir))
 }
 
 /// The status of an agent whose member runs; other agents have nothing to show or to change.

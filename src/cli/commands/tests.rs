@@ -56,6 +56,8 @@ async fn commands_end_as_documented() {
     assert_eq!(exit(&place, "leave").await, Exit::NoQuorum);
     assert_eq!(exit(&place, "leave --force").await, Exit::Ok, "nobody is asked");
     assert_eq!(exit(&place, "leave --force --json").await, Exit::Ok);
+    assert_eq!(exit(&place, "withdraw").await, Exit::Ok);
+    assert_eq!(exit(&place, "withdraw --json").await, Exit::Ok);
     fake.gate.notify_one();
     assert_eq!(exit(&place, "join 10.0.0.11").await, Exit::Ok);
     assert_eq!(*fake.joined_with.lock().unwrap(), None);
@@ -149,7 +151,7 @@ async fn failure(place: &SocketDir, line: &str) -> CommandFailure {
 
 /// Every command there is, as it may be typed; a new one belongs here.
 fn every_command(file: &str, output: &str) -> Vec<String> {
-    let lines = "init;join 10.0.0.11;leave;leave --force;leave --yes --json;status;status --json;plan FILE;plan --exit-code --json FILE;\
+    let lines = "init;join 10.0.0.11;leave;leave --force;leave --yes --json;withdraw;withdraw --json;status;status --json;plan FILE;plan --exit-code --json FILE;\
                  apply FILE;apply --json FILE;apply --prune FILE;export;export --output OUTPUT;node list;node list --json;\
                  node remove r3 --yes;node remove r3 --yes --json;node allow r3;node rename-roles r3 --roles witness;token create;\
                  token create --json;token list;token list --json;token revoke 5f0c2a9e11d3b7a4;identity create ann --output OUTPUT;\
@@ -175,13 +177,16 @@ async fn outside_of_a_cluster_every_command_that_is_about_one_says_the_same() {
         names.iter().for_each(|name| assert!(has_line(name), "{name} is not tried"));
     }
     // What a node can be told or asked before it is in a cluster.
-    for line in lines.iter().filter(|line| !["init", "join", "status", "version"].contains(&line.split(' ').next().unwrap())) {
+    for line in
+        lines.iter().filter(|line| !["init", "join", "withdraw", "status", "version"].contains(&line.split(' ').next().unwrap()))
+    {
         let failed = failure(&place, line).await;
         let said = ["not in a cluster: run `lvs-agent init`, or `lvs-agent join SEED --token TOKEN`"];
         assert_eq!((failed.exit, &failed.lines[..]), (Exit::Refused, &said.map(str::to_owned)[..]), "{line}");
     }
     assert!(!output.exists(), "no file is left of what was not made");
     assert_eq!(exit(&place, "status").await, Exit::Ok, "that is how one sees it");
+    assert_eq!(exit(&place, "withdraw").await, Exit::Ok, "there is nothing to withdraw");
 }
 
 #[tokio::test]
@@ -262,6 +267,7 @@ async fn an_identity_is_all_that_a_remote_administrator_needs() {
     assert_eq!(exit(&place, &remote(&format!("identity create eve --read-only --json --output {eve}"))).await, Exit::Ok);
     assert_eq!(exit(&place, &remote("token create")).await, Exit::Ok);
     assert_eq!(exit(&place, &remote("leave")).await, Exit::Invalid, "that is the node's own business");
+    assert_eq!(exit(&place, &remote("withdraw")).await, Exit::Invalid);
     assert_eq!(exit(&place, &format!("--server {server} status")).await, Exit::Invalid, "no certificate");
     assert_eq!(exit(&place, &format!("--server {server} --cert {ann} --ca {ann}.none status")).await, Exit::Invalid);
     assert_eq!(exit(&place, &format!("--server {server} --cert {eve} export")).await, Exit::Ok);

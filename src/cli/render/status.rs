@@ -110,7 +110,11 @@ fn nodes(status: &Status, palette: Palette) -> Vec<String> {
 }
 
 fn node_cells(node: &NodeStatus, cluster: &ClusterStatus, zones: bool) -> Vec<Cell> {
-    let state = if node.reachable { Cell::new(Tone::Good, "reachable") } else { Cell::new(Tone::Bad, "not heard") };
+    let state = match (node.reachable, node.withdrawn) {
+        (true, false) => Cell::new(Tone::Good, "reachable"),
+        (true, true) => Cell::new(Tone::Warn, "withdrawn"),
+        (false, _) => Cell::new(Tone::Bad, "not heard"),
+    };
     let raft = match (cluster.leader.as_ref() == Some(&node.name), node.voter) {
         (true, _) => "leader",
         (false, true) => "voter",

@@ -24,8 +24,14 @@ fn free_addr() -> SocketAddr {
 
 fn word(addr: SocketAddr, revision: u64) -> NodeState {
     let roles = Roles::new([Role::Director]).unwrap();
-    let facts =
-        Facts { roles, addr, version: "0.1.0".to_owned(), kernel: Vec::new(), holds: crate::gossip::KeyInventory::default() };
+    let facts = Facts {
+        roles,
+        addr,
+        version: "0.1.0".to_owned(),
+        kernel: Vec::new(),
+        holds: crate::gossip::KeyInventory::default(),
+        withdrawn: false,
+    };
     NodeState {
         facts,
         observations: BTreeMap::new(),

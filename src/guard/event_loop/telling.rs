@@ -33,6 +33,7 @@ impl EventLoop {
             tended: self.supervisor.is_tended(now),
             worker: self.supervisor.is_running(),
             other_build: self.other_build,
+            withdrawn: self.withdrawn,
             node: self.identity.as_ref().map(|identity| (identity.id, identity.cluster_id.as_str())),
             not_started: waits_for.as_deref(),
             held,

@@ -36,8 +36,8 @@ pub const GUARD_FD: &str = "LVS_AGENT_GUARD_FD";
 const ORDERS_QUEUED: usize = 256;
 /// The guard answers within a turn of its loop. Long, because a slow machine is no reason to give up Raft's storage.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Leaving waits for handing VIPs over.
-const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+/// Leaving and withdrawing wait for handing VIPs over.
+const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why there is no channel to a guard.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ type Awaited = Arc<Mutex<VecDeque<(Question, oneshot::Sender<()>)>>>;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Question {
     Membership(MembershipId),
-    Leave,
+    Release,
 }
 
 impl GuardChannel {
@@ -153,7 +153,12 @@ impl GuardHandle {
 
     /// The node leaves the cluster. Returns once the guard holds nothing any more.
     pub async fn leave(&self) -> Result<(), GuardGone> {
-        self.ask(Question::Leave, ToGuard::Leave, LEAVE_LIMIT).await
+        self.ask(Question::Release, ToGuard::Leave, RELEASE_LIMIT).await
+    }
+
+    /// An administrator takes the node out of service. Returns once the guard holds nothing any more.
+    pub async fn withdraw(&self) -> Result<(), GuardGone> {
+        self.ask(Question::Release, ToGuard::Withdraw, RELEASE_LIMIT).await
     }
 
     fn tell(&self, order: ToGuard) -> Result<(), GuardGone> {
@@ -201,7 +206,7 @@ async fn read_answers(
     loop {
         match frame::read_frame(&mut reader, MAX_FRAME_BYTES).await {
             Ok(Some(ToWorker::MembershipKnown(id))) => answered(&awaited, Question::Membership(id)),
-            Ok(Some(ToWorker::Released)) => answered(&awaited, Question::Leave),
+            Ok(Some(ToWorker::Released)) => answered(&awaited, Question::Release),
             Ok(Some(ToWorker::Ownership(held, in_the_way))) => {
                 ownership.send_replace(held);
                 obstacles.send_replace(in_the_way);

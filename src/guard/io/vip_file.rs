@@ -74,6 +74,11 @@ fn write(path: &Path, placed: &Placed) -> io::Result<()> {
     fs::rename(new, path)
 }
 
+/// Has the file of a guard that is gone name no address.
+pub fn clear(data_dir: &Path) -> io::Result<()> {
+    write(&VipFile::path(data_dir), &Placed::new())
+}
+
 /// What the file says; nothing if there is none. A line that is not understood is skipped: sweeping too little is made good by the addresses'
 /// own lifetimes.
 pub fn read(data_dir: &Path) -> io::Result<Placed> {
@@ -107,6 +112,8 @@ mod tests {
         write(&path, &placed).unwrap();
         fs::write(&path, fs::read_to_string(&path).unwrap() + "eth2\n\neth3 nonsense\n").unwrap();
         assert_eq!(read(&dir).unwrap(), placed);
+        clear(&dir).unwrap();
+        assert_eq!(read(&dir).unwrap(), Placed::new());
         fs::remove_dir_all(dir).unwrap();
     }
 }

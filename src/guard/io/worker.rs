@@ -2,7 +2,7 @@
 
 use crate::{
     guard::{
-        io::{channel::GUARD_FD, child, same_build},
+        io::{channel::GUARD_FD, child, environment},
         protocol::{MAX_FRAME_BYTES, ToGuard, ToWorker},
     },
     health::io::script::RUNNER_FD,
@@ -70,10 +70,10 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts it. The process dies with this one's main thread, whatever ends that.
-    pub fn start(command: &WorkerCommand) -> io::Result<Self> {
+    /// Starts it; one of a node that is `withdrawn` does not put it back in service. The process dies with this one's main thread, whatever ends that.
+    pub fn start(command: &WorkerCommand, withdrawn: bool) -> io::Result<Self> {
         let (ours, theirs) = StdUnixStream::pair()?;
-        let child = spawn(command, &theirs)?;
+        let child = spawn(command, &theirs, withdrawn)?;
         drop(theirs);
         ours.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
@@ -118,7 +118,7 @@ impl WorkerProcess {
     }
 }
 
-fn spawn(command: &WorkerCommand, theirs: &StdUnixStream) -> io::Result<Child> {
+fn spawn(command: &WorkerCommand, theirs: &StdUnixStream, withdrawn: bool) -> io::Result<Child> {
     let fd = theirs.as_raw_fd();
     let mut std_command = StdCommand::new(&command.program);
     std_command.args(&command.args).env(GUARD_FD, fd.to_string()).env_remove(RUNNER_FD).stdin(Stdio::null());
@@ -129,7 +129,7 @@ fn spawn(command: &WorkerCommand, theirs: &StdUnixStream) -> io::Result<Child> {
     }
     // SAFETY: the first is open until `theirs` is dropped, after the exec, the other as long as `command` lives.
     unsafe { child::tie(&mut std_command, Signal::KILL, kept) };
-    same_build::tell(&mut std_command);
+    environment::tell(&mut std_command, withdrawn);
     Command::from(std_command).kill_on_drop(true).spawn()
 }
 

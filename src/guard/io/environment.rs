@@ -1,4 +1,4 @@
-//! What a guard tells the program that it starts of its own build, by the environment: any two builds understand that.
+//! What a guard tells the program that it starts, by the environment: any two builds understand that.
 //!
 //! The guard starts the program that is on disk when it starts one. After an upgrade of the package that is another build than its own.
 
@@ -12,6 +12,8 @@ use std::{env, process::Command};
 const CHANNEL: &str = "LVS_AGENT_GUARD_CHANNEL";
 /// The environment variable with the guard's [`VERSION`].
 const GUARD_VERSION: &str = "LVS_AGENT_GUARD_VERSION";
+/// The environment variable that is set where an administrator has withdrawn this node since the guard's start.
+const WITHDRAWN: &str = "LVS_AGENT_WITHDRAWN";
 
 /// Guard and program would not understand each other.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -28,9 +30,19 @@ impl OtherBuild {
     pub const EXIT: u8 = OTHER_BUILD;
 }
 
-/// Has `command`, a program that this guard starts, know of which build the guard is.
-pub fn tell(command: &mut Command) {
+/// Has `command`, a program that this guard starts, know of which build the guard is, and whether this node is withdrawn.
+pub fn tell(command: &mut Command, withdrawn: bool) {
     command.env(CHANNEL, GUARD_CHANNEL.to_string()).env(GUARD_VERSION, VERSION);
+    if withdrawn {
+        command.env(WITHDRAWN, "1")
+    } else {
+        command.env_remove(WITHDRAWN)
+    };
+}
+
+/// Whether the guard that has started this program knows its node as withdrawn.
+pub fn is_withdrawn() -> bool {
+    env::var_os(WITHDRAWN).is_some()
 }
 
 /// The version of the guard that has started this program.
@@ -73,7 +85,7 @@ mod tests {
     #[test]
     fn a_program_that_this_guard_starts_is_told() {
         let mut command = Command::new("true");
-        tell(&mut command);
+        tell(&mut command, false);
         let told = |name: &str| {
             command.get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| Some(value?.to_str()?.to_owned()))
         };
