@@ -65,9 +65,11 @@ for name in r1 r2 "$(partner "$(holder)")" "$(holder)"; do
   asked "power-cut-$name" power_cut "$name"
   expect_le "longest wait after the power cut of $name, ms $MARK" "$(value outage_ms "$LINE")" $((OUTAGE_MAX + PATIENCE * (SLOW > 1)))
   forget "$name"
+  before=$(holder)
   power_on "$name"
   up "$name"
   settle
+  expect_eq "holder once $name is back" "$(holder)" "$before"
   figure "back_after_power_cut_ms.$name" "$WAITED"
 done
 
