@@ -16,6 +16,8 @@ pub fn files(root: &Command) -> Result<Vec<(String, String)>> {
         let mut text = Vec::new();
         generate(shell, &mut shown.clone(), "lvs-agent", &mut text);
         let text = String::from_utf8(text).with_context(|| format!("{file} is no text"))?;
+        // clap_complete writes the hyphen of our name in two ways, and then completes nothing after a command (clap-rs/clap#6421).
+        let text = text.replace("lvs__subcmd__agent", "lvs__agent");
         Ok((file.to_owned(), text))
     };
     SHELLS.into_iter().map(write).collect()

@@ -221,9 +221,13 @@ impl Writer<'_> {
         if file.is_empty() {
             return Ok(vec![roman(text)]);
         }
-        // Documents of docs/ lie in the package's folder, others below it as below the project's root.
+        // Documents of docs/ lie in the package's folder, others below it as below the project's root; a folder is
+        // named instead of its README.md.
         let (place, packaged) = match file.strip_prefix("../") {
-            Some(outside) => (outside.to_owned(), format!("{DOCUMENTS}/{outside}")),
+            Some(outside) => {
+                let packaged = outside.strip_suffix("/README.md").map_or(outside.to_owned(), |folder| format!("{folder}/"));
+                (outside.to_owned(), format!("{DOCUMENTS}/{packaged}"))
+            }
             None => (format!("docs/{file}"), format!("{DOCUMENTS}/{file}")),
         };
         ensure!(file.ends_with(".md"), "the link to {to} is to no document");

@@ -70,7 +70,7 @@ fn named_escapes(line: &str) -> String {
 /// `code` in bold; a backtick without another stays one.
 fn bold_code(line: &str) -> String {
     let mut parts: Vec<&str> = line.split('`').collect();
-    let single = (parts.len() % 2 == 0).then(|| parts.pop()).flatten();
+    let single = parts.len().is_multiple_of(2).then(|| parts.pop()).flatten();
     let mut text = String::new();
     for (at, part) in parts.into_iter().enumerate() {
         if at % 2 == 0 { text += part } else { text += &format!("\\fB{part}\\fR") }

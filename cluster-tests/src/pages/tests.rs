@@ -63,6 +63,37 @@ fn every_command_that_help_lists_has_a_page_and_is_completed_and_no_other() {
     }
 }
 
+/// What bash offers at the end of these words.
+fn bash_offers(file: &Path, words: &[&str]) -> Vec<String> {
+    let script = "source \"$1\"; shift; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+                  function=$(complete -p lvs-agent); function=${function##*-F }; function=${function%% *}; \"$function\" lvs-agent \"${@: -1}\" \"${@: -2:1}\"; echo \"${COMPREPLY[@]}\"";
+    let output = Program::new("bash").args(["-c", script, "bash"]).arg(file).args(words).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_the_commands_and_options_of_every_command() {
+    let folder = Folder::new("bash");
+    write(&folder.0, &completions::files(&lvs_agent::cli::Args::command()).unwrap()).unwrap();
+    let file = folder.0.join("lvs-agent.bash");
+    assert_eq!(bash_offers(&file, &["lvs-agent", "st"]), ["status"]);
+    assert_eq!(bash_offers(&file, &["lvs-agent", "node", "r"]), ["remove", "rename-roles"]);
+    assert_eq!(bash_offers(&file, &["lvs-agent", "run", "--log-format", ""]), ["text", "json"]);
+    let mut root = lvs_agent::cli::Args::command();
+    root.build();
+    let members = visible(&root).flat_map(visible);
+    for command in visible(&root).chain(members) {
+        let words: Vec<&str> = command.get_bin_name().unwrap().split(' ').chain(["--"]).collect();
+        let mut wanted: Vec<String> =
+            command.get_arguments().filter_map(clap::Arg::get_long).map(|long| format!("--{long}")).collect();
+        let mut offered: Vec<String> = bash_offers(&file, &words);
+        wanted.sort();
+        offered.sort();
+        assert_eq!(offered, wanted, "{words:?}");
+    }
+}
+
 #[test]
 fn a_group_has_its_commands_in_its_page_with_their_options_and_examples() {
     let mut root = lvs_agent::cli::Args::command();
