@@ -1,50 +1,7 @@
 #!/bin/bash
 # The unit under a real systemd, on a director and on a real server: the node serves, has no more rights than it should, and a guard that hangs is started again.
 . "$(dirname "$0")/lib.sh"
-
-unit=$(dirname "$0")/../../scripts/debian/lvs-agent.service
-agent=$(readlink -f "$(command -v lvs-agent)")
-init=/lib/systemd/systemd
-[ -x $init ] || give_up "systemd is not installed"
-
-# What a machine's boot would do, in process and mount namespaces of the host's own, but for all else that a boot starts. There is no journal:
-# standard output goes to a file.
-cat >"$SCRATCH/boot" <<BOOT
-#!/bin/bash
-mount -t proc proc /proc
-mkdir -p /mnt "$SCRATCH/kept" && cp "$agent" "$(readlink -f "$unit")" "$SCRATCH/kept"
-mount --bind "$SCRATCH/kept" /mnt
-mount -t tmpfs run /run && mount -t tmpfs tmp /tmp
-mkdir -p /run/systemd/system/lvs-agent.service.d /run/lvs
-cp /mnt/lvs-agent /run/lvs/ && cp /mnt/lvs-agent.service /run/systemd/system/
-umount /mnt
-mount -t cgroup2 cgroup /sys/fs/cgroup
-cat >/run/systemd/system/lvs-agent.service.d/lab.conf <<CONF
-[Unit]
-DefaultDependencies=no
-[Service]
-ExecStart=
-ExecStart=/run/lvs/lvs-agent run
-StandardOutput=append:/run/lvs/log
-StandardError=inherit
-CONF
-printf '[Unit]\nDefaultDependencies=no\nWants=lvs-agent.service\n' >/run/systemd/system/lab.target
-printf '[Unit]\nDefaultDependencies=no\n' >/run/systemd/system/network-online.target
-container=lab exec $init --system --unit=lab.target --log-target=console --show-status=no
-BOOT
-chmod +x "$SCRATCH/boot"
-
-declare -A INIT=()
-boot() { # HOST
-  stop-agent "$1"
-  on "$1" unshare --pid --mount --fork "$SCRATCH/boot" "$1" >"$SCRATCH/systemd.$1.log" 2>&1 </dev/null &
-  wait_until 20 booted "$1" "$!"
-}
-booted() { INIT[$1]=$(pgrep -P "$(pgrep -P "$2" | head -1 || echo 0)" -x systemd || pgrep -P "$2" -x systemd) && [ -n "${INIT[$1]}" ]; }
-inside() { nsenter -t "${INIT[$1]}" -m -p -n -u "${@:2}"; }
-property() { inside "$1" systemctl show lvs-agent -p "$2" --value --no-pager; }
-active() { [ "$(property "$1" ActiveState)" = active ]; }
-says() { property "$1" StatusText | grep -q "$2"; }
+. "$(dirname "$0")/lib/systemd.sh"
 
 expect "the cluster serves at first" wait_until 20 serves
 # d1 runs scripts; this one tells what it may do by failing.
@@ -55,7 +12,7 @@ echo $(id -u) $(sed -n 's/^\(CapEff\|NoNewPrivs\|Seccomp\):\t//p' /proc/self/sta
 exit 1
 TELL
 for host in d1 r1; do
-  expect "systemd runs on $host" boot $host
+  expect "systemd runs on $host" boot $host lvs-agent.service
   expect "lvs-agent is active on $host" wait_until 30 active $host
   active $host || give_up "it is not: $(inside $host systemctl status lvs-agent --no-pager; inside $host tail -n 20 /run/lvs/log)"
   expect "its status says that it is in the cluster ($(property $host StatusText))" wait_until 20 says $host ' of cluster '

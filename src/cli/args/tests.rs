@@ -41,6 +41,35 @@ fn check_help(definition: &mut clap::Command, path: &str) {
 }
 
 #[test]
+fn configure_wants_roles_and_takes_the_rest_from_the_machine() {
+    let configure = |options: &str| match command(&format!("lvs-agent configure {options}")) {
+        Ok(CliCommand::Configure(args)) => Ok(args),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.to_string()),
+    };
+    let least = configure("--roles director").unwrap();
+    assert_eq!((least.address, least.interface, least.seeds.len(), least.force), (None, None, 0, false));
+    let all = "--roles real-server,director --address 10.0.0.11 --interface eth0 --node d1 --zone z1 --seeds 10.0.0.12,10.0.0.13:7500 \
+               --timing wan --force --json --no-service --dry-run";
+    let all = configure(&all.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap();
+    assert_eq!(all.roles.to_string(), "director, real-server");
+    assert_eq!(all.address, Some("10.0.0.11:7400".parse().unwrap()));
+    assert_eq!(all.seeds, ["10.0.0.12:7400".parse().unwrap(), "10.0.0.13:7500".parse().unwrap()]);
+    for (wrong, why) in [
+        ("", "--roles <ROLES>"),
+        ("--roles king", "`king` is not a role"),
+        ("--roles director --address d1", "host names are not looked up"),
+        ("--roles director --address ::1", "IPv6 is not supported yet"),
+        ("--roles director --address 0.0.0.0", "not the address of one machine"),
+        ("--roles director --interface lo", "not on `lo`"),
+        ("--roles director --timing slow", "use fast, lan or wan"),
+    ] {
+        let error = configure(wrong).map(|args| panic!("{args:?}")).unwrap_or_else(|error: String| error);
+        assert!(error.contains(why), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn seeds_are_addresses() {
     let Ok(CliCommand::Join(join)) = command("lvs-agent join 10.0.0.11 10.0.0.12:7500") else { panic!("not taken") };
     assert_eq!(join.seeds, ["10.0.0.11:7400".parse().unwrap(), "10.0.0.12:7500".parse().unwrap()]);

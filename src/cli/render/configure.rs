@@ -111,3 +111,65 @@ fn next(done: &Configured, runs: bool) -> String {
 pub(in crate::cli) fn warned(warnings: &[String]) -> String {
     warnings.iter().map(|warning| format!("warning: {}\n", clean(warning))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done() -> Configured {
+        Configured {
+            config: DEFAULT_FILE.into(),
+            node: "d1".parse().unwrap(),
+            roles: Roles::new([Role::Director]).unwrap(),
+            address: "10.0.0.11:7400".parse().unwrap(),
+            interface: Some("eth0".to_owned()),
+            taken_from: TakenFrom::DefaultRoute,
+            written: true,
+            backup: None,
+            service: ServiceOutcome::Started,
+            member_of: None,
+            warnings: vec!["odd\u{1b}".to_owned()],
+        }
+    }
+
+    #[test]
+    fn what_was_taken_from_where_is_told_and_what_is_next() {
+        assert_eq!(
+            configured(&done()),
+            "node d1: director\naddress 10.0.0.11, of the default route on eth0\nwrote /etc/lvs-agent/agent.toml\n\
+             the service lvs-agent is enabled and was started\n\n\
+             Next:\n  lvs-agent init    # makes a new cluster\n  lvs-agent join SEED --token TOKEN    # or joins one\n"
+        );
+        let again = Configured { written: false, member_of: Some("0123".to_owned()), service: ServiceOutcome::Running, ..done() };
+        assert!(configured(&again).ends_with("agent.toml says all of that already\nthe service lvs-agent is enabled and runs\n"));
+        let late = Configured {
+            interface: None,
+            taken_from: TakenFrom::Given,
+            address: "10.0.0.11:7500".parse().unwrap(),
+            roles: Roles::new([Role::Witness]).unwrap(),
+            service: ServiceOutcome::NoSystemd,
+            ..done()
+        };
+        let text = configured(&late);
+        assert!(text.contains("address 10.0.0.11:7500, as given, on no interface now\n"), "{text}");
+        assert!(
+            text.ends_with("run `lvs-agent run`\n\nThen, once the agent runs:\n  lvs-agent join SEED --token TOKEN\n"),
+            "{text}"
+        );
+        assert_eq!(warned(&done().warnings), "warning: odd?\n");
+    }
+
+    #[test]
+    fn names_in_json_are_stable() {
+        let json = serde_json::to_value(done()).unwrap();
+        for (field, value) in
+            [("taken_from", "default-route"), ("service", "started"), ("address", "10.0.0.11:7400"), ("interface", "eth0")]
+        {
+            assert_eq!(json[field], value);
+        }
+        assert_eq!(
+            serde_json::to_value([ServiceOutcome::NotInstalled, ServiceOutcome::NoSystemd]).unwrap(),
+            serde_json::json!(["not-installed", "no-systemd"])
+        );
+    }
+}
