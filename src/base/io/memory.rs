@@ -97,7 +97,8 @@ fn program_segments() -> Vec<Segment> {
         // SAFETY: the loader says that there are so many.
         let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
         for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0) {
-            let begin = (info.dlpi_addr + header.p_vaddr) as usize;
+            // What is loaded below its own addresses, as a kernel's vdso may be, has a difference that wraps.
+            let begin = info.dlpi_addr.wrapping_add(header.p_vaddr) as usize;
             let aligned = begin.next_multiple_of(PAGE_BYTES);
             let bytes = (header.p_memsz as usize).saturating_sub(aligned - begin);
             found.push(Segment { begin: aligned, bytes: bytes / PAGE_BYTES * PAGE_BYTES });
