@@ -120,6 +120,10 @@ impl MembersAdmin for Agent {
         self.order(|reply| Order::Withdraw { reply }).await
     }
 
+    async fn restart_worker(&self) -> Result<(), AdminError> {
+        self.order(Order::RestartWorker).await
+    }
+
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
         security::remove_node(&*self.director()?, &self.config.node, name).await
     }

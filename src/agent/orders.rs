@@ -45,6 +45,8 @@ pub enum Order {
         /// Where the answer goes.
         reply: WithdrawReply,
     },
+    /// End, so that the guard starts the program that is on disk now.
+    RestartWorker(oneshot::Sender<Result<(), AdminError>>),
 }
 
 /// Where the answer to a withdrawal goes.
@@ -114,6 +116,15 @@ pub enum Inside {
         /// Where the answer goes.
         reply: WithdrawReply,
     },
+    /// This worker is to end; it was answered.
+    End,
+}
+
+/// Says that this worker ends.
+fn ends(reply: oneshot::Sender<Result<(), AdminError>>) {
+    tracing::info!("this worker ends for another one, as an administrator has asked for");
+    // Who asked may have given up.
+    let _ = reply.send(Ok(()));
 }
 
 /// Serves orders while the node is in no cluster. The identity once it is in one, with what is to be said then; `None` when told to stop.
@@ -146,6 +157,10 @@ pub async fn outside(
                 let _ = reply.send(Err(AdminError::NotInCluster));
             }
             Order::Withdraw { reply } => drop(reply.send(withdraw_task::outside(config).await)),
+            Order::RestartWorker(reply) => {
+                ends(reply);
+                return None;
+            }
         }
     }
 }
@@ -156,6 +171,10 @@ pub fn inside(order: Order, identity: &NodeIdentity) -> Inside {
     match order {
         Order::Leave { how, reply } => return Inside::Leave { how, reply },
         Order::Withdraw { reply } => return Inside::Withdraw { reply },
+        Order::RestartWorker(reply) => {
+            ends(reply);
+            return Inside::End;
+        }
         Order::Join { seeds, token: Some(token), reply } => return Inside::Refresh { seeds, token, reply },
         Order::Init(reply) => drop(reply.send(Err(already()))),
         Order::Join { token: None, reply, .. } => drop(reply.send(Err(already()))),
@@ -163,17 +182,34 @@ pub fn inside(order: Order, identity: &NodeIdentity) -> Inside {
     Inside::Answered
 }
 
-/// Answers an order of a node whose member cannot start. What can be done all the same is given back.
-pub fn not_started(order: Order, why: &str) -> Option<WithdrawReply> {
+/// What is left to do of an order of a node whose member cannot start.
+pub enum NotStartedYet {
+    /// Nothing: it was answered.
+    Answered,
+    /// The kernel can be put back all the same.
+    Withdraw {
+        /// Where the answer goes.
+        reply: WithdrawReply,
+    },
+    /// This worker is to end; it was answered.
+    End,
+}
+
+/// Answers an order of a node whose member cannot start, and gives back what can be done all the same.
+pub fn not_started(order: Order, why: &str) -> NotStartedYet {
     let error = AdminError::NotStarted(why.to_owned());
     // Who asked may have given up.
     match order {
         Order::Init(reply) => drop(reply.send(Err(error))),
         Order::Join { reply, .. } => drop(reply.send(Err(error))),
         Order::Leave { reply, .. } => drop(reply.send(Err(error))),
-        Order::Withdraw { reply } => return Some(reply),
+        Order::Withdraw { reply } => return NotStartedYet::Withdraw { reply },
+        Order::RestartWorker(reply) => {
+            ends(reply);
+            return NotStartedYet::End;
+        }
     }
-    None
+    NotStartedYet::Answered
 }
 
 /// Which cluster, and as whom.

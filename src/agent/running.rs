@@ -115,6 +115,7 @@ impl Running {
                     let refreshed = self.refresh(seeds, &token).await;
                     let _ = reply.send(refreshed.map(|()| orders::membership(&self.identity)));
                 }
+                Inside::End => break Ok(Ended::Stopped),
                 Inside::Withdraw { reply } => {
                     // The API may have given up meanwhile; what was done is done.
                     let _ = reply.send(self.withdraw().await);

@@ -3,7 +3,7 @@
 use super::{
     member::{Member, Stage},
     member_error::MemberError,
-    orders::{self, Order},
+    orders::{self, NotStartedYet, Order},
     withdraw_task,
 };
 use crate::{
@@ -129,9 +129,13 @@ impl<'a> Waiting<'a> {
                 order = orders.recv() => order,
             };
             let Some(order) = order else { return Ok(Next::End) };
-            if let Some(reply) = orders::not_started(order, &text) {
-                // Who asked may have given up; what was done is done.
-                let _ = reply.send(withdraw_task::not_started(self.config, &guard.handle, withdrawn).await);
+            match orders::not_started(order, &text) {
+                NotStartedYet::Answered => {}
+                NotStartedYet::Withdraw { reply } => {
+                    // Who asked may have given up; what was done is done.
+                    let _ = reply.send(withdraw_task::not_started(self.config, &guard.handle, withdrawn).await);
+                }
+                NotStartedYet::End => return Ok(Next::End),
             }
         }
         Ok(self.look_at_file())

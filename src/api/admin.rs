@@ -68,6 +68,9 @@ pub trait MembersAdmin: Send + Sync + 'static {
     /// Where it is in no cluster, or its member cannot start, it puts the kernel back.
     async fn withdraw(&self) -> Result<WithdrawAnswer, AdminError>;
 
+    /// Has this node's worker end in order. Its guard goes on, and starts the program that is on disk by then.
+    async fn restart_worker(&self) -> Result<(), AdminError>;
+
     /// Takes another node out of the cluster for good; its certificate and keys are worth nothing from then on. Where certificates come from somebody
     /// else's CA, its name is barred, even if it is no member any more.
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError>;

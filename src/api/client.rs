@@ -89,6 +89,11 @@ impl Client {
         self.send(Method::POST, "/v1/withdraw", &(), CHANGE_DEADLINE).await
     }
 
+    /// Has the worker replaced by a new one.
+    pub async fn restart_worker(&self) -> Result<(), ClientError> {
+        self.order(Method::POST, "/v1/restart-worker", &(), CHANGE_DEADLINE).await
+    }
+
     /// The valid join tokens.
     pub async fn tokens(&self) -> Result<Vec<TokenStatus>, ClientError> {
         self.get("/v1/tokens").await

@@ -164,6 +164,11 @@ impl MembersAdmin for Fake {
         Ok(WithdrawAnswer { node, withdrawn: !self.outside, changes: 3, warnings: Vec::new() })
     }
 
+    /// It goes on: a fake has no guard.
+    async fn restart_worker(&self) -> Result<(), AdminError> {
+        Ok(())
+    }
+
     async fn remove_node(&self, name: NodeName) -> Result<(), AdminError> {
         self.inside()?;
         self.member(&name)?;

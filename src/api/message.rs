@@ -219,12 +219,15 @@ pub struct Version {
     /// The formats that it speaks; `None` from agents that do not tell.
     #[serde(default)]
     pub formats: Option<Formats>,
+    /// The process that answers, by which a worker is told from its successor; `None` from agents that do not tell.
+    #[serde(default)]
+    pub pid: Option<u32>,
 }
 
 impl Version {
     /// This program's.
     pub fn this() -> Self {
-        Self { version: VERSION.to_owned(), formats: Some(Formats::this()) }
+        Self { version: VERSION.to_owned(), formats: Some(Formats::this()), pid: Some(std::process::id()) }
     }
 }
 

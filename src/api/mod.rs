@@ -22,6 +22,7 @@
 //! | `POST /v1/join` | [`JoinOrder`] | [`JoinAnswer`] | nobody |
 //! | `POST /v1/leave` | [`LeaveRequest`] or `null` | `{}` | nobody |
 //! | `POST /v1/withdraw` | | [`WithdrawAnswer`] | nobody |
+//! | `POST /v1/restart-worker` | | `{}`: about to end, see `pid` of [`Version`] | nobody |
 //!
 //! Errors are an [`ErrorBody`]: 400 not understood, 401 no certificate, 403 not with this certificate, 404/405 no such request, 409 refused by the
 //! cluster's state, 413 too long, 422 an invalid file or value, 424 the member has not started, 428 a `leave` that wants `confirmed`, 500 the agent's

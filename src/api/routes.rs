@@ -72,6 +72,7 @@ impl Api {
             .route("/v1/join", post(join))
             .route("/v1/leave", post(leave))
             .route("/v1/withdraw", post(withdraw))
+            .route("/v1/restart-worker", post(restart_worker))
             .route_layer(from_fn_with_state(RouteAccess::Here, check));
         look.merge(secrets)
             .merge(change)
@@ -187,6 +188,10 @@ async fn leave(State(api): State<Api>, body: JsonBody<Option<LeaveRequest>>) -> 
 async fn withdraw(State(api): State<Api>) -> Result<Json<WithdrawAnswer>, FailureResponse> {
     let admin = api.admin.clone();
     api.change(CHANGE_DEADLINE, async move { admin.withdraw().await }).await.map(Json)
+}
+
+async fn restart_worker(State(api): State<Api>) -> EmptyAnswer {
+    api.order(CHANGE_DEADLINE, |admin| async move { admin.restart_worker().await }).await
 }
 
 async fn tokens(State(api): State<Api>) -> Result<Json<Vec<TokenStatus>>, FailureResponse> {

@@ -160,6 +160,9 @@ pub struct VipStatus {
     /// Why no node holds it, with every director by name; `None` while a node does.
     #[serde(default)]
     pub why_unheld: Option<String>,
+    /// The directors that could take it now: heard, in service, and nothing is in their way. Without the holder. `None` from agents that do not tell.
+    #[serde(default)]
+    pub could_hold: Option<Vec<NodeName>>,
     /// Real servers that have it on `lo`, with ARP silenced.
     pub in_place: Vec<NodeName>,
     /// Real servers that should have it there, and do not.
@@ -303,7 +306,7 @@ mod tests {
         );
         assert_eq!(
             keys(&json["vips"][0]),
-            "addresses epoch held_ms holder holders in_place interface missing mode name why_unheld"
+            "addresses could_hold epoch held_ms holder holders in_place interface missing mode name why_unheld"
         );
         assert_eq!(keys(&json["services"][0]), "check forward name port protocol scheduler servers vip");
         let server = &json["services"][0]["servers"][1];

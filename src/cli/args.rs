@@ -13,7 +13,7 @@ use crate::{base::build::VERSION, config::value::node_address};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use help::{
     APPLY_HELP, CA_HELP, CONFIGURE_HELP, EXIT_CODES, EXPORT_HELP, IDENTITY_HELP, INIT_HELP, JOIN_HELP, KEYS_HELP, LEAVE_HELP,
-    NODE_HELP, PLAN_HELP, RUN_HELP, STATUS_HELP, TOKEN_HELP, VERSION_HELP, WITHDRAW_HELP,
+    NODE_HELP, PLAN_HELP, RESTART_HELP, RUN_HELP, STATUS_HELP, TOKEN_HELP, VERSION_HELP, WITHDRAW_HELP,
 };
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -86,6 +86,9 @@ pub enum CliCommand {
     /// Take this node out of service until its agent is restarted, without leaving the cluster.
     #[command(after_help = WITHDRAW_HELP)]
     Withdraw(WithdrawArgs),
+    /// Restart this node's agent so that no request fails, for example after an upgrade.
+    #[command(after_help = RESTART_HELP)]
+    Restart(RestartArgs),
     /// Show the cluster: nodes, VIPs, services, servers, votes.
     #[command(after_help = STATUS_HELP)]
     Status(StatusArgs),
@@ -208,6 +211,20 @@ pub struct LeaveArgs {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ClapArgs)]
 pub struct WithdrawArgs {
     /// One JSON object: the node, whether it is withdrawn, whether an agent runs, how many changes put the kernel back, and warnings.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `restart`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ClapArgs)]
+pub struct RestartArgs {
+    /// Do not wait for other nodes, and refuse nothing: requests may fail.
+    #[arg(long)]
+    pub force: bool,
+    /// Give up after so many seconds: waiting for the others, and then for each step.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub timeout: u32,
+    /// One JSON object: the versions before and now, what was restarted, and how long each step took.
     #[arg(long)]
     pub json: bool,
 }

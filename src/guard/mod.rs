@@ -28,7 +28,7 @@ use executor::Executor;
 pub use io::{
     channel::{ChannelError, GUARD_FD, GuardChannel, GuardGone, GuardHandle},
     environment::{OtherBuild, guard_version, is_withdrawn},
-    lock::{DataDirLock, LockError},
+    lock::{DataDirLock, LockError, lock_holder},
     runner::RunnerCommand,
     sweep::{SweepError, sweep_left},
     worker::WorkerCommand,

@@ -172,6 +172,7 @@ fn vip_status(sources: &StatusInput<'_>, group: &VipGroup) -> VipStatus {
         epoch: newest.map(|(epoch, ..)| *epoch),
         held_ms: newest.map(|(_, since, _)| unix_ms(sources.unix_now).saturating_sub(*since)),
         why_unheld: newest.is_none().then(|| unheld::why(sources, group)),
+        could_hold: Some(unheld::could_hold(sources, group)),
         in_place,
         missing,
     }

@@ -1,4 +1,4 @@
-//! Explains why no node holds a VIP group, and which director could not take one over, from what directors gossip. Pure.
+//! Explains why no node holds a VIP group, and which directors could take one over and which could not, from what directors gossip. Pure.
 
 use super::{StatusInput, warnings::warnings};
 use crate::{
@@ -25,6 +25,20 @@ pub(super) fn why(sources: &StatusInput<'_>, group: &VipGroup) -> String {
     let each: Vec<String> =
         directors.iter().map(|director| format!("{director}: {}", of_director(sources, director, group))).collect();
     voters.into_iter().chain([cut(&each, "; ")]).collect::<Vec<_>>().join("; ")
+}
+
+/// The directors that could take the group now.
+pub(super) fn could_hold(sources: &StatusInput<'_>, group: &VipGroup) -> Vec<NodeName> {
+    let could = |name: &NodeName| {
+        sources.view.nodes.get(name).is_some_and(|node| {
+            let in_service = node.live && node.facts.as_ref().is_some_and(|facts| !facts.withdrawn);
+            // One that has just started has not said anything of the group yet.
+            let free = matches!(node.holding.get(&group.name), Some(Holding::NotHeld));
+            in_service && free && !node.obstacles.contains_key(&group.name)
+        })
+    };
+    let directors = sources.state.nodes.values().filter(|node| node.roles.has(Role::Director));
+    directors.map(|node| &node.name).filter(|name| could(name)).cloned().collect()
 }
 
 fn is_heard(sources: &StatusInput<'_>, name: &NodeName) -> bool {

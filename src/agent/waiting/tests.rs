@@ -155,3 +155,13 @@ async fn a_node_that_has_not_started_is_withdrawn_for_later_and_its_kernel_is_pu
     assert_eq!(next.unwrap(), Next::Again);
     assert!(*withdrawn.borrow(), "a member that starts later begins withdrawn");
 }
+
+#[tokio::test]
+async fn a_worker_whose_member_cannot_start_ends_when_it_is_to_be_replaced() {
+    let mut fixture = fixture(None);
+    let Fixture { config, reread, stage, stop, guard, orders: (give, take), .. } = &mut fixture;
+    let (reply, answer) = oneshot::channel();
+    give.send(Order::RestartWorker(reply)).await.unwrap();
+    let next = Waiting::new(config, reread, stage, stop).wait(renamed(), guard, take, &watch::channel(false).0).await;
+    assert_eq!((next.unwrap(), answer.await.unwrap()), (Next::End, Ok(())));
+}

@@ -108,6 +108,7 @@ async fn an_administrator_changes_the_cluster_but_no_nodes_standing() {
     assert_eq!(refusal(admin.join(&request).await).0, 403);
     assert_eq!(refusal(admin.leave(&LeaveRequest::default()).await).0, 403);
     assert_eq!(refusal(admin.withdraw().await).0, 403);
+    assert_eq!(refusal(admin.restart_worker().await).0, 403);
     let names: Vec<String> = admin.identities().await.unwrap().iter().map(|known| known.name.to_string()).collect();
     assert_eq!(names, ["ann"]);
 }

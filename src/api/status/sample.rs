@@ -116,6 +116,7 @@ pub(crate) fn status() -> Status {
             epoch: Some(4),
             held_ms: Some(133_000),
             why_unheld: None,
+            could_hold: Some(vec![name("d2")]),
             in_place: vec![name("r1"), name("r2")],
             missing: vec![MissingVip { node: name("r3"), why: "its agent is not heard".to_owned() }],
         }],

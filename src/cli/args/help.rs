@@ -103,6 +103,23 @@ Examples:
   lvs-agent withdraw --json | jq .changes
   lvs-agent withdraw && systemctl stop lvs-agent      # before work on the machine";
 
+pub(super) const RESTART_HELP: &str = "\
+Restarts this node's agent so that no request fails; the package does it after an upgrade. One node after the other: it waits until the others can spare this one, so that \
+a majority of the voters is heard without it, another director can take the VIPs that it holds, and no other node is just being restarted. Then it has the worker replaced, \
+which moves no VIP, waits until that has the rules in the kernel again, and has systemd restart the service, whose guard gives its VIPs to other directors first.
+
+Before anything stops it compares the formats of this program with those of the agent that runs: nodes of two versions that would not understand each other are refused. \
+Where systemd does not run the agent, only the worker is replaced.
+
+Exit codes: 0 done, or the worker is replaced where systemd does not run the agent; 1 the agent is not back (the error says what to do); 3 no agent answers; 4 the \
+others could not spare this node in time; 5 refused: the versions cannot work together, or nobody else could take its VIPs or vote.
+
+Examples:
+  lvs-agent restart
+  lvs-agent restart --timeout 300
+  lvs-agent restart --force                   # whatever the others say
+  lvs-agent restart --json | jq -r .version";
+
 pub(super) const TOKEN_HELP: &str = "\
 A join token lets nodes into the cluster that are not in it yet: so many, until then, with these roles. The cluster itself does not keep it, only what it needs to \
 recognise it; a lost token cannot be shown again.

@@ -18,7 +18,8 @@ fn help_names_every_command_and_exit_code_within_100_columns() {
     let mut definition = Args::command();
     let help = definition.render_long_help().to_string();
     let words =
-        "run configure init join leave withdraw status plan apply export node token identity keys ca version --server".split(' ');
+        "run configure init join leave withdraw restart status plan apply export node token identity keys ca version --server"
+            .split(' ');
     for word in words.chain(["  10  plan --exit-code"]) {
         assert!(help.contains(word), "{word} is missing in\n{help}");
     }

@@ -10,6 +10,7 @@ mod leave;
 mod node;
 mod plan;
 mod remote;
+mod restart;
 mod rotate;
 mod status;
 mod token;
@@ -68,6 +69,10 @@ async fn dispatch(args: &Args) -> Result<Exit, CommandFailure> {
             let (client, data_dir) = whatever_agent_toml_says(args, "withdraw")?;
             withdraw::run(&client, &data_dir, withdraw).await
         }
+        CliCommand::Restart(restart) => {
+            let (client, data_dir) = whatever_agent_toml_says(args, "restart")?;
+            restart::run(&client, &data_dir, restart).await
+        }
         CliCommand::Status(status) => status::run(&client(args)?, status).await,
         CliCommand::Plan(plan) => plan::run(&client(args)?, plan).await,
         CliCommand::Apply(apply) => apply::run(&client(args)?, apply).await,
@@ -115,7 +120,7 @@ fn socket(args: &Args) -> Result<PathBuf, CommandFailure> {
     }
 }
 
-/// This node's agent and its data directory, for a command that cleans up: an agent.toml that cannot be used must not keep it from the default
+/// This node's agent and its data directory, for commands of the package's: an agent.toml that cannot be used must not keep them from the default
 /// places, and that is said.
 fn whatever_agent_toml_says(args: &Args, command: &str) -> Result<(Client, PathBuf), CommandFailure> {
     let (socket, data_dir) = match load_agent(&args.config_path()) {

@@ -56,6 +56,16 @@ impl DataDirLock {
     }
 }
 
+/// The process that has this data directory, as it wrote it; `None`: none has, or it is not known which.
+pub fn lock_holder(dir: &Path) -> Option<u32> {
+    let mut file = File::open(dir.join("guard.lock")).ok()?;
+    // A shared lock that is had for a moment is in nobody's way but of a guard that starts in this moment, which tries again.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::WOULDBLOCK) => written_pid(&mut file).parse().ok(),
+        Ok(()) | Err(_) => None,
+    }
+}
+
 fn written_pid(file: &mut File) -> String {
     let mut text = String::new();
     let _ = file.take(20).read_to_string(&mut text);
@@ -75,7 +85,9 @@ mod tests {
         let first = DataDirLock::take(&dir).unwrap();
         let refused = DataDirLock::take(&dir).unwrap_err().to_string();
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
+        assert_eq!(lock_holder(&dir), Some(std::process::id()));
         drop(first);
+        assert_eq!(lock_holder(&dir), None);
         DataDirLock::take(&dir).unwrap();
         std::fs::remove_dir_all(dir).unwrap();
     }

@@ -49,3 +49,21 @@ fn a_vip_that_is_a_members_address_is_a_problem_as_long_as_it_is_applied() {
     let problems = world.problems();
     assert!(matches!(&problems[..], [one] if one.starts_with("vip front: 192.0.2.22 is the address of r2,")), "{problems:?}");
 }
+
+#[test]
+fn a_director_could_take_a_vip_when_it_is_heard_in_service_and_nothing_is_in_its_way() {
+    let mut world = World::well();
+    let could = |world: &World| world.vip().could_hold.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(could(&world), [""; 0], "d1 holds it, d2 has not said anything of it yet");
+    world.node("d2").holding.insert(name("front"), Holding::NotHeld);
+    assert_eq!(could(&world), ["d2"]);
+    world.node("d2").obstacles.insert(name("front"), "its kernel does not have the rules yet".to_owned());
+    assert_eq!(could(&world), [""; 0]);
+    world.node("d2").obstacles.clear();
+    world.node("d2").facts.as_mut().unwrap().withdrawn = true;
+    assert_eq!(could(&world), [""; 0]);
+    world.node("d2").facts.as_mut().unwrap().withdrawn = false;
+    world.node("d2").live = false;
+    world.node("r1").holding.insert(name("front"), Holding::NotHeld);
+    assert_eq!(could(&world), [""; 0], "r1 is no director");
+}
