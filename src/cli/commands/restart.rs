@@ -162,7 +162,7 @@ impl Restart<'_> {
     /// What was missing last.
     async fn wait_until_back(&mut self, begun: Instant) -> Result<(), String> {
         loop {
-            let last = match self.looks_back().await {
+            let last = match self.looks_back(begun.elapsed()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(lacks)) => lacks,
                 Err(error) => error.to_string(),
@@ -175,13 +175,13 @@ impl Restart<'_> {
         }
     }
 
-    async fn looks_back(&self) -> Result<Option<String>, ClientError> {
+    async fn looks_back(&self, waited: Duration) -> Result<Option<String>, ClientError> {
         let answers = self.client.version().await?;
         // An agent that does not tell its process was restarted by systemd, which has waited for it.
         if answers.pid.is_some() && answers.pid == self.agent.pid {
             return Ok(Some("the former worker answers still".to_owned()));
         }
-        Ok(not_back(&self.before, &self.client.status().await?))
+        Ok(not_back(&self.before, &self.client.status().await?, waited))
     }
 
     async fn tell(&self) -> Result<(), CommandFailure> {

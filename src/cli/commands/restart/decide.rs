@@ -124,8 +124,8 @@ pub(super) fn worker_first(this: &Version, agent: &Version) -> Result<(), String
     }
 }
 
-/// What this node lacks that it had before its agent was restarted; `None`: it is back.
-pub(super) fn not_back(before: &Status, now: &Status) -> Option<String> {
+/// What this node lacks that it had before its agent was restarted `waited` ago; `None`: it is back.
+pub(super) fn not_back(before: &Status, now: &Status, waited: Duration) -> Option<String> {
     let had = before.cluster.as_ref()?;
     let Some(cluster) = &now.cluster else {
         let why = now.not_started.clone().unwrap_or_else(|| "its member has not started".to_owned());
@@ -140,6 +140,12 @@ pub(super) fn not_back(before: &Status, now: &Status) -> Option<String> {
     let wanted = own(before).map_or(0, |node| node.revision).min(cluster.revision);
     if node.revision < wanted {
         return Some(format!("its kernel has revision {} of the rules, not yet {wanted}", node.revision));
+    }
+    // Another node may have gone meanwhile, which is not this node's doing.
+    let heard = |status: &Status, name: &NodeName| status.nodes.iter().any(|node| node.name == *name && node.reachable);
+    let unheard = now.nodes.iter().find(|node| !node.reachable && heard(before, &node.name));
+    if let Some(node) = unheard.filter(|_| waited < SETTLES) {
+        return Some(format!("it does not hear {} yet", node.name));
     }
     let lacks = |vip: &VipStatus| vip.missing.iter().find(|missing| missing.node == *me).cloned();
     let serves =

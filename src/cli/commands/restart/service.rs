@@ -46,7 +46,9 @@ async fn systemctl(words: &[&str], limit: Duration) -> Result<String, String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(format!("{line} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().lines().next().unwrap_or("it does not say why").trim_end_matches('.').to_owned();
+    Err(format!("{line} failed: {said}"))
 }
 
 #[cfg(test)]

@@ -126,11 +126,11 @@ fn versions_that_do_not_understand_each_other_are_refused_before_anything_stops(
 #[test]
 fn a_node_is_back_when_it_has_what_it_had() {
     let before = well();
-    assert_eq!(not_back(&before, &before), None);
+    assert_eq!(not_back(&before, &before, Duration::ZERO), None);
     let lacks = |change: &dyn Fn(&mut Status)| {
         let mut now = well();
         change(&mut now);
-        not_back(&before, &now).unwrap_or_default()
+        not_back(&before, &now, Duration::ZERO).unwrap_or_default()
     };
     assert!(lacks(&|now| *now = Status::outside("d1".parse().unwrap())).contains("has not started"));
     assert!(lacks(&|now| now.nodes.clear()).contains("list of members"));
@@ -144,12 +144,16 @@ fn a_node_is_back_when_it_has_what_it_had() {
     assert_eq!(lacks(&given_away), "", "another holds it, and this one could");
     let missing = || MissingVip { node: "d1".parse().unwrap(), why: "not yet".to_owned() };
     assert!(lacks(&|now| now.vips[0].missing.push(missing())).contains("not in place on it: not yet"));
+    assert_eq!(lacks(&|now| of(now, "r2").reachable = false), "it does not hear r2 yet");
+    let mut gone = well();
+    of(&mut gone, "r2").reachable = false;
+    assert_eq!(not_back(&before, &gone, SETTLES), None, "r2 went meanwhile");
     // What it lacked before does not keep it from being back.
     let mut poor = well();
     poor.vips[0].missing.push(missing());
     poor.vips[0].holder = None;
     of(&mut poor, "d1").revision = 0;
     poor.cluster.as_mut().unwrap().quorum = false;
-    assert_eq!(not_back(&poor, &poor), None);
-    assert_eq!(not_back(&Status::outside("d1".parse().unwrap()), &well()), None, "it was no member");
+    assert_eq!(not_back(&poor, &poor, Duration::ZERO), None);
+    assert_eq!(not_back(&Status::outside("d1".parse().unwrap()), &well(), Duration::ZERO), None, "it was no member");
 }
