@@ -6,7 +6,7 @@ DIRECTORS=d1
 # What a purge must leave as it was: files, addresses, settings, IPVS, users, units. Without what Debian itself writes at any installation.
 picture() {
   on d1 sh -c '
-    find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd -o -path /var/tmp -o -path /root -o -path /home \) -prune -o -type f -printf "%p %m %s\n" -o -type l -printf "%p %l\n" -o -type d -printf "%p/ %m\n" | grep -v -e "^/etc/\(passwd\|group\|shadow\|gshadow\)-* " -e "^/etc/\.pwd\.lock" -e /lost+found -e "^/etc/ld.so.cache" | sort
+    find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd -o -path /var/tmp -o -path "/root*" -o -path "/home*" \) -prune -o -type f -printf "%p %m %s\n" -o -type l -printf "%p %l\n" -o -type d -printf "%p/ %m\n" | grep -v -e "^/etc/\(passwd\|group\|shadow\|gshadow\)-* " -e "^/etc/\.pwd\.lock" -e /lost+found -e "^/etc/ld.so.cache" | sort
     ip -o addr show | sed "s/valid_lft.*//" | sort
     sysctl -a 2>/dev/null | grep -E "^net\.ipv4\.(conf\.(all|lo|default|e[a-z0-9]*)|vs)\." | sort
     cat /proc/net/ip_vs
@@ -73,13 +73,13 @@ expect_eq "warnings in the journal after the reboot" "$(cat "$VM_WORK/journal-af
 
 step "The demo, on this machine's own ip_vs."
 on d1 systemctl stop lvs-agent
-tar -C "$VM_ROOT" -cz Cargo.toml scripts cluster-tests -C "$(dirname "$VM_LAB")" lvs-lab lvs-agent | on d1 sh -c 'mkdir -p /root/lvs-agent && tar -C /root/lvs-agent -xz'
+tar -C "$VM_ROOT" -cz Cargo.toml scripts cluster-tests -C "$(dirname "$VM_LAB")" lvs-lab lvs-agent | on d1 sh -c 'mkdir -p /opt/lvs-agent && tar -C /opt/lvs-agent -xz'
 for run in $(seq "$VM_DEMOS"); do
-  if on d1 env LVS_LAB_BIN=/root/lvs-agent LVS_LAB_KERNEL=none /root/lvs-agent/scripts/demo --time real --json >"$VM_WORK/demo.$run" 2>&1; then held=yes; else held=no; fi
+  if on d1 env LVS_LAB_BIN=/opt/lvs-agent LVS_LAB_KERNEL=none /opt/lvs-agent/scripts/demo --time real --json >"$VM_WORK/demo.$run" 2>&1; then held=yes; else held=no; fi
   tail -n 12 "$VM_WORK/demo.$run"
   verdict $held "the demo holds, run $run of $VM_DEMOS"
 done
-on d1 rm -rf /root/lvs-agent
+on d1 rm -rf /opt/lvs-agent
 on d1 systemctl start lvs-agent
 expect "d1 holds the VIP again" wait_until $((30 * SLOW)) holds d1
 
