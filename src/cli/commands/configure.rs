@@ -1,6 +1,7 @@
 //! `lvs-agent configure`: writes this node's agent.toml and has its service run with it.
 
 mod file;
+mod module;
 mod service;
 
 use super::{only_here, print_json};
@@ -73,6 +74,9 @@ pub(super) async fn run(args: &Args, how: &ConfigureArgs) -> Result<Exit, Comman
     if !how.no_service {
         let client = Client::new(args.socket.clone().unwrap_or(config.socket));
         let unit_reads_it = path == Path::new(DEFAULT_FILE);
+        if unit_reads_it && how.roles.has(Role::Director) && service::is_systemds() {
+            done.warnings.extend(module::load());
+        }
         match service::take_up(&client, unit_reads_it, done.written, &mut Progress::begin()).await {
             Ok((outcome, not_started)) => (done.service, why) = (outcome, not_started),
             Err(mut failure) => {

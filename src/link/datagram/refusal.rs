@@ -6,7 +6,7 @@ use crate::{
     model::{KeyId, NodeId},
     repeats::Repeat,
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 /// Why a datagram is thrown away. In the order in which it is looked at: what costs more comes later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -108,11 +108,19 @@ impl Rejections {
     }
 }
 
+/// News of a member takes moments: at a join, and at each start until the worker has told the guard. A sender that is no member is worth a line only
+/// after so long.
+const NEWS_TRAVEL: Duration = Duration::from_secs(5);
+/// Strangers that are so far apart are not the same ones.
+const STRANGERS_GONE: Duration = Duration::from_secs(10);
+
 /// Counts, and says when a line is due.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Refusals {
     pub counts: Rejections,
     lines: [Repeat; REASONS],
+    /// When senders that are no members were first and last heard, without a long pause between.
+    strangers: Option<(BootInstant, BootInstant)>,
 }
 
 impl Refusals {
@@ -123,6 +131,13 @@ impl Refusals {
 
     /// The count so far if a line is due; the next one then is due in a minute.
     pub fn line_due(&mut self, why: Rejected, now: BootInstant) -> Option<u64> {
+        if let Rejected::Sender(_) = why {
+            let first = self.strangers.filter(|(_, last)| now < *last + STRANGERS_GONE).map_or(now, |(first, _)| first);
+            self.strangers = Some((first, now));
+            if now < first + NEWS_TRAVEL {
+                return None;
+            }
+        }
         self.lines[why.index()].due(now).map(|_| self.counts.of(why))
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn take_up(
     changed: bool,
     progress: &mut Progress,
 ) -> Result<(ServiceOutcome, Option<String>), CommandFailure> {
-    if !Path::new(BOOTED).is_dir() {
+    if !is_systemds() {
         return Ok((ServiceOutcome::NoSystemd, None));
     }
     let unit = Unit::look().await?;
@@ -61,6 +61,11 @@ pub(super) async fn take_up(
     }
     progress.step("waiting until the agent answers");
     Ok((outcome, answered(client).await?))
+}
+
+/// Whether systemd is this machine's init.
+pub(super) fn is_systemds() -> bool {
+    Path::new(BOOTED).is_dir()
 }
 
 /// What systemd knows of the unit.
