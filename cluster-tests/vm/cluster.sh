@@ -36,7 +36,7 @@ called $NODES
 figure boot_ms "$(($(date +%s%3N) - BEGIN))"
 
 step "The package is installed on each; configure; init on d1, join elsewhere."
-install_on() { copy_to "$1" "$VM_DEB" && on "$1" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "/tmp/$(basename "$VM_DEB")" >"$VM_WORK/install.$1" 2>&1; }
+install_on() { copy_to "$1" "$VM_DEB" && on "$1" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "/var/tmp/$(basename "$VM_DEB")" >"$VM_WORK/install.$1" 2>&1; }
 for name in $NODES; do expect "installed on $name" install_on "$name"; done
 for name in $SERVERS; do on "$name" sh -c "hostname >/var/www/html/index.html; systemctl enable -q --now nginx" 2>/dev/null; done
 for name in $NODES; do expect "configure on $name" said on "$name" lvs-agent configure --roles "$(roles "$name")" --timing $TIMING; done
@@ -49,7 +49,7 @@ interface=$(on d1 ip -o route get $NETWORK.1 | sed -n 's/.* dev \([^ ]*\).*/\1/p
   for name in $SERVERS; do printf '\n[[service.server]]\nname = "%s"\naddress = "%s"\n' "$name" "$(place "$name")"; done
 } >"$VM_WORK/cluster.toml"
 copy_to d1 "$VM_WORK/cluster.toml"
-expect "apply" said on d1 lvs-agent apply --strict /tmp/cluster.toml
+expect "apply" said on d1 lvs-agent apply --strict /var/tmp/cluster.toml
 expect "the cluster serves" settle
 said on r2 lvs-agent status
 asked at-rest sleep 10
@@ -89,7 +89,7 @@ fi
 
 if part upgrade && [ -n "$VM_DEB_NEXT" ]; then
   step "The package is upgraded to another version, one machine after the other."
-  upgrade_of() { on "$1" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "/tmp/$(basename "$VM_DEB_NEXT")" >"$VM_WORK/upgrade.$1" 2>&1 || { tail -n 20 "$VM_WORK/upgrade.$1" && return 1; }; }
+  upgrade_of() { on "$1" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "/var/tmp/$(basename "$VM_DEB_NEXT")" >"$VM_WORK/upgrade.$1" 2>&1 || { tail -n 20 "$VM_WORK/upgrade.$1" && return 1; }; }
   wanted=$(dpkg-deb -f "$VM_DEB_NEXT" Version)
   for name in r1 r2 "$(partner "$(holder)")" "$(holder)"; do
     copy_to "$name" "$VM_DEB_NEXT"
@@ -106,7 +106,7 @@ if part upgrade && [ -n "$VM_DEB_NEXT" ]; then
   dpkg-deb -q --root-owner-group -b "$VM_WORK/other" "$VM_WORK/other.deb"
   copy_to r1 "$VM_WORK/other.deb"
   pid=$(on r1 systemctl show lvs-agent -p MainPID --value)
-  refused "a package of another protocol" "cannot work together" on r1 env DEBIAN_FRONTEND=noninteractive apt-get install -y -q /tmp/other.deb
+  refused "a package of another protocol" "cannot work together" on r1 env DEBIAN_FRONTEND=noninteractive apt-get install -y -q /var/tmp/other.deb
   expect_eq "the guard's process" "$(on r1 systemctl show lvs-agent -p MainPID --value)" "$pid"
   expect_eq "the installed version" "$(on r1 dpkg-query -W -f '${Version}' lvs-agent)" "$wanted"
 fi

@@ -25,7 +25,7 @@ figure boot_ms "$WAITED"
 # The module is loaded before the picture: it brings settings of its own, which stay as long as it does.
 on d1 modprobe ip_vs
 copy_to d1 "$VM_DEB"
-deb=/tmp/$(basename "$VM_DEB")
+deb=/var/tmp/$(basename "$VM_DEB")
 picture >"$VM_WORK/before"
 
 step "The package is installed. It starts nothing."
@@ -42,12 +42,12 @@ now=$(on d1 date +%s)
 step "configure, init: two commands."
 expect "configure" said on d1 lvs-agent configure --roles director
 expect_eq "the service" "$(on d1 systemctl is-enabled lvs-agent; on d1 systemctl is-active lvs-agent)" $'enabled\nactive'
-expect_eq "its address" "$(status d1 .this)" d1
+expect_eq "its name" "$(status d1 .self)" d1
 expect "init" said on d1 lvs-agent init
 interface=$(on d1 ip -o route get $NETWORK.1 | sed -n 's/.* dev \([^ ]*\).*/\1/p')
 sed -e "s/10\.0\.0\.100/$VIP/; s/^interface = .*/interface = \"$interface\"/" -e "s/10\.0\.0\./$NETWORK./" "$VM_ROOT/cluster-tests/cluster.toml" >"$VM_WORK/cluster.toml"
 copy_to d1 "$VM_WORK/cluster.toml"
-expect "apply" said on d1 lvs-agent apply /tmp/cluster.toml
+expect "apply" said on d1 lvs-agent apply /var/tmp/cluster.toml
 expect "d1 holds the VIP on $interface" wait_until $((10 * SLOW)) holds d1
 expect "its kernel has the service" on d1 grep -q "^TCP" /proc/net/ip_vs
 said on d1 lvs-agent status
