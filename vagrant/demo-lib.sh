@@ -7,7 +7,7 @@ tidy_up() {
   local status=$? pid socket
   trap - EXIT
   exec 8>&-
-  for pid in "${WATCHES[@]}" $PROBE; do kill "$pid" 2>/dev/null || :; done
+  for pid in "${WATCHES[@]}" $PROBE; do kill -- "-$pid" 2>/dev/null || :; done
   for socket in "$SCRATCH"/*.sock; do ssh -o ControlPath="$socket" -O exit nobody 2>/dev/null || :; done
   rm -rf "$SCRATCH"
   exit $status
@@ -26,7 +26,7 @@ expect() { if "${@:2}"; then verdict yes "$1"; else verdict no "$1"; fi; }
 expect_eq() { if [ "$2" = "$3" ]; then verdict yes "$1 is '$2'"; else verdict no "$1 is '$2', not '$3'"; fi; }
 expect_le() { figure "$1" "$2" && if [ "$2" -le "$3" ] 2>/dev/null; then verdict yes "$1 is $2, at most $3"; else verdict no "$1 is '$2', not at most $3"; fi; }
 # give_up TEXT: what there is no point in going on without. The machines stay, to be looked at.
-give_up() { die 98 "$*; the machines are left as they are (cd vagrant && vagrant ssh d1, sudo journalctl -u lvs-agent)"; }
+give_up() { die 98 "$*; the machines are left as they are (cd vagrant && vagrant ssh lb1, sudo journalctl -u lvs-agent)"; }
 # wait_until SECONDS CMD…: the command is tried until it succeeds.
 wait_until() {
   local end=$((SECONDS + $1))
@@ -53,7 +53,7 @@ run() {
 machines_up() {
   local states down=() name state
   states=$(machine_states) || die 98 "vagrant status failed: its words are above (vagrant/README.md)"
-  for name in c "${NODES[@]}"; do
+  for name in client "${NODES[@]}"; do
     state=$(awk -v name="$name" '$1 == name { print $2 }' <<<"$states")
     [ "$state" = running ] || down+=("$name")
     [ "$state" != not_created ] || MADE+=("$name")
@@ -62,8 +62,8 @@ machines_up() {
     quietly "vagrant up ${down[*]}" in_folder vagrant up --no-tty "${down[@]}" || die 98 "vagrant up failed: its last words are above; vagrant/README.md has what helps"
   fi
   learn_ssh
-  for name in c "${NODES[@]}"; do wait_until $PATIENCE ask "$name" true || die 98 "$name does not answer: (cd vagrant && vagrant ssh $name)"; done
-  on c tee probe.pl <"$ROOT/vagrant/probe.pl" >/dev/null
+  for name in client "${NODES[@]}"; do wait_until $PATIENCE ask "$name" true || die 98 "$name does not answer: (cd vagrant && vagrant ssh $name)"; done
+  on client tee probe.pl <"$ROOT/vagrant/probe.pl" >/dev/null
 }
 # As if the plug were pulled. `vagrant halt --force` would be no such thing: with libvirt it asks the machine to shut down first.
 power_off() {
@@ -86,7 +86,7 @@ power_on() {
 }
 take_down() {
   if [ -n "$KEEP" ] || [ ${#MADE[@]} = 0 ]; then
-    echo "The machines run on: cd vagrant && vagrant ssh d1; vagrant destroy -f takes them away."
+    echo "The machines run on: cd vagrant && vagrant ssh lb1; vagrant destroy -f takes them away."
     return
   fi
   quietly "vagrant destroy ${MADE[*]}" in_folder vagrant destroy -f "${MADE[@]}" || say "vagrant destroy failed"
@@ -97,13 +97,13 @@ in_cluster() { ask "$1" sudo lvs-agent status --json | jq -e .cluster >/dev/null
 # Those that are no members yet join, with the token that init gave, or one of `token create` where the cluster is older than this demo.
 form_cluster() {
   local token='' node
-  if ! in_cluster d1; then
-    echo "    d1\$ sudo lvs-agent init --json    # the token that it prints goes to the others on standard input"
-    token=$(ask d1 sudo lvs-agent init --json | jq -r .token.token) && [ -n "$token" ] || return
+  if ! in_cluster lb1; then
+    echo "    lb1\$ sudo lvs-agent init --json    # the token that it prints goes to the others on standard input"
+    token=$(ask lb1 sudo lvs-agent init --json | jq -r .token.token) && [ -n "$token" ] || return
   fi
   for node in "${NODES[@]:1}"; do
     if in_cluster "$node"; then continue; fi
-    [ -n "$token" ] || token=$(ask d1 sudo lvs-agent token create --json | jq -r .token) || return
+    [ -n "$token" ] || token=$(ask lb1 sudo lvs-agent token create --json | jq -r .token) || return
     echo "    $node\$ sudo lvs-agent join $SEED --token-file -"
     on "$node" sudo lvs-agent join $SEED --token-file - --timeout "$PATIENCE" <<<"$token" 2>&1 | sed 's/^/    /' || return
   done
@@ -114,11 +114,11 @@ cluster_file() {
   printf '[[service]]\nname = "http"\nvip = "web"\nport = 80\nscheduler = "wlc"\n'
   # shellcheck disable=SC2086 # interval and timeout
   printf '  [service.check]\n  type = "http"\n  path = "/"\n  status = [200]\n  interval = "%s"\n  timeout = "%s"\n' $CHECK
-  for ((i = 1; i <= SERVERS; i++)); do printf '  [[service.server]]\n  name = "r%d"\n  address = "%s"\n' "$i" "$(address "r$i")"; done
+  for ((i = 1; i <= SERVERS; i++)); do printf '  [[service.server]]\n  name = "web%d"\n  address = "%s"\n' "$i" "$(address "web$i")"; done
 }
-address() { echo 192.168.56.$((20 + ${1#r})); }
-other() { if [ "$1" = d1 ]; then echo d2; else echo d1; fi; }
-both() { "$1" d1 "${@:2}" && "$1" d2 "${@:2}"; }
+address() { echo 192.168.56.$((20 + ${1#web})); }
+other() { if [ "$1" = lb1 ]; then echo lb2; else echo lb1; fi; }
+both() { "$1" lb1 "${@:2}" && "$1" lb2 "${@:2}"; }
 # The directors whose kernel has the VIP; one without power is not asked.
 holder() {
   local node
@@ -147,9 +147,10 @@ vip_epoch() { status "$1" '.vips[0].epoch'; }
 
 # --- what the client and the directors see --------------------------------------------------------------------------------------------------------
 # A probe ends when its standard input does, so that none outlives this script.
+probe() { on client perl probe.pl $VIP 80 "$EVERY" $TIMEOUT <"$SCRATCH/$1.end" >"$SCRATCH/$1" 2>&1; }
 start_probe() {
   mkfifo "$SCRATCH/$1.end"
-  on c perl probe.pl $VIP 80 "$EVERY" $TIMEOUT <"$SCRATCH/$1.end" >"$SCRATCH/$1" 2>&1 &
+  in_group probe "$1"
   PROBE=$!
   exec 8>"$SCRATCH/$1.end"
 }
@@ -162,12 +163,19 @@ end_probe() {
 value() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p" <<<"$2"; }
 requests() { local count && count=$(value servers "$2" | tr ',' '\n' | sed -n "s/^$1://p") && echo "${count:-0}"; }
 
+# in_group CMD…: in the background, with all that it starts in one process group, whose number is $!.
+in_group() {
+  set -m
+  "$@" 8>&- &
+  set +m
+}
 stamped() { local now line && while read -r line; do now_ms now && printf '%s %s\n' "$now" "$line"; done; }
 # Each director's kernel tells when it gets the VIP, keeps it for another lease, or loses it.
-watch_addresses() {
-  { on "$1" stdbuf -oL ip -o monitor address </dev/null 2>/dev/null | stamped | sed -un "s|^\([0-9]*\) Deleted.* $VIP/.*|\1 $1 lost|p;s|^\([0-9]*\) .* $VIP/.*|\1 $1 has|p" >>"$SCRATCH/holders"; } 8>&- &
-  WATCHES+=($!)
+tell_addresses() {
+  on "$1" stdbuf -oL ip -o monitor address </dev/null 2>/dev/null | stamped |
+    sed -un "s|^\([0-9]*\) Deleted.* $VIP/.*|\1 $1 lost|p;s|^\([0-9]*\) .* $VIP/.*|\1 $1 has|p" >>"$SCRATCH/holders"
 }
+watch_addresses() { in_group tell_addresses "$1" && WATCHES+=($!); }
 watch_holders() { local node && for node in "${DIRECTORS[@]}"; do watch_addresses "$node"; done; }
 # Holding begins with the first `has` and ends with `lost`, or with the last `has` where nothing follows for 10 s: a power cut.
 most_holders() {
@@ -177,12 +185,12 @@ most_holders() {
       if ($3 == "has") { if (!($2 in from)) from[$2] = $1; last[$2] = $1 } else if ($2 in from) close_at($2, $1) }
     END { for (node in from) close_at(node, last[node]) }' | sort -n | awk '{ now += $2; if (now > most) most = now } END { print most + 0 }'
 }
-watch_arp() {
+tell_arp() {
   local interface
-  interface=$(ask c ip -o -4 addr show to 192.168.56.10 | awk '{ print $2; exit }')
-  { on c sudo stdbuf -oL arping -b -I "$interface" $VIP </dev/null 2>/dev/null | stamped | sed -un 's/^\([0-9]*\) .*\[\(.*\)\].*/\1 \2/p' >>"$SCRATCH/arp"; } 8>&- &
-  WATCHES+=($!)
+  interface=$(ask client ip -o -4 addr show to 192.168.56.10 | awk '{ print $2; exit }')
+  on client sudo stdbuf -oL arping -b -I "$interface" $VIP </dev/null 2>/dev/null | stamped | sed -un 's/^\([0-9]*\) .*\[\(.*\)\].*/\1 \2/p' >>"$SCRATCH/arp"
 }
+watch_arp() { in_group tell_arp && WATCHES+=($!); }
 # Requests are a second apart: answers within half a second are answers to one.
 most_macs() {
   awk '{ if ($1 - begun > 500) { begun = $1; delete seen; count = 0 } if (!($2 in seen)) { seen[$2]; count++ } if (count > most) most = count } END { print most + 0 }' "$SCRATCH/arp"

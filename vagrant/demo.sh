@@ -9,7 +9,7 @@ usage() {
 Usage: vagrant/demo.sh [--json] [--keep] [--every MS]
 
 Starts those machines of vagrant/Vagrantfile that do not run, forms a cluster of them unless they are one, applies a cluster file, shows the status as
-every node tells it, sends requests from the client c, cuts the power of the director that holds the VIP, crashes the web server of r1, brings both
+every node tells it, sends requests from the client, cuts the power of the director that holds the VIP, crashes the web server of web1, brings both
 back, and ends with a table of what the client saw.
 
   --json      print one JSON object as the last line, with the keys of scripts/demo's, and: rejoin_ms failed_requests_return recovery_ms
@@ -39,8 +39,8 @@ for tool in vagrant ssh jq; do command -v $tool >/dev/null || die 98 "$tool is m
 
 SERVERS=${LVS_REAL_SERVERS:-3} VIP=192.168.56.100 SEED=192.168.56.11
 [ "$SERVERS" -ge 2 ] 2>/dev/null || die 2 "LVS_REAL_SERVERS is $SERVERS, and the demo wants 2 or more"
-REAL_SERVERS=() && for ((i = 1; i <= SERVERS; i++)); do REAL_SERVERS+=("r$i"); done
-DIRECTORS=(d1 d2) NODES=(d1 d2 "${REAL_SERVERS[@]}")
+REAL_SERVERS=() && for ((i = 1; i <= SERVERS; i++)); do REAL_SERVERS+=("web$i"); done
+DIRECTORS=(lb1 lb2) NODES=(lb1 lb2 "${REAL_SERVERS[@]}")
 # Bounds of a virtual machine on hardware; an emulated one is ten times slower and the cluster has the timing profile wan, with a lease of 2 s.
 EMULATED='' TIMING=${LVS_TIMING:-lan} TIMEOUT=1000 OUTAGE_MAX=1000 ISOLATION_MAX=4000 REJOIN_MAX=30000 PATIENCE=60 CHECK='1s 500ms'
 if [ "${LVS_DRIVER:-kvm}" = qemu ]; then
@@ -50,7 +50,7 @@ fi
 EVERY=${EVERY:-20}
 
 cat <<PLAN
-This demo runs on $((SERVERS + 3)) virtual machines of this computer: a client c, directors d1 and d2, real servers ${REAL_SERVERS[*]}. It forms a cluster, sends
+This demo runs on $((SERVERS + 3)) virtual machines of this computer: a client, directors lb1 and lb2, real servers ${REAL_SERVERS[*]}. It forms a cluster, sends
 requests, cuts the power of the director that holds the VIP, crashes a web server, brings both back, and ends with a table of what the client saw.
 PLAN
 now_ms BEGIN
@@ -58,15 +58,15 @@ now_ms BEGIN
 step "The machines are started: vagrant up."
 machines_up
 step "The machines are up. The client and the cluster's nodes are on 192.168.56.0/24; the VIP will be $VIP."
-step "The cluster is formed: init on d1, join with d1 as seed everywhere else. Who is a member already stays one."
+step "The cluster is formed: init on lb1, join with lb1 as seed everywhere else. Who is a member already stays one."
 form_cluster || give_up "the cluster could not be formed"
 for server in "${REAL_SERVERS[@]}"; do on "$server" sudo systemctl start nginx || give_up "nginx does not start on $server"; done
-cluster_file | on d1 tee cluster.toml >/dev/null
-run d1 sudo lvs-agent apply cluster.toml || give_up "the cluster file was not applied"
+cluster_file | on lb1 tee cluster.toml >/dev/null
+run lb1 sudo lvs-agent apply cluster.toml || give_up "the cluster file was not applied"
 wait_until $PATIENCE serves || give_up "the cluster does not serve after $PATIENCE s"
 
 step "Every node tells the same of the cluster."
-run d1 sudo lvs-agent status || give_up "no status"
+run lb1 sudo lvs-agent status || give_up "no status"
 director=$(holder)
 partner=$(other "$director")
 for node in "${NODES[@]}"; do expect "$node says that $director holds the VIP and hears everybody" wait_until 30 agrees "$node" "$director"; done
@@ -111,12 +111,12 @@ expect_le rejoin_ms "$rejoin" $REJOIN_MAX
 expect_eq failed_requests_return "$failed_return" 0
 expect "$partner has held the VIP all the time" test "$(holder) $(vip_epoch "$partner")" = "$partner $epoch"
 
-step "The web server of r1 crashes: kill -9 of nginx."
+step "The web server of web1 crashes: kill -9 of nginx."
 start_probe crash
 sleep 1
-on r1 sudo systemctl kill -s KILL nginx
+on web1 sudo systemctl kill -s KILL nginx
 now_ms crash
-expect "r1 is isolated on both directors" wait_until $PATIENCE both isolates r1
+expect "web1 is isolated on both directors" wait_until $PATIENCE both isolates web1
 now_ms now
 isolation=$((now - crash))
 run "$partner" sudo lvs-agent status
@@ -126,13 +126,13 @@ expect_le isolation_ms "$isolation" $ISOLATION_MAX
 start_probe without
 sleep 3
 end_probe without
-expect_eq failed_requests_without_r1 "$(value failed "$LINE")" 0
-expect_eq requests_to_r1 "$(requests r1 "$LINE")" 0
+expect_eq failed_requests_without_web1 "$(value failed "$LINE")" 0
+expect_eq requests_to_web1 "$(requests web1 "$LINE")" 0
 
-step "The web server of r1 comes back."
-on r1 sudo systemctl start nginx
+step "The web server of web1 comes back."
+on web1 sudo systemctl start nginx
 now_ms back
-expect "both directors send to r1 again" wait_until $PATIENCE both sends_to r1
+expect "both directors send to web1 again" wait_until $PATIENCE both sends_to web1
 now_ms now
 recovery=$((now - back))
 figure recovery_ms "$recovery"

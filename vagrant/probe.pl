@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Sends HTTP requests at a fixed rate, each on a new connection and started when it is due, whatever became of the last. Perl as Debian always has it.
 # probe.pl ADDRESS PORT EVERY_MS TIMEOUT_MS: ends when its standard input does, and then prints one line as the lab's `probe http` does:
-# sent=N ok=N failed=N outage_ms=N outage_at_ms=N servers=r1:N,…     outage_ms: the longest time without an answer
+# sent=N ok=N failed=N outage_ms=N outage_at_ms=N servers=web1:N,…     outage_ms: the longest time without an answer
 use strict;
 use warnings;
 use Errno qw(EINPROGRESS EAGAIN);

@@ -141,3 +141,17 @@ impl Refusals {
         self.lines[why.index()].due(now).map(|_| self.counts.of(why))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_that_is_no_member_is_worth_a_line_only_when_it_goes_on() {
+        let mut refusals = Refusals::default();
+        let begin = BootInstant::from_boot(Duration::from_secs(1000));
+        let due = |seconds| refusals.line_due(Rejected::Sender(NodeId(9)), begin + Duration::from_secs(seconds)).is_some();
+        // A newcomer, of whom this node hears a moment later; then one that goes on.
+        assert_eq!([0, 1, 4, 20, 24, 25, 26].map(due), [false, false, false, false, false, true, false]);
+    }
+}

@@ -323,14 +323,6 @@ fn a_line_in_the_log_is_due_once_a_minute_for_each_reason() {
     assert_eq!(b.line_due(Rejected::Length, at(60)), Some(3));
 }
 
-#[test]
-fn a_sender_that_is_no_member_is_worth_a_line_only_when_it_goes_on() {
-    let b = node(2, 20);
-    let due = |seconds| b.line_due(Rejected::Sender(NodeId(9)), NOW + Duration::from_secs(seconds)).is_some();
-    // A newcomer, of whom this node hears a moment later; then one that goes on.
-    assert_eq!([0, 1, 4, 20, 24, 25, 26].map(due), [false, false, false, false, false, true, false]);
-}
-
 /// Bodies as they were made with other implementations of RFC 5869, RFC 7748, RFC 8032 and AES-GCM.
 #[test]
 fn the_layout_on_the_wire_stays() {
