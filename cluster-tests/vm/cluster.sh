@@ -18,7 +18,8 @@ settle() { POLL=1 wait_until $((60 * SLOW)) settled || { status d1 . >"$VM_WORK/
 # asked NAME CMD…: runs CMD while the client asks; leaves the probe's line in $LINE.
 asked() {
   local name=$1
-  start probe probe --for 3600 --log "$VM_WORK/probe.$name"
+  # Not by a function: what ends the probe must reach the program itself.
+  start probe "$VM_LAB" probe http "http://$VIP/" --every "$EVERY" --timeout "$PATIENCE" --for 3600 --log "$VM_WORK/probe.$name"
   sleep 2
   "${@:2}"
   sleep $((2 + SLOW / 2))

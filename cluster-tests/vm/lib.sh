@@ -95,7 +95,6 @@ status() { on "$1" lvs-agent status --json 2>/dev/null | jq -r "$2"; }
 hears_all() { [ "$(status "$1" '[.nodes[] | select(.reachable)] | length')" = "$2" ]; }
 pool() { status "$1" '[.services[].servers[] | select(.state == "in") | .name] | sort | join(" ")'; }
 serves() { curl -s -o "$SCRATCH/page" -m $((2 + SLOW / 5)) "http://$VIP/"; }
-probe() { "$VM_LAB" probe http "http://$VIP/" --every "${EVERY:-50}" --timeout "${PATIENCE:-3000}" "$@"; }
 
 # journal NAME: what the agent's journal has of warnings and worse, since this boot.
 journal() { on "$1" journalctl -q -b -u lvs-agent -o cat --no-pager | grep -E ' (WARN|ERROR) ' || on "$1" journalctl -q -b -u lvs-agent -p warning -o cat --no-pager; }

@@ -17,5 +17,5 @@ pub const ENVELOPE_BYTES: usize = HEADER_BYTES + TRAILER_BYTES + TAG_BYTES;
 pub const MAX_DATAGRAM_BYTES: usize = 1280 - 40 - 8;
 /// The longest body. It fits a datagram of either form, since its sender cannot know which one it will need if it has to send it again.
 pub const MAX_BODY_BYTES: usize = MAX_DATAGRAM_BYTES - ENVELOPE_BYTES;
-/// The version of everything that [`super::header`] and [`super`] put into a datagram.
+/// The version of everything that is put into a datagram: its header and its body.
 pub const VERSION: u8 = 3;
