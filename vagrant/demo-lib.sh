@@ -131,7 +131,7 @@ holds() { [ "$(holder)" = "$1" ]; }
 # that does not answer.
 kernel_sends() {
   local hex
-  # shellcheck disable=SC2046 # four numbers
+  # shellcheck disable=SC2046,SC2183 # four numbers
   hex=$(printf '%02X%02X%02X%02X:0050' $(address "$2" | tr . ' '))
   ask "$1" sudo cat /proc/net/ip_vs | awk -v server="$hex" '
     /^IP Virtual Server/ { read = 1 } $1 == "->" && $2 == server && $4 > 0 { found = 1 } END { if (read) print found ? "yes" : "no" }'

@@ -53,6 +53,7 @@ cat <<PLAN
 This demo runs on $((SERVERS + 3)) virtual machines of this computer: a client, directors lb1 and lb2, real servers ${REAL_SERVERS[*]}. It forms a cluster, sends
 requests, cuts the power of the director that holds the VIP, crashes a web server, brings both back, and ends with a table of what the client saw.
 PLAN
+now=0 back=0 crash=0
 now_ms BEGIN
 
 step "The machines are started: vagrant up."
