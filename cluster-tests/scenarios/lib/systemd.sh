@@ -40,7 +40,9 @@ boot() {
   on "$1" unshare --pid --mount --fork "$SCRATCH/boot" "${2:-}" >"$SCRATCH/systemd.$1.log" 2>&1 </dev/null &
   wait_until 20 booted "$1" "$!"
 }
-booted() { INIT[$1]=$(pgrep -P "$(pgrep -P "$2" | head -1 || echo 0)" -x systemd || pgrep -P "$2" -x systemd) && [ -n "${INIT[$1]}" ]; }
+# A systemd that runs does not answer systemctl yet: the boot is over when its target is reached.
+booted() { INIT[$1]=$(pgrep -P "$(pgrep -P "$2" | head -1 || echo 0)" -x systemd || pgrep -P "$2" -x systemd) && [ -n "${INIT[$1]}" ] && reached "$1"; }
+reached() { [ "$(inside "$1" systemctl show lab.target -p ActiveState --value --no-pager 2>/dev/null)" = active ]; }
 inside() { nsenter -t "${INIT[$1]}" -m -p -n -u "${@:2}"; }
 property() { inside "$1" systemctl show lvs-agent -p "$2" --value --no-pager; }
 active() { [ "$(property "$1" ActiveState)" = active ]; }
