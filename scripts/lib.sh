@@ -81,6 +81,9 @@ static_cargo() {
   (cd "$ROOT" && RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo "$1" --profile lab --target "$triple" "${@:2}")
 }
 
+# The version that Cargo.toml declares.
+declared_version() { sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1; }
+
 host_triple() { rustc -vV | sed -n 's/^host: //p'; }
 
 # build_release PACKAGE…   release binaries; their folder is left in $BIN. With $LVS_LAB_BIN nothing is built: they are there.

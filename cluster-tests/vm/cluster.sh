@@ -88,6 +88,32 @@ if part networkd; then
   settle
 fi
 
+if part firewall; then
+  step "A stateful firewall on every machine."
+  cat >"$VM_WORK/firewall.nft" <<NFT
+table inet filter {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    ct state vmap { established : accept, related : accept, invalid : drop }
+    iif lo accept
+    meta l4proto { icmp, icmpv6 } accept
+    tcp dport { 22, 80 } ct state new accept
+    ip saddr $NETWORK.0/24 meta l4proto { tcp, udp } th dport { 7400, 7401 } accept
+  }
+}
+NFT
+  for name in $NODES; do copy_to "$name" "$VM_WORK/firewall.nft"; done
+  firewall() {
+    local name
+    for name in $NODES; do on "$name" nft -f /var/tmp/firewall.nft || return 1; done
+    sleep $((5 + SLOW))
+  }
+  asked firewall firewall
+  expect_eq "failed behind a firewall" "$(value failed "$LINE")" 0
+  settle
+  for name in $NODES; do on "$name" nft delete table inet filter; done
+fi
+
 if part upgrade && [ -n "$VM_DEB_NEXT" ]; then
   step "The package is upgraded to another version, one machine after the other."
   upgrade_of() { on "$1" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "/var/tmp/$(basename "$VM_DEB_NEXT")" >"$VM_WORK/upgrade.$1" 2>&1 || { tail -n 20 "$VM_WORK/upgrade.$1" && return 1; }; }
@@ -104,12 +130,31 @@ if part upgrade && [ -n "$VM_DEB_NEXT" ]; then
   step "A version that speaks another protocol is refused, before anything stops."
   mkdir "$VM_WORK/other" && dpkg-deb -R "$VM_DEB_NEXT" "$VM_WORK/other"
   sed -i -e 's/"peers":[0-9]*/"peers":9999/' "$VM_WORK/other/DEBIAN/preinst" && sed -i 's/^Version: .*/&.other/' "$VM_WORK/other/DEBIAN/control"
-  dpkg-deb -q --root-owner-group -b "$VM_WORK/other" "$VM_WORK/other.deb"
+  dpkg-deb --root-owner-group -b "$VM_WORK/other" "$VM_WORK/other.deb" >/dev/null
   copy_to r1 "$VM_WORK/other.deb"
   pid=$(on r1 systemctl show lvs-agent -p MainPID --value)
   refused "a package of another protocol" "cannot work together" on r1 env DEBIAN_FRONTEND=noninteractive apt-get install -y -q /var/tmp/other.deb
   expect_eq "the guard's process" "$(on r1 systemctl show lvs-agent -p MainPID --value)" "$pid"
   expect_eq "the installed version" "$(on r1 dpkg-query -W -f '${Version}' lvs-agent)" "$wanted"
+fi
+
+if part late; then
+  step "r2 boots while nobody gives it an address."
+  on r2 systemctl poweroff 2>/dev/null
+  forget r2
+  wait "${QEMU[r2]}" 2>/dev/null
+  kill -STOP "$DNSMASQ"
+  : >"$VM_WORK/r2.console"
+  power_on r2
+  # The prompt of the console is there once everything has been started that needs no network.
+  POLL=1 wait_until $((90 * SLOW)) grep -q ' login:' "$VM_WORK/r2.console"
+  expect "the others do not hear r2" hears_all d1 3
+  kill -CONT "$DNSMASQ"
+  up r2
+  settle
+  figure back_after_late_address_ms "$WAITED"
+  expect "r2 said what it waited for" on r2 sh -c 'journalctl -q -b -u lvs-agent -o cat --no-pager | grep -q "waiting for this node.s address"'
+  expect_eq "restarts of its service" "$(on r2 systemctl show lvs-agent -p NRestarts --value)" 0
 fi
 
 if part clock; then

@@ -4,8 +4,9 @@ use super::args::{LogArgs, LogFormat};
 use std::io::stderr;
 use tracing_subscriber::EnvFilter;
 
-/// The libraries log at every heartbeat what this agent logs in its own words. The user's filter comes after this one and overrides it.
-const QUIET: &str = "openraft=error,chitchat=warn";
+/// The libraries log at every heartbeat what this agent logs in its own words, and calls to a Raft that ends as errors.
+/// The user's filter comes after this one and overrides it.
+const QUIET: &str = "openraft=error,openraft::raft::raft_inner=off,chitchat=warn";
 
 /// Logs to stderr from now on, what the arguments (or `LVS_AGENT_LOG`) say, else what the configuration says.
 pub fn start(args: &LogArgs, configured: &str) {

@@ -13,6 +13,7 @@ mod remote;
 mod restart;
 mod rotate;
 mod status;
+mod systemctl;
 mod token;
 mod version;
 mod withdraw;

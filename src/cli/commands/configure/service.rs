@@ -1,17 +1,14 @@
 //! The service lvs-agent under systemd: enabled, started or restarted, and waited for until its agent answers.
 
+use super::super::systemctl::{self, UNIT, property};
 use crate::{
     api::{Client, ClientError},
     base::errors::with_sources,
     cli::{CommandFailure, Exit, render::ServiceOutcome, terminal::Progress},
 };
-use std::{path::Path, process::Output, time::Duration};
-use tokio::{
-    process::Command,
-    time::{Instant, sleep, timeout},
-};
+use std::{path::Path, time::Duration};
+use tokio::time::{Instant, sleep};
 
-const UNIT: &str = "lvs-agent.service";
 /// Is there where systemd is the machine's init (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
 /// systemctl waits for the unit to be ready: 15 s to stop and 30 s to start at most, as the unit says.
@@ -77,10 +74,7 @@ struct Unit {
 impl Unit {
     async fn look() -> Result<Self, CommandFailure> {
         let said = done(&["show", UNIT, "--property=LoadState,ActiveState"]).await?;
-        let value = |key: &str| {
-            let found = said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-            found.unwrap_or_default().to_owned()
-        };
+        let value = |name: &str| property(&said, name).unwrap_or_default().to_owned();
         Ok(Self { load: value("LoadState"), active: value("ActiveState") })
     }
 
@@ -113,28 +107,9 @@ async fn answered(client: &Client) -> Result<Option<String>, CommandFailure> {
 
 /// Runs systemctl to its end, which has to be a good one, and returns what it said.
 async fn done(words: &[&str]) -> Result<String, CommandFailure> {
-    let line = format!("systemctl {}", words.join(" "));
-    let output = systemctl(words).await?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.trim().lines().next().unwrap_or("it does not say why").to_owned();
-    Err(with_status(format!("`{line}` fails: {said}")).await)
-}
-
-async fn systemctl(words: &[&str]) -> Result<Output, CommandFailure> {
-    let line = || format!("systemctl {}", words.join(" "));
-    let mut command = Command::new("systemctl");
-    command.args(["--no-pager", "--no-ask-password"]).args(words).kill_on_drop(true).stdin(std::process::Stdio::null());
-    match timeout(SYSTEMCTL_LIMIT, command.output()).await {
-        Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) => Err(failed(format!("cannot run `{}`: {error}", line()))),
-        Err(_) => Err(failed(format!(
-            "`{}` has not ended within {} s: see `systemctl status {UNIT}` and `systemctl list-jobs`",
-            line(),
-            SYSTEMCTL_LIMIT.as_secs()
-        ))),
+    match systemctl::done(words, SYSTEMCTL_LIMIT).await {
+        Ok(said) => Ok(said),
+        Err(why) => Err(with_status(why).await),
     }
 }
 
@@ -145,7 +120,7 @@ fn failed(line: String) -> CommandFailure {
 /// A failure with what `systemctl status` says, which has the last lines of the log, too.
 async fn with_status(line: String) -> CommandFailure {
     let mut failure = failed(line);
-    if let Ok(output) = systemctl(&["status", UNIT, "--full", "--lines=10"]).await {
+    if let Ok(output) = systemctl::run(&["status", UNIT, "--full", "--lines=10"], SYSTEMCTL_LIMIT).await {
         failure.lines.extend(String::from_utf8_lossy(&output.stdout).lines().map(|line| format!("  {line}")));
     }
     failure.lines.push(format!("`journalctl -u {UNIT} -n 50` says more"));

@@ -1,11 +1,9 @@
 //! The service manager: whether it is what runs this node's guard, and a restart by it.
 
-use crate::{base::errors::with_sources, guard};
+use super::super::systemctl::{self, UNIT};
+use crate::guard;
 use std::{path::Path, time::Duration};
-use tokio::{process::Command, time::timeout};
 
-/// The unit.
-const UNIT: &str = "lvs-agent.service";
 /// Questions are answered at once.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Longer than stopping and starting may take by the unit file.
@@ -17,12 +15,12 @@ const RESTART: Duration = Duration::from_secs(90);
 /// Why it is not known to, in words.
 pub(super) async fn runs_the_guard(data_dir: &Path) -> Result<(), String> {
     let Some(guard) = guard::lock_holder(data_dir) else { return Err("it is not known which process is its guard".to_owned()) };
-    let shown = systemctl(&["show", UNIT, "--property=ActiveState,MainPID"], ANSWER).await?;
+    let shown = systemctl::done(&["show", UNIT, "--property=ActiveState,MainPID"], ANSWER).await?;
     judge(guard, &shown)
 }
 
 fn judge(guard: u32, shown: &str) -> Result<(), String> {
-    let property = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let property = |name| systemctl::property(shown, name);
     match (property("ActiveState"), property("MainPID").and_then(|pid| pid.trim().parse::<u32>().ok())) {
         (Some("active"), Some(main)) if main == guard => Ok(()),
         (Some("active"), Some(main)) => Err(format!("the guard is process {guard}, but systemd's {UNIT} is process {main}")),
@@ -35,20 +33,7 @@ fn judge(guard: u32, shown: &str) -> Result<(), String> {
 /// # Errors
 /// What systemctl said.
 pub(super) async fn restart() -> Result<(), String> {
-    systemctl(&["restart", UNIT], RESTART).await.map(drop)
-}
-
-async fn systemctl(words: &[&str], limit: Duration) -> Result<String, String> {
-    let running = Command::new("systemctl").args(words).kill_on_drop(true).output();
-    let line = format!("`systemctl {}`", words.join(" "));
-    let ended = timeout(limit, running).await.map_err(|_| format!("{line} does not end within {} s", limit.as_secs()))?;
-    let output = ended.map_err(|error| format!("{line} cannot be run: {}", with_sources(&error)))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.trim().lines().next().unwrap_or("it does not say why").trim_end_matches('.').to_owned();
-    Err(format!("{line} failed: {said}"))
+    systemctl::done(&["restart", UNIT], RESTART).await.map(drop)
 }
 
 #[cfg(test)]
