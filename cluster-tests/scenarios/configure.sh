@@ -20,6 +20,7 @@ value_of() { jq -r ".$1" <<<"$2"; }
 
 # As after the installation of the package: a file that says nothing.
 for host in d1 d2 r1 r2 r3; do on "$host" sh -c "cat >$file" <"$template"; done
+expect "version needs no agent.toml" said on d1 lvs-agent version
 refused "an agent whose file says nothing" "$file does not say yet what this node is: run .lvs-agent configure --roles director., or edit it" on d1 lvs-agent run
 status_of on d1 lvs-agent run
 ended_with run 2

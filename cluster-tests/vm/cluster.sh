@@ -50,9 +50,13 @@ interface=$(on d1 ip -o route get $NETWORK.1 | sed -n 's/.* dev \([^ ]*\).*/\1/p
   for name in $SERVERS; do printf '\n[[service.server]]\nname = "%s"\naddress = "%s"\n' "$name" "$(place "$name")"; done
 } >"$VM_WORK/cluster.toml"
 copy_to d1 "$VM_WORK/cluster.toml"
+expect "plan" said on d1 lvs-agent plan /var/tmp/cluster.toml
 expect "apply" said on d1 lvs-agent apply --strict /var/tmp/cluster.toml
 expect "the cluster serves" settle
 said on r2 lvs-agent status
+expect "export gives the rules back" on d2 sh -c 'lvs-agent export >/var/tmp/exported.toml && lvs-agent plan --exit-code /var/tmp/exported.toml'
+expect "a token for later" said on d2 lvs-agent token create --roles real-server
+expect "all tokens are revoked" said on d2 sh -c 'for id in $(lvs-agent token list --json | jq -r ".[].id"); do lvs-agent token revoke "$id" || exit; done'
 asked at-rest sleep 10
 expect_eq "failed at rest" "$(value failed "$LINE")" 0
 
@@ -170,8 +174,9 @@ if part clock; then
 fi
 
 if part purge; then
-  step "The package is removed from a real server while the client asks."
-  asked "remove-r1" on r1 apt-get purge -y -q lvs-agent >"$VM_WORK/purge.r1" 2>&1
+  step "A real server leaves the cluster, and its package is purged, while the client asks."
+  purge_of() { on "$1" lvs-agent leave >"$VM_WORK/purge.$1" 2>&1 && on "$1" apt-get purge -y -q lvs-agent >>"$VM_WORK/purge.$1" 2>&1; }
+  asked "remove-r1" purge_of r1
   expect_eq "failed while r1 was taken out" "$(value failed "$LINE")" 0
   expect_eq "the VIP on lo of r1" "$(on r1 ip -o addr show dev lo | grep -c "$VIP")" 0
 fi

@@ -43,6 +43,7 @@ step "configure, init: two commands."
 expect "configure" said on d1 lvs-agent configure --roles director
 expect_eq "the service" "$(on d1 systemctl is-enabled lvs-agent; on d1 systemctl is-active lvs-agent)" $'enabled\nactive'
 expect_eq "its name" "$(status d1 .self)" d1
+expect_eq "the service that ends first when the machine goes down" "$(on d1 systemctl is-active lvs-agent-withdraw)" active
 expect "init" said on d1 lvs-agent init
 interface=$(on d1 ip -o route get $NETWORK.1 | sed -n 's/.* dev \([^ ]*\).*/\1/p')
 sed -e "s/10\.0\.0\.100/$VIP/; s/^interface = .*/interface = \"$interface\"/" -e "s/10\.0\.0\./$NETWORK./" "$VM_ROOT/cluster-tests/cluster.toml" >"$VM_WORK/cluster.toml"
@@ -97,3 +98,19 @@ expect "the package is purged" said on d1 apt-get purge -y -q lvs-agent
 picture >"$VM_WORK/after"
 diff "$VM_WORK/before" "$VM_WORK/after" >"$VM_WORK/left"
 expect_eq "what a purge leaves" "$(cat "$VM_WORK/left")" ""
+
+step "The same without a package: scripts/install, and its --purge."
+tar -C "$VM_ROOT" -cz Cargo.toml scripts $(cd "$VM_ROOT" && ls -d target/package/pages 2>/dev/null) -C "$(dirname "$VM_LAB")" lvs-agent | on d1 sh -c 'mkdir -p /opt/lvs-agent/bin && tar -C /opt/lvs-agent -xz && cd /opt/lvs-agent && mv lvs-agent bin/ && if [ -d target ]; then mv target/package/pages . && rm -r target; fi'
+expect "it is installed" said on d1 /opt/lvs-agent/scripts/install --program /opt/lvs-agent/bin/lvs-agent
+expect_eq "the service" "$(on d1 systemctl is-enabled lvs-agent; on d1 systemctl is-active lvs-agent)" $'disabled\ninactive'
+expect "configure" said on d1 lvs-agent configure --roles director
+expect "init" said on d1 lvs-agent init
+expect "apply" said on d1 lvs-agent apply /var/tmp/cluster.toml
+expect "d1 holds the VIP on $interface" wait_until $((10 * SLOW)) holds d1
+expect "it is installed again, while it runs, and alone refuses to be replaced" not said on d1 /opt/lvs-agent/scripts/install --program /opt/lvs-agent/bin/lvs-agent
+expect_eq "holder" "$(holder)" d1
+expect "it is purged" said on d1 /opt/lvs-agent/scripts/install --purge
+on d1 rm -rf /opt/lvs-agent
+picture >"$VM_WORK/after"
+diff "$VM_WORK/before" "$VM_WORK/after" >"$VM_WORK/left"
+expect_eq "what scripts/install --purge leaves" "$(cat "$VM_WORK/left")" ""

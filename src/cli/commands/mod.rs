@@ -83,7 +83,7 @@ async fn dispatch(args: &Args) -> Result<Exit, CommandFailure> {
         CliCommand::Identity(command) => identity::run(&client(args)?, command).await,
         CliCommand::Keys(KeysCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::RotationSubject::Key, how).await,
         CliCommand::Ca(CaCommand::Rotate(how)) => rotate::run(&client(args)?, rotate::RotationSubject::Authority, how).await,
-        CliCommand::Version(version) => version::run(&client(args)?, version).await,
+        CliCommand::Version(version) => version::run(client(args), version).await,
     }
 }
 

@@ -6,10 +6,13 @@ use crate::{
     cli::{CommandFailure, Exit, args::VersionArgs, terminal},
 };
 
-/// Does not fail without an agent: the version of this program is known without one.
-pub(super) async fn run(client: &Client, args: &VersionArgs) -> Result<Exit, CommandFailure> {
+/// Does not fail without an agent, nor where it cannot be known which agent to ask: the version of this program is known without one.
+pub(super) async fn run(client: Result<Client, CommandFailure>, args: &VersionArgs) -> Result<Exit, CommandFailure> {
     let this = Version::this();
-    let agent = client.version().await;
+    let agent = match client {
+        Ok(client) => client.version().await.map_err(|error| error.to_string()),
+        Err(failure) => Err(failure.lines.join("\n  ")),
+    };
     if args.json {
         let agent = agent.ok();
         print_json(&serde_json::json!({
@@ -21,7 +24,7 @@ pub(super) async fn run(client: &Client, args: &VersionArgs) -> Result<Exit, Com
     } else {
         let running = match agent {
             Ok(agent) => format!("{} is running{}", agent.version, apart(agent.formats.as_ref())),
-            Err(error) => error.to_string(),
+            Err(why) => why,
         };
         terminal::print(&format!("lvs-agent {}\nagent: {running}\n", this.version))?;
     }
