@@ -148,7 +148,7 @@ expect_eq arp_macs_max "$arp_macs_max" 1
 ok=$(if [ $BROKEN = 0 ]; then echo true; else echo false; fi)
 step "What was measured, with a request every $EVERY ms and the timing profile $TIMING"
 [ -z "$EMULATED" ] || echo "    The machines were emulated: their bounds are wider than those of virtual machines on hardware (≤ 1000 and ≤ 4000 ms)."
-row() { printf '    %-62s %9s   %s\n' "$@"; }
+row() { printf '    %-62s %11s   %s\n' "$@"; }
 row "" measured expected
 row "power cut of $director: longest wait of the client, ms" "$outage" "≤ $OUTAGE_MAX$EMULATED"
 row "power cut: requests that failed" "$failed_failover" ""
