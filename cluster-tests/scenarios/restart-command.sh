@@ -29,6 +29,7 @@ undisturbed
 
 # Nobody else could take the VIP: nothing is touched.
 stop-agent "$(other "$director")"
+expect "$director does not hear it any more" wait_until 10 not hears "$director" "$(other "$director")"
 before=$(agent-pids "$director")
 now_ms begun
 expect "the holder is not restarted while the other director is down" \
