@@ -1,7 +1,10 @@
 //! A checker that cannot find the violation shows nothing: with each of these rules of docs/lease.md off in turn, random search finds two holders.
 //! `lease_sim_scripts.rs` has the rules for which it would need too long.
 
-use cluster_tests::sim::{Options, run::run_chaos};
+use cluster_tests::sim::{
+    Options,
+    run::{Failure, run_chaos, run_seed},
+};
 
 /// Seeds after which the search gives up: many times what it needs.
 const SEEDS: u64 = 5_000;
@@ -15,6 +18,22 @@ fn search(rule: &str, options: Options) -> Option<u64> {
         None => println!("without {rule}: nothing in {SEEDS} seeds"),
     }
     found.map(|(seed, _)| seed)
+}
+
+/// One rule keeps a voter that lies from barring everybody, so what is found without it is that nobody holds.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation: cargo test --release")]
+#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
+fn nobody_holds_if_one_voters_word_teaches() {
+    let mut options = Options::default();
+    options.product.two_voices = false;
+    let found = (1..=SEEDS).find_map(|seed| match run_seed(seed, options) {
+        Err(Failure::NoHolder(what)) => Some((seed, what)),
+        Err(Failure::TwoHolders(found)) => panic!("two holders with seed {seed}: {found:?}"),
+        Ok(_) => None,
+    });
+    println!("without two_voices: {found:?}");
+    assert!(found.is_some());
 }
 
 macro_rules! found_without {
@@ -38,6 +57,7 @@ found_without! {
     two_hold_if_old_rounds_are_granted: product.old_rounds;
     two_hold_if_a_lease_counts_from_its_grant: product.count_from_t0;
     two_hold_if_answers_of_others_than_the_voters_teach: product.only_the_asked;
+    two_hold_if_an_adopted_membership_stands_alone: product.told_and_adopted;
     two_hold_if_older_memberships_are_granted: product.refuse_older_membership;
     two_hold_if_the_promise_is_released_before_the_removal: product.removal_before_release;
     two_hold_if_several_voters_change_at_once: log.one_at_a_time;

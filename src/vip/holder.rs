@@ -3,7 +3,7 @@
 pub use super::holder_state::{HolderEffect, HolderEvent, HolderState, LeaseTiming};
 use super::{
     candidate_rank::CandidateRank,
-    message::{LeaseMembership, LeaseMessage, RefusalReason, Round},
+    message::{LeaseMessage, RefusalReason, Round},
     rounds::{KnownMembership, Rounds},
     rule_toggles::RuleToggles,
     tally::RoundResult,

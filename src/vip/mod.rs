@@ -3,6 +3,7 @@
 mod candidate_rank;
 pub mod holder;
 pub mod holder_state;
+mod lessons;
 pub mod message;
 mod rounds;
 #[doc(hidden)]

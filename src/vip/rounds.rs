@@ -1,6 +1,7 @@
 //! The rounds of a holder whose answers still count, and the membership that it asks with.
 
 use super::{
+    lessons::LAST_ROUND,
     message::{LeaseMembership, Round},
     tally::Tally,
 };
@@ -27,12 +28,12 @@ pub(super) struct Rounds {
 impl Rounds {
     /// No rounds yet. The first one will be `first + 1`.
     pub fn new(first: Round) -> Self {
-        Self { last: first, asked_at: BootInstant::default(), open: VecDeque::new() }
+        Self { last: first.min(LAST_ROUND), asked_at: BootInstant::default(), open: VecDeque::new() }
     }
 
     /// Opens the next round; `now` is its `t0`, so nothing of it may have been sent yet.
     pub fn ask(&mut self, ttl: Duration, membership: &LeaseMembership, now: BootInstant) -> &Tally {
-        self.last = self.last.saturating_add(1);
+        self.last = (self.last + 1).min(LAST_ROUND);
         self.asked_at = now;
         if self.open.len() >= MAX_OPEN_ROUNDS {
             self.open.pop_front();
@@ -73,9 +74,9 @@ impl Rounds {
 
     /// Leaps beyond `last`, if this guard has not asked that round yet: then the clock that numbers rounds has gone back. Returns whether it leapt.
     pub fn catch_up(&mut self, last: Round) -> bool {
-        let behind = last > self.last;
+        let behind = last > self.last && last < LAST_ROUND;
         if behind {
-            self.last = last.saturating_add(CATCH_UP_LEAP);
+            self.last = (last + CATCH_UP_LEAP).min(LAST_ROUND);
         }
         behind
     }
@@ -103,10 +104,12 @@ pub(super) struct KnownMembership {
     adopted: Option<Adopted>,
 }
 
-/// A membership that a refusal named. It may never be committed, so it lapses. If it is real, the next refusal names it again.
+/// A membership that refusals named. It may never be committed, so it lapses. If it is real, the next refusals name it again.
 #[derive(Clone, Debug)]
 struct Adopted {
     membership: LeaseMembership,
+    /// With its id, and with the voter sets of both: those that the worker has told first.
+    with_told: LeaseMembership,
     lapses: BootInstant,
 }
 
@@ -115,7 +118,7 @@ impl KnownMembership {
     pub fn at(&self, now: BootInstant) -> Option<&LeaseMembership> {
         let told = self.told.as_ref()?;
         let adopted = self.adopted.as_ref().filter(|adopted| adopted.lapses > now && adopted.membership.id > told.id);
-        Some(adopted.map_or(told, |adopted| &adopted.membership))
+        Some(adopted.map_or(told, |adopted| &adopted.with_told))
     }
 
     /// The worker tells a membership. If it is older than the last one, the log was truncated, and the adopted membership may be gone, too.
@@ -123,15 +126,30 @@ impl KnownMembership {
         if self.told.as_ref().is_some_and(|told| membership.id < told.id) {
             self.adopted = None;
         }
+        if let Some(adopted) = &mut self.adopted {
+            adopted.with_told = with_told(&membership, &adopted.membership);
+        }
         self.told = Some(membership);
     }
 
-    /// Adopts a membership that a refusal named. Returns whether it is newer than the one known so far.
-    pub fn adopt(&mut self, membership: LeaseMembership, now: BootInstant, lapses: BootInstant) -> bool {
+    /// Adopts a membership that refusals named. Returns whether it is newer than the one known so far.
+    ///
+    /// Only the worker confirms it. Until then a majority of the told voter sets is wanted as well, so that voters that lie cannot put others in the
+    /// place of those that have promised. With `told_counts` off (simulation only) it stands alone.
+    pub fn adopt(&mut self, membership: LeaseMembership, now: BootInstant, lapses: BootInstant, told_counts: bool) -> bool {
         let news = self.at(now).is_none_or(|known| membership.id > known.id);
         if news {
-            self.adopted = Some(Adopted { membership, lapses });
+            let told = self.told.as_ref().filter(|_| told_counts);
+            let with_told = told.map_or_else(|| membership.clone(), |told| with_told(told, &membership));
+            self.adopted = Some(Adopted { membership, with_told, lapses });
         }
         news
     }
+}
+
+fn with_told(told: &LeaseMembership, adopted: &LeaseMembership) -> LeaseMembership {
+    let mut both = adopted.clone();
+    both.voters = told.voters.iter().filter(|set| !adopted.voters.contains(set)).chain(&adopted.voters).cloned().collect();
+    both.addresses.extend(&told.addresses);
+    both
 }

@@ -18,6 +18,10 @@ pub struct RuleToggles {
     pub count_from_t0: bool,
     /// Holder 1: only answers of voters that were asked count.
     pub only_the_asked: bool,
+    /// Holder 7: a refusal teaches only what two voters say.
+    pub two_voices: bool,
+    /// Holder 8: until the worker tells an adopted membership, the told one counts as well.
+    pub told_and_adopted: bool,
     /// Holder 1: while the membership is joint, both majorities count.
     pub both_majorities: bool,
     /// Holder 4: a released round, and every earlier one, is dead.
@@ -41,6 +45,8 @@ impl RuleToggles {
         quiet_after_restart: true,
         count_from_t0: true,
         only_the_asked: true,
+        two_voices: true,
+        told_and_adopted: true,
         both_majorities: true,
         dead_rounds: true,
         removal_before_release: true,

@@ -1,6 +1,7 @@
 //! Counts the answers to one ask: whether the round is won, lost or pending, and when a majority can be free.
 
 use super::{
+    lessons::Lessons,
     majority_of_each,
     message::{LeaseMembership, Round},
 };
@@ -41,6 +42,8 @@ pub(super) struct Tally {
     pub t0: BootInstant,
     /// The lease duration that it asked for.
     pub ttl: Duration,
+    /// What its refusals teach.
+    pub lessons: Lessons,
     voters: Vec<BTreeSet<NodeId>>,
     granted: BTreeSet<NodeId>,
     refused: BTreeMap<NodeId, VoterRefusal>,
@@ -50,7 +53,7 @@ impl Tally {
     /// No answers yet.
     pub fn new(round: Round, t0: BootInstant, ttl: Duration, membership: &LeaseMembership) -> Self {
         let voters = membership.voters.clone();
-        Self { round, t0, ttl, voters, granted: BTreeSet::new(), refused: BTreeMap::new() }
+        Self { round, t0, ttl, lessons: Lessons::default(), voters, granted: BTreeSet::new(), refused: BTreeMap::new() }
     }
 
     /// Counts a grant. It outweighs refusals of the same round, which answer duplicates of the ask.
@@ -82,6 +85,12 @@ impl Tally {
     /// All voters that were asked; one may come twice.
     pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.voters.iter().flatten().copied()
+    }
+
+    /// How many voters have to say the same before it teaches anything: two, so that one that lies teaches nothing. Where one or two were asked, one
+    /// of them can bar the asker anyway.
+    pub fn voices_that_teach(&self) -> usize {
+        if self.voters().collect::<BTreeSet<_>>().len() > 2 { 2 } else { 1 }
     }
 
     /// Whether a voter has granted this round, or may have without this node's knowing.

@@ -1,6 +1,7 @@
 //! The voter: the state machine that grants leases. It has at most one promise for a group, and keeps it until it has run out or is released.
 
 use super::{
+    lessons::LAST_ROUND,
     message::{LeaseMembership, LeaseMessage, MembershipId, RefusalReason, Round},
     rule_toggles::RuleToggles,
 };
@@ -162,6 +163,9 @@ impl Voter {
         };
         if !candidates.get(group).is_some_and(|allowed| allowed.contains(&asked.from)) {
             return Err(RefusalReason::NotCandidate);
+        }
+        if asked.round >= LAST_ROUND {
+            return Err(RefusalReason::OldRound { last: LAST_ROUND });
         }
         let record = self.groups.entry(group.clone()).or_default();
         record.epoch = record.epoch.max(asked.epoch);

@@ -1,4 +1,5 @@
-//! A member that does not vote: it hears whatever is asked, and answers as if it did.
+//! Those who lie: a member that does not vote, hears whatever is asked, and answers as if it did; and a voter that makes honest promises and says
+//! whatever else it likes. (One that promised the same lease twice would make two holders: no rule can prevent that.)
 
 use super::{
     Nanos, TTL,
@@ -17,7 +18,32 @@ const DELAY: Nanos = TTL / 30_000;
 /// Of a thousand questions that it overhears, how many it answers.
 const OFTEN: u64 = 20;
 
+/// Of a thousand answers of the lying voter, how many are lies.
+const LIES: u64 = 300;
+
 impl World {
+    /// What the lying voter says in place of `answer`.
+    pub(super) fn lie(&mut self, voter: usize, answer: LeaseMessage) -> LeaseMessage {
+        let (LeaseMessage::Grant { group, round, epoch } | LeaseMessage::Refuse { group, round, epoch, .. }) = answer.clone() else {
+            return answer;
+        };
+        if !self.dice.chance(LIES) {
+            return answer;
+        }
+        let liar = NodeId(voter as u64);
+        let known = self.log.effective(voter).id;
+        let remaining = std::time::Duration::from_secs(1 << 40);
+        let why = match self.dice.below(6) {
+            // Far ahead of everybody, or as if it were the entry that others are about to name.
+            0 | 1 => newer_membership(MembershipId { index: known.index + 1_000, ..known }, liar),
+            2 => newer_membership(MembershipId { index: known.index + self.dice.below(2), ..known }, liar),
+            3 => RefusalReason::OldRound { last: self.dice.pick(&[u64::MAX, (1 << 60) - 1, round + 1_000]).unwrap_or(round) },
+            4 => RefusalReason::Quiet { remaining },
+            _ => RefusalReason::Held { by: NodeId(self.dice.below(self.nodes.len() as u64)), remaining },
+        };
+        LeaseMessage::Refuse { group, round, why, epoch }
+    }
+
     /// Makes what it can of a datagram that `from` sends to `to`.
     pub(super) fn overhear(&mut self, from: usize, to: NodeId, message: &LeaseMessage) {
         let LeaseMessage::Ask { group, round, membership, epoch, .. } = message.clone() else { return };
@@ -25,8 +51,7 @@ impl World {
             LeaseMessage::Grant { group, round, epoch }
         } else if self.dice.chance(OFTEN) {
             let why = if self.dice.chance(900) {
-                let id = MembershipId { index: membership.index + 1_000, ..membership };
-                RefusalReason::NewerMembership(LeaseMembership { id, voters: vec![[LIAR].into()], addresses: BTreeMap::new() })
+                newer_membership(MembershipId { index: membership.index + 1_000, ..membership }, LIAR)
             } else {
                 RefusalReason::OldRound { last: u64::MAX }
             };
@@ -36,4 +61,9 @@ impl World {
         };
         self.after(DELAY, Event::Arrive { to: from, from: LIAR, message: answer });
     }
+}
+
+/// A membership in which the liar alone decides.
+fn newer_membership(id: MembershipId, liar: NodeId) -> RefusalReason {
+    RefusalReason::NewerMembership(LeaseMembership { id, voters: vec![[liar].into()], addresses: BTreeMap::new() })
 }

@@ -41,6 +41,8 @@ pub struct Options {
     pub install_failures: bool,
     /// Whether a member that does not vote listens and lies.
     pub liar: bool,
+    /// Whether one of the voters lies, in everything but its promises.
+    pub lying_voter: bool,
 }
 
 impl Default for Options {
@@ -52,6 +54,7 @@ impl Default for Options {
             changes: true,
             install_failures: true,
             liar: true,
+            lying_voter: true,
         }
     }
 }

@@ -84,7 +84,10 @@ pub fn random_world(seed: u64, options: Options) -> World {
     let mut candidates: Vec<usize> = (0..count).collect();
     dice.shuffle(&mut candidates);
     candidates.truncate(dice.between(2, 3) as usize);
-    World::new(count, vec![voters], &candidates, options, dice)
+    let liar = dice.below(voters.len() as u64) as usize;
+    let mut world = World::new(count, vec![voters], &candidates, options, dice);
+    world.liar = options.lying_voter.then_some(liar);
+    world
 }
 
 fn chaos(world: &mut World) -> Result<(), Failure> {
@@ -182,6 +185,8 @@ fn next_holder(world: &mut World, not_on: Option<usize>, ttls: u64, what: &'stat
 
 fn measure_takeover(world: &mut World) -> Result<Option<Nanos>, Failure> {
     let Some(holder) = settled_holder(world)? else { return Ok(None) };
+    // With one of three voters dead, nobody is granted anything without the one that lies.
+    world.liar = None;
     world.crash(holder, true);
     let took = next_holder(world, Some(holder), 3, "a holder after the holder's crash")?;
     world.after(TTL, Event::Start(holder));

@@ -94,6 +94,8 @@ pub struct World {
     pub violation: Option<TwoHolders>,
     /// Fresh installations so far: when, where.
     pub takeovers: Vec<(Nanos, usize)>,
+    /// The voter that lies, if one does.
+    pub liar: Option<usize>,
     /// Nodes whose workers hear nothing of Raft, while their guards hear each other.
     pub deaf: BTreeSet<usize>,
     /// Of a hundred things that happen in Raft, how many are elections.
@@ -124,6 +126,7 @@ impl World {
             options,
             violation: None,
             takeovers: Vec::new(),
+            liar: None,
             deaf: BTreeSet::new(),
             elections: 5,
             swallow: None,
@@ -302,6 +305,7 @@ impl World {
         let now = self.nodes[node].clock.now(self.now);
         let Some(guard) = self.nodes[node].guard.as_mut() else { return };
         for VoterEffect::Send { to, message } in guard.voter.step(event, now) {
+            let message = if self.liar == Some(node) { self.lie(node, message) } else { message };
             self.send(node, to, message);
         }
     }

@@ -1,10 +1,13 @@
 //! What the holder makes of messages: answers to its asks, and hand-overs of other candidates.
 
-use super::{Holder, HolderEffect, HolderPhase, LeaseMembership, LeaseMessage, RefusalReason, Round};
+use super::{Holder, HolderEffect, HolderPhase, LeaseMessage, RefusalReason, Round};
 use crate::{
     clock::BootInstant,
     model::NodeId,
-    vip::tally::{RoundResult, Tally, VoterRefusal},
+    vip::{
+        promised,
+        tally::{RoundResult, Tally, VoterRefusal},
+    },
 };
 
 /// A membership adopted from a refusal is forgotten after so many ttl, in case it never gets committed.
@@ -77,18 +80,27 @@ impl Holder {
     fn refused(&mut self, from: NodeId, round: Round, why: RefusalReason, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let may_have_granted = matches!(why, RefusalReason::OldRound { .. });
         let held_by = if let RefusalReason::Held { by, .. } = &why { Some(*by) } else { None };
-        let (free_at, learned) = match why {
-            RefusalReason::Held { by, remaining } if self.rank.has_handed_over(by, now) => {
-                (now + remaining.min(self.timing.shortest_pause()), false)
-            }
-            RefusalReason::Held { remaining, .. } | RefusalReason::Quiet { remaining } => (now + remaining, false),
-            RefusalReason::NotCandidate | RefusalReason::TtlTooLong { .. } => (now + self.timing.ttl, false),
-            RefusalReason::NewerMembership(membership) => (now, self.adopt(membership, now)),
-            RefusalReason::OldRound { last } => (now, self.rounds.catch_up(last)),
-        };
         let Some(tally) = self.rounds.find(round) else { return };
+        // No promise lasts longer, whatever the voter says.
+        let longest = promised(self.timing.ttl);
+        let free_at = match why {
+            RefusalReason::Held { by, remaining } if self.rank.has_handed_over(by, now) => {
+                now + remaining.min(self.timing.shortest_pause())
+            }
+            RefusalReason::Held { remaining, .. } | RefusalReason::Quiet { remaining } => now + remaining.min(longest),
+            RefusalReason::NotCandidate | RefusalReason::TtlTooLong { .. } => now + self.timing.ttl,
+            RefusalReason::NewerMembership(membership) => {
+                tally.lessons.membership(from, membership);
+                now
+            }
+            RefusalReason::OldRound { last } => {
+                tally.lessons.round(from, last);
+                now
+            }
+        };
         tally.refuse(from, VoterRefusal { free_at, held_by, may_have_granted });
         let lost = tally.outcome(self.toggles.both_majorities) == RoundResult::Lost;
+        let learned = self.learn(round, now);
         match self.phase {
             HolderPhase::Asking if learned => {
                 self.release(false, effects);
@@ -106,13 +118,23 @@ impl Holder {
         }
     }
 
-    fn adopt(&mut self, membership: LeaseMembership, now: BootInstant) -> bool {
-        self.membership.adopt(membership, now, now + self.timing.ttl * ADOPTED_FOR_TTLS)
+    /// Takes up what enough voters of the round have said. Returns whether that was news.
+    fn learn(&mut self, round: Round, now: BootInstant) -> bool {
+        let Some(tally) = self.rounds.get(round) else { return false };
+        let voices = if self.toggles.two_voices { tally.voices_that_teach() } else { 1 };
+        let (newer, last) = (tally.lessons.newer_membership(voices).cloned(), tally.lessons.last_round(voices));
+        let lapses = now + self.timing.ttl * ADOPTED_FOR_TTLS;
+        let adopted = newer.is_some_and(|newer| self.membership.adopt(newer, now, lapses, self.toggles.told_and_adopted));
+        let caught_up = last.is_some_and(|last| self.rounds.catch_up(last));
+        adopted || caught_up
     }
 
     /// Releases the newest round, which was lost, and asks again when a majority can be free.
     pub(super) fn round_lost(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let again = self.rounds.newest().map_or(now, |tally| self.rank.again(tally, now, self.timing));
+        if let Some(last) = self.rounds.newest().and_then(|tally| tally.lessons.likely_round()) {
+            self.rounds.catch_up(last);
+        }
         self.release(false, effects);
         self.phase = HolderPhase::Waiting { retry_at: again };
     }
