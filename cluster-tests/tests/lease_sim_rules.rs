@@ -58,6 +58,7 @@ found_without! {
     two_hold_if_a_lease_counts_from_its_grant: product.count_from_t0;
     two_hold_if_answers_of_others_than_the_voters_teach: product.only_the_asked;
     two_hold_if_an_adopted_membership_stands_alone: product.told_and_adopted;
+    two_hold_if_a_late_release_of_an_earlier_life_counts: product.own_life;
     two_hold_if_older_memberships_are_granted: product.refuse_older_membership;
     two_hold_if_the_promise_is_released_before_the_removal: product.removal_before_release;
     two_hold_if_several_voters_change_at_once: log.one_at_a_time;

@@ -50,12 +50,12 @@ fn messages() -> Vec<Vec<u8>> {
         RefusalReason::TtlTooLong { max: second },
     ];
     let mut messages = vec![
-        LeaseMessage::Ask { group: group(), round: 1 << 40, membership: sample::membership().id, ttl: second, epoch: 3 },
-        LeaseMessage::Grant { group: group(), round: 7, epoch: 3 },
-        LeaseMessage::Release { group: group(), round: 7 },
+        LeaseMessage::Ask { group: group(), round: 1 << 40, life: 9, membership: sample::membership().id, ttl: second, epoch: 3 },
+        LeaseMessage::Grant { group: group(), round: 7, life: 9, epoch: 3 },
+        LeaseMessage::Release { group: group(), round: 7, life: 9 },
         LeaseMessage::HandOver { group: group() },
     ];
-    messages.extend(reasons.map(|why| LeaseMessage::Refuse { group: group(), round: 7, why, epoch: 3 }));
+    messages.extend(reasons.map(|why| LeaseMessage::Refuse { group: group(), round: 7, life: 9, why, epoch: 3 }));
     messages.iter().map(encoded).collect()
 }
 

@@ -340,7 +340,7 @@ impl EventLoop {
         // Promises made by an earlier guard of this node were made before this one started; this one's own were made up to now.
         let forgotten = if self.identity.is_none() { self.started } else { BootClock.now() };
         tracing::info!(node = %identity.id, cluster = identity.cluster_id, timing = %identity.timing, "guard speaks for this node");
-        self.leases = Some(Leases::new(identity.id, identity.timing, forgotten));
+        self.leases = Some(Leases::new(identity.id, identity.timing, forgotten, rand::random()));
         self.identity = Some(identity);
         if self.withdrawn {
             self.lease_event(LeaseEvent::RetireAll).await;

@@ -10,7 +10,7 @@ use crate::{
     clock::BootInstant,
     model::{Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
     vip::{
-        Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, RefusalReason, Voter, VoterEffect,
+        Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, RefusalReason, Voter, VoterEffect,
         VoterEvent,
     },
 };
@@ -88,6 +88,8 @@ pub struct Leases {
     membership: Option<LeaseMembership>,
     ready: bool,
     retiring: bool,
+    /// The number of the next holder's life.
+    next_life: Life,
     /// Where members' guards listen, by the membership told last and by refusals that taught a newer one.
     listening: BTreeMap<NodeId, SocketAddr>,
     /// Where nodes last spoke from: the only address of a candidate that is no voter.
@@ -107,8 +109,8 @@ enum Work {
 }
 
 impl Leases {
-    /// `started`: since when promises may have been forgotten.
-    pub fn new(me: NodeId, timing: TimingProfile, started: BootInstant) -> Self {
+    /// `started`: since when promises may have been forgotten. `life`: a number by chance, which the holders' lives are counted from.
+    pub fn new(me: NodeId, timing: TimingProfile, started: BootInstant, life: Life) -> Self {
         Self {
             me,
             timing,
@@ -118,6 +120,7 @@ impl Leases {
             membership: None,
             ready: false,
             retiring: false,
+            next_life: life,
             listening: BTreeMap::new(),
             heard: BTreeMap::new(),
         }
@@ -272,7 +275,8 @@ impl Leases {
     fn add_slot(&mut self, order: GroupOrder, step: &mut Step) {
         let name = order.group.name.clone();
         let first_round = u64::try_from(step.at.unix.as_micros()).unwrap_or(u64::MAX);
-        let holder = Holder::new(self.me, name.clone(), LeaseTiming::of(self.timing.ttl()), first_round);
+        let holder = Holder::new(self.me, name.clone(), LeaseTiming::of(self.timing.ttl()), first_round, self.next_life);
+        self.next_life = self.next_life.wrapping_add(1);
         let mut tell = |event| step.queue.push_back(Work::Holder(name.clone(), event));
         if let Some(membership) = &self.membership {
             tell(HolderEvent::Membership(membership.clone()));

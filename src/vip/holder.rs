@@ -3,7 +3,7 @@
 pub use super::holder_state::{HolderEffect, HolderEvent, HolderState, LeaseTiming};
 use super::{
     candidate_rank::CandidateRank,
-    message::{LeaseMessage, RefusalReason, Round},
+    message::{LeaseMessage, Life, RefusalReason, Round},
     rounds::{KnownMembership, Rounds},
     rule_toggles::RuleToggles,
     tally::RoundResult,
@@ -26,6 +26,7 @@ const BACK_OFF_TTLS: u32 = 10;
 #[derive(Clone, Debug)]
 pub struct Holder {
     group: VipName,
+    life: Life,
     timing: LeaseTiming,
     toggles: RuleToggles,
     membership: KnownMembership,
@@ -57,16 +58,25 @@ enum HolderPhase {
 
 impl Holder {
     /// A holder that has just started. `first_round` must be greater than any round of an earlier guard of this node: take the Unix time in
-    /// microseconds. If that clock has gone back, voters refuse the round and name theirs, and the holder leaps beyond it.
-    pub fn new(me: NodeId, group: VipName, timing: LeaseTiming, first_round: Round) -> Self {
-        Self::with_toggles(me, group, timing, first_round, RuleToggles::ON)
+    /// microseconds. If that clock has gone back, voters refuse the round and name theirs, and the holder leaps beyond it. No other life of this node's
+    /// holder may have had the number `life`.
+    pub fn new(me: NodeId, group: VipName, timing: LeaseTiming, first_round: Round, life: Life) -> Self {
+        Self::with_toggles(me, group, timing, first_round, life, RuleToggles::ON)
     }
 
     /// For the simulation: a holder that may lack a rule.
     #[doc(hidden)]
-    pub fn with_toggles(me: NodeId, group: VipName, timing: LeaseTiming, first_round: Round, toggles: RuleToggles) -> Self {
+    pub fn with_toggles(
+        me: NodeId,
+        group: VipName,
+        timing: LeaseTiming,
+        first_round: Round,
+        life: Life,
+        toggles: RuleToggles,
+    ) -> Self {
         Self {
             group,
+            life,
             timing,
             toggles,
             membership: KnownMembership::default(),
@@ -204,7 +214,7 @@ impl Holder {
         let tally = self.rounds.ask(self.timing.ttl, membership, now);
         let (round, ttl, epoch, membership) = (tally.round, tally.ttl, self.epoch, membership.id);
         for to in tally.voters().collect::<BTreeSet<_>>() {
-            let message = LeaseMessage::Ask { group: self.group.clone(), round, membership, ttl, epoch };
+            let message = LeaseMessage::Ask { group: self.group.clone(), round, life: self.life, membership, ttl, epoch };
             effects.push(HolderEffect::Send { to, message });
         }
         if !matches!(self.phase, HolderPhase::Holding { .. }) {
@@ -260,7 +270,7 @@ impl Holder {
     fn release(&mut self, to_all: bool, effects: &mut Vec<HolderEffect>) {
         let voters = if to_all { self.rounds.voters() } else { self.rounds.possible_promisers() };
         for to in voters {
-            let message = LeaseMessage::Release { group: self.group.clone(), round: self.rounds.last() };
+            let message = LeaseMessage::Release { group: self.group.clone(), round: self.rounds.last(), life: self.life };
             effects.push(HolderEffect::Send { to, message });
         }
         if self.toggles.dead_rounds {

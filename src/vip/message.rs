@@ -11,6 +11,10 @@ use std::{
 /// Number of an ask. It grows with every ask of a node, and begins with the Unix time, so that a guard does not use a round of an earlier guard again.
 pub type Round = u64;
 
+/// Which life of a holder: a number by chance that it begins with. The clock that numbers rounds may have gone back between two lives of a node's
+/// holder, so a late message of an earlier life may have a greater round than the present one has.
+pub type Life = u64;
+
 /// Raft log id of a membership entry, ordered as the log is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct MembershipId {
@@ -80,6 +84,8 @@ pub enum LeaseMessage {
         group: VipName,
         /// Number of this ask.
         round: Round,
+        /// The asker's life.
+        life: Life,
         /// The membership with which the asker counts.
         membership: MembershipId,
         /// The lease duration.
@@ -93,6 +99,8 @@ pub enum LeaseMessage {
         group: VipName,
         /// The ask's round.
         round: Round,
+        /// The ask's life.
+        life: Life,
         /// The greatest epoch that the voter has seen of the group.
         epoch: u64,
     },
@@ -102,6 +110,8 @@ pub enum LeaseMessage {
         group: VipName,
         /// The ask's round.
         round: Round,
+        /// The ask's life.
+        life: Life,
         /// Why, and for how long.
         why: RefusalReason,
         /// The greatest epoch that the voter has seen of the group.
@@ -113,6 +123,8 @@ pub enum LeaseMessage {
         group: VipName,
         /// The last round that is void.
         round: Round,
+        /// The life in which it was asked.
+        life: Life,
     },
     /// From a former holder to the other candidates: "I have let go. Ask."
     HandOver {

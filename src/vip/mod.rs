@@ -12,7 +12,7 @@ mod tally;
 pub mod voter;
 
 pub use holder::{Holder, HolderEffect, HolderEvent, HolderState, LeaseTiming};
-pub use message::{LeaseMembership, LeaseMessage, MembershipId, RefusalReason, Round};
+pub use message::{LeaseMembership, LeaseMessage, Life, MembershipId, RefusalReason, Round};
 pub use voter::{Voter, VoterEffect, VoterEvent};
 
 use std::time::Duration;

@@ -24,6 +24,8 @@ pub struct RuleToggles {
     pub told_and_adopted: bool,
     /// Holder 1: while the membership is joint, both majorities count.
     pub both_majorities: bool,
+    /// Voter 7, holder 1: what another life of a holder asked and released is not this one's.
+    pub own_life: bool,
     /// Holder 4: a released round, and every earlier one, is dead.
     pub dead_rounds: bool,
     /// Holder 3: the VIP is removed before the promise is released.
@@ -48,6 +50,7 @@ impl RuleToggles {
         two_voices: true,
         told_and_adopted: true,
         both_majorities: true,
+        own_life: true,
         dead_rounds: true,
         removal_before_release: true,
         removal_at_start: true,

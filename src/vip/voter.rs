@@ -2,7 +2,7 @@
 
 use super::{
     lessons::LAST_ROUND,
-    message::{LeaseMembership, LeaseMessage, MembershipId, RefusalReason, Round},
+    message::{LeaseMembership, LeaseMessage, Life, MembershipId, RefusalReason, Round},
     rule_toggles::RuleToggles,
 };
 use crate::{
@@ -67,13 +67,17 @@ struct GroupRecord {
 struct Promise {
     holder: NodeId,
     round: Round,
+    life: Life,
     until: BootInstant,
+    /// Until then a grant to another life of that holder may still count, so no `Release` of this life ends the promise sooner.
+    other_lives_until: BootInstant,
 }
 
 /// The content of an [`LeaseMessage::Ask`], with its sender.
 struct ReceivedAsk {
     from: NodeId,
     round: Round,
+    life: Life,
     membership: MembershipId,
     ttl: Duration,
     epoch: u64,
@@ -129,12 +133,12 @@ impl Voter {
 
     fn heard(&mut self, from: NodeId, message: LeaseMessage, now: BootInstant) -> Vec<VoterEffect> {
         match message {
-            LeaseMessage::Ask { group, round, membership, ttl, epoch } => {
-                let answer = self.answer(group, ReceivedAsk { from, round, membership, ttl, epoch }, now);
+            LeaseMessage::Ask { group, round, life, membership, ttl, epoch } => {
+                let answer = self.answer(group, ReceivedAsk { from, round, life, membership, ttl, epoch }, now);
                 vec![VoterEffect::Send { to: from, message: answer }]
             }
-            LeaseMessage::Release { group, round } => {
-                self.released(&group, from, round);
+            LeaseMessage::Release { group, round, life } => {
+                self.released(&group, from, (round, life), now);
                 Vec::new()
             }
             // These are for the holder.
@@ -143,12 +147,12 @@ impl Voter {
     }
 
     fn answer(&mut self, group: VipName, asked: ReceivedAsk, now: BootInstant) -> LeaseMessage {
-        let round = asked.round;
+        let (round, life) = (asked.round, asked.life);
         let verdict = self.decide(&group, &asked, now);
         let epoch = self.groups.get(&group).map_or(asked.epoch, |record| record.epoch);
         match verdict {
-            Ok(()) => LeaseMessage::Grant { group, round, epoch },
-            Err(why) => LeaseMessage::Refuse { group, round, why, epoch },
+            Ok(()) => LeaseMessage::Grant { group, round, life, epoch },
+            Err(why) => LeaseMessage::Refuse { group, round, life, why, epoch },
         }
     }
 
@@ -185,9 +189,16 @@ impl Voter {
         (now < over && self.toggles.quiet_after_restart).then(|| over - now)
     }
 
-    fn released(&mut self, group: &VipName, from: NodeId, round: Round) {
+    fn released(&mut self, group: &VipName, from: NodeId, (round, life): (Round, Life), now: BootInstant) {
         let Some(record) = self.groups.get_mut(group) else { return };
-        record.promise.take_if(|promise| promise.holder == from && promise.round <= round);
+        let any_life = !self.toggles.own_life;
+        record.promise.take_if(|promise| {
+            let released = promise.holder == from && promise.round <= round && (promise.life == life || any_life);
+            if released {
+                promise.until = promise.other_lives_until;
+            }
+            released && (promise.until <= now || any_life)
+        });
         // An ask of this round that arrives after the release must not be granted: no holder would use that promise.
         if let Some(last) = record.last_rounds.get_mut(&from) {
             *last = round.max(*last);
@@ -208,6 +219,7 @@ impl GroupRecord {
 
     fn promise_to(&mut self, asked: &ReceivedAsk, toggles: RuleToggles, now: BootInstant) -> Result<(), RefusalReason> {
         let mut until = now + toggles.promised(asked.ttl);
+        let mut other_lives_until = BootInstant::default();
         if let Some(promise) = self.promise.filter(|promise| promise.until > now) {
             if promise.holder != asked.from {
                 return Err(RefusalReason::Held { by: promise.holder, remaining: promise.until - now });
@@ -215,8 +227,9 @@ impl GroupRecord {
             if toggles.max_of_until {
                 until = until.max(promise.until);
             }
+            other_lives_until = if promise.life == asked.life { promise.other_lives_until } else { promise.until };
         }
-        self.promise = Some(Promise { holder: asked.from, round: asked.round, until });
+        self.promise = Some(Promise { holder: asked.from, round: asked.round, life: asked.life, until, other_lives_until });
         Ok(())
     }
 }

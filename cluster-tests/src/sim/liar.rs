@@ -24,7 +24,9 @@ const LIES: u64 = 300;
 impl World {
     /// What the lying voter says in place of `answer`.
     pub(super) fn lie(&mut self, voter: usize, answer: LeaseMessage) -> LeaseMessage {
-        let (LeaseMessage::Grant { group, round, epoch } | LeaseMessage::Refuse { group, round, epoch, .. }) = answer.clone() else {
+        let (LeaseMessage::Grant { group, round, life, epoch } | LeaseMessage::Refuse { group, round, life, epoch, .. }) =
+            answer.clone()
+        else {
             return answer;
         };
         if !self.dice.chance(LIES) {
@@ -41,21 +43,21 @@ impl World {
             4 => RefusalReason::Quiet { remaining },
             _ => RefusalReason::Held { by: NodeId(self.dice.below(self.nodes.len() as u64)), remaining },
         };
-        LeaseMessage::Refuse { group, round, why, epoch }
+        LeaseMessage::Refuse { group, round, life, why, epoch }
     }
 
     /// Makes what it can of a datagram that `from` sends to `to`.
     pub(super) fn overhear(&mut self, from: usize, to: NodeId, message: &LeaseMessage) {
-        let LeaseMessage::Ask { group, round, membership, epoch, .. } = message.clone() else { return };
+        let LeaseMessage::Ask { group, round, life, membership, epoch, .. } = message.clone() else { return };
         let answer = if to == LIAR {
-            LeaseMessage::Grant { group, round, epoch }
+            LeaseMessage::Grant { group, round, life, epoch }
         } else if self.dice.chance(OFTEN) {
             let why = if self.dice.chance(900) {
                 newer_membership(MembershipId { index: membership.index + 1_000, ..membership }, LIAR)
             } else {
                 RefusalReason::OldRound { last: u64::MAX }
             };
-            LeaseMessage::Refuse { group, round, why, epoch }
+            LeaseMessage::Refuse { group, round, life, why, epoch }
         } else {
             return;
         };

@@ -137,7 +137,7 @@ impl Node {
         self.guard = Some(Guard {
             incarnation: self.starts,
             voter: Voter::with_toggles(self.id, ttl, self.clock.now(now), options.product),
-            holder: Holder::with_toggles(self.id, group(), LeaseTiming::of(ttl), first_round, options.product),
+            holder: Holder::with_toggles(self.id, group(), LeaseTiming::of(ttl), first_round, self.starts, options.product),
             paused: false,
             inbox: VecDeque::new(),
             has_worker: false,

@@ -62,7 +62,7 @@ impl World {
         let mut world = World { now: START, nodes: BTreeMap::new(), under_way: VecDeque::new() };
         for id in [D1, D2, WITNESS] {
             let started = BootInstant::from_boot(START.saturating_sub(Duration::from_secs(60)));
-            let leases = Leases::new(id, TimingProfile::Lan, started);
+            let leases = Leases::new(id, TimingProfile::Lan, started, id.0 << 32);
             let node = Node {
                 leases,
                 kernel: BTreeSet::new(),
@@ -294,7 +294,7 @@ fn a_single_voter_grants_to_itself_without_a_network() {
 fn who_speaks_in_this_nodes_name_is_not_heard() {
     let mut world = World::new(&[D1, D2, WITNESS]);
     world.run_ms(1000);
-    let release = LeaseMessage::Release { group: web(), round: u64::MAX };
+    let release = LeaseMessage::Release { group: web(), round: u64::MAX, life: 7 };
     world.node(WITNESS).log.clear();
     world.event(WITNESS, LeaseEvent::Heard { from: WITNESS, source: address(D2), message: release });
     assert_eq!(world.node(WITNESS).log, []);

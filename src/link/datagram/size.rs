@@ -18,4 +18,4 @@ pub const MAX_DATAGRAM_BYTES: usize = 1280 - 40 - 8;
 /// The longest body. It fits a datagram of either form, since its sender cannot know which one it will need if it has to send it again.
 pub const MAX_BODY_BYTES: usize = MAX_DATAGRAM_BYTES - ENVELOPE_BYTES;
 /// The version of everything that is put into a datagram: its header and its body.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;

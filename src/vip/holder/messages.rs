@@ -1,6 +1,6 @@
 //! What the holder makes of messages: answers to its asks, and hand-overs of other candidates.
 
-use super::{Holder, HolderEffect, HolderPhase, LeaseMessage, RefusalReason, Round};
+use super::{Holder, HolderEffect, HolderPhase, LeaseMessage, Life, RefusalReason, Round};
 use crate::{
     clock::BootInstant,
     model::NodeId,
@@ -19,11 +19,11 @@ impl Holder {
             return;
         }
         match message {
-            LeaseMessage::Grant { round, epoch, .. } if self.is_answer(from, round) => {
+            LeaseMessage::Grant { round, life, epoch, .. } if self.is_answer(from, round, life) => {
                 self.epoch = self.epoch.max(epoch);
                 self.granted(from, round, now, effects);
             }
-            LeaseMessage::Refuse { round, why, epoch, .. } if self.is_answer(from, round) => {
+            LeaseMessage::Refuse { round, life, why, epoch, .. } if self.is_answer(from, round, life) => {
                 self.epoch = self.epoch.max(epoch);
                 self.refused(from, round, why, now, effects);
             }
@@ -38,9 +38,9 @@ impl Holder {
         }
     }
 
-    fn is_answer(&self, from: NodeId, round: Round) -> bool {
+    fn is_answer(&self, from: NodeId, round: Round, life: Life) -> bool {
         let was_asked = |tally: &Tally| tally.is_voter(from) || !self.toggles.only_the_asked;
-        self.rounds.get(round).is_some_and(was_asked)
+        (life == self.life || !self.toggles.own_life) && self.rounds.get(round).is_some_and(was_asked)
     }
 
     fn granted(&mut self, from: NodeId, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {

@@ -32,11 +32,11 @@ fn to(nodes: &[u64], message: &LeaseMessage) -> Vec<HolderEffect> {
 
 fn asks(nodes: &[u64], round: Round, index: u64, epoch: u64) -> Vec<HolderEffect> {
     let membership = membership(index, &[]).id;
-    to(nodes, &LeaseMessage::Ask { group: web(), round, membership, ttl: Duration::from_millis(300), epoch })
+    to(nodes, &LeaseMessage::Ask { group: web(), round, life: 7, membership, ttl: Duration::from_millis(300), epoch })
 }
 
 fn releases(nodes: &[u64], round: Round) -> Vec<HolderEffect> {
-    to(nodes, &LeaseMessage::Release { group: web(), round })
+    to(nodes, &LeaseMessage::Release { group: web(), round, life: 7 })
 }
 
 fn hand_overs(nodes: &[u64]) -> Vec<HolderEffect> {
@@ -44,11 +44,11 @@ fn hand_overs(nodes: &[u64]) -> Vec<HolderEffect> {
 }
 
 fn grant(from: u64, round: Round) -> HolderEvent {
-    HolderEvent::Heard { from: NodeId(from), message: LeaseMessage::Grant { group: web(), round, epoch: 4 } }
+    HolderEvent::Heard { from: NodeId(from), message: LeaseMessage::Grant { group: web(), round, life: 7, epoch: 4 } }
 }
 
 fn refuse(from: u64, round: Round, why: RefusalReason) -> HolderEvent {
-    HolderEvent::Heard { from: NodeId(from), message: LeaseMessage::Refuse { group: web(), round, why, epoch: 4 } }
+    HolderEvent::Heard { from: NodeId(from), message: LeaseMessage::Refuse { group: web(), round, life: 7, why, epoch: 4 } }
 }
 
 fn held(by: u64, remaining: u64) -> RefusalReason {
@@ -61,7 +61,7 @@ fn hand_over_from(node: u64) -> HolderEvent {
 
 /// Swept and told everything but that it is ready; `candidates` best first.
 fn unready(candidates: &[u64]) -> Holder {
-    let mut holder = Holder::new(NodeId(2), web(), LeaseTiming::of(Duration::from_millis(300)), 100);
+    let mut holder = Holder::new(NodeId(2), web(), LeaseTiming::of(Duration::from_millis(300)), 100, 7);
     assert_eq!(holder.deadline(), Some(BootInstant::default()), "it has something to do before it is told anything");
     assert_eq!(holder.step(HolderEvent::Tick, at(0)), vec![remove("guard started")]);
     assert_eq!(holder.step(HolderEvent::Removed, at(0)), vec![]);
@@ -90,7 +90,7 @@ fn holding() -> Holder {
 
 #[test]
 fn a_guard_that_starts_removes_before_it_sends_anything() {
-    let mut holder = Holder::new(NodeId(2), web(), LeaseTiming::of(Duration::from_millis(300)), 100);
+    let mut holder = Holder::new(NodeId(2), web(), LeaseTiming::of(Duration::from_millis(300)), 100, 7);
     let first = holder.step(HolderEvent::Membership(membership(5, &[&[1, 2, 3]])), at(0));
     assert_eq!(first, vec![remove("guard started")]);
     holder.step(HolderEvent::Candidates(vec![NodeId(2)]), at(0));
@@ -123,6 +123,16 @@ fn a_member_that_was_not_asked_teaches_nothing() {
 }
 
 #[test]
+fn an_answer_to_an_earlier_life_counts_for_nothing() {
+    let mut holder = asking();
+    for voter in [1, 3] {
+        let late = LeaseMessage::Grant { group: web(), round: 101, life: 6, epoch: 4 };
+        assert_eq!(holder.step(HolderEvent::Heard { from: NodeId(voter), message: late }, at(1001)), vec![]);
+    }
+    assert_eq!(holder.state(), HolderState::Asking);
+}
+
+#[test]
 fn a_hand_over_of_somebody_who_is_no_candidate_is_none() {
     let mut holder = asking();
     assert_eq!(holder.step(hand_over_from(4), at(1001)), vec![]);
@@ -132,7 +142,8 @@ fn a_hand_over_of_somebody_who_is_no_candidate_is_none() {
 #[test]
 fn rounds_and_epochs_end_at_the_highest_number() {
     let mut holder = asking();
-    let old = |last| LeaseMessage::Refuse { group: web(), round: 101, why: RefusalReason::OldRound { last }, epoch: u64::MAX };
+    let old =
+        |last| LeaseMessage::Refuse { group: web(), round: 101, life: 7, why: RefusalReason::OldRound { last }, epoch: u64::MAX };
     let heard = |from, last| HolderEvent::Heard { from: NodeId(from), message: old(last) };
     holder.step(heard(1, LAST_ROUND - 1), at(1001));
     let effects = holder.step(heard(3, LAST_ROUND - 1), at(1001));

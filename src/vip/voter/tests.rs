@@ -40,7 +40,7 @@ fn voter() -> Voter {
 
 fn ask_of(round: Round, membership: u64, ttl: Duration) -> LeaseMessage {
     let id = MembershipId { term: 1, leader: NodeId(1), index: membership };
-    LeaseMessage::Ask { group: web(), round, membership: id, ttl, epoch: 0 }
+    LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl, epoch: 0 }
 }
 
 fn answer(voter: &mut Voter, from: u64, message: LeaseMessage, now: u64) -> Result<Round, RefusalReason> {
@@ -62,7 +62,7 @@ fn ask(voter: &mut Voter, from: u64, round: Round, now: u64) -> Result<Round, Re
 }
 
 fn release(voter: &mut Voter, from: u64, round: Round, now: u64) {
-    let message = LeaseMessage::Release { group: web(), round };
+    let message = LeaseMessage::Release { group: web(), round, life: 7 };
     assert_eq!(voter.step(VoterEvent::Heard { from: NodeId(from), message }, at(now)), vec![]);
 }
 
@@ -177,6 +177,30 @@ fn an_ask_that_its_own_release_has_overtaken_is_not_granted() {
 }
 
 #[test]
+fn a_release_ends_what_its_own_life_was_promised_and_no_more() {
+    let said = |life, message| match message {
+        LeaseMessage::Ask { group, round, membership, ttl, epoch, .. } => {
+            LeaseMessage::Ask { group, round, life, membership, ttl, epoch }
+        }
+        other => other,
+    };
+    let released = |voter: &mut Voter, life, now| {
+        let message = LeaseMessage::Release { group: web(), round: 900, life };
+        voter.step(VoterEvent::Heard { from: NodeId(2), message }, at(now));
+        voter.promise(&web())
+    };
+    let mut voter = voter();
+    assert_eq!(answer(&mut voter, 2, said(1, ask_of(10, 5, TTL)), 400), Ok(10));
+    assert_eq!(released(&mut voter, 2, 401), Some((NodeId(2), at(706))), "late, and of a life whose clock was ahead");
+    assert_eq!(answer(&mut voter, 2, said(2, ask_of(901, 5, TTL)), 410), Ok(901), "the same node need not wait for itself");
+    assert_eq!(released(&mut voter, 1, 411), Some((NodeId(2), at(716))));
+    assert_eq!(released(&mut voter, 2, 412), Some((NodeId(2), at(716))), "an earlier round");
+    let message = LeaseMessage::Release { group: web(), round: 901, life: 2 };
+    voter.step(VoterEvent::Heard { from: NodeId(2), message }, at(413));
+    assert_eq!(voter.promise(&web()), Some((NodeId(2), at(706))), "until the other life's would have run out");
+}
+
+#[test]
 fn a_promise_outlives_the_rules_that_allowed_it() {
     let mut voter = voter();
     assert_eq!(ask(&mut voter, 2, 10, 400), Ok(10));
@@ -194,10 +218,10 @@ fn a_promise_outlives_the_rules_that_allowed_it() {
 fn the_greatest_epoch_is_passed_on() {
     let mut voter = voter();
     let id = membership(5).id;
-    let ask = |round, epoch| LeaseMessage::Ask { group: web(), round, membership: id, ttl: TTL, epoch };
+    let ask = |round, epoch| LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl: TTL, epoch };
     voter.step(VoterEvent::Heard { from: NodeId(2), message: ask(10, 7) }, at(400));
     let effects = voter.step(VoterEvent::Heard { from: NodeId(3), message: ask(20, 3) }, at(400));
     let why = RefusalReason::Held { by: NodeId(2), remaining: ms(306) };
-    let message = LeaseMessage::Refuse { group: web(), round: 20, why, epoch: 7 };
+    let message = LeaseMessage::Refuse { group: web(), round: 20, life: 7, why, epoch: 7 };
     assert_eq!(effects, vec![VoterEffect::Send { to: NodeId(3), message }]);
 }
