@@ -36,6 +36,15 @@ fn nobody_holds_if_one_voters_word_teaches() {
     assert!(found.is_some());
 }
 
+/// It takes a voter that has forgotten, a clock that has gone back and a `Release` that is late: more is found where kernels refuse nothing.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation: cargo test --release")]
+fn two_hold_if_messages_of_an_earlier_life_count() {
+    let mut options = Options { install_failures: false, ..Options::default() };
+    options.product.own_life = false;
+    assert!(search("own_life", options).is_some());
+}
+
 macro_rules! found_without {
     ($($name:ident: $part:ident.$rule:ident;)*) => {$(
         #[test]
@@ -58,7 +67,6 @@ found_without! {
     two_hold_if_a_lease_counts_from_its_grant: product.count_from_t0;
     two_hold_if_answers_of_others_than_the_voters_teach: product.only_the_asked;
     two_hold_if_an_adopted_membership_stands_alone: product.told_and_adopted;
-    two_hold_if_a_late_release_of_an_earlier_life_counts: product.own_life;
     two_hold_if_older_memberships_are_granted: product.refuse_older_membership;
     two_hold_if_the_promise_is_released_before_the_removal: product.removal_before_release;
     two_hold_if_several_voters_change_at_once: log.one_at_a_time;
