@@ -29,11 +29,14 @@ impl Lessons {
         }
     }
 
-    /// The newest membership such that `voices` voters have named that one or a newer one.
+    /// The newest membership that `voices` voters have named alike. Alike in its voters, too: with the id of a real entry and other voters, the holder would
+    /// tell honest voters that it counts with an entry, and count without it.
     pub fn newer_membership(&self, voices: usize) -> Option<&LeaseMembership> {
-        let mut named: Vec<&LeaseMembership> = self.memberships.values().collect();
-        named.sort_unstable_by_key(|membership| std::cmp::Reverse(membership.id));
-        named.get(voices.checked_sub(1)?).copied()
+        let named_alike = |membership: &&LeaseMembership| {
+            let alike = |other: &&LeaseMembership| other.id == membership.id && other.voters == membership.voters;
+            self.memberships.values().filter(alike).count() >= voices
+        };
+        self.memberships.values().filter(named_alike).max_by_key(|membership| membership.id)
     }
 
     /// The greatest round such that `voices` voters have named that one or a greater one.
@@ -69,13 +72,23 @@ mod tests {
     }
 
     #[test]
-    fn a_liar_makes_neither_the_membership_nor_the_round_greater_than_an_honest_voter_does() {
+    fn a_liar_makes_no_round_greater_than_an_honest_voter_does() {
         let mut lessons = Lessons::default();
-        for (voter, index) in [(1, u64::MAX), (2, 6), (3, 5)] {
-            lessons.membership(NodeId(voter), named(index));
-            lessons.round(NodeId(voter), index.min(LAST_ROUND - 1));
+        for (voter, last) in [(1, LAST_ROUND - 1), (2, 6), (3, 5)] {
+            lessons.round(NodeId(voter), last);
         }
-        assert_eq!((lessons.newer_membership(2), lessons.last_round(2)), (Some(&named(6)), Some(6)));
+        assert_eq!(lessons.last_round(2), Some(6));
+    }
+
+    #[test]
+    fn a_membership_is_what_two_voters_name_alike() {
+        let mut lessons = Lessons::default();
+        lessons.membership(NodeId(1), named(u64::MAX));
+        lessons.membership(NodeId(2), named(6));
+        lessons.membership(NodeId(3), LeaseMembership { voters: vec![[NodeId(3)].into()], ..named(6) });
+        assert_eq!(lessons.newer_membership(2), None);
+        lessons.membership(NodeId(4), named(6));
+        assert_eq!(lessons.newer_membership(2), Some(&named(6)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct RuleToggles {
     pub count_from_t0: bool,
     /// Holder 1: only answers of voters that were asked count.
     pub only_the_asked: bool,
-    /// Holder 7: a refusal teaches only what two voters say.
+    /// Holder 7: a refusal teaches only what two voters say, and memberships only as they say them alike.
     pub two_voices: bool,
     /// Holder 8: until the worker tells an adopted membership, the told one counts as well.
     pub told_and_adopted: bool,
