@@ -23,7 +23,6 @@ fn search(rule: &str, options: Options) -> Option<u64> {
 /// Where one voter's word teaches, one that lies makes two holders, or none.
 #[test]
 #[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation: cargo test --release")]
-#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 fn nobody_holds_if_one_voters_word_teaches() {
     let mut options = Options::default();
     options.product.two_voices = false;
