@@ -334,21 +334,21 @@ fn the_layout_on_the_wire_stays() {
         [(signed, "42", "02", "02", SIGNED), (notice, "82", "03", "00", NOTICE), (paired, "02", "04", "02", PAIRED)]
     {
         let hex = data_encoding::HEXLOWER.encode(&bytes);
-        let header = ["6c767341", "03", code, "0001", "16477688c0e00699", "0000000000000001", "000000000000000a"].concat();
+        let header = ["6c767341", "04", code, "0001", "16477688c0e00699", "0000000000000001", "000000000000000a"].concat();
         assert_eq!(&hex[..100], format!("{header}00000000000000{sequence}000000000000001400{length}"));
         assert_eq!(&hex[100..], sealed);
     }
 }
 
 const SIGNED: &str = concat!(
-    "9ecf4ffa99daab9c3ad525060f52a3e08b6e6b801ab1a896d34d74e74e29d9e58e407c92ab27045b6ce08b01bbe6ff6f5bbf1dbeb4796c197748a1a0",
-    "c5367aa41617c655a6afdd46f0ef36a018f08d182f621d96b9c93650230f947c7ba3fc3fc21b6bd029c82d059068300f61c23161e03c",
+    "9ecf4ffa99daab9c3ad525060f52a3e08b6e6b801ab1a896d34d74e74e29d9e58e400939890ff73a5c601b0cc3ba6e8b1398ef97da351a5677a622f6",
+    "62780a5f16cc51a598f1f2e75d3342c6888c10273a8e742c923f947fc71d1b94856125a3281494de2922dece4bf224b4740f4f72be4b",
 );
 const NOTICE: &str = concat!(
-    "05fbff3e33d71f6e966442d08cb2802cbc1f971d7c023b6e03b39822538d190149e3617a5fa50851d7c68b935f74b467356a0bcd1324619979998103",
-    "2350b97e82808ea4a58fbb83d4be93e1328be1149b45b73855917b8a04a44b511de4d4329d3fea9bbb2c3a8e391f1250b8a0389a",
+    "05fbff3e33d71f6e966442d08cb2802cbc1f971d7c023b6e03b39822538d1901282b00008c610a678190e177a0881d724d0e9b65c56ce7717f805db9",
+    "4865cd02bd075ebd170e32d534f64d0761402e19caef7f17aff32e3d907757a797d3c23b6adb35f26b3deb6a10269c8ab3109f2d",
 );
-const PAIRED: &str = "9f45577bc911b86df9f37186f9c5734f6f19";
+const PAIRED: &str = "9f45537131938cc2769f540ca2685a9a0e3a";
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
