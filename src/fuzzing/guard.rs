@@ -4,7 +4,7 @@ use super::{Target, coded, encoded, sample};
 use crate::{
     guard::protocol::{GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
     health::script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, RunId, ScriptEnd, ScriptReport, ScriptRun},
-    model::{Holding, NodeId, TimingProfile, VipGroup},
+    model::{Fitness, Holding, NodeId, TimingProfile, VipGroup},
     vip::{LeaseMessage, RefusalReason},
 };
 use std::time::Duration;
@@ -53,7 +53,9 @@ fn messages() -> Vec<Vec<u8>> {
         LeaseMessage::Ask { group: group(), round: 1 << 40, life: 9, membership: sample::membership().id, ttl: second, epoch: 3 },
         LeaseMessage::Grant { group: group(), round: 7, life: 9, epoch: 3 },
         LeaseMessage::Release { group: group(), round: 7, life: 9 },
-        LeaseMessage::HandOver { group: group() },
+        LeaseMessage::HandOver { group: group(), first: Some(NodeId(2)) },
+        LeaseMessage::Seek { group: group(), fitness: Fitness(1) },
+        LeaseMessage::Offer { group: group(), fitness: Fitness::WELL },
     ];
     messages.extend(reasons.map(|why| LeaseMessage::Refuse { group: group(), round: 7, life: 9, why, epoch: 3 }));
     messages.iter().map(encoded).collect()

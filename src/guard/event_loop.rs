@@ -234,11 +234,12 @@ impl EventLoop {
                     }
                 }
                 // Outside of a cluster no worker ever has rules.
-                WorkerOrder::HandVipsOver if self.leases.is_none() => {}
-                WorkerOrder::HandVipsOver => {
-                    tracing::warn!("no worker for too long, giving vips to others");
-                    self.lease_event(LeaseEvent::Ready(false)).await;
+                WorkerOrder::BecomeLastResort | WorkerOrder::BecomeWell if self.leases.is_none() => {}
+                WorkerOrder::BecomeLastResort => {
+                    tracing::warn!("no worker for too long: vips go to directors that have theirs");
+                    self.lease_event(LeaseEvent::Tended(false)).await;
                 }
+                WorkerOrder::BecomeWell => self.lease_event(LeaseEvent::Tended(true)).await,
             }
         }
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::BootInstant,
-    model::{Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
+    model::{Fitness, Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
     vip::{
         Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, RefusalReason, Voter, VoterEffect,
         VoterEvent,
@@ -41,6 +41,10 @@ pub enum LeaseEvent {
     Groups(Vec<GroupOrder>),
     /// The worker told whether rules are in the kernel.
     Ready(bool),
+    /// The worker told how fit this node is for each group; for those that are not named it is well.
+    Fitness(BTreeMap<VipName, Fitness>),
+    /// Whether there is a worker, or was one lately. Without one this node is the last resort.
+    Tended(bool),
     /// A guard said something.
     Heard {
         /// Who.
@@ -87,6 +91,8 @@ pub struct Leases {
     orders: BTreeMap<VipName, GroupOrder>,
     membership: Option<LeaseMembership>,
     ready: bool,
+    fitness: BTreeMap<VipName, Fitness>,
+    tended: bool,
     retiring: bool,
     /// The number of the next holder's life.
     next_life: Life,
@@ -119,6 +125,8 @@ impl Leases {
             orders: BTreeMap::new(),
             membership: None,
             ready: false,
+            fitness: BTreeMap::new(),
+            tended: true,
             retiring: false,
             next_life: life,
             listening: BTreeMap::new(),
@@ -174,6 +182,14 @@ impl Leases {
             LeaseEvent::Ready(ready) => {
                 self.ready = ready;
                 self.tell_all(&HolderEvent::Ready(ready), step);
+            }
+            LeaseEvent::Fitness(fitness) => {
+                self.fitness = fitness;
+                self.tell_fitness(step);
+            }
+            LeaseEvent::Tended(tended) => {
+                self.tended = tended;
+                self.tell_fitness(step);
             }
             LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
             LeaseEvent::Installed { group, lasts } => {
@@ -282,12 +298,23 @@ impl Leases {
             tell(HolderEvent::Membership(membership.clone()));
         }
         tell(HolderEvent::Candidates(order.candidates.clone()));
+        tell(HolderEvent::Fitness(self.fitness_for(&name)));
         tell(HolderEvent::Ready(self.ready));
         self.groups_here.insert(name.clone(), GroupState::new(order, holder));
     }
 
     fn tell_all(&self, event: &HolderEvent, step: &mut Step) {
         step.queue.extend(self.groups_here.keys().map(|group| Work::Holder(group.clone(), event.clone())));
+    }
+
+    fn fitness_for(&self, group: &VipName) -> Fitness {
+        let told = self.fitness.get(group).copied().unwrap_or(Fitness::WELL);
+        if self.tended { told } else { told.min(Fitness::LAST_RESORT) }
+    }
+
+    fn tell_fitness(&self, step: &mut Step) {
+        let fitness = |group: &VipName| HolderEvent::Fitness(self.fitness_for(group));
+        step.queue.extend(self.groups_here.keys().map(|group| Work::Holder(group.clone(), fitness(group))));
     }
 
     fn work_off(&mut self, step: &mut Step) {
@@ -329,7 +356,11 @@ impl Leases {
         let (listening, heard) = (self.listening.get(&node), self.heard.get(&node));
         let address = match message {
             LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } => heard.or(listening),
-            LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } | LeaseMessage::HandOver { .. } => listening.or(heard),
+            LeaseMessage::Ask { .. }
+            | LeaseMessage::Release { .. }
+            | LeaseMessage::HandOver { .. }
+            | LeaseMessage::Seek { .. }
+            | LeaseMessage::Offer { .. } => listening.or(heard),
         };
         address.copied()
     }
@@ -339,9 +370,11 @@ impl Leases {
 fn routed(from: NodeId, message: LeaseMessage) -> Work {
     match message {
         LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => Work::Voter(VoterEvent::Heard { from, message }),
-        LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => {
-            Work::Holder(message.group().clone(), HolderEvent::Heard { from, message })
-        }
+        LeaseMessage::Grant { .. }
+        | LeaseMessage::Refuse { .. }
+        | LeaseMessage::HandOver { .. }
+        | LeaseMessage::Seek { .. }
+        | LeaseMessage::Offer { .. } => Work::Holder(message.group().clone(), HolderEvent::Heard { from, message }),
     }
 }
 

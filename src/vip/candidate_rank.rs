@@ -10,7 +10,16 @@ pub(super) struct CandidateRank {
     candidates: Vec<NodeId>,
     not_before: BootInstant,
     /// Until then, a promise to that node counts as released: it has handed over, and its `Release` may still be on its way to the voter.
-    handed_over: Option<(NodeId, BootInstant)>,
+    handed_over: Option<HandedOver>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct HandedOver {
+    from: NodeId,
+    /// Who is to ask first.
+    first: Option<NodeId>,
+    /// How long that counts.
+    until: BootInstant,
 }
 
 impl CandidateRank {
@@ -39,14 +48,34 @@ impl CandidateRank {
         self.not_before = until;
     }
 
-    /// `node` has handed over.
-    pub fn hands_over(&mut self, node: NodeId, until: BootInstant) {
-        self.handed_over = Some((node, until));
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// Whether `node` is another candidate.
+    pub fn is_other(&self, node: NodeId) -> bool {
+        self.others().any(|other| other == node)
+    }
+
+    /// Whether nothing keeps this node from asking at `at`.
+    pub fn may_ask(&self, at: BootInstant) -> bool {
+        at >= self.not_before
+    }
+
+    /// `from` has handed over, and has named who is to ask first.
+    pub fn hands_over(&mut self, from: NodeId, first: Option<NodeId>, until: BootInstant) {
+        self.handed_over = Some(HandedOver { from, first, until });
+    }
+
+    /// Whether the node that has handed over a short while before `at` has named this one.
+    pub fn is_named(&self, at: BootInstant) -> bool {
+        self.handed_over.is_some_and(|over| over.first == Some(self.me) && at < over.until)
     }
 
     /// Whether `node` has handed over a short while before `at`.
     pub fn has_handed_over(&self, node: NodeId, at: BootInstant) -> bool {
-        self.handed_over.is_some_and(|(from, until)| from == node && at < until)
+        self.handed_over.is_some_and(|over| over.from == node && at < over.until)
     }
 
     /// When this node may ask, if a majority is free at `at`: one step later for each better candidate that has not just handed over.
@@ -55,14 +84,19 @@ impl CandidateRank {
     }
 
     /// When this node may ask after a hand-over: two steps later for each better candidate, which may have to ask twice because its first ask can
-    /// arrive before the `Release`.
+    /// arrive before the `Release`. Whom the former holder has named goes first.
     pub fn turn_after_hand_over(&self, now: BootInstant, timing: LeaseTiming) -> BootInstant {
-        (now + timing.step.saturating_mul(2 * self.waited_for(now))).max(self.not_before)
+        let first = self.handed_over.and_then(|over| over.first);
+        let waited_for = match first {
+            Some(first) if first == self.me => 0,
+            Some(first) => 1 + self.better().filter(|node| *node != first && !self.has_handed_over(*node, now)).count(),
+            None => self.better().filter(|node| !self.has_handed_over(*node, now)).count(),
+        };
+        (now + timing.step.saturating_mul(2 * bounded(waited_for))).max(self.not_before)
     }
 
     fn waited_for(&self, at: BootInstant) -> u32 {
-        let waited_for = self.better().filter(|node| !self.has_handed_over(*node, at)).count();
-        u32::try_from(waited_for.min(1000)).expect("at most 1000")
+        bounded(self.better().filter(|node| !self.has_handed_over(*node, at)).count())
     }
 
     /// When to ask again after a lost round.
@@ -91,4 +125,8 @@ impl CandidateRank {
     fn better(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.candidates.iter().copied().take_while(|node| *node != self.me)
     }
+}
+
+fn bounded(candidates: usize) -> u32 {
+    u32::try_from(candidates.min(1000)).expect("at most 1000")
 }

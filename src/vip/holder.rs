@@ -10,10 +10,11 @@ use super::{
 };
 use crate::{
     clock::BootInstant,
-    model::{NodeId, VipName},
+    model::{Fitness, NodeId, VipName},
 };
 use std::collections::BTreeSet;
 
+mod fitness;
 mod messages;
 
 /// After the kernel has refused the VIP, the holder does not ask for so many ttl.
@@ -32,6 +33,9 @@ pub struct Holder {
     membership: KnownMembership,
     rank: CandidateRank,
     ready: bool,
+    fitness: Fitness,
+    /// When a majority of the voters last answered, whatever they said.
+    answered_at: Option<BootInstant>,
     retiring: bool,
     rounds: Rounds,
     epoch: u64,
@@ -51,9 +55,20 @@ enum HolderPhase {
     /// It holds the group.
     Holding { until: BootInstant, epoch: u64 },
     /// The driver carries out [`HolderEffect::Remove`].
-    Removing { hand_over: bool },
+    Removing { successor: Successor },
     /// It has let go for good.
     Retired,
+}
+
+/// Who is told that the holder has let go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Successor {
+    /// Nobody: the lease has run out, or others hold already.
+    Nobody,
+    /// All other candidates.
+    Any,
+    /// All other candidates; this one is to ask first.
+    First(NodeId),
 }
 
 impl Holder {
@@ -82,6 +97,8 @@ impl Holder {
             membership: KnownMembership::default(),
             rank: CandidateRank::new(me),
             ready: false,
+            fitness: Fitness::WELL,
+            answered_at: None,
             retiring: false,
             rounds: Rounds::new(first_round),
             epoch: 0,
@@ -129,9 +146,9 @@ impl Holder {
     /// Removes the VIP if the lease is over, or nearly. It comes before the event itself.
     fn remove_in_time(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         match self.phase {
-            HolderPhase::New => self.remove("guard started", false, effects),
+            HolderPhase::New => self.remove("guard started", Successor::Nobody, effects),
             HolderPhase::Holding { until, .. } if now >= until.saturating_sub(self.timing.removal) => {
-                self.remove("lease ran out without a renewal", false, effects);
+                self.remove("lease ran out without a renewal", Successor::Nobody, effects);
             }
             HolderPhase::Holding { .. }
             | HolderPhase::Idle
@@ -147,6 +164,7 @@ impl Holder {
             HolderEvent::Membership(membership) => self.membership.tell(membership),
             HolderEvent::Candidates(candidates) => self.rank.candidates_are(candidates),
             HolderEvent::Ready(ready) => self.ready = ready,
+            HolderEvent::Fitness(fitness) => self.fitness_is(fitness, effects),
             HolderEvent::Heard { from, message } => self.heard(from, message, now, effects),
             HolderEvent::InstallFailed => self.install_failed(now, effects),
             HolderEvent::Removed => self.removed(effects),
@@ -161,7 +179,7 @@ impl Holder {
             return self.give_up(reason, effects);
         }
         if self.phase == HolderPhase::Idle {
-            self.phase = HolderPhase::Waiting { retry_at: self.rank.turn(now, self.timing) };
+            self.phase = HolderPhase::Waiting { retry_at: self.turn(self.rank.turn(now, self.timing)) };
         }
         match self.phase {
             HolderPhase::Waiting { retry_at } if now >= retry_at => self.ask(now, effects),
@@ -169,6 +187,7 @@ impl Holder {
             HolderPhase::Holding { .. } if now >= self.next_ask() => {
                 self.release_failed_renewal(effects);
                 self.ask(now, effects);
+                self.seek(effects);
             }
             HolderPhase::New
             | HolderPhase::Idle
@@ -185,7 +204,7 @@ impl Holder {
             Some("retiring")
         } else if !self.rank.has_me() {
             Some("no candidate any more")
-        } else if !self.ready {
+        } else if !self.ready || self.fitness == Fitness::NONE {
             Some("rules are not in the kernel")
         } else {
             self.membership.at(now).is_none().then_some("membership is not known")
@@ -194,7 +213,7 @@ impl Holder {
 
     fn give_up(&mut self, reason: &'static str, effects: &mut Vec<HolderEffect>) {
         match self.phase {
-            HolderPhase::Holding { .. } => self.remove(reason, true, effects),
+            HolderPhase::Holding { .. } => self.remove(reason, Successor::Any, effects),
             HolderPhase::Asking => {
                 self.release(false, effects);
                 self.phase = self.at_rest();
@@ -237,32 +256,37 @@ impl Holder {
     fn install_failed(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         if matches!(self.phase, HolderPhase::Holding { .. }) {
             self.rank.back_off(now + self.timing.ttl * BACK_OFF_TTLS);
-            self.remove("kernel would not take the VIP", true, effects);
+            self.remove("kernel would not take the VIP", Successor::Any, effects);
         }
     }
 
-    fn remove(&mut self, why: &'static str, hand_over: bool, effects: &mut Vec<HolderEffect>) {
+    fn remove(&mut self, why: &'static str, successor: Successor, effects: &mut Vec<HolderEffect>) {
         effects.push(HolderEffect::Remove { why });
-        self.phase = HolderPhase::Removing { hand_over };
+        self.phase = HolderPhase::Removing { successor };
         if !self.toggles.removal_before_release {
-            self.let_go(hand_over, effects);
+            self.let_go(successor, effects);
         }
     }
 
     fn removed(&mut self, effects: &mut Vec<HolderEffect>) {
-        if let HolderPhase::Removing { hand_over } = self.phase {
+        if let HolderPhase::Removing { successor } = self.phase {
             self.phase = HolderPhase::Idle;
             if self.toggles.removal_before_release {
-                self.let_go(hand_over, effects);
+                self.let_go(successor, effects);
             }
         }
     }
 
     /// Releases the lease and hands over. Call it only when the VIP is off the interface.
-    fn let_go(&mut self, hand_over: bool, effects: &mut Vec<HolderEffect>) {
+    fn let_go(&mut self, successor: Successor, effects: &mut Vec<HolderEffect>) {
         self.release(true, effects);
-        for to in self.rank.others().filter(|_| hand_over) {
-            effects.push(HolderEffect::Send { to, message: LeaseMessage::HandOver { group: self.group.clone() } });
+        let first = match successor {
+            Successor::Nobody => return,
+            Successor::Any => None,
+            Successor::First(node) => Some(node),
+        };
+        for to in self.rank.others() {
+            effects.push(HolderEffect::Send { to, message: LeaseMessage::HandOver { group: self.group.clone(), first } });
         }
     }
 

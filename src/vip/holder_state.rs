@@ -1,7 +1,10 @@
 //! The interface between a holder and its driver: events, effects, state, and the times of a lease.
 
 use super::message::{LeaseMembership, LeaseMessage};
-use crate::{clock::BootInstant, model::NodeId};
+use crate::{
+    clock::BootInstant,
+    model::{Fitness, NodeId},
+};
 use std::time::Duration;
 
 /// What a holder is told.
@@ -13,6 +16,8 @@ pub enum HolderEvent {
     Candidates(Vec<NodeId>),
     /// Whether the rules are in the kernel. If so, the holder may ask; if not, it lets go and hands over.
     Ready(bool),
+    /// How fit this node is for the group. A holder that is less than well hands over to a candidate that is fitter.
+    Fitness(Fitness),
     /// A message of a guard has arrived.
     Heard {
         /// The node of that guard.

@@ -1,6 +1,6 @@
 //! The messages of the lease, from guard to guard.
 
-use crate::model::{NodeId, VipName};
+use crate::model::{Fitness, NodeId, VipName};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -130,6 +130,22 @@ pub enum LeaseMessage {
     HandOver {
         /// Which VIP group.
         group: VipName,
+        /// Who is to ask first, because it has offered to.
+        first: Option<NodeId>,
+    },
+    /// From a holder to the other candidates: "I hold this group, and am not well. Who is fitter?"
+    Seek {
+        /// Which VIP group.
+        group: VipName,
+        /// How fit the holder is.
+        fitness: Fitness,
+    },
+    /// From a candidate to the holder that seeks: "I am."
+    Offer {
+        /// Which VIP group.
+        group: VipName,
+        /// How fit the candidate is.
+        fitness: Fitness,
     },
 }
 
@@ -141,7 +157,9 @@ impl LeaseMessage {
             | LeaseMessage::Grant { group, .. }
             | LeaseMessage::Refuse { group, .. }
             | LeaseMessage::Release { group, .. }
-            | LeaseMessage::HandOver { group } => group,
+            | LeaseMessage::HandOver { group, .. }
+            | LeaseMessage::Seek { group, .. }
+            | LeaseMessage::Offer { group, .. } => group,
         }
     }
 }

@@ -142,7 +142,11 @@ impl Voter {
                 Vec::new()
             }
             // These are for the holder.
-            LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => Vec::new(),
+            LeaseMessage::Grant { .. }
+            | LeaseMessage::Refuse { .. }
+            | LeaseMessage::HandOver { .. }
+            | LeaseMessage::Seek { .. }
+            | LeaseMessage::Offer { .. } => Vec::new(),
         }
     }
 

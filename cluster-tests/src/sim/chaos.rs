@@ -1,7 +1,10 @@
 //! What goes wrong, and how the membership changes meanwhile. All by chance.
 
 use super::{TTL, node::Input, world::Event, world::World};
-use lvs_agent::{model::NodeId, vip::LeaseTiming};
+use lvs_agent::{
+    model::{Fitness, NodeId},
+    vip::LeaseTiming,
+};
 use std::{collections::BTreeSet, time::Duration};
 
 /// How many voters a membership has at least and at most.
@@ -47,7 +50,11 @@ impl World {
                 self.for_guard(node, down, Input::Tick);
                 self.after(down, Event::Start(node));
             }
-            80..=87 => self.reorder_candidates(node),
+            80..=84 => self.reorder_candidates(node),
+            85..=87 => {
+                let fitness = self.dice.pick(&[1, 300, 300, 700, 1000, 1000]).unwrap_or(1000);
+                self.input(node, Input::Fitness(Fitness(fitness)));
+            }
             88..=95 => self.change_pace(node),
             _ => self.start_guard(node),
         }

@@ -3,7 +3,7 @@
 use super::{Nanos, Options, TTL, group};
 use lvs_agent::{
     clock::BootInstant,
-    model::NodeId,
+    model::{Fitness, NodeId},
     vip::{Holder, LeaseMembership, LeaseMessage, LeaseTiming, Voter},
 };
 use std::{collections::VecDeque, time::Duration};
@@ -66,6 +66,8 @@ pub enum Input {
     Candidates(Vec<NodeId>),
     /// The worker says whether rules are in the kernel.
     Ready(bool),
+    /// The worker says how fit the node is.
+    Fitness(Fitness),
     /// The holder is to let go for good.
     Retire,
     /// A deadline has come, or the process goes on after a pause.

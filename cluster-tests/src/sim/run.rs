@@ -8,7 +8,7 @@ use super::{
     world::{Event, World},
 };
 use lvs_agent::{
-    model::NodeId,
+    model::{Fitness, NodeId},
     vip::{HolderState, LeaseTiming},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -142,6 +142,7 @@ fn heal(world: &mut World) {
     for node in 0..nodes {
         world.input(node, Input::Candidates(candidates.clone()));
         world.input(node, Input::Ready(true));
+        world.input(node, Input::Fitness(Fitness::WELL));
     }
 }
 
@@ -203,7 +204,8 @@ fn measure_takeover(world: &mut World) -> Result<Option<Nanos>, Failure> {
 
 fn measure_handover(world: &mut World) -> Result<Option<Nanos>, Failure> {
     let Some(holder) = settled_holder(world)? else { return Ok(None) };
-    world.input(holder, Input::Ready(false));
+    let unfit = if world.dice.chance(500) { Input::Ready(false) } else { Input::Fitness(Fitness(300)) };
+    world.input(holder, unfit);
     next_holder(world, Some(holder), 3, "a holder after a hand-over").map(Some)
 }
 

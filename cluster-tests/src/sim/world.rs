@@ -252,7 +252,11 @@ impl World {
         match input {
             Input::Datagram(from, message) => match message {
                 LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => self.vote(node, VoterEvent::Heard { from, message }),
-                LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => {
+                LeaseMessage::Grant { .. }
+                | LeaseMessage::Refuse { .. }
+                | LeaseMessage::HandOver { .. }
+                | LeaseMessage::Seek { .. }
+                | LeaseMessage::Offer { .. } => {
                     self.hold(node, HolderEvent::Heard { from, message });
                 }
             },
@@ -265,6 +269,7 @@ impl World {
                 self.hold(node, HolderEvent::Candidates(candidates));
             }
             Input::Ready(ready) => self.hold(node, HolderEvent::Ready(ready)),
+            Input::Fitness(fitness) => self.hold(node, HolderEvent::Fitness(fitness)),
             Input::Retire => self.hold(node, HolderEvent::Retire),
             Input::Tick => self.hold(node, HolderEvent::Tick),
             Input::Kernel(op) => self.kernel(node, op),

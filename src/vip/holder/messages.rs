@@ -1,6 +1,6 @@
 //! What the holder makes of messages: answers to its asks, and hand-overs of other candidates.
 
-use super::{Holder, HolderEffect, HolderPhase, LeaseMessage, Life, RefusalReason, Round};
+use super::{Holder, HolderEffect, HolderPhase, LeaseMessage, Life, RefusalReason, Round, Successor};
 use crate::{
     clock::BootInstant,
     model::NodeId,
@@ -27,12 +27,14 @@ impl Holder {
                 self.epoch = self.epoch.max(epoch);
                 self.refused(from, round, why, now, effects);
             }
-            LeaseMessage::HandOver { .. } if self.rank.others().any(|other| other == from) => {
-                self.handed_over(from, now, effects)
-            }
+            LeaseMessage::HandOver { first, .. } if self.rank.is_other(from) => self.handed_over(from, first, now, effects),
+            LeaseMessage::Seek { fitness, .. } if self.rank.is_other(from) => self.sought(from, fitness, now, effects),
+            LeaseMessage::Offer { fitness, .. } if self.rank.is_other(from) => self.offered(from, fitness, effects),
             // The answer is of a dead round, or of a member that was not asked. Such an answer must not change the membership or the round: a member
             // that does not vote could forge it.
-            LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } | LeaseMessage::HandOver { .. } => {}
+            LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } => {}
+            // It comes from no candidate.
+            LeaseMessage::HandOver { .. } | LeaseMessage::Seek { .. } | LeaseMessage::Offer { .. } => {}
             // These are for the voter.
             LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => {}
         }
@@ -46,6 +48,7 @@ impl Holder {
     fn granted(&mut self, from: NodeId, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let Some(tally) = self.rounds.find(round) else { return };
         tally.grant(from);
+        self.answered_at = self.answered_at.max(tally.is_answered().then_some(tally.t0));
         if tally.outcome(self.toggles.both_majorities) != RoundResult::Won {
             return;
         }
@@ -100,6 +103,8 @@ impl Holder {
         };
         tally.refuse(from, VoterRefusal { free_at, held_by, may_have_granted });
         let lost = tally.outcome(self.toggles.both_majorities) == RoundResult::Lost;
+        let another_holds = tally.is_promised_to_another(self.rank.me());
+        self.answered_at = self.answered_at.max(tally.is_answered().then_some(tally.t0));
         let learned = self.learn(round, now);
         match self.phase {
             HolderPhase::Asking if learned => {
@@ -107,6 +112,10 @@ impl Holder {
                 self.phase = HolderPhase::Waiting { retry_at: now };
             }
             HolderPhase::Asking if lost => self.round_lost(now, effects),
+            // Its lease must be over, though its clock does not say so: the machine may have been frozen, and its clock with it.
+            HolderPhase::Holding { .. } if another_holds => {
+                self.remove("a majority of the voters has promised it to another node", Successor::Nobody, effects);
+            }
             HolderPhase::Holding { .. } if learned => self.ask(now, effects),
             HolderPhase::New
             | HolderPhase::Idle
@@ -136,16 +145,16 @@ impl Holder {
             self.rounds.catch_up(last);
         }
         self.release(false, effects);
-        self.phase = HolderPhase::Waiting { retry_at: again };
+        self.phase = HolderPhase::Waiting { retry_at: self.turn(again) };
     }
 
-    fn handed_over(&mut self, from: NodeId, now: BootInstant, effects: &mut Vec<HolderEffect>) {
-        self.rank.hands_over(from, now + self.timing.renewal_interval());
+    fn handed_over(&mut self, from: NodeId, first: Option<NodeId>, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        self.rank.hands_over(from, first, now + self.timing.renewal_interval());
         if self.phase == HolderPhase::Asking {
             self.release(false, effects);
         }
         if matches!(self.phase, HolderPhase::Asking | HolderPhase::Waiting { .. }) {
-            self.phase = HolderPhase::Waiting { retry_at: self.rank.turn_after_hand_over(now, self.timing) };
+            self.phase = HolderPhase::Waiting { retry_at: self.turn(self.rank.turn_after_hand_over(now, self.timing)) };
         }
     }
 }

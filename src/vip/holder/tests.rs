@@ -42,7 +42,7 @@ fn releases(nodes: &[u64], round: Round) -> Vec<HolderEffect> {
 }
 
 fn hand_overs(nodes: &[u64]) -> Vec<HolderEffect> {
-    to(nodes, &LeaseMessage::HandOver { group: web() })
+    to(nodes, &LeaseMessage::HandOver { group: web(), first: None })
 }
 
 fn grant(from: u64, round: Round) -> HolderEvent {
@@ -58,7 +58,7 @@ fn held(by: u64, remaining: u64) -> RefusalReason {
 }
 
 fn hand_over_from(node: u64) -> HolderEvent {
-    HolderEvent::Heard { from: NodeId(node), message: LeaseMessage::HandOver { group: web() } }
+    HolderEvent::Heard { from: NodeId(node), message: LeaseMessage::HandOver { group: web(), first: None } }
 }
 
 /// Swept and told everything but that it is ready; `candidates` best first.

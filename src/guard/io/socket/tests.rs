@@ -48,7 +48,7 @@ fn members(guards: &[&Guard]) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> {
 }
 
 fn hand_over(group: &str) -> LeaseMessage {
-    LeaseMessage::HandOver { group: group.parse().unwrap() }
+    LeaseMessage::HandOver { group: group.parse().unwrap(), first: None }
 }
 
 #[tokio::test]
