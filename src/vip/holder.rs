@@ -204,8 +204,10 @@ impl Holder {
             Some("retiring")
         } else if !self.rank.has_me() {
             Some("no candidate any more")
-        } else if !self.ready || self.fitness == Fitness::NONE {
+        } else if !self.ready {
             Some("rules are not in the kernel")
+        } else if self.fitness == Fitness::NONE {
+            Some("not fit to hold it")
         } else {
             self.membership.at(now).is_none().then_some("membership is not known")
         }

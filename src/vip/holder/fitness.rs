@@ -19,7 +19,7 @@ impl Holder {
 
     /// Asks the other candidates who is fitter. Nobody answers where all are as bad; then it goes on holding.
     pub(super) fn seek(&self, effects: &mut Vec<HolderEffect>) {
-        if self.fitness < Fitness::WELL {
+        if self.fitness < Fitness::WELL && self.fitness > Fitness::NONE {
             let message = LeaseMessage::Seek { group: self.group.clone(), fitness: self.fitness };
             effects.extend(self.rank.others().map(|to| HolderEffect::Send { to, message: message.clone() }));
         }

@@ -5,6 +5,7 @@ use super::*;
 use crate::vip::message::{LeaseMembership, MembershipId};
 use std::{collections::BTreeMap, time::Duration};
 
+mod fitness;
 mod learning;
 
 fn at(ms: u64) -> BootInstant {
