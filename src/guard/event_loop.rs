@@ -9,6 +9,7 @@ use super::{
     io::{
         environment::OtherBuild,
         notify::ServiceManager,
+        outbox::Outbox,
         socket::Incoming,
         timer::BootTimer,
         vip_file::VipFile,
@@ -127,8 +128,9 @@ impl EventLoop {
                 Woken::Reload => self.tell(ToWorker::Reload),
                 Woken::Worker(did) => self.worker_did(did).await,
                 Woken::Datagram(None) => (),
-                Woken::Datagram(Some(Incoming { from, source, message })) => {
-                    self.lease_event(LeaseEvent::Heard { from, source, message }).await;
+                Woken::Datagram(Some(Incoming { from, source, messages })) => {
+                    let heard = |message| LeaseEvent::Heard { from, source, message };
+                    self.lease_events(messages.into_iter().map(heard).collect()).await;
                 }
             }
         }
@@ -207,13 +209,28 @@ impl EventLoop {
     // Leases
 
     async fn lease_event(&mut self, event: LeaseEvent) {
+        self.lease_events(vec![event]).await;
+    }
+
+    /// What came together is answered together: messages for the same guard that follow each other go in one datagram.
+    async fn lease_events(&mut self, events: Vec<LeaseEvent>) {
         let Some(leases) = &mut self.leases else { return };
-        let mut acts: VecDeque<_> = leases.step(event, moment()).into();
+        let mut acts: VecDeque<_> = events.into_iter().flat_map(|event| leases.step(event, moment())).collect();
+        let mut outbox = Outbox::default();
         while let Some(act) = acts.pop_front() {
-            self.stirred |= !matches!(act, Effect::Send { .. });
+            let act = match act {
+                Effect::Send { to, message } => {
+                    outbox.put(to, message);
+                    continue;
+                }
+                other => other,
+            };
+            outbox.send(&self.executor.socket);
+            self.stirred = true;
             let Some(result) = self.executor.perform(act).await else { continue };
             acts.extend(leases.step(result, moment()));
         }
+        outbox.send(&self.executor.socket);
     }
 
     // Worker

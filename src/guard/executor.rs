@@ -12,7 +12,7 @@ use crate::{
     base::errors::with_sources,
     base::io::memory::page_faults,
     clock::{BootClock, BootInstant, Clock},
-    kernel::io::address::{AddressError, Addresses, lifetime},
+    kernel::io::address::{AddressError, Addresses, ForLease, lifetime},
     model::VipName,
     repeats::Repeats,
 };
@@ -95,7 +95,7 @@ impl Executor {
     pub(super) async fn perform(&mut self, act: Effect) -> Option<LeaseEvent> {
         match act {
             Effect::Send { to, message } => {
-                self.socket.send(to, &message);
+                self.socket.send(to, &[message]);
                 None
             }
             Effect::Install { group, places, kept, stale, until, fresh, epoch } => {
@@ -142,7 +142,7 @@ impl Executor {
             return LeaseEvent::Tick;
         }
         let mut missing = BTreeSet::new();
-        let put_on = self.put_on(places, kept, remaining, &mut missing).await;
+        let put_on = self.put_on(places, kept, ForLease { valid_lft: remaining, until }, &mut missing).await;
         if !missing.is_empty() {
             tracing::warn!(vip = %group, epoch, places = %listed(&missing), drifted = true, "somebody else removed the vip, put back");
         }
@@ -196,26 +196,22 @@ impl Executor {
         &self,
         places: &BTreeSet<Placement>,
         kept: &BTreeSet<Placement>,
-        lifetime: Duration,
+        lease: ForLease,
         missing: &mut BTreeSet<Placement>,
     ) -> Result<(), AddressError> {
         for place @ (interface, address) in places {
             if !kept.contains(place) {
-                self.addresses.install(interface, *address, Some(lifetime)).await?;
-            } else if !self.addresses.refresh(interface, *address, lifetime).await? {
+                self.addresses.install_for(interface, *address, lease).await?;
+            } else if !self.addresses.refresh_for(interface, *address, lease).await? {
                 missing.insert(place.clone());
             }
         }
         Ok(())
     }
 
-    /// Tries all, whatever becomes of one; the last error.
+    /// Tries all, whatever becomes of one; an error, if there was any.
     async fn take_off(&self, places: &BTreeSet<Placement>) -> Result<(), AddressError> {
-        let mut result = Ok(());
-        for (interface, address) in places {
-            result = self.addresses.remove(interface, *address).await.and(result);
-        }
-        result
+        self.addresses.remove_all(places.iter().map(|(interface, address)| (interface.as_str(), *address))).await
     }
 }
 

@@ -5,23 +5,18 @@ use super::{
     group_state::{GroupState, Wish},
     placement::Placement,
     protocol::GroupOrder,
+    routes::Routes,
 };
 use crate::{
     clock::BootInstant,
     model::{Fitness, Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
-    vip::{
-        Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, RefusalReason, Voter, VoterEffect,
-        VoterEvent,
-    },
+    vip::{Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     time::Duration,
 };
-
-/// More nodes than that do not hold VIPs; whoever is not remembered is reached by its address in the membership.
-const MAX_HEARD: usize = 1024;
 
 /// A point in time: one clock to decide by, the other for labels and for round numbers that no earlier start has used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,12 +89,11 @@ pub struct Leases {
     fitness: BTreeMap<VipName, Fitness>,
     tended: bool,
     retiring: bool,
+    /// Groups may have to come or go.
+    unsettled: bool,
     /// The number of the next holder's life.
     next_life: Life,
-    /// Where members' guards listen, by the membership told last and by refusals that taught a newer one.
-    listening: BTreeMap<NodeId, SocketAddr>,
-    /// Where nodes last spoke from: the only address of a candidate that is no voter.
-    heard: BTreeMap<NodeId, SocketAddr>,
+    routes: Routes,
 }
 
 /// What is left to do of one step.
@@ -128,9 +122,9 @@ impl Leases {
             fitness: BTreeMap::new(),
             tended: true,
             retiring: false,
+            unsettled: false,
             next_life: life,
-            listening: BTreeMap::new(),
-            heard: BTreeMap::new(),
+            routes: Routes::default(),
         }
     }
 
@@ -139,8 +133,10 @@ impl Leases {
         let mut step = Step { at, queue: VecDeque::new(), acts: Vec::new() };
         self.take(event, &mut step);
         self.work_off(&mut step);
-        self.fill_and_clear_groups(&mut step);
-        self.work_off(&mut step);
+        while std::mem::take(&mut self.unsettled) {
+            self.fill_and_clear_groups(&mut step);
+            self.work_off(&mut step);
+        }
         step.acts
     }
 
@@ -173,7 +169,7 @@ impl Leases {
     fn take(&mut self, event: LeaseEvent, step: &mut Step) {
         match event {
             LeaseEvent::Membership(membership) => {
-                self.listening.clone_from(&membership.addresses);
+                self.routes.membership(&membership);
                 self.membership = Some(membership.clone());
                 step.queue.push_back(Work::Voter(VoterEvent::Membership(membership.clone())));
                 self.tell_all(&HolderEvent::Membership(membership), step);
@@ -205,6 +201,7 @@ impl Leases {
                 }
             }
             LeaseEvent::Removed(group) => {
+                self.unsettled = true;
                 if let Some(state) = self.groups_here.get_mut(&group) {
                     state.removed();
                     step.queue.push_back(Work::Holder(group, HolderEvent::Removed));
@@ -215,24 +212,31 @@ impl Leases {
                     state.removal_failed(step.at.now);
                 }
             }
-            LeaseEvent::RetireAll => self.retiring = true,
-            LeaseEvent::Return => self.retiring = false,
+            LeaseEvent::RetireAll => (self.retiring, self.unsettled) = (true, true),
+            LeaseEvent::Return => (self.retiring, self.unsettled) = (false, true),
             LeaseEvent::Tick => self.tick(step),
         }
     }
 
-    /// Most urgent first, announcements last: what was let go meanwhile is not announced.
+    /// Most urgent first, announcements last: what was let go meanwhile is not announced. With one lease all are renewed, so that a datagram asks for as many as it holds.
     fn tick(&mut self, step: &mut Step) {
         let now = step.at.now;
         let holders = self.groups_here.iter().filter_map(|(name, state)| Some((state.holder_deadline()?, name.clone())));
         let mut due: Vec<(BootInstant, VipName)> = holders.filter(|(deadline, _)| *deadline <= now).collect();
         due.sort();
+        let holds = |state: &GroupState| matches!(state.state(), HolderState::Holding { .. });
+        let renews = due.iter().any(|(_, group)| self.groups_here.get(group).is_some_and(holds));
         step.queue.extend(due.into_iter().map(|(_, group)| Work::Holder(group, HolderEvent::Tick)));
+        if renews {
+            let held = self.groups_here.iter().filter(|(_, state)| holds(state));
+            step.queue.extend(held.map(|(group, _)| Work::Holder(group.clone(), HolderEvent::Renew)));
+        }
         self.work_off(step);
         step.acts.extend(self.groups_here.values_mut().filter_map(|state| state.due(now)));
     }
 
     fn groups_are(&mut self, orders: Vec<GroupOrder>, step: &mut Step) {
+        self.unsettled = true;
         let candidates = orders.iter().map(|order| (order.group.name.clone(), order.candidates.clone())).collect();
         step.queue.push_back(Work::Voter(VoterEvent::Candidates(candidates)));
         self.orders = orders.into_iter().map(|order| (order.group.name.clone(), order)).collect();
@@ -249,19 +253,7 @@ impl Leases {
             // Another node speaks in our name, or a datagram came back. Nothing of ours comes over the network.
             return;
         }
-        if self.heard.len() < MAX_HEARD || self.heard.contains_key(&from) {
-            self.heard.insert(from, source);
-        }
-        // Voters alone are believed here, and there is room for as many as a cluster may have.
-        if let LeaseMessage::Refuse { why: RefusalReason::NewerMembership(newer), .. } = &message
-            && self.listening.contains_key(&from)
-        {
-            for (node, address) in &newer.addresses {
-                if self.listening.len() < MAX_HEARD {
-                    self.listening.entry(*node).or_insert(*address);
-                }
-            }
-        }
+        self.routes.heard(from, source, &message);
         step.queue.push_back(routed(from, message));
     }
 
@@ -334,6 +326,7 @@ impl Leases {
         let Some(state) = self.groups_here.get_mut(group) else { return };
         let effects = state.holder().step(event, step.at.now);
         let wishes: Vec<Wish> = effects.into_iter().filter_map(|effect| state.translate(effect)).collect();
+        self.unsettled |= state.state() == HolderState::Retired;
         for wish in wishes {
             match wish {
                 Wish::Send(to, message) => self.post(to, message, step),
@@ -346,23 +339,9 @@ impl Leases {
     fn post(&self, to: NodeId, message: LeaseMessage, step: &mut Step) {
         if to == self.me {
             step.queue.push_back(routed(self.me, message));
-        } else if let Some(to) = self.address_of(to, &message) {
+        } else if let Some(to) = self.routes.address_of(to, &message) {
             step.acts.push(Effect::Send { to, message });
         }
-    }
-
-    /// An answer goes where the question came from, everything else where the node listens.
-    fn address_of(&self, node: NodeId, message: &LeaseMessage) -> Option<SocketAddr> {
-        let (listening, heard) = (self.listening.get(&node), self.heard.get(&node));
-        let address = match message {
-            LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } => heard.or(listening),
-            LeaseMessage::Ask { .. }
-            | LeaseMessage::Release { .. }
-            | LeaseMessage::HandOver { .. }
-            | LeaseMessage::Seek { .. }
-            | LeaseMessage::Offer { .. } => listening.or(heard),
-        };
-        address.copied()
     }
 }
 

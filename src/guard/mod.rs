@@ -15,6 +15,7 @@ mod options;
 pub mod placement;
 pub mod protocol;
 pub mod report;
+pub mod routes;
 pub mod supervisor;
 mod woken;
 

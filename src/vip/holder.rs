@@ -169,6 +169,7 @@ impl Holder {
             HolderEvent::InstallFailed => self.install_failed(now, effects),
             HolderEvent::Removed => self.removed(effects),
             HolderEvent::Retire => self.retiring = true,
+            HolderEvent::Renew => self.renew_early(now, effects),
             HolderEvent::Installed | HolderEvent::Tick => {}
         }
     }
@@ -184,11 +185,7 @@ impl Holder {
         match self.phase {
             HolderPhase::Waiting { retry_at } if now >= retry_at => self.ask(now, effects),
             HolderPhase::Asking if now >= self.round_ends() => self.round_lost(now, effects),
-            HolderPhase::Holding { .. } if now >= self.next_ask() => {
-                self.release_failed_renewal(effects);
-                self.ask(now, effects);
-                self.seek(effects);
-            }
+            HolderPhase::Holding { .. } if now >= self.next_ask() => self.renew(now, effects),
             HolderPhase::New
             | HolderPhase::Idle
             | HolderPhase::Waiting { .. }
@@ -240,6 +237,19 @@ impl Holder {
         }
         if !matches!(self.phase, HolderPhase::Holding { .. }) {
             self.phase = HolderPhase::Asking;
+        }
+    }
+
+    fn renew(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        self.release_failed_renewal(effects);
+        self.ask(now, effects);
+        self.seek(effects);
+    }
+
+    fn renew_early(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+        let has_just_asked = now < self.rounds.asked_at() + self.timing.renewal_interval() / 4;
+        if matches!(self.phase, HolderPhase::Holding { .. }) && !has_just_asked {
+            self.renew(now, effects);
         }
     }
 

@@ -33,6 +33,8 @@ pub enum HolderEvent {
     InstallFailed,
     /// The holder is to let go for good and to hand over: shutdown, `leave`, or the group is gone from the rules.
     Retire,
+    /// Another lease of this node is renewed: a holder asks now, too, unless it has just asked.
+    Renew,
     /// A deadline has come.
     Tick,
 }

@@ -7,6 +7,7 @@ mod child;
 pub mod environment;
 pub mod lock;
 pub mod notify;
+pub mod outbox;
 pub mod privilege;
 pub mod runner;
 pub mod socket;

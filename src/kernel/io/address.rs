@@ -1,5 +1,6 @@
 //! Adds, removes and lists IP addresses of interfaces over rtnetlink, with a kernel lifetime where wanted.
 
+use crate::clock::{BootClock, BootInstant, Clock};
 use futures_util::StreamExt;
 use rtnetlink::{
     Handle,
@@ -29,6 +30,8 @@ pub const LOOPBACK: &str = "lo";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// An address can be on an interface once for each prefix length, so 33 times at most.
 const MOST_PREFIXES: usize = 33;
+/// The kernel's answers to so many requests fit the socket's receive buffer (212,992 bytes, net.core.rmem_default) many times.
+const REMOVALS_AT_A_TIME: usize = 32;
 /// The kernel's value for a lifetime without end.
 const FOREVER: u32 = u32::MAX;
 
@@ -67,6 +70,15 @@ pub enum AddressError {
     Routes(#[source] io::Error),
 }
 
+/// How long an address is to last, and until when the kernel may be asked to have it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ForLease {
+    /// Its lifetime.
+    pub valid_lft: Duration,
+    /// The end of the lease: after it no request is made. An answer that is lost is not waited for longer, and the request not made again.
+    pub until: BootInstant,
+}
+
 /// An address that is on an interface.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InstalledAddress {
@@ -102,23 +114,35 @@ impl Addresses {
     ///
     /// A host address is a subnet of its own, so neither it nor the interface's other addresses depend on each other.
     pub async fn install(&self, interface: &str, address: IpAddr, valid_lft: Option<Duration>) -> Result<(), AddressError> {
-        self.put(interface, address, valid_lft, NLM_F_REPLACE).await
+        self.put(interface, address, valid_lft, None, NLM_F_REPLACE).await
     }
 
-    /// Refreshes an address, or puts it on if it is not there. Returns whether it was there.
-    pub async fn refresh(&self, interface: &str, address: IpAddr, valid_lft: Duration) -> Result<bool, AddressError> {
+    /// The same for a lease.
+    pub async fn install_for(&self, interface: &str, address: IpAddr, lease: ForLease) -> Result<(), AddressError> {
+        self.put(interface, address, Some(lease.valid_lft), Some(lease.until), NLM_F_REPLACE).await
+    }
+
+    /// Refreshes an address for a lease, or puts it on if it is not there. Returns whether it was there.
+    pub async fn refresh_for(&self, interface: &str, address: IpAddr, lease: ForLease) -> Result<bool, AddressError> {
         // The kernel adds an address that is not there whatever the flags say. Only `NLM_F_EXCL` tells both cases apart (`inet_rtm_newaddr` in
         // net/ipv4/devinet.c).
-        match self.put(interface, address, Some(valid_lft), NLM_F_EXCL).await {
+        match self.put(interface, address, Some(lease.valid_lft), Some(lease.until), NLM_F_EXCL).await {
             Ok(()) => Ok(false),
             Err(AddressError::Kernel { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                self.install(interface, address, Some(valid_lft)).await.map(|()| true)
+                self.install_for(interface, address, lease).await.map(|()| true)
             }
             Err(other) => Err(other),
         }
     }
 
-    async fn put(&self, interface: &str, address: IpAddr, valid_lft: Option<Duration>, flag: u16) -> Result<(), AddressError> {
+    async fn put(
+        &self,
+        interface: &str,
+        address: IpAddr,
+        valid_lft: Option<Duration>,
+        until: Option<BootInstant>,
+        flag: u16,
+    ) -> Result<(), AddressError> {
         let mut message = host_address(interface_index(interface)?, address);
         let lifetime = valid_lft.map_or(FOREVER, whole_seconds);
         let mut cache = CacheInfo::default();
@@ -132,7 +156,7 @@ impl Addresses {
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
         let request = RouteNetlinkMessage::NewAddress(message);
-        let done = self.request(request, NLM_F_CREATE | flag).await.map(|_| ());
+        let done = self.request_until(request, NLM_F_CREATE | flag, until).await.map(|_| ());
         let what = || format!("put {address} on {interface}");
         done.map_err(|source| AddressError::Kernel { what: what(), interface: interface.to_owned(), source })
     }
@@ -163,6 +187,13 @@ impl Addresses {
         Ok(())
     }
 
+    /// Removes all of them, several at a time so that many take little longer than one. Tries all, whatever becomes of one; an error, if there was any.
+    pub async fn remove_all(&self, places: impl IntoIterator<Item = (&str, IpAddr)>) -> Result<(), AddressError> {
+        let removals = places.into_iter().map(|(interface, address)| self.remove(interface, address));
+        let results: Vec<_> = futures_util::stream::iter(removals).buffer_unordered(REMOVALS_AT_A_TIME).collect().await;
+        results.into_iter().collect()
+    }
+
     /// Every address of every interface.
     pub async fn list(&self) -> Result<Vec<InstalledAddress>, AddressError> {
         let socket = any_socket().map_err(AddressError::List)?;
@@ -189,13 +220,24 @@ impl Addresses {
     ///
     /// If the socket is lost, it opens another and sends the request once more: a guard must be able to remove addresses whatever happened before.
     pub(super) async fn request(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+        self.request_until(request, flags, None).await
+    }
+
+    /// As [`Addresses::request`], but after `until` nothing is asked of the kernel any more.
+    async fn request_until(
+        &self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+        until: Option<BootInstant>,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
         let handle = self.handle.lock().expect("no holder of this lock panics").clone();
-        match exchange(handle, request.clone(), flags).await {
+        match exchange(handle, request.clone(), flags, answer_limit(until)?).await {
             Err(lost) if matches!(lost.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::TimedOut) => {
+                let limit = answer_limit(until)?;
                 tracing::warn!(error = %lost, "netlink socket is lost, opening another");
                 let handle = connect()?;
                 *self.handle.lock().expect("no holder of this lock panics") = handle.clone();
-                exchange(handle, request, flags).await
+                exchange(handle, request, flags, limit).await
             }
             result => result,
         }
@@ -212,14 +254,28 @@ fn connect() -> io::Result<Handle> {
     Ok(handle)
 }
 
-async fn exchange(mut handle: Handle, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+/// For how long an answer is waited for.
+///
+/// # Errors
+/// The lease is over: nothing may be asked.
+fn answer_limit(until: Option<BootInstant>) -> io::Result<Duration> {
+    let left = until.map_or(ANSWER_LIMIT, |until| (until - BootClock.now()).min(ANSWER_LIMIT));
+    if left.is_zero() { Err(io::Error::new(io::ErrorKind::Interrupted, "the lease is over")) } else { Ok(left) }
+}
+
+async fn exchange(
+    mut handle: Handle,
+    request: RouteNetlinkMessage,
+    flags: u16,
+    limit: Duration,
+) -> io::Result<Vec<RouteNetlinkMessage>> {
     let mut message = NetlinkMessage::from(request);
     message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
     // This fails only if the task that serves the socket has ended.
     let mut answers = handle.request(message).map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
     let mut found = Vec::new();
     loop {
-        let answer = tokio::time::timeout(ANSWER_LIMIT, answers.next()).await.map_err(|_| io::ErrorKind::TimedOut)?;
+        let answer = tokio::time::timeout(limit, answers.next()).await.map_err(|_| io::ErrorKind::TimedOut)?;
         match answer.ok_or(io::ErrorKind::ConnectionAborted)?.payload {
             NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
                 return Err(io::Error::from_raw_os_error(-code.get()));

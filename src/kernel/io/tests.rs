@@ -2,7 +2,7 @@
 
 use super::{
     Linux,
-    address::Addresses,
+    address::{Addresses, ForLease},
     capabilities,
     contract::{dest, done, holds, look, options, service, vip, weight},
 };
@@ -141,11 +141,17 @@ async fn an_address_that_somebody_removed_is_told_from_one_that_is_refreshed() {
     }
     let addresses = Addresses::open().unwrap();
     let lifetime = Duration::from_secs(60);
+    let lease = ForLease { valid_lft: lifetime, until: BootClock.now() + lifetime };
     addresses.install("lo", vip(), Some(lifetime)).await.unwrap();
-    assert!(addresses.refresh("lo", vip(), lifetime).await.unwrap());
+    assert!(addresses.refresh_for("lo", vip(), lease).await.unwrap());
     run("ip address del 192.0.2.100/32 dev lo");
-    assert!(!addresses.refresh("lo", vip(), lifetime).await.unwrap());
-    assert!(addresses.refresh("lo", vip(), 2 * lifetime).await.unwrap());
+    assert!(!addresses.refresh_for("lo", vip(), lease).await.unwrap());
+    let longer = ForLease { valid_lft: 2 * lifetime, ..lease };
+    assert!(addresses.refresh_for("lo", vip(), longer).await.unwrap());
     let listed = run("ip -o address show dev lo to 192.0.2.100/32");
     assert!(listed.contains("valid_lft 120sec"), "{listed}");
+    addresses.remove("lo", vip()).await.unwrap();
+    let over = ForLease { until: BootClock.now(), ..lease };
+    assert!(addresses.install_for("lo", vip(), over).await.is_err());
+    assert_eq!(run("ip -o address show dev lo to 192.0.2.100/32"), "", "nothing is put on when the lease is over");
 }
