@@ -1,6 +1,7 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
 mod telling;
+mod watching;
 
 use super::{
     effect::Effect,
@@ -33,6 +34,7 @@ use crate::{
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::signal::unix::Signal;
+use watching::Watch;
 
 /// Handing over is a removal and a few datagrams. A kernel that will not remove keeps the guard no longer than this; the address's lifetime does the rest.
 const RETIRE_LIMIT: Duration = Duration::from_secs(1);
@@ -50,6 +52,10 @@ pub(super) struct EventLoop {
     options: GuardOptions,
     started: BootInstant,
     executor: Executor,
+    /// What is on this node's interfaces.
+    watch: Watch,
+    /// The last turn was the kernel's, so that datagrams come first in the next one.
+    has_looked: bool,
     vip_file: VipFile,
     timer: BootTimer,
     identity: Option<Identity>,
@@ -82,6 +88,8 @@ impl EventLoop {
         let started = BootClock.now();
         let manager = ServiceManager::from_environment();
         Ok(Self {
+            watch: Watch::open(options.listen.ip(), started)?,
+            has_looked: false,
             options,
             started,
             executor,
@@ -116,6 +124,7 @@ impl EventLoop {
                 break;
             }
             let woken = self.wait(signals).await?;
+            self.has_looked = matches!(woken, Woken::Network);
             self.stirred |= !matches!(woken, Woken::Datagram(_));
             match woken {
                 Woken::Deadline => (),
@@ -126,6 +135,7 @@ impl EventLoop {
                 Woken::Terminate => self.begin_stopping().await,
                 Woken::Reload => self.tell(ToWorker::Reload),
                 Woken::Worker(did) => self.worker_did(did).await,
+                Woken::Network => self.look().await,
                 Woken::Datagram(None) => (),
                 Woken::Datagram(Some(Incoming { from, source, message })) => {
                     self.lease_event(LeaseEvent::Heard { from, source, message }).await;
@@ -136,7 +146,8 @@ impl EventLoop {
         Ok(())
     }
 
-    /// All arms are cancel-safe. In order of urgency, so that a flood of datagrams delays neither a deadline nor the worker.
+    /// All arms are cancel-safe. In order of urgency, so that a flood of datagrams delays neither a deadline nor the worker, and one of changes in the
+    /// kernel delays no datagram by more than a turn.
     async fn wait(&mut self, [terminate, interrupt, hang_up]: &mut [Signal; 3]) -> Result<Woken, GuardError> {
         let deadline = self.deadline();
         let worker = async {
@@ -152,15 +163,18 @@ impl EventLoop {
             _ = interrupt.recv() => Woken::Terminate,
             _ = hang_up.recv() => Woken::Reload,
             did = worker => Woken::Worker(did),
+            said = self.watch.changes.readable(), if !self.has_looked => said.map(|()| Woken::Network).map_err(GuardError::Runtime)?,
             incoming = self.executor.socket.receive() => Woken::Datagram(incoming),
+            said = self.watch.changes.readable(), if self.has_looked => said.map(|()| Woken::Network).map_err(GuardError::Runtime)?,
         })
     }
 
     fn deadline(&self) -> Option<BootInstant> {
         let leases = self.leases.as_ref().and_then(Leases::deadline);
         let retired_by = self.stopping.filter(|stopping| !stopping.worker_told).map(|stopping| stopping.retired_by);
-        let executor = self.executor.deadline();
-        [leases, self.supervisor.deadline(), retired_by, self.report.deadline(), executor].into_iter().flatten().min()
+        let others = [self.executor.deadline(), self.watch.deadline()];
+        let own = [leases, self.supervisor.deadline(), retired_by, self.report.deadline()];
+        own.into_iter().chain(others).flatten().min()
     }
 
     /// Leases before anything else: a guard that wakes late removes first.
@@ -170,6 +184,7 @@ impl EventLoop {
         if self.leases.as_ref().and_then(Leases::deadline).is_some_and(|deadline| deadline <= now) {
             self.lease_event(LeaseEvent::Tick).await;
         }
+        self.look_when_due(now).await;
         if self.supervisor.deadline().is_some_and(|deadline| deadline <= now) {
             self.worker_event(WorkerEvent::Tick).await;
         }
@@ -300,6 +315,7 @@ impl EventLoop {
             }
             ToGuard::Groups(orders) => {
                 self.worker_event(WorkerEvent::Useful).await;
+                self.watch_for(&orders).await;
                 self.lease_event(LeaseEvent::Groups(orders)).await;
             }
             ToGuard::NotStarted(why) => self.not_started = why,
@@ -307,6 +323,7 @@ impl EventLoop {
             ToGuard::Leave => {
                 tracing::info!("node leaves the cluster");
                 (self.leaving, self.withdrawn) = (true, false);
+                self.watch_for(&[]).await;
                 self.lease_event(LeaseEvent::RetireAll).await;
             }
             ToGuard::Withdraw => {
@@ -328,6 +345,7 @@ impl EventLoop {
         }
         self.greeted = true;
         self.told = None;
+        self.watch.forget_told();
         if self.identity.as_ref() == Some(&identity) {
             if self.stopping.is_none() && !self.withdrawn {
                 self.lease_event(LeaseEvent::Return).await;

@@ -5,6 +5,7 @@ use super::{
     group_state::{GroupState, Wish},
     placement::Placement,
     protocol::GroupOrder,
+    sightings::Claims,
 };
 use crate::{
     clock::BootInstant,
@@ -41,6 +42,10 @@ pub enum LeaseEvent {
     Groups(Vec<GroupOrder>),
     /// The worker told whether rules are in the kernel.
     Ready(bool),
+    /// Groups that this node may hold and whose interface cannot carry them, and why. All others can be carried.
+    Links(Obstacles),
+    /// The addresses of a group are gone, or neighbours may have forgotten them.
+    Disturbed(VipName),
     /// A guard said something.
     Heard {
         /// Who.
@@ -87,6 +92,8 @@ pub struct Leases {
     orders: BTreeMap<VipName, GroupOrder>,
     membership: Option<LeaseMembership>,
     ready: bool,
+    /// See [`LeaseEvent::Links`].
+    barred: Obstacles,
     retiring: bool,
     /// The number of the next holder's life.
     next_life: Life,
@@ -119,6 +126,7 @@ impl Leases {
             orders: BTreeMap::new(),
             membership: None,
             ready: false,
+            barred: Obstacles::new(),
             retiring: false,
             next_life: life,
             listening: BTreeMap::new(),
@@ -147,9 +155,24 @@ impl Leases {
         self.orders.keys().map(|group| (group.clone(), holding(group))).collect()
     }
 
-    /// What the kernel would not let this node take when it last tried.
+    /// What keeps this node from taking groups: what the kernel said when it last tried, or their interface.
     pub fn obstacles(&self) -> Obstacles {
-        self.groups_here.iter().filter_map(|(group, state)| Some((group.clone(), state.refused()?.to_owned()))).collect()
+        let refused = self.groups_here.iter().filter_map(|(group, state)| Some((group.clone(), state.refused()?.to_owned())));
+        refused.chain(self.barred.clone()).collect()
+    }
+
+    /// What was last told by [`LeaseEvent::Links`].
+    pub fn barred(&self) -> &Obstacles {
+        &self.barred
+    }
+
+    /// What is on interfaces because of them.
+    pub fn claims(&self) -> Claims {
+        let held = |(group, state): (&VipName, &GroupState)| Some((group.clone(), state.held_at()?.clone()));
+        Claims {
+            ours: self.groups_here.values().flat_map(GroupState::claims).collect(),
+            held: self.groups_here.iter().filter_map(held).collect(),
+        }
     }
 
     /// Every address that this node has or may come to have on an interface.
@@ -173,7 +196,15 @@ impl Leases {
             LeaseEvent::Groups(orders) => self.groups_are(orders, step),
             LeaseEvent::Ready(ready) => {
                 self.ready = ready;
-                self.tell_all(&HolderEvent::Ready(ready), step);
+                let groups = self.groups_here.keys();
+                step.queue.extend(groups.map(|group| Work::Holder(group.clone(), self.readiness(group))));
+            }
+            LeaseEvent::Links(barred) => self.links_are(barred, step),
+            LeaseEvent::Disturbed(group) => {
+                // A lease that is over comes first.
+                step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Tick));
+                self.work_off(step);
+                step.acts.extend(self.groups_here.get_mut(&group).and_then(GroupState::put_back));
             }
             LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
             LeaseEvent::Installed { group, lasts } => {
@@ -214,6 +245,21 @@ impl Leases {
         step.queue.extend(due.into_iter().map(|(_, group)| Work::Holder(group, HolderEvent::Tick)));
         self.work_off(step);
         step.acts.extend(self.groups_here.values_mut().filter_map(|state| state.due(now)));
+    }
+
+    /// A group whose interface goes down is let go at once.
+    fn links_are(&mut self, barred: Obstacles, step: &mut Step) {
+        let before = std::mem::replace(&mut self.barred, barred);
+        for (group, state) in &mut self.groups_here {
+            state.set_barred(self.barred.contains_key(group));
+        }
+        let changed = self.groups_here.keys().filter(|group| before.contains_key(*group) != self.barred.contains_key(*group));
+        step.queue.extend(changed.map(|group| Work::Holder(group.clone(), self.readiness(group))));
+    }
+
+    /// This node is ready to hold a group when its rules are in the kernel and the group's interface can carry it.
+    fn readiness(&self, group: &VipName) -> HolderEvent {
+        HolderEvent::Ready(self.ready && !self.barred.contains_key(group))
     }
 
     fn groups_are(&mut self, orders: Vec<GroupOrder>, step: &mut Step) {
@@ -282,8 +328,10 @@ impl Leases {
             tell(HolderEvent::Membership(membership.clone()));
         }
         tell(HolderEvent::Candidates(order.candidates.clone()));
-        tell(HolderEvent::Ready(self.ready));
-        self.groups_here.insert(name.clone(), GroupState::new(order, holder));
+        tell(self.readiness(&name));
+        let mut state = GroupState::new(order, holder);
+        state.set_barred(self.barred.contains_key(&name));
+        self.groups_here.insert(name.clone(), state);
     }
 
     fn tell_all(&self, event: &HolderEvent, step: &mut Step) {
