@@ -12,7 +12,7 @@ use crate::{
     },
     kernel::io::changes::{Changes, Taken},
     model::Obstacles,
-    repeats::Repeats,
+    repeats::{Repeat, Repeats},
 };
 use std::{io, net::IpAddr, time::Duration};
 
@@ -30,6 +30,7 @@ pub(super) struct Watch {
     listed_at: Option<BootInstant>,
     /// What the worker was last told.
     told: Option<Vec<String>>,
+    missed: Repeat,
     failing: Repeats<()>,
 }
 
@@ -42,6 +43,7 @@ impl Watch {
             list_at: Some(now),
             listed_at: None,
             told: None,
+            missed: Repeat::default(),
             failing: Repeats::default(),
         })
     }
@@ -62,7 +64,9 @@ impl Watch {
             Taken::All(changes) => (changes, true),
             Taken::Part(changes) => (changes, false),
             Taken::Lost => {
-                tracing::warn!("changes of interfaces or addresses were missed, listing all of them");
+                if let Some(times) = self.missed.due(now) {
+                    tracing::warn!(times, "changes of interfaces or addresses were missed, listing all of them");
+                }
                 // What else there is to take is older than the list.
                 self.list_soon(now);
                 return false;
