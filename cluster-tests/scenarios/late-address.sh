@@ -54,7 +54,7 @@ undisturbed
 
 # Two VIP networks. Every agent.toml here says `interface = "eth0"`, from before there were two; the late director has no second interface yet.
 on "$director" ip link add eth1 type veth peer name eth1p
-on "$director" ip link set eth1 up
+on "$director" ip link set eth1 up && on "$director" ip link set eth1p up
 {
   cat "$LVS_LAB_CLUSTER"
   printf '[[vip]]\nname = "web2"\naddresses = ["10.0.1.100"]\ninterface = "eth1"\n'
@@ -66,7 +66,7 @@ expect "$director holds the second vip on eth1" wait_until 10 second_on "$direct
 expect "$late says what it lacks" wait_until 10 problem "$late" 'has no interface eth1 and leaves VIP group web2'
 expect "$late says that interface means nothing here" problem "$late" '`interface = "eth0"` in agent.toml'
 on "$late" ip link add eth1 type veth peer name eth1p
-on "$late" ip link set eth1 up
+on "$late" ip link set eth1 up && on "$late" ip link set eth1p up
 expect "$late says nothing of eth1 once it is there" wait_until 5 not problem "$late" 'has no interface eth1'
 stop-agent "$director"
 expect "$late takes the second vip on eth1" wait_until 10 second_on "$late"

@@ -70,6 +70,7 @@ pub struct Member {
     own: watch::Receiver<Arc<BTreeMap<Target, Observation>>>,
     report: watch::Receiver<ReconcileReport>,
     troubles: watch::Receiver<Vec<String>>,
+    seen_by_guard: watch::Receiver<Vec<String>>,
     key_files: Arc<Mutex<()>>,
 }
 
@@ -105,7 +106,8 @@ impl Member {
     /// All that this node knows.
     pub fn status(&self) -> Status {
         let state = self.state();
-        let interfaces = fan_out_task::interface_problems(&state, &self.config);
+        let mut interfaces = fan_out_task::interface_problems(&state, &self.config);
+        interfaces.extend(self.seen_by_guard.borrow().iter().cloned());
         status::status(&status::StatusInput {
             me: &self.config.node,
             state: &state,
@@ -177,6 +179,7 @@ impl Member {
             own: wires.own.1.clone(),
             report: wires.report.1.clone(),
             troubles: wires.troubles.1.clone(),
+            seen_by_guard: guard.problems.clone(),
             key_files: Arc::default(),
         });
         let parts = Parts {

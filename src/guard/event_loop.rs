@@ -1,10 +1,12 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
+mod identity;
 mod telling;
+mod watching;
 
 use super::{
     effect::Effect,
-    error::{CannotSpeak, GuardError},
+    error::GuardError,
     executor::Executor,
     io::{
         environment::OtherBuild,
@@ -25,32 +27,25 @@ use super::{
 use crate::{
     base::errors::with_sources,
     clock::{BootClock, BootInstant, Clock},
-    link::{
-        datagram::{Kind, Seal},
-        io::files::next_session,
-        node_key::NodeKey,
-    },
-    model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile},
+    model::{Obstacles, Ownership, PublicKey},
 };
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use identity::Identity;
+use std::{collections::VecDeque, time::Duration};
 use tokio::signal::unix::Signal;
+use watching::Watch;
 
 /// Handing over is a removal and a few datagrams. A kernel that will not remove keeps the guard no longer than this; the address's lifetime does the rest.
 const RETIRE_LIMIT: Duration = Duration::from_secs(1);
-
-/// Who this node is, as its worker said.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Identity {
-    id: NodeId,
-    cluster_id: String,
-    timing: TimingProfile,
-}
 
 /// The running guard.
 pub(super) struct EventLoop {
     options: GuardOptions,
     started: BootInstant,
     executor: Executor,
+    /// What is on this node's interfaces.
+    watch: Watch,
+    /// The last turn was the kernel's, so that datagrams come first in the next one.
+    has_looked: bool,
     vip_file: VipFile,
     timer: BootTimer,
     identity: Option<Identity>,
@@ -83,6 +78,8 @@ impl EventLoop {
         let started = BootClock.now();
         let manager = ServiceManager::from_environment();
         Ok(Self {
+            watch: Watch::open(options.listen.ip(), started)?,
+            has_looked: false,
             options,
             started,
             executor,
@@ -117,6 +114,7 @@ impl EventLoop {
                 break;
             }
             let woken = self.wait(signals).await?;
+            self.has_looked = matches!(woken, Woken::Network);
             self.stirred |= !matches!(woken, Woken::Datagram(_));
             match woken {
                 Woken::Deadline => (),
@@ -127,6 +125,7 @@ impl EventLoop {
                 Woken::Terminate => self.begin_stopping().await,
                 Woken::Reload => self.tell(ToWorker::Reload),
                 Woken::Worker(did) => self.worker_did(did).await,
+                Woken::Network => self.look().await,
                 Woken::Datagram(None) => (),
                 Woken::Datagram(Some(Incoming { from, source, messages })) => {
                     let heard = |message| LeaseEvent::Heard { from, source, message };
@@ -138,7 +137,8 @@ impl EventLoop {
         Ok(())
     }
 
-    /// All arms are cancel-safe. In order of urgency, so that a flood of datagrams delays neither a deadline nor the worker.
+    /// All arms are cancel-safe. In order of urgency, so that a flood of datagrams delays neither a deadline nor the worker, and one of changes in the
+    /// kernel delays no datagram by more than a turn.
     async fn wait(&mut self, [terminate, interrupt, hang_up]: &mut [Signal; 3]) -> Result<Woken, GuardError> {
         let deadline = self.deadline();
         let worker = async {
@@ -154,15 +154,18 @@ impl EventLoop {
             _ = interrupt.recv() => Woken::Terminate,
             _ = hang_up.recv() => Woken::Reload,
             did = worker => Woken::Worker(did),
+            said = self.watch.changes.readable(), if !self.has_looked => said.map(|()| Woken::Network).map_err(GuardError::Runtime)?,
             incoming = self.executor.socket.receive() => Woken::Datagram(incoming),
+            said = self.watch.changes.readable(), if self.has_looked => said.map(|()| Woken::Network).map_err(GuardError::Runtime)?,
         })
     }
 
     fn deadline(&self) -> Option<BootInstant> {
         let leases = self.leases.as_ref().and_then(Leases::deadline);
         let retired_by = self.stopping.filter(|stopping| !stopping.worker_told).map(|stopping| stopping.retired_by);
-        let executor = self.executor.deadline();
-        [leases, self.supervisor.deadline(), retired_by, self.report.deadline(), executor].into_iter().flatten().min()
+        let others = [self.executor.deadline(), self.watch.deadline()];
+        let own = [leases, self.supervisor.deadline(), retired_by, self.report.deadline()];
+        own.into_iter().chain(others).flatten().min()
     }
 
     /// Leases before anything else: a guard that wakes late removes first.
@@ -172,6 +175,7 @@ impl EventLoop {
         if self.leases.as_ref().and_then(Leases::deadline).is_some_and(|deadline| deadline <= now) {
             self.lease_event(LeaseEvent::Tick).await;
         }
+        self.look_when_due(now).await;
         if self.supervisor.deadline().is_some_and(|deadline| deadline <= now) {
             self.worker_event(WorkerEvent::Tick).await;
         }
@@ -318,6 +322,7 @@ impl EventLoop {
             }
             ToGuard::Groups(orders) => {
                 self.worker_event(WorkerEvent::Useful).await;
+                self.watch_for(&orders).await;
                 self.lease_event(LeaseEvent::Groups(orders)).await;
             }
             ToGuard::NotStarted(why) => self.not_started = why,
@@ -325,6 +330,7 @@ impl EventLoop {
             ToGuard::Leave => {
                 tracing::info!("node leaves the cluster");
                 (self.leaving, self.withdrawn) = (true, false);
+                self.watch_for(&[]).await;
                 self.lease_event(LeaseEvent::RetireAll).await;
             }
             ToGuard::Withdraw => {
@@ -333,50 +339,6 @@ impl EventLoop {
                 self.lease_event(LeaseEvent::RetireAll).await;
             }
         }
-    }
-
-    async fn hello(&mut self, identity: Identity, node_key: &[u8]) {
-        // A worker that has found its address has done so before its guard: nothing is held before what an earlier run left is taken off.
-        if !self.executor.listen().await.unwrap_or(false) {
-            return self.worker_event(WorkerEvent::Broke).await;
-        }
-        if let Err(error) = self.speak_as(&identity, node_key) {
-            tracing::error!(error = %with_sources(&error), "cannot speak for this node");
-            return self.worker_event(WorkerEvent::Broke).await;
-        }
-        self.greeted = true;
-        self.told = None;
-        if self.identity.as_ref() == Some(&identity) {
-            if self.stopping.is_none() && !self.withdrawn {
-                self.lease_event(LeaseEvent::Return).await;
-            }
-            return;
-        }
-        // Another node than before, or another cluster: nothing that was held or promised is this one's.
-        let left = self.leases.take().map(|leases| leases.places()).unwrap_or_default();
-        self.executor.take_off_in_the_end(&left).await;
-        // Promises made by an earlier guard of this node were made before this one started; this one's own were made up to now.
-        let forgotten = if self.identity.is_none() { self.started } else { BootClock.now() };
-        tracing::info!(node = %identity.id, cluster = identity.cluster_id, timing = %identity.timing, "guard speaks for this node");
-        self.leases = Some(Leases::new(identity.id, identity.timing, forgotten, rand::random()));
-        self.identity = Some(identity);
-        if self.withdrawn {
-            self.lease_event(LeaseEvent::RetireAll).await;
-        }
-    }
-
-    /// A worker that says again who this node is changes nothing: a new session would cost the holder's next renewal a round trip.
-    fn speak_as(&mut self, identity: &Identity, node_key: &[u8]) -> Result<(), CannotSpeak> {
-        let key = NodeKey::from_pkcs8(node_key)?;
-        let public = key.public();
-        if self.identity.as_ref() == Some(identity) && self.signs_as == Some(public) {
-            return Ok(());
-        }
-        let unix_ms = u64::try_from(BootClock.unix_now().as_millis()).unwrap_or(u64::MAX);
-        let session = next_session(&self.options.data_dir, "guard", unix_ms)?;
-        self.executor.socket.speak_with(Seal::new(Kind::Lease, &identity.cluster_id, identity.id, session, Arc::new(key)));
-        self.signs_as = Some(public);
-        Ok(())
     }
 }
 

@@ -12,11 +12,14 @@ use crate::{
     base::errors::with_sources,
     base::io::memory::page_faults,
     clock::{BootClock, BootInstant, Clock},
-    kernel::io::address::{AddressError, Addresses, ForLease, lifetime},
+    kernel::io::{
+        address::{AddressError, Addresses, ForLease, lifetime},
+        secondaries::Secondaries,
+    },
     model::VipName,
     repeats::Repeats,
 };
-use std::{collections::BTreeSet, io::ErrorKind, time::Duration};
+use std::{collections::BTreeSet, io::ErrorKind, net::IpAddr, time::Duration};
 
 /// How often this node's address is looked for while it is not there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -124,6 +127,12 @@ impl Executor {
         if let Err(error) = self.take_off(places).await {
             tracing::error!(error = %with_sources(&error), "vip is left to the end of its lifetime");
         }
+    }
+
+    /// Takes off what somebody else has put there.
+    pub(super) async fn take_off_stray(&self, interface: &str, address: IpAddr) -> Result<(), AddressError> {
+        let _secondaries = Secondaries::keep(interface)?;
+        self.addresses.remove(interface, address).await
     }
 
     async fn install(

@@ -30,7 +30,12 @@ pub struct GroupState {
     held: Option<Held>,
     /// An [`Effect::Remove`] is with the driver, or to be tried again.
     removing: Option<Removing>,
+    /// Its interface cannot carry it.
+    barred: bool,
 }
+
+/// Why a holder lets go whose interface has gone down.
+const LINK_LOST: &str = "its interface cannot carry it";
 
 #[derive(Clone, Copy, Debug)]
 struct Installing {
@@ -65,7 +70,17 @@ pub enum Wish {
 impl GroupState {
     /// A group that this node has just been told of.
     pub fn new(order: GroupOrder, holder: Holder) -> Self {
-        Self { order, holder, refused: None, placed: BTreeSet::new(), lasts: None, installing: None, held: None, removing: None }
+        Self {
+            order,
+            holder,
+            refused: None,
+            placed: BTreeSet::new(),
+            lasts: None,
+            installing: None,
+            held: None,
+            removing: None,
+            barred: false,
+        }
     }
 
     /// Its holder side.
@@ -94,6 +109,32 @@ impl GroupState {
     /// What the kernel said when it last would not take the addresses.
     pub fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
+    }
+
+    /// Its interface cannot carry it, or can again.
+    pub fn set_barred(&mut self, barred: bool) {
+        self.barred = barred;
+    }
+
+    /// Where its VIPs may be because of us: nowhere while it is at rest.
+    pub fn claims(&self) -> BTreeSet<Placement> {
+        let is_at_rest = self.held.is_none() && self.installing.is_none() && self.removing.is_none() && self.placed.is_empty();
+        if is_at_rest { BTreeSet::new() } else { self.places() }
+    }
+
+    /// Where its VIPs are, while nothing is being put on or taken off; `None`: it is not held.
+    pub fn held_at(&self) -> Option<&BTreeSet<Placement>> {
+        let is_settled = self.held.is_some() && self.installing.is_none() && self.removing.is_none();
+        is_settled.then_some(&self.placed)
+    }
+
+    /// Puts on again what is held, as far as somebody else has taken it off, and announces it.
+    pub fn put_back(&mut self) -> Option<Effect> {
+        let HolderState::Holding { until, epoch } = self.holder.state() else { return None };
+        self.held_at()?;
+        let act = self.install_act(until, false, epoch);
+        self.installing = Some(Installing { epoch, announce: true });
+        Some(act)
     }
 
     /// What the worker is told.
@@ -137,6 +178,7 @@ impl GroupState {
             HolderEffect::Remove { why } => {
                 let epoch = self.held.take().map(|held| held.epoch);
                 self.installing = None;
+                let why = if self.barred { LINK_LOST } else { why };
                 self.removing = Some(Removing { why, epoch, retry_at: None });
                 self.remove_act().map(Wish::Effect)
             }

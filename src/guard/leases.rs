@@ -6,6 +6,7 @@ use super::{
     placement::Placement,
     protocol::GroupOrder,
     routes::Routes,
+    sightings::Claims,
 };
 use crate::{
     clock::BootInstant,
@@ -17,6 +18,8 @@ use std::{
     net::SocketAddr,
     time::Duration,
 };
+
+mod readiness;
 
 /// A point in time: one clock to decide by, the other for labels and for round numbers that no earlier start has used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +43,10 @@ pub enum LeaseEvent {
     Fitness(BTreeMap<VipName, Fitness>),
     /// Whether there is a worker, or was one lately. Without one this node is the last resort.
     Tended(bool),
+    /// Groups that this node may hold and whose interface cannot carry them, and why. All others can be carried.
+    Links(Obstacles),
+    /// The addresses of a group are gone, or neighbours may have forgotten them.
+    Disturbed(VipName),
     /// A guard said something.
     Heard {
         /// Who.
@@ -88,6 +95,8 @@ pub struct Leases {
     ready: bool,
     fitness: BTreeMap<VipName, Fitness>,
     tended: bool,
+    /// See [`LeaseEvent::Links`].
+    barred: Obstacles,
     retiring: bool,
     /// Groups may have to come or go.
     unsettled: bool,
@@ -121,6 +130,7 @@ impl Leases {
             ready: false,
             fitness: BTreeMap::new(),
             tended: true,
+            barred: Obstacles::new(),
             retiring: false,
             unsettled: false,
             next_life: life,
@@ -151,9 +161,24 @@ impl Leases {
         self.orders.keys().map(|group| (group.clone(), holding(group))).collect()
     }
 
-    /// What the kernel would not let this node take when it last tried.
+    /// What keeps this node from taking groups: what the kernel said when it last tried, or their interface.
     pub fn obstacles(&self) -> Obstacles {
-        self.groups_here.iter().filter_map(|(group, state)| Some((group.clone(), state.refused()?.to_owned()))).collect()
+        let refused = self.groups_here.iter().filter_map(|(group, state)| Some((group.clone(), state.refused()?.to_owned())));
+        refused.chain(self.barred.clone()).collect()
+    }
+
+    /// What was last told by [`LeaseEvent::Links`].
+    pub fn barred(&self) -> &Obstacles {
+        &self.barred
+    }
+
+    /// What is on interfaces because of them.
+    pub fn claims(&self) -> Claims {
+        let held = |(group, state): (&VipName, &GroupState)| Some((group.clone(), state.held_at()?.clone()));
+        Claims {
+            ours: self.groups_here.values().flat_map(GroupState::claims).collect(),
+            held: self.groups_here.iter().filter_map(held).collect(),
+        }
     }
 
     /// Every address that this node has or may come to have on an interface.
@@ -177,7 +202,15 @@ impl Leases {
             LeaseEvent::Groups(orders) => self.groups_are(orders, step),
             LeaseEvent::Ready(ready) => {
                 self.ready = ready;
-                self.tell_all(&HolderEvent::Ready(ready), step);
+                let groups = self.groups_here.keys();
+                step.queue.extend(groups.map(|group| Work::Holder(group.clone(), self.readiness(group))));
+            }
+            LeaseEvent::Links(barred) => self.links_are(barred, step),
+            LeaseEvent::Disturbed(group) => {
+                // A lease that is over comes first.
+                step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Tick));
+                self.work_off(step);
+                step.acts.extend(self.groups_here.get_mut(&group).and_then(GroupState::put_back));
             }
             LeaseEvent::Fitness(fitness) => {
                 self.fitness = fitness;
@@ -291,22 +324,14 @@ impl Leases {
         }
         tell(HolderEvent::Candidates(order.candidates.clone()));
         tell(HolderEvent::Fitness(self.fitness_for(&name)));
-        tell(HolderEvent::Ready(self.ready));
-        self.groups_here.insert(name.clone(), GroupState::new(order, holder));
+        tell(self.readiness(&name));
+        let mut state = GroupState::new(order, holder);
+        state.set_barred(self.barred.contains_key(&name));
+        self.groups_here.insert(name.clone(), state);
     }
 
     fn tell_all(&self, event: &HolderEvent, step: &mut Step) {
         step.queue.extend(self.groups_here.keys().map(|group| Work::Holder(group.clone(), event.clone())));
-    }
-
-    fn fitness_for(&self, group: &VipName) -> Fitness {
-        let told = self.fitness.get(group).copied().unwrap_or(Fitness::WELL);
-        if self.tended { told } else { told.min(Fitness::LAST_RESORT) }
-    }
-
-    fn tell_fitness(&self, step: &mut Step) {
-        let fitness = |group: &VipName| HolderEvent::Fitness(self.fitness_for(group));
-        step.queue.extend(self.groups_here.keys().map(|group| Work::Holder(group.clone(), fitness(group))));
     }
 
     fn work_off(&mut self, step: &mut Step) {

@@ -1,7 +1,7 @@
 //! The guard process: holds VIPs, votes on leases, announces, and looks after the worker.
 //!
 //! What it decides is in `supervisor` (the worker's life), `leases` and `group_state` (this node's part in the leases), `arp` (announcements); `report` what the service
-//! manager hears; `event_loop` drives them and `executor` does what they want.
+//! manager hears; `sightings` what this node sees on its interfaces (`links`, `strays`); `event_loop` drives them and `executor` does what they want.
 
 pub mod arp;
 pub mod effect;
@@ -11,11 +11,14 @@ mod executor;
 pub mod group_state;
 pub mod io;
 pub mod leases;
+pub mod links;
 mod options;
 pub mod placement;
 pub mod protocol;
 pub mod report;
 pub mod routes;
+pub mod sightings;
+pub mod strays;
 pub mod supervisor;
 mod woken;
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 /// The version of all that guard, worker and script runner of one node say to each other: raised with every change of it. After an upgrade of the
 /// package the guard that runs starts the program that is on disk by then.
-pub const GUARD_CHANNEL: u32 = 1;
+pub const GUARD_CHANNEL: u32 = 2;
 /// The exit status of a worker whose guard is of another build (`EX_PROTOCOL`, sysexits.h): all that such two can be sure to understand.
 pub const OTHER_BUILD: u8 = 76;
 
@@ -81,6 +81,8 @@ pub enum ToWorker {
     MembershipKnown(crate::vip::MembershipId),
     /// What this node holds, and what the kernel would not let it take; sent at each change and after `Hello`.
     Ownership(Ownership, Obstacles),
+    /// What the guard sees on this node's interfaces that a person should look at, one line each; sent at each change and after `Hello`.
+    Problems(Vec<String>),
     /// Answer to [`ToGuard::Leave`] and [`ToGuard::Withdraw`].
     Released,
     /// The guard shuts down (SIGTERM): finish, within [`WORKER_STOP`].

@@ -18,5 +18,7 @@ pub(super) enum Woken {
     Terminate,
     Reload,
     Worker(WorkerDid),
+    /// The kernel has something to say of interfaces or addresses.
+    Network,
     Datagram(Option<Incoming>),
 }

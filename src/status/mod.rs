@@ -42,7 +42,7 @@ pub struct StatusInput<'a> {
     pub voters_why: &'a BTreeMap<NodeName, String>,
     /// The roles in this node's agent.toml.
     pub configured: &'a Roles,
-    /// The parts of this node's agent.toml and interfaces that do not fit the rules.
+    /// The parts of this node's agent.toml and interfaces that do not fit the rules, and what its guard sees on these interfaces.
     pub interfaces: &'a [String],
     /// The failures of this node's certificate renewal.
     pub troubles: &'a [String],

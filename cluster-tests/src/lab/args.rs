@@ -146,12 +146,15 @@ pub enum Verb {
     /// Sample who holds the VIP and who answers ARP for it
     ///
     /// Prints one line, in the end or at SIGTERM: holders_max=N arp_macs_max=N samples=N changes=N unheld_ms=N last=HOST arp=HOST:N,…
-    /// holders_max: most directors that had the address in their kernel at one sample. arp_macs_max: most MACs that answered one
+    /// holders_max: most of them that had the address in their kernel at one sample. arp_macs_max: most MACs that answered one
     /// question of the client.
     #[command(after_help = "Example:\n  watch-holders --every 5 --for 20 &\n  cut d1; sleep 10; heal; wait")]
     WatchHolders {
         #[arg(default_value_t = VIP)]
         address: Ipv4Addr,
+        /// Whose kernels to look at, instead of both directors'
+        #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
+        hosts: Vec<Host>,
         /// From one sample to the next, in milliseconds
         #[arg(long, value_name = "MS", default_value = "5", value_parser = millis)]
         every: Duration,

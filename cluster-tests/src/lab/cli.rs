@@ -121,9 +121,10 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
             holders.iter().for_each(report::line);
             return Ok(i32::from(holders.is_empty()));
         }
-        Verb::WatchHolders { address, every, span, arp_every, no_arp, log } => {
+        Verb::WatchHolders { address, hosts, every, span, arp_every, no_arp, log } => {
+            let hosts = if hosts.is_empty() { Host::directors().collect() } else { hosts };
             let arp_every = if no_arp { Duration::ZERO } else { arp_every };
-            report::line(watch::run(&watch::Plan { address, every, span, arp_every, log })?);
+            report::line(watch::run(&watch::Plan { address, hosts, every, span, arp_every, log })?);
         }
         Verb::WaitPool { server, directors, out, within } => return pool::wait(server, directors, out, within),
         Verb::FormCluster { file, hosts } => {

@@ -1,4 +1,4 @@
-//! `watch-holders`: samples every director's address table, and who answers ARP, in one process that never forks.
+//! `watch-holders`: samples the address tables of directors, or of other hosts, and who answers ARP, in one process that never forks.
 
 use super::arp::Asker;
 use super::holders::Watcher;
@@ -18,7 +18,9 @@ use std::time::Duration;
 pub struct Plan {
     /// The address.
     pub address: Ipv4Addr,
-    /// From one look at all directors to the next.
+    /// Whose kernels are looked at.
+    pub hosts: Vec<Host>,
+    /// From one look at all of them to the next.
     pub every: Duration,
     /// How long to look.
     pub span: Duration,
@@ -63,7 +65,7 @@ fn names(hosts: &[Host]) -> String {
 
 /// Looks until the time is up.
 pub fn run(plan: &Plan) -> Result<Seen> {
-    let mut watchers: Vec<(Host, Watcher)> = Host::directors().map(|host| (host, Watcher::new(host))).collect();
+    let mut watchers: Vec<(Host, Watcher)> = plan.hosts.iter().map(|host| (*host, Watcher::new(*host))).collect();
     let mut log = plan.log.as_ref().map(std::fs::File::create).transpose().context("open the log")?.map(BufWriter::new);
     let mut arp = if plan.arp_every.is_zero() { None } else { Some(Asker::new(plan.address)?) };
     let mut waker = Waker::new()?;

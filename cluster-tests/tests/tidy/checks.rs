@@ -45,7 +45,7 @@ const WAITING_FILES: [(&str, &str); 14] = [
     ("src/agent/security.rs", "requests of the API"),
     ("src/agent/waiting", "waits for what keeps a member from starting"),
     ("src/agent/wires.rs", "makes the channels"),
-    ("src/guard/event_loop.rs", "the guard's one loop"),
+    ("src/guard/event_loop", "the guard's one loop"),
     ("src/guard/executor.rs", "carries out what is decided"),
     ("src/guard/mod.rs", "the guard from start to stop"),
     ("src/kernel/fake.rs", "a kernel whose look takes time"),

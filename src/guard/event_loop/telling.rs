@@ -14,6 +14,7 @@ impl EventLoop {
         let stand = self.leases.as_ref().map(|leases| (leases.ownership(), leases.obstacles())).unwrap_or_default();
         self.tell_manager(&stand.0);
         self.tell_ownership(stand);
+        self.tell_problems();
     }
 
     /// At each change, and after hello.

@@ -64,6 +64,8 @@ pub struct GuardChannel {
     pub ownership: watch::Receiver<Ownership>,
     /// What the kernel would not let it take, as the guard last said.
     pub obstacles: watch::Receiver<Obstacles>,
+    /// What it sees on this node's interfaces that a person should look at, as it last said.
+    pub problems: watch::Receiver<Vec<String>>,
     /// Fires when the guard says stop, or is gone.
     pub stop: CancellationToken,
     /// Wakes when files that somebody else looks after are to be read now.
@@ -101,13 +103,14 @@ impl GuardChannel {
         let (orders, orders_out) = mpsc::channel(ORDERS_QUEUED);
         let (ownership_in, ownership) = watch::channel(Ownership::new());
         let (obstacles_in, obstacles) = watch::channel(Obstacles::new());
+        let (problems_in, problems) = watch::channel(Vec::new());
         let (stop, awaited, reload) = (CancellationToken::new(), Awaited::default(), Arc::new(Notify::new()));
         // Both end when the guard closes its end, with this process at the latest.
         tasks.spawn("orders to the guard", &stop, write_orders(writer, orders_out, stop.clone()));
-        let told = (ownership_in, obstacles_in);
+        let told = (ownership_in, obstacles_in, problems_in);
         let reading = read_answers(reader, told, Arc::clone(&awaited), stop.clone(), reload.clone());
         tasks.spawn("answers of the guard", &stop, reading);
-        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, obstacles, stop, reload })
+        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, obstacles, problems, stop, reload })
     }
 }
 
@@ -198,7 +201,7 @@ async fn write_orders(mut writer: OwnedWriteHalf, mut orders: mpsc::Receiver<ToG
 
 async fn read_answers(
     mut reader: OwnedReadHalf,
-    (ownership, obstacles): (watch::Sender<Ownership>, watch::Sender<Obstacles>),
+    (ownership, obstacles, problems): (watch::Sender<Ownership>, watch::Sender<Obstacles>, watch::Sender<Vec<String>>),
     awaited: Awaited,
     stop: CancellationToken,
     reload: Arc<Notify>,
@@ -210,6 +213,9 @@ async fn read_answers(
             Ok(Some(ToWorker::Ownership(held, in_the_way))) => {
                 ownership.send_replace(held);
                 obstacles.send_replace(in_the_way);
+            }
+            Ok(Some(ToWorker::Problems(seen))) => {
+                problems.send_replace(seen);
             }
             Ok(Some(ToWorker::Stop)) => stop.cancel(),
             Ok(Some(ToWorker::Reload)) => reload.notify_one(),
@@ -289,13 +295,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ownership_reload_and_stop_arrive() {
+    async fn ownership_problems_reload_and_stop_arrive() {
         let (mut channel, mut guard) = pair();
         let held: Ownership = [("web".parse().unwrap(), Holding::Held { epoch: 3, since_unix_ms: 5 })].into();
         let obstacles: Obstacles = [("db".parse().unwrap(), "no such device".to_owned())].into();
         say(&mut guard, ToWorker::Ownership(held.clone(), obstacles.clone())).await;
         channel.obstacles.changed().await.unwrap();
         assert_eq!((&*channel.ownership.borrow(), &*channel.obstacles.borrow()), (&held, &obstacles));
+        say(&mut guard, ToWorker::Problems(vec!["eth1 has no carrier".to_owned()])).await;
+        channel.problems.changed().await.unwrap();
+        assert_eq!(*channel.problems.borrow(), ["eth1 has no carrier"]);
         assert!(!channel.stop.is_cancelled());
         say(&mut guard, ToWorker::Reload).await;
         channel.reload.notified().await;

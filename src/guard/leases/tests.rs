@@ -1,5 +1,7 @@
 //! Tests of `leases` and `state`: three nodes whose acts are carried out in memory.
 
+mod links;
+
 use super::*;
 use crate::model::VipGroup;
 use std::collections::BTreeSet;

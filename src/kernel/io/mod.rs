@@ -1,12 +1,14 @@
 //! The kernel itself: netlink, addresses, routes, sysctls, and the capabilities of this process.
 
 pub mod address;
+pub mod changes;
 #[cfg(test)]
 mod contract;
 pub(crate) mod ipvs;
 mod linux;
 pub mod network;
 pub mod own_address;
+pub mod secondaries;
 mod sysctl;
 #[cfg(test)]
 pub(crate) mod tests;

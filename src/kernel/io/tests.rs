@@ -14,6 +14,7 @@ use crate::{
 use lab::{ipvs_sysctls, lab, run, say, sysctls};
 use std::{fs, net::IpAddr, time::Duration};
 
+mod changes;
 pub mod lab;
 
 #[tokio::test]
