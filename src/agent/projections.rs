@@ -4,7 +4,7 @@ use crate::{
     config::AgentConfig,
     gossip::{ClusterView, Facts, NodeState, NodeView},
     guard::protocol::GroupOrder,
-    model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
+    model::{NodeId, NodeName, NodeRecord, Obstacles, PublicKey, Role, Service, VipGroup, VipName, node::guard_addr},
     reconcile::{ReconcileReport, VipsReady},
     rules::{ClusterState, security::PeerKeys},
 };
@@ -59,6 +59,7 @@ pub fn guard_orders(
     directors.sort_by_key(|(_, name)| *name);
     let candidates: Vec<NodeId> = directors.into_iter().map(|(id, _)| id).collect();
     let own = state.nodes.get(me).map(|node| node.id);
+    let served = state.nodes.get(me).map(|node| served(state, node)).unwrap_or_default();
     let groups = state.rules.vips.values().enumerate();
     groups
         .map(|(position, group)| {
@@ -72,9 +73,17 @@ pub fn guard_orders(
             if absent.contains(&group.interface) {
                 candidates.retain(|id| Some(*id) != own);
             }
-            GroupOrder { group, candidates }
+            let serves = served.contains(&group.name);
+            GroupOrder { group, candidates, serves }
         })
         .collect()
+}
+
+/// The groups that this node is a real server of.
+fn served<'a>(state: &'a ClusterState, node: &NodeRecord) -> BTreeSet<&'a VipName> {
+    let is_here = |service: &&Service| service.servers.values().any(|server| server.address == node.addr.ip());
+    let services = state.rules.services.values().filter(|_| node.roles.has(Role::RealServer));
+    services.filter(is_here).map(|service| &service.vip).collect()
 }
 
 /// What keeps this director from taking groups: that their interface is `absent`, what became of its guard's attempts, or what makes it `unready`.

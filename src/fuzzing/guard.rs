@@ -71,7 +71,7 @@ fn to_guard() -> Vec<Vec<u8>> {
         },
         ToGuard::PeerKeys { keyring: sample::keyring(), members: [(node.id, (node.guard_addr(), node.key))].into() },
         ToGuard::Membership(sample::membership()),
-        ToGuard::Groups(vec![GroupOrder { group, candidates: vec![NodeId(1), NodeId(2)] }]),
+        ToGuard::Groups(vec![GroupOrder { group, candidates: vec![NodeId(1), NodeId(2)], serves: true }]),
         ToGuard::Ready(true),
         ToGuard::Beat,
         ToGuard::Leave,

@@ -33,6 +33,17 @@ pub enum Effect {
         fresh: bool,
         /// Label of this holding.
         epoch: u64,
+        /// This node is a real server of the group as well.
+        serves: bool,
+    },
+    /// A renewal that the addresses outlast: only the kernel's fence is told of it.
+    Extend {
+        /// Which addresses.
+        places: BTreeSet<Placement>,
+        /// Local end of the lease.
+        until: BootInstant,
+        /// This node is a real server of the group as well.
+        serves: bool,
     },
     /// Take addresses off now.
     Remove {

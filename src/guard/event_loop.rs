@@ -210,10 +210,11 @@ impl EventLoop {
         let Some(leases) = &mut self.leases else { return };
         let mut acts: VecDeque<_> = leases.step(event, moment()).into();
         while let Some(act) = acts.pop_front() {
-            self.stirred |= !matches!(act, Effect::Send { .. });
+            self.stirred |= !matches!(act, Effect::Send { .. } | Effect::Extend { .. });
             let Some(result) = self.executor.perform(act).await else { continue };
             acts.extend(leases.step(result, moment()));
         }
+        self.executor.settle_fence();
     }
 
     // Worker

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 /// The version of all that guard, worker and script runner of one node say to each other: raised with every change of it. After an upgrade of the
 /// package the guard that runs starts the program that is on disk by then.
-pub const GUARD_CHANNEL: u32 = 1;
+pub const GUARD_CHANNEL: u32 = 2;
 /// The exit status of a worker whose guard is of another build (`EX_PROTOCOL`, sysexits.h): all that such two can be sure to understand.
 pub const OTHER_BUILD: u8 = 76;
 
@@ -22,6 +22,8 @@ pub struct GroupOrder {
     pub group: VipGroup,
     /// Who may hold it, best first. A voter grants to nobody else; this node asks only if it is in it.
     pub candidates: Vec<NodeId>,
+    /// This node is a real server of the group, and takes packets for it without holding it.
+    pub serves: bool,
 }
 
 /// A private key in PKCS#8: wiped when dropped, never shown.

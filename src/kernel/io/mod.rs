@@ -3,6 +3,7 @@
 pub mod address;
 #[cfg(test)]
 mod contract;
+pub mod fence;
 pub(crate) mod ipvs;
 mod linux;
 pub mod network;
