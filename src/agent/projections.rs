@@ -4,7 +4,8 @@ use crate::{
     config::AgentConfig,
     gossip::{ClusterView, Facts, NodeState, NodeView},
     guard::protocol::GroupOrder,
-    model::{NodeId, NodeName, NodeRecord, Obstacles, PublicKey, Role, Service, VipGroup, VipName, node::guard_addr},
+    kernel::fence::Packets,
+    model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
     reconcile::{ReconcileReport, VipsReady},
     rules::{ClusterState, security::PeerKeys},
 };
@@ -59,7 +60,6 @@ pub fn guard_orders(
     directors.sort_by_key(|(_, name)| *name);
     let candidates: Vec<NodeId> = directors.into_iter().map(|(id, _)| id).collect();
     let own = state.nodes.get(me).map(|node| node.id);
-    let served = state.nodes.get(me).map(|node| served(state, node)).unwrap_or_default();
     let groups = state.rules.vips.values().enumerate();
     groups
         .map(|(position, group)| {
@@ -73,17 +73,22 @@ pub fn guard_orders(
             if absent.contains(&group.interface) {
                 candidates.retain(|id| Some(*id) != own);
             }
-            let serves = served.contains(&group.name);
-            GroupOrder { group, candidates, serves }
+            let packets = packets(state, me, &group.name);
+            GroupOrder { group, candidates, packets }
         })
         .collect()
 }
 
-/// The groups that this node is a real server of.
-fn served<'a>(state: &'a ClusterState, node: &NodeRecord) -> BTreeSet<&'a VipName> {
-    let is_here = |service: &&Service| service.servers.values().any(|server| server.address == node.addr.ip());
-    let services = state.rules.services.values().filter(|_| node.roles.has(Role::RealServer));
-    services.filter(is_here).map(|service| &service.vip).collect()
+/// What becomes of packets for a group's VIPs where a director's lease has ended with its guard: it may be a real server of the group, or forward for others.
+fn packets(state: &ClusterState, me: &NodeName, group: &VipName) -> Packets {
+    let own = state.nodes.get(me).filter(|node| node.roles.has(Role::RealServer)).map(|node| node.addr.ip());
+    let mut services = state.rules.services.values().filter(|service| service.vip == *group).peekable();
+    let is_forwarded = services.peek().is_some();
+    match services.flat_map(|service| service.servers.values()).any(|server| Some(server.address) == own) {
+        true => Packets::Take,
+        false if is_forwarded => Packets::Linger,
+        false => Packets::Stop,
+    }
 }
 
 /// What keeps this director from taking groups: that their interface is `absent`, what became of its guard's attempts, or what makes it `unready`.

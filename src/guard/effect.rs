@@ -1,7 +1,7 @@
 //! What this node's part in the leases wants done.
 
 use super::placement::Placement;
-use crate::{clock::BootInstant, model::VipName, vip::LeaseMessage};
+use crate::{clock::BootInstant, kernel::fence::Packets, model::VipName, vip::LeaseMessage};
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
@@ -33,8 +33,8 @@ pub enum Effect {
         fresh: bool,
         /// Label of this holding.
         epoch: u64,
-        /// This node is a real server of the group as well.
-        serves: bool,
+        /// What becomes of packets afterwards.
+        packets: Packets,
     },
     /// A renewal that the addresses outlast: only the kernel's fence is told of it.
     Extend {
@@ -42,8 +42,8 @@ pub enum Effect {
         places: BTreeSet<Placement>,
         /// Local end of the lease.
         until: BootInstant,
-        /// This node is a real server of the group as well.
-        serves: bool,
+        /// What becomes of packets afterwards.
+        packets: Packets,
     },
     /// Take addresses off now.
     Remove {

@@ -61,7 +61,7 @@ pub(super) struct EventLoop {
     /// This worker said hello.
     greeted: bool,
     /// What it was last told of the ownership.
-    told: Option<(Ownership, Obstacles)>,
+    told: Option<(Ownership, Obstacles, Option<String>)>,
     /// More has happened than datagrams that came and went, so that there may be something to tell.
     stirred: bool,
     /// The worker waits for [`ToWorker::Released`].

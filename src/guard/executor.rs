@@ -12,9 +12,12 @@ use crate::{
     base::errors::with_sources,
     base::io::memory::page_faults,
     clock::{BootClock, BootInstant, Clock},
-    kernel::io::{
-        address::{AddressError, Addresses, lifetime},
-        fence::{self, Fence},
+    kernel::{
+        fence::Packets,
+        io::{
+            address::{AddressError, Addresses, lifetime},
+            fence::{self, Fence},
+        },
     },
     model::VipName,
     repeats::Repeats,
@@ -108,13 +111,13 @@ impl Executor {
                 self.socket.send(to, &message);
                 None
             }
-            Effect::Install { group, places, kept, stale, until, fresh, epoch, serves } => {
-                self.open(&places, until, serves);
+            Effect::Install { group, places, kept, stale, until, fresh, epoch, packets } => {
+                self.open(&places, until, packets);
                 Some(self.install(group, &places, &kept, &stale, until, (epoch, fresh)).await)
             }
-            Effect::Extend { places, until, serves } => {
+            Effect::Extend { places, until, packets } => {
                 for (_, vip) in &places {
-                    self.fence.open(*vip, until, None, serves);
+                    self.fence.open(*vip, until, None, packets);
                 }
                 None
             }
@@ -136,18 +139,23 @@ impl Executor {
         }
     }
 
+    /// Why the kernel does not stop VIPs at the end of their leases, in one line.
+    pub(super) fn has_no_fence(&self) -> Option<String> {
+        self.fence.trouble().map(str::to_owned)
+    }
+
     /// Tells the kernel in one transaction until when leases have been extended, and which VIPs are off.
     pub(super) fn settle_fence(&mut self) {
         self.fence.settle();
     }
 
     /// Before an address is put on, so that it is not there and stopped.
-    fn open(&mut self, places: &BTreeSet<Placement>, until: BootInstant, serves: bool) {
+    fn open(&mut self, places: &BTreeSet<Placement>, until: BootInstant, packets: Packets) {
         let now = BootClock.now();
         let remaining = until - now;
         if !remaining.is_zero() {
             for (_, vip) in places {
-                self.fence.open(*vip, until, Some(now + lifetime(remaining) + REMOVAL_DELAY), serves);
+                self.fence.open(*vip, until, Some(now + lifetime(remaining) + REMOVAL_DELAY), packets);
             }
             self.fence.settle();
         }

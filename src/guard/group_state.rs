@@ -133,7 +133,7 @@ impl GroupState {
             HolderEffect::Send { to, message } => Some(Wish::Send(to, message)),
             HolderEffect::Install { until, fresh, epoch } => Some(Wish::Effect(match fresh || !self.outlasts(until) {
                 true => self.install_act(until, fresh, epoch),
-                false => Effect::Extend { places: self.placed.clone(), until, serves: self.order.serves },
+                false => Effect::Extend { places: self.placed.clone(), until, packets: self.order.packets },
             })),
             HolderEffect::Remove { why } => {
                 let epoch = self.held.take().map(|held| held.epoch);
@@ -204,7 +204,7 @@ impl GroupState {
         self.installing = Some(Installing { epoch, announce: fresh || !places.is_subset(&self.placed) });
         // They may be there from now on, whatever becomes of it.
         self.placed.extend(places.iter().cloned());
-        Effect::Install { group: self.name(), places, kept, stale, until, fresh, epoch, serves: self.order.serves }
+        Effect::Install { group: self.name(), places, kept, stale, until, fresh, epoch, packets: self.order.packets }
     }
 
     fn remove_act(&self) -> Option<Effect> {

@@ -64,6 +64,8 @@ pub struct GuardChannel {
     pub ownership: watch::Receiver<Ownership>,
     /// What the kernel would not let it take, as the guard last said.
     pub obstacles: watch::Receiver<Obstacles>,
+    /// Why the kernel does not stop VIPs at the end of their leases, if it does not, as the guard last said.
+    pub no_fence: watch::Receiver<Option<String>>,
     /// Fires when the guard says stop, or is gone.
     pub stop: CancellationToken,
     /// Wakes when files that somebody else looks after are to be read now.
@@ -101,13 +103,14 @@ impl GuardChannel {
         let (orders, orders_out) = mpsc::channel(ORDERS_QUEUED);
         let (ownership_in, ownership) = watch::channel(Ownership::new());
         let (obstacles_in, obstacles) = watch::channel(Obstacles::new());
+        let (no_fence_in, no_fence) = watch::channel(None);
         let (stop, awaited, reload) = (CancellationToken::new(), Awaited::default(), Arc::new(Notify::new()));
         // Both end when the guard closes its end, with this process at the latest.
         tasks.spawn("orders to the guard", &stop, write_orders(writer, orders_out, stop.clone()));
-        let told = (ownership_in, obstacles_in);
+        let told = (ownership_in, obstacles_in, no_fence_in);
         let reading = read_answers(reader, told, Arc::clone(&awaited), stop.clone(), reload.clone());
         tasks.spawn("answers of the guard", &stop, reading);
-        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, obstacles, stop, reload })
+        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, obstacles, no_fence, stop, reload })
     }
 }
 
@@ -198,7 +201,7 @@ async fn write_orders(mut writer: OwnedWriteHalf, mut orders: mpsc::Receiver<ToG
 
 async fn read_answers(
     mut reader: OwnedReadHalf,
-    (ownership, obstacles): (watch::Sender<Ownership>, watch::Sender<Obstacles>),
+    (ownership, obstacles, no_fence): (watch::Sender<Ownership>, watch::Sender<Obstacles>, watch::Sender<Option<String>>),
     awaited: Awaited,
     stop: CancellationToken,
     reload: Arc<Notify>,
@@ -207,7 +210,8 @@ async fn read_answers(
         match frame::read_frame(&mut reader, MAX_FRAME_BYTES).await {
             Ok(Some(ToWorker::MembershipKnown(id))) => answered(&awaited, Question::Membership(id)),
             Ok(Some(ToWorker::Released)) => answered(&awaited, Question::Release),
-            Ok(Some(ToWorker::Ownership(held, in_the_way))) => {
+            Ok(Some(ToWorker::Ownership(held, in_the_way, why))) => {
+                no_fence.send_replace(why);
                 ownership.send_replace(held);
                 obstacles.send_replace(in_the_way);
             }
@@ -293,9 +297,10 @@ mod tests {
         let (mut channel, mut guard) = pair();
         let held: Ownership = [("web".parse().unwrap(), Holding::Held { epoch: 3, since_unix_ms: 5 })].into();
         let obstacles: Obstacles = [("db".parse().unwrap(), "no such device".to_owned())].into();
-        say(&mut guard, ToWorker::Ownership(held.clone(), obstacles.clone())).await;
+        say(&mut guard, ToWorker::Ownership(held.clone(), obstacles.clone(), Some("no nftables".to_owned()))).await;
         channel.obstacles.changed().await.unwrap();
         assert_eq!((&*channel.ownership.borrow(), &*channel.obstacles.borrow()), (&held, &obstacles));
+        assert_eq!(channel.no_fence.borrow().as_deref(), Some("no nftables"));
         assert!(!channel.stop.is_cancelled());
         say(&mut guard, ToWorker::Reload).await;
         channel.reload.notified().await;

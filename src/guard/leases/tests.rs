@@ -1,7 +1,7 @@
 //! Tests of `leases` and `state`: three nodes whose acts are carried out in memory.
 
 use super::*;
-use crate::model::VipGroup;
+use crate::{kernel::fence::Packets, model::VipGroup};
 use std::collections::BTreeSet;
 
 const D1: NodeId = NodeId(1);
@@ -50,7 +50,7 @@ fn place(vip: &str) -> Placement {
 fn order(vips: &[&str]) -> GroupOrder {
     let addresses = vips.iter().map(|vip| vip.parse().unwrap()).collect();
     let group = VipGroup { name: web(), addresses, interface: "eth0".to_owned() };
-    GroupOrder { group, candidates: vec![D1, D2], serves: false }
+    GroupOrder { group, candidates: vec![D1, D2], packets: Packets::Linger }
 }
 
 fn web() -> VipName {

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     base::errors::with_sources,
     clock::{BootClock, BootInstant, Clock},
-    kernel::fence::{FenceChange, Openings},
+    kernel::fence::{FenceChange, Openings, Packets},
     repeats::Repeat,
 };
 use std::{
@@ -39,10 +39,10 @@ struct Trouble {
 
 impl Fence {
     /// The VIP is held until then; [`Fence::settle`] tells the kernel. `guarded_until`: when the kernel will have taken the address off, if it was told so.
-    pub fn open(&mut self, vip: IpAddr, until: BootInstant, guarded_until: Option<BootInstant>, serves: bool) {
+    pub fn open(&mut self, vip: IpAddr, until: BootInstant, guarded_until: Option<BootInstant>, packets: Packets) {
         if let Some(vip) = v4(vip) {
             self.in_use = true;
-            self.openings.open(vip, until, guarded_until, serves);
+            self.openings.open(vip, until, guarded_until, packets);
         }
     }
 

@@ -163,8 +163,8 @@ impl Batch {
     }
 
     fn elements(&mut self, kind: u16, elements: &Elements) {
-        let Elements { held, silenced, closed } = elements;
-        for (table, set, elements) in [(ARP, HELD, held), (ARP, GUARDED, silenced), (IP, HELD, held), (IP, GUARDED, closed)] {
+        let Elements { held, admitted, silenced, closed } = elements;
+        for (table, set, elements) in [(ARP, HELD, held), (ARP, GUARDED, silenced), (IP, HELD, admitted), (IP, GUARDED, closed)] {
             for some in elements.chunks(ELEMENTS_IN_A_MESSAGE) {
                 // One that is there already would keep its timeout (before Linux 6.12), so that is an error.
                 let flags = if kind == NEW_ELEMENTS { NLM_F_CREATE | NLM_F_EXCL } else { 0 };

@@ -65,7 +65,8 @@ fn the_tables_are_those_that_nft_makes() {
 
 #[test]
 fn a_renewal_is_what_nft_sends() {
-    let held = |rest| Elements { held: vec![(VIP, Duration::from_millis(rest))], ..Elements::default() };
+    let list = |rest| vec![(VIP, Duration::from_millis(rest))];
+    let held = |rest| Elements { held: list(rest), admitted: list(rest), ..Elements::default() };
     let batch = change(&FenceChange::Edit { remove: held(0), add: held(294) }, 0);
     assert_eq!(batch.bytes, acknowledged(NFT_RENEWS));
     assert_eq!((batch.first, batch.last), (0, 4));
@@ -84,7 +85,7 @@ fn messages_are_numbered_on_and_a_removal_is_of_both_tables() {
 #[test]
 fn as_many_vips_as_there_may_be_fit_and_no_timeout_is_for_good() {
     let many: Vec<Element> = (0..5000).map(|number| (Ipv4Addr::from_bits(number), Duration::from_micros(999))).collect();
-    let elements = Elements { held: many.clone(), silenced: many.clone(), closed: many };
+    let elements = Elements { held: many.clone(), admitted: many.clone(), silenced: many.clone(), closed: many };
     let batch = change(&FenceChange::Anew(elements), 0);
     let frames: Vec<_> = crate::kernel::io::ipvs::frame::frames(&batch.bytes).collect::<Result<_, _>>().unwrap();
     assert_eq!(frames.iter().filter(|frame| frame.kind == NEW_ELEMENTS).count(), 4 * 5);
