@@ -97,7 +97,8 @@ pub async fn run(config: AgentConfig, reread: Reread) -> Result<(), AgentError> 
     let (stage, stage_seen) = watch::channel(Stage::Outside);
     let (withdrawn, withdrawn_seen) = watch::channel(is_withdrawn());
     let (orders_out, orders_in) = mpsc::channel(ORDERS);
-    let seen = Seen { guard_version, stage: stage_seen.clone(), withdrawn: withdrawn_seen };
+    let no_fence = guard.no_fence.clone();
+    let seen = Seen { guard_version, stage: stage_seen.clone(), withdrawn: withdrawn_seen, no_fence };
     let agent = Arc::new(Agent::new(config.clone(), seen, orders_out));
     let serving = tasks.spawn("admin api", &stop, api::serve(listener, agent.clone(), stop.clone()));
     let remote = Remote { admin: agent, gate: Arc::new(authorisation::Membership::new(stage_seen)) };

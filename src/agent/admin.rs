@@ -38,6 +38,8 @@ pub struct Seen {
     pub stage: watch::Receiver<Stage>,
     /// An administrator has taken this node out of service.
     pub withdrawn: watch::Receiver<bool>,
+    /// Why this node's kernel does not stop VIPs at the end of their leases, if it does not.
+    pub no_fence: watch::Receiver<Option<String>>,
 }
 
 impl Agent {
@@ -75,6 +77,7 @@ impl RulesAdmin for Agent {
         status.problems.extend(other_guard(&self.seen.guard_version, VERSION));
         status.problems.extend(self.seen.withdrawn.borrow().then(|| WITHDRAWN_HERE.to_owned()));
         status.guard_version = Some(self.seen.guard_version.clone());
+        status.no_fence.clone_from(&self.seen.no_fence.borrow());
         status
     }
 
@@ -182,16 +185,18 @@ mod tests {
 
     fn seen() -> Seen {
         let (stage, withdrawn) = (watch::channel(Stage::Outside).1, watch::channel(false).1);
-        Seen { guard_version: VERSION.to_owned(), stage, withdrawn }
+        Seen { guard_version: VERSION.to_owned(), stage, withdrawn, no_fence: watch::channel(None).1 }
     }
 
     #[tokio::test]
     async fn a_guard_of_another_version_and_a_withdrawal_are_problems_of_this_node() {
         let text = "node = \"r1\"\nroles = [\"real-server\"]\naddress = \"10.0.0.21\"\n";
         let config = Arc::new(AgentConfig::parse("agent.toml", text, "r1").unwrap());
-        let seen = Seen { guard_version: "0.0.9".to_owned(), withdrawn: watch::channel(true).1, ..seen() };
+        let no_fence = watch::channel(Some("no nftables".to_owned())).1;
+        let seen = Seen { guard_version: "0.0.9".to_owned(), withdrawn: watch::channel(true).1, no_fence, ..seen() };
         let status = Agent::new(config, seen, mpsc::channel(1).0).status().await;
         assert_eq!(status.guard_version.as_deref(), Some("0.0.9"));
+        assert_eq!(status.no_fence.as_deref(), Some("no nftables"));
         assert!(status.problems[1].starts_with("the guard of this node runs version 0.0.9"), "{:?}", status.problems);
         assert_eq!(status.problems[2], WITHDRAWN_HERE);
     }

@@ -4,6 +4,7 @@ use crate::{
     config::AgentConfig,
     gossip::{ClusterView, Facts, NodeState, NodeView},
     guard::protocol::GroupOrder,
+    kernel::fence::Packets,
     model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
     reconcile::{ReconcileReport, VipsReady},
     rules::{ClusterState, security::PeerKeys},
@@ -72,9 +73,22 @@ pub fn guard_orders(
             if absent.contains(&group.interface) {
                 candidates.retain(|id| Some(*id) != own);
             }
-            GroupOrder { group, candidates }
+            let packets = packets(state, me, &group.name);
+            GroupOrder { group, candidates, packets }
         })
         .collect()
+}
+
+/// What becomes of packets for a group's VIPs where a director's lease has ended with its guard: it may be a real server of the group, or forward for others.
+fn packets(state: &ClusterState, me: &NodeName, group: &VipName) -> Packets {
+    let own = state.nodes.get(me).filter(|node| node.roles.has(Role::RealServer)).map(|node| node.addr.ip());
+    let mut services = state.rules.services.values().filter(|service| service.vip == *group).peekable();
+    let is_forwarded = services.peek().is_some();
+    match services.flat_map(|service| service.servers.values()).any(|server| Some(server.address) == own) {
+        true => Packets::Take,
+        false if is_forwarded => Packets::Linger,
+        false => Packets::Stop,
+    }
 }
 
 /// What keeps this director from taking groups: that their interface is `absent`, what became of its guard's attempts, or what makes it `unready`.

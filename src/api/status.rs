@@ -36,6 +36,10 @@ pub struct Status {
     /// The version of this node's guard, which lasts when a worker is replaced; `None` from agents that do not tell.
     #[serde(default)]
     pub guard_version: Option<String>,
+    /// Why the kernel of this director stops VIPs by their addresses' lifetimes only, in whole seconds; `None` where it does at the end of the
+    /// lease, and where this node holds none.
+    #[serde(default)]
+    pub no_fence: Option<String>,
 }
 
 impl Status {
@@ -60,6 +64,7 @@ impl Status {
                 _ => None,
             },
             guard_version: None,
+            no_fence: None,
         }
     }
 }
@@ -297,7 +302,7 @@ mod tests {
     fn the_field_names_are_the_documented_ones() {
         let json = serde_json::to_value(super::sample::status()).unwrap();
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-        assert_eq!(keys(&json), "cluster foreign guard_version nodes not_started problems self services version vips");
+        assert_eq!(keys(&json), "cluster foreign guard_version no_fence nodes not_started problems self services version vips");
         assert_eq!(keys(&json["cluster"]), "id leader quorum revision security term voters");
         assert_eq!(keys(&json["cluster"]["security"]), "authority barred key other_authorities other_keys rotating");
         assert_eq!(

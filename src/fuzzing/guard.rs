@@ -4,6 +4,7 @@ use super::{Target, coded, encoded, sample};
 use crate::{
     guard::protocol::{GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
     health::script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, RunId, ScriptEnd, ScriptReport, ScriptRun},
+    kernel::fence::Packets,
     model::{Fitness, Holding, NodeId, TimingProfile, VipGroup},
     vip::{LeaseMessage, RefusalReason},
 };
@@ -73,7 +74,7 @@ fn to_guard() -> Vec<Vec<u8>> {
         },
         ToGuard::PeerKeys { keyring: sample::keyring(), members: [(node.id, (node.guard_addr(), node.key))].into() },
         ToGuard::Membership(sample::membership()),
-        ToGuard::Groups(vec![GroupOrder { group, candidates: vec![NodeId(1), NodeId(2)] }]),
+        ToGuard::Groups(vec![GroupOrder { group, candidates: vec![NodeId(1), NodeId(2)], packets: Packets::Linger }]),
         ToGuard::Ready(true),
         ToGuard::Beat,
         ToGuard::Leave,
@@ -86,7 +87,11 @@ fn to_worker() -> Vec<Vec<u8>> {
     let held = [(sample::name("web"), Holding::Held { epoch: 3, since_unix_ms: 1 << 40 })];
     let said = [
         ToWorker::MembershipKnown(sample::membership().id),
-        ToWorker::Ownership(held.into(), [(sample::name("db"), "no such device".to_owned())].into()),
+        ToWorker::Ownership(
+            held.into(),
+            [(sample::name("db"), "no such device".to_owned())].into(),
+            Some("no nftables".to_owned()),
+        ),
         ToWorker::Released,
         ToWorker::Stop,
         ToWorker::Reload,

@@ -1,7 +1,7 @@
 //! What this node's part in the leases wants done.
 
 use super::placement::Placement;
-use crate::{clock::BootInstant, model::VipName, vip::LeaseMessage};
+use crate::{clock::BootInstant, kernel::fence::Packets, model::VipName, vip::LeaseMessage};
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
@@ -33,6 +33,17 @@ pub enum Effect {
         fresh: bool,
         /// Label of this holding.
         epoch: u64,
+        /// What becomes of packets afterwards.
+        packets: Packets,
+    },
+    /// A renewal that the addresses outlast: only the kernel's fence is told of it.
+    Extend {
+        /// Which addresses.
+        places: BTreeSet<Placement>,
+        /// Local end of the lease.
+        until: BootInstant,
+        /// What becomes of packets afterwards.
+        packets: Packets,
     },
     /// Take addresses off now.
     Remove {

@@ -57,7 +57,7 @@ pub(super) struct EventLoop {
     /// This worker said hello.
     greeted: bool,
     /// What it was last told of the ownership.
-    told: Option<(Ownership, Obstacles)>,
+    told: Option<(Ownership, Obstacles, Option<String>)>,
     /// More has happened than datagrams that came and went, so that there may be something to tell.
     stirred: bool,
     /// The worker waits for [`ToWorker::Released`].
@@ -230,11 +230,12 @@ impl EventLoop {
                 other => other,
             };
             outbox.send(&self.executor.socket);
-            self.stirred = true;
+            self.stirred |= !matches!(act, Effect::Extend { .. });
             let Some(result) = self.executor.perform(act).await else { continue };
             acts.extend(leases.step(result, moment()));
         }
         outbox.send(&self.executor.socket);
+        self.executor.settle_fence();
     }
 
     // Worker

@@ -12,9 +12,13 @@ use crate::{
     base::errors::with_sources,
     base::io::memory::page_faults,
     clock::{BootClock, BootInstant, Clock},
-    kernel::io::{
-        address::{AddressError, Addresses, ForLease, lifetime},
-        secondaries::Secondaries,
+    kernel::{
+        fence::Packets,
+        io::{
+            address::{AddressError, Addresses, ForLease, lifetime},
+            fence::{self, Fence},
+            secondaries::Secondaries,
+        },
     },
     model::VipName,
     repeats::Repeats,
@@ -23,6 +27,8 @@ use std::{collections::BTreeSet, io::ErrorKind, net::IpAddr, time::Duration};
 
 /// How often this node's address is looked for while it is not there.
 const LOOK: Duration = Duration::from_millis(500);
+/// The kernel takes an address off up to a quarter of a second after its lifetime. Until it has, the fence guards it.
+const REMOVAL_DELAY: Duration = Duration::from_secs(2);
 
 /// What there is to do before anything is sent.
 struct Beginning {
@@ -35,6 +41,7 @@ struct Beginning {
 /// The guard's sockets.
 pub(super) struct Executor {
     addresses: Addresses,
+    fence: Fence,
     /// Lease messages come in here too.
     pub(super) socket: LeaseSocket,
     /// What fails again and again, so that it is said once and then counted.
@@ -53,7 +60,8 @@ enum Doing {
 
 impl Executor {
     pub(super) fn new(addresses: Addresses, socket: LeaseSocket, noted: Placed) -> Self {
-        Self { addresses, socket, failing: Repeats::default(), beginning: Some(Beginning { noted, next: None }) }
+        let beginning = Some(Beginning { noted, next: None });
+        Self { addresses, fence: Fence::default(), socket, failing: Repeats::default(), beginning }
     }
 
     /// Whether the guard listens now. Where this node's address is not there yet, it is looked for again at [`Executor::deadline`].
@@ -71,6 +79,9 @@ impl Executor {
             bound => bound.map_err(|source| GuardError::Listen { listen, source })?,
         }
         sweep(&self.addresses, &beginning.noted).await.map_err(GuardError::Sweep)?;
+        if !beginning.noted.is_empty() {
+            fence::remove_left();
+        }
         self.beginning = None;
         tracing::info!(%listen, "guard started");
         Ok(true)
@@ -101,8 +112,15 @@ impl Executor {
                 self.socket.send(to, &[message]);
                 None
             }
-            Effect::Install { group, places, kept, stale, until, fresh, epoch } => {
+            Effect::Install { group, places, kept, stale, until, fresh, epoch, packets } => {
+                self.open(&places, until, packets);
                 Some(self.install(group, &places, &kept, &stale, until, (epoch, fresh)).await)
+            }
+            Effect::Extend { places, until, packets } => {
+                for (_, vip) in &places {
+                    self.fence.open(*vip, until, None, packets);
+                }
+                None
             }
             Effect::Remove { group, places, why, epoch } => Some(self.remove(group, &places, why, epoch).await),
             Effect::Announce { group, interface, vips } => {
@@ -122,10 +140,40 @@ impl Executor {
         }
     }
 
+    /// Why the kernel does not stop VIPs at the end of their leases, in one line.
+    pub(super) fn has_no_fence(&self) -> Option<String> {
+        self.fence.trouble().map(str::to_owned)
+    }
+
+    /// Tells the kernel in one transaction until when leases have been extended, and which VIPs are off.
+    pub(super) fn settle_fence(&mut self) {
+        self.fence.settle();
+    }
+
+    /// Before an address is put on, so that it is not there and stopped.
+    fn open(&mut self, places: &BTreeSet<Placement>, until: BootInstant, packets: Packets) {
+        let now = BootClock.now();
+        let remaining = until - now;
+        if !remaining.is_zero() {
+            for (_, vip) in places {
+                self.fence.open(*vip, until, Some(now + lifetime(remaining) + REMOVAL_DELAY), packets);
+            }
+            self.fence.settle();
+        }
+    }
+
+    fn forget(&mut self, places: &BTreeSet<Placement>) {
+        for (_, vip) in places {
+            self.fence.forget(*vip);
+        }
+    }
+
     /// Takes off what is left when nobody will try again.
-    pub(super) async fn take_off_in_the_end(&self, places: &BTreeSet<Placement>) {
-        if let Err(error) = self.take_off(places).await {
-            tracing::error!(error = %with_sources(&error), "vip is left to the end of its lifetime");
+    pub(super) async fn take_off_in_the_end(&mut self, places: &BTreeSet<Placement>) {
+        match self.take_off(places).await {
+            Ok(()) => self.fence.end(),
+            // The fence stands until its elements have run out.
+            Err(error) => tracing::error!(error = %with_sources(&error), "vip is left to the end of its lifetime"),
         }
     }
 
@@ -166,6 +214,7 @@ impl Executor {
         if let Err(error) = self.take_off(stale).await {
             tracing::warn!(vip = %group, error = %with_sources(&error), "former address stays until its lifetime ends");
         }
+        self.forget(stale);
         if fresh {
             let install_us = micros(BootClock.now() - begun);
             tracing::info!(vip = %group, epoch, places = %listed(places), install_us, "vip taken");
@@ -189,6 +238,7 @@ impl Executor {
             return LeaseEvent::RemovalFailed(about.0);
         }
         self.failing.over(&(group.clone(), Doing::LettingGo));
+        self.forget(places);
         let removal_us = micros(BootClock.now() - begun);
         let page_faults = page_faults() - faults;
         match epoch {

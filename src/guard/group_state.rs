@@ -172,9 +172,10 @@ impl GroupState {
     pub fn translate(&mut self, effect: HolderEffect) -> Option<Wish> {
         match effect {
             HolderEffect::Send { to, message } => Some(Wish::Send(to, message)),
-            HolderEffect::Install { until, fresh, epoch } => {
-                (fresh || !self.outlasts(until)).then(|| Wish::Effect(self.install_act(until, fresh, epoch)))
-            }
+            HolderEffect::Install { until, fresh, epoch } => Some(Wish::Effect(match fresh || !self.outlasts(until) {
+                true => self.install_act(until, fresh, epoch),
+                false => Effect::Extend { places: self.placed.clone(), until, packets: self.order.packets },
+            })),
             HolderEffect::Remove { why } => {
                 let epoch = self.held.take().map(|held| held.epoch);
                 self.installing = None;
@@ -245,7 +246,7 @@ impl GroupState {
         self.installing = Some(Installing { epoch, announce: fresh || !places.is_subset(&self.placed) });
         // They may be there from now on, whatever becomes of it.
         self.placed.extend(places.iter().cloned());
-        Effect::Install { group: self.name(), places, kept, stale, until, fresh, epoch }
+        Effect::Install { group: self.name(), places, kept, stale, until, fresh, epoch, packets: self.order.packets }
     }
 
     fn remove_act(&self) -> Option<Effect> {

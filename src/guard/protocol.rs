@@ -1,6 +1,7 @@
 //! What guard and worker say to each other over their socketpair: one length-prefixed bincode frame a message.
 
 use crate::{
+    kernel::fence::Packets,
     model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile, VipGroup},
     rules::security::KeyRing,
     vip::LeaseMembership,
@@ -22,6 +23,8 @@ pub struct GroupOrder {
     pub group: VipGroup,
     /// Who may hold it, best first. A voter grants to nobody else; this node asks only if it is in it.
     pub candidates: Vec<NodeId>,
+    /// What becomes of packets for it where this node's lease is over and its guard has not removed it.
+    pub packets: Packets,
 }
 
 /// A private key in PKCS#8: wiped when dropped, never shown.
@@ -79,10 +82,10 @@ pub enum ToGuard {
 pub enum ToWorker {
     /// The voter side knows the membership with this log index.
     MembershipKnown(crate::vip::MembershipId),
-    /// What this node holds, and what the kernel would not let it take; sent at each change and after `Hello`.
-    Ownership(Ownership, Obstacles),
     /// What the guard sees on this node's interfaces that a person should look at, one line each; sent at each change and after `Hello`.
     Problems(Vec<String>),
+    /// What this node holds, what the kernel would not let it take, and why it has no fence, if it has none; sent at each change and after `Hello`.
+    Ownership(Ownership, Obstacles, Option<String>),
     /// Answer to [`ToGuard::Leave`] and [`ToGuard::Withdraw`].
     Released,
     /// The guard shuts down (SIGTERM): finish, within [`WORKER_STOP`].

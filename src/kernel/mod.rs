@@ -4,6 +4,7 @@
 
 mod data_plane;
 mod fake;
+pub mod fence;
 pub mod io;
 pub mod own_address;
 mod state;

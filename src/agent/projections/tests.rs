@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     gossip::NodeView,
     model::{Role, Roles},
-    rules::fixture::{joined, name, vip},
+    rules::fixture::{cluster, joined, name, server_of, vip},
 };
 
 /// Directors of these names, in the order in which they joined, and VIP groups of these names.
@@ -39,6 +39,21 @@ fn candidates_go_by_name_so_that_a_new_number_moves_no_vip() {
     // d1 comes back with an empty disk.
     state.apply(&joined("d1", 2, Role::Director)).unwrap();
     assert_eq!(orders(&state), ["a: [n5, n1]", "b: [n1, n5]"]);
+}
+
+#[test]
+fn packets_are_taken_by_a_real_server_linger_where_they_are_forwarded_and_stop_elsewhere() {
+    let mut state = cluster();
+    let packets = |state: &ClusterState| {
+        ["d1", "r1"].map(|node| guard_orders(state, &name(node), &BTreeMap::new(), &BTreeSet::new())[0].packets)
+    };
+    assert_eq!(packets(&state), [Packets::Linger, Packets::Take]);
+    server_of(&mut state.rules, "r2").address = state.nodes[&name("d1")].addr.ip();
+    assert_eq!(packets(&state), [Packets::Linger, Packets::Take], "a director alone has no VIP on lo");
+    state.nodes.get_mut(&name("d1")).unwrap().roles = Roles::new([Role::Director, Role::RealServer]).unwrap();
+    assert_eq!(packets(&state), [Packets::Take; 2]);
+    state.rules.services.clear();
+    assert_eq!(packets(&state), [Packets::Stop; 2]);
 }
 
 #[test]
@@ -182,7 +197,7 @@ fn a_withdrawn_node_says_of_every_vip_that_it_has_and_takes_none_of_them() {
     assert_eq!(said.in_place, [(name("gone"), Err(why()))].into(), "what it was ready for, it is not any more");
     // A real server that was started anew has not been ready for anything.
     state.rules = crate::rules::fixture::web();
-    crate::rules::fixture::server_of(&mut state.rules, "r1").address = here.address.ip();
+    server_of(&mut state.rules, "r1").address = here.address.ip();
     let said = withdrawn(NodeState { in_place: BTreeMap::new(), ..word(&[Role::RealServer]) }, &state, &here);
     assert_eq!((said.obstacles, said.in_place), (Obstacles::new(), [(name("front"), Err(why()))].into()));
 }

@@ -134,6 +134,7 @@ pub(crate) fn status() -> Status {
         problems: vec!["node r3 is not heard".to_owned()],
         not_started: None,
         guard_version: Some("0.1.0".to_owned()),
+        no_fence: Some("cannot open a socket for nftables: Protocol not supported".to_owned()),
     }
 }
 

@@ -69,6 +69,7 @@ fn headline(status: &Status, palette: Palette) -> Vec<String> {
         lines.extend(text.iter().map(|line| palette.paint(Tone::Warn, line)));
     }
     lines.extend(wrap(&seen_from, WIDTH));
+    lines.extend(status.no_fence.iter().flat_map(|why| wrap(&format!("no fence in this kernel: {}", clean(why)), WIDTH)));
     lines
 }
 

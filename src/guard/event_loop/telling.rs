@@ -11,17 +11,19 @@ impl EventLoop {
     /// Whoever is concerned, of what has changed.
     pub(super) fn tell_all(&mut self) {
         self.note_places();
-        let stand = self.leases.as_ref().map(|leases| (leases.ownership(), leases.obstacles())).unwrap_or_default();
+        let (ownership, obstacles) =
+            self.leases.as_ref().map(|leases| (leases.ownership(), leases.obstacles())).unwrap_or_default();
+        let stand = (ownership, obstacles, self.executor.has_no_fence());
         self.tell_manager(&stand.0);
         self.tell_ownership(stand);
         self.tell_problems();
     }
 
     /// At each change, and after hello.
-    fn tell_ownership(&mut self, stand: (Ownership, Obstacles)) {
+    fn tell_ownership(&mut self, stand: (Ownership, Obstacles, Option<String>)) {
         if self.greeted && self.told.as_ref() != Some(&stand) {
             self.told = Some(stand.clone());
-            self.tell(ToWorker::Ownership(stand.0, stand.1));
+            self.tell(ToWorker::Ownership(stand.0, stand.1, stand.2));
         }
     }
 

@@ -66,6 +66,8 @@ pub struct GuardChannel {
     pub obstacles: watch::Receiver<Obstacles>,
     /// What it sees on this node's interfaces that a person should look at, as it last said.
     pub problems: watch::Receiver<Vec<String>>,
+    /// Why the kernel does not stop VIPs at the end of their leases, if it does not, as the guard last said.
+    pub no_fence: watch::Receiver<Option<String>>,
     /// Fires when the guard says stop, or is gone.
     pub stop: CancellationToken,
     /// Wakes when files that somebody else looks after are to be read now.
@@ -104,13 +106,14 @@ impl GuardChannel {
         let (ownership_in, ownership) = watch::channel(Ownership::new());
         let (obstacles_in, obstacles) = watch::channel(Obstacles::new());
         let (problems_in, problems) = watch::channel(Vec::new());
+        let (no_fence_in, no_fence) = watch::channel(None);
         let (stop, awaited, reload) = (CancellationToken::new(), Awaited::default(), Arc::new(Notify::new()));
         // Both end when the guard closes its end, with this process at the latest.
         tasks.spawn("orders to the guard", &stop, write_orders(writer, orders_out, stop.clone()));
-        let told = (ownership_in, obstacles_in, problems_in);
+        let told = Told { ownership: ownership_in, obstacles: obstacles_in, problems: problems_in, no_fence: no_fence_in };
         let reading = read_answers(reader, told, Arc::clone(&awaited), stop.clone(), reload.clone());
         tasks.spawn("answers of the guard", &stop, reading);
-        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, obstacles, problems, stop, reload })
+        Ok(Self { handle: GuardHandle { orders, awaited }, ownership, obstacles, problems, no_fence, stop, reload })
     }
 }
 
@@ -199,23 +202,26 @@ async fn write_orders(mut writer: OwnedWriteHalf, mut orders: mpsc::Receiver<ToG
     }
 }
 
-async fn read_answers(
-    mut reader: OwnedReadHalf,
-    (ownership, obstacles, problems): (watch::Sender<Ownership>, watch::Sender<Obstacles>, watch::Sender<Vec<String>>),
-    awaited: Awaited,
-    stop: CancellationToken,
-    reload: Arc<Notify>,
-) {
+/// Where what the guard says goes.
+struct Told {
+    ownership: watch::Sender<Ownership>,
+    obstacles: watch::Sender<Obstacles>,
+    problems: watch::Sender<Vec<String>>,
+    no_fence: watch::Sender<Option<String>>,
+}
+
+async fn read_answers(mut reader: OwnedReadHalf, told: Told, awaited: Awaited, stop: CancellationToken, reload: Arc<Notify>) {
     loop {
         match frame::read_frame(&mut reader, MAX_FRAME_BYTES).await {
             Ok(Some(ToWorker::MembershipKnown(id))) => answered(&awaited, Question::Membership(id)),
             Ok(Some(ToWorker::Released)) => answered(&awaited, Question::Release),
-            Ok(Some(ToWorker::Ownership(held, in_the_way))) => {
-                ownership.send_replace(held);
-                obstacles.send_replace(in_the_way);
+            Ok(Some(ToWorker::Ownership(held, in_the_way, why))) => {
+                told.no_fence.send_replace(why);
+                told.ownership.send_replace(held);
+                told.obstacles.send_replace(in_the_way);
             }
             Ok(Some(ToWorker::Problems(seen))) => {
-                problems.send_replace(seen);
+                told.problems.send_replace(seen);
             }
             Ok(Some(ToWorker::Stop)) => stop.cancel(),
             Ok(Some(ToWorker::Reload)) => reload.notify_one(),
@@ -299,12 +305,13 @@ mod tests {
         let (mut channel, mut guard) = pair();
         let held: Ownership = [("web".parse().unwrap(), Holding::Held { epoch: 3, since_unix_ms: 5 })].into();
         let obstacles: Obstacles = [("db".parse().unwrap(), "no such device".to_owned())].into();
-        say(&mut guard, ToWorker::Ownership(held.clone(), obstacles.clone())).await;
+        say(&mut guard, ToWorker::Ownership(held.clone(), obstacles.clone(), Some("no nftables".to_owned()))).await;
         channel.obstacles.changed().await.unwrap();
         assert_eq!((&*channel.ownership.borrow(), &*channel.obstacles.borrow()), (&held, &obstacles));
         say(&mut guard, ToWorker::Problems(vec!["eth1 has no carrier".to_owned()])).await;
         channel.problems.changed().await.unwrap();
         assert_eq!(*channel.problems.borrow(), ["eth1 has no carrier"]);
+        assert_eq!(channel.no_fence.borrow().as_deref(), Some("no nftables"));
         assert!(!channel.stop.is_cancelled());
         say(&mut guard, ToWorker::Reload).await;
         channel.reload.notified().await;

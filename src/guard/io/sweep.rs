@@ -1,7 +1,10 @@
 //! Takes off what an earlier guard may have left on interfaces.
 
 use super::vip_file::{self, Placed};
-use crate::kernel::io::address::{AddressError, Addresses, LOOPBACK};
+use crate::kernel::io::{
+    address::{AddressError, Addresses, LOOPBACK},
+    fence,
+};
 use std::{io, path::Path};
 
 /// Why not all could be taken off.
@@ -40,6 +43,7 @@ pub async fn sweep_left(data_dir: &Path) -> Result<usize, SweepError> {
     let noted = vip_file::read(data_dir).map_err(SweepError::File)?;
     let swept = sweep(&Addresses::open()?, &noted).await?;
     if !noted.is_empty() {
+        fence::remove_left();
         vip_file::clear(data_dir).map_err(SweepError::File)?;
     }
     Ok(swept)

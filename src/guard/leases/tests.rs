@@ -3,7 +3,7 @@
 mod links;
 
 use super::*;
-use crate::model::VipGroup;
+use crate::{kernel::fence::Packets, model::VipGroup};
 use std::collections::BTreeSet;
 
 const D1: NodeId = NodeId(1);
@@ -52,7 +52,7 @@ fn place(vip: &str) -> Placement {
 fn order(vips: &[&str]) -> GroupOrder {
     let addresses = vips.iter().map(|vip| vip.parse().unwrap()).collect();
     let group = VipGroup { name: web(), addresses, interface: "eth0".to_owned() };
-    GroupOrder { group, candidates: vec![D1, D2] }
+    GroupOrder { group, candidates: vec![D1, D2], packets: Packets::Linger }
 }
 
 fn web() -> VipName {
@@ -103,6 +103,10 @@ impl World {
                     node.kernel.retain(|place| !stale.contains(place));
                     node.lasts = self.now + Duration::from_secs((until - at.now).as_secs() + 1);
                     LeaseEvent::Installed { group, lasts: BootInstant::from_boot(node.lasts) }
+                }
+                Effect::Extend { places, .. } => {
+                    assert_eq!(places, node.kernel, "{id} extends what it does not have");
+                    continue;
                 }
                 Effect::Remove { group, .. } if node.stubborn => LeaseEvent::RemovalFailed(group),
                 Effect::Remove { group, places, .. } => {
@@ -343,7 +347,9 @@ fn the_kernel_hears_of_a_renewal_only_before_it_would_take_the_addresses_off() {
     let renewals =
         log.iter().filter(|act| matches!(act, Effect::Send { to, message: LeaseMessage::Ask { .. } } if *to == address(D2)));
     let installed = log.iter().filter(|act| matches!(act, Effect::Install { .. }));
-    assert_eq!((renewals.count(), installed.count()), (133, 15), "of a lease of 300 ms, in ten seconds");
+    let extended = log.iter().filter(|act| matches!(act, Effect::Extend { .. }));
+    let counts = (renewals.count(), installed.count(), extended.count());
+    assert_eq!(counts, (133, 15, 118), "of a lease of 300 ms, in ten seconds");
 }
 
 #[test]

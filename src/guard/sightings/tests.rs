@@ -1,7 +1,7 @@
 //! Tests of `sightings`.
 
 use super::*;
-use crate::model::VipGroup;
+use crate::{kernel::fence::Packets, model::VipGroup};
 
 const ME: NodeId = NodeId(1);
 const OTHER: NodeId = NodeId(2);
@@ -31,7 +31,7 @@ fn address(index: u32, address: &str, prefix: u8, gone: bool) -> Change {
 /// The group is on `eth1`.
 fn orders(candidates: &[NodeId]) -> Vec<GroupOrder> {
     let group = VipGroup { name: web(), addresses: [vip()].into(), interface: "eth1".to_owned() };
-    vec![GroupOrder { group, candidates: candidates.to_vec() }]
+    vec![GroupOrder { group, candidates: candidates.to_vec(), packets: Packets::Stop }]
 }
 
 /// A machine with `lo`, `eth0` (its own address) and `eth1`.

@@ -4,6 +4,7 @@ pub mod address;
 pub mod changes;
 #[cfg(test)]
 mod contract;
+pub mod fence;
 pub(crate) mod ipvs;
 mod linux;
 pub mod network;

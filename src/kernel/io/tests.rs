@@ -5,14 +5,19 @@ use super::{
     address::{Addresses, ForLease},
     capabilities,
     contract::{dest, done, holds, look, options, service, vip, weight},
+    fence::{Fence, remove_left},
 };
 use crate::{
     clock::{BootClock, Clock as _},
-    kernel::{DataPlane as _, DestKey, IpvsStep, IpvsUse, KernelState, LoStep, ServiceKey, Step, SysctlStep},
+    kernel::{DataPlane as _, DestKey, IpvsStep, IpvsUse, KernelState, LoStep, ServiceKey, Step, SysctlStep, fence::Packets},
     model::{Protocol, Scheduler},
 };
 use lab::{ipvs_sysctls, lab, run, say, sysctls};
-use std::{fs, net::IpAddr, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, UdpSocket},
+    time::Duration,
+};
 
 mod changes;
 pub mod lab;
@@ -155,4 +160,76 @@ async fn an_address_that_somebody_removed_is_told_from_one_that_is_refreshed() {
     let over = ForLease { until: BootClock.now(), ..lease };
     assert!(addresses.install_for("lo", vip(), over).await.is_err());
     assert_eq!(run("ip -o address show dev lo to 192.0.2.100/32"), "", "nothing is put on when the lease is over");
+}
+
+/// Packets to an address of `lo` stand for those to a VIP: what comes in over `lo` passes the same hooks.
+#[tokio::test]
+async fn the_fence_stops_packets_at_the_end_of_the_lease_and_no_others() {
+    let Some(_) = lab("fence") else { return };
+    let [held, served, other] = ["192.0.2.10", "192.0.2.11", "192.0.2.12"].map(|text| text.parse::<IpAddr>().unwrap());
+    for address in [held, served, other] {
+        run(&format!("ip address add {address}/32 dev lo"));
+    }
+    let arrives = |to: IpAddr| {
+        let receiver = UdpSocket::bind((to, 0)).unwrap();
+        receiver.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.send_to(b"x", receiver.local_addr().unwrap()).unwrap();
+        receiver.recv(&mut [0; 8]).is_ok()
+    };
+    let sleep = |millis| std::thread::sleep(Duration::from_millis(millis));
+    let mut fence = Fence::default();
+    let renew = |fence: &mut Fence, millis| {
+        let until = BootClock.now() + Duration::from_millis(millis);
+        fence.open(held, until, None, Packets::Stop);
+        fence.open(served, until, Some(until + Duration::from_secs(2)), Packets::Take);
+        fence.settle();
+        assert_eq!(fence.trouble(), None);
+    };
+    let now = BootClock.now();
+    fence.open(held, now + Duration::from_millis(300), Some(now + Duration::from_secs(60)), Packets::Stop);
+    fence.settle();
+    for _ in 0..20 {
+        renew(&mut fence, 300);
+        assert!(arrives(held), "it is renewed");
+        sleep(50);
+    }
+    renew(&mut fence, 100);
+    sleep(50);
+    assert_eq!([held, served, other].map(arrives), [true; 3], "the lease runs");
+    sleep(50);
+    assert_eq!([held, served, other].map(arrives), [false, true, true], "its end has come");
+    renew(&mut fence, 300);
+    assert!(arrives(held), "it was out");
+    remove_left();
+    assert!(arrives(held), "somebody took it away");
+    renew(&mut fence, 100);
+    sleep(100);
+    assert!(!arrives(held), "it was made anew");
+    fence.forget(held);
+    fence.settle();
+    assert!(arrives(held), "it is the agent's no more");
+    fence.end();
+    let mut micros: Vec<u128> = (0..1000)
+        .map(|_| {
+            let begun = BootClock.now();
+            renew(&mut fence, 300);
+            (BootClock.now() - begun).as_micros()
+        })
+        .collect();
+    micros.sort_unstable();
+    say(&format!("fence_renewal_us median {} p99 {} max {}", micros[500], micros[990], micros[999]));
+    let many: Vec<IpAddr> = (0..1024).map(|number| Ipv4Addr::from_bits(0xc633_0000 + number).into()).collect();
+    let open = |fence: &mut Fence, name| {
+        let begun = BootClock.now();
+        let until = begun + Duration::from_secs(2);
+        many.iter().for_each(|vip| fence.open(*vip, until, None, Packets::Linger));
+        fence.settle();
+        say(&format!("fence_of_1024_vips_{name}_us {}", (BootClock.now() - begun).as_micros()));
+        assert_eq!(fence.trouble(), None);
+    };
+    open(&mut fence, "put_in");
+    open(&mut fence, "renewed");
+    fence.end();
+    assert!(arrives(held));
 }

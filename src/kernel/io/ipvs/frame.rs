@@ -66,6 +66,11 @@ impl Attributes {
         self
     }
 
+    /// All of them, as they are sent.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Adds a number in the machine's byte order.
     pub fn put_u16(self, kind: u16, value: u16) -> Self {
         self.put(kind, &value.to_ne_bytes())
