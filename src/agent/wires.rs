@@ -2,6 +2,7 @@
 
 use super::{
     fan_out_task::{self, FanOut},
+    fitness::OwnFitness,
     member_error::MemberError,
     network_task, parcel_task, projections,
     remote::Remote,
@@ -113,6 +114,7 @@ impl Wires {
             in_place: BTreeMap::new(),
             holding: guard.ownership.borrow().clone(),
             obstacles: guard.obstacles.borrow().clone(),
+            less_fit: BTreeMap::new(),
             network: None,
             revision: 0,
             informed: false,
@@ -126,6 +128,7 @@ impl Wires {
             in_place: Arc::default(),
             own: Arc::default(),
             ownership: Ownership::new(),
+            kept_whole: BTreeSet::new(),
         };
         Self {
             view: watch::channel(Arc::default()),
@@ -229,6 +232,7 @@ impl Wires {
             told: fan_out_task::Told::default(),
             uninformed_since: None,
             assigned: Default::default(),
+            fitness: OwnFitness::new(identity.timing, BootClock.now()),
             kept: None,
         };
         tasks.spawn("fan-out", &shutdown, fan_out.run(shutdown.child_token()));

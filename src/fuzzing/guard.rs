@@ -4,7 +4,7 @@ use super::{Target, coded, encoded, sample};
 use crate::{
     guard::protocol::{GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
     health::script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, RunId, ScriptEnd, ScriptReport, ScriptRun},
-    model::{Holding, NodeId, TimingProfile, VipGroup},
+    model::{Fitness, Holding, NodeId, TimingProfile, VipGroup},
     vip::{LeaseMessage, RefusalReason},
 };
 use std::time::Duration;
@@ -73,6 +73,7 @@ fn to_guard() -> Vec<Vec<u8>> {
         ToGuard::Membership(sample::membership()),
         ToGuard::Groups(vec![GroupOrder { group, candidates: vec![NodeId(1), NodeId(2)] }]),
         ToGuard::Ready(true),
+        ToGuard::Fitness([(sample::name("web"), Fitness(333))].into()),
         ToGuard::Beat,
         ToGuard::Leave,
         ToGuard::Withdraw,

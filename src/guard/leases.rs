@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::BootInstant,
-    model::{Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
+    model::{Fitness, Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
     vip::{
         Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, RefusalReason, Voter, VoterEffect,
         VoterEvent,
@@ -41,6 +41,8 @@ pub enum LeaseEvent {
     Groups(Vec<GroupOrder>),
     /// The worker told whether rules are in the kernel.
     Ready(bool),
+    /// The worker told how fit this director is for each group; one that is not named is [`Fitness::WELL`].
+    Fitness(BTreeMap<VipName, Fitness>),
     /// A guard said something.
     Heard {
         /// Who.
@@ -87,6 +89,7 @@ pub struct Leases {
     orders: BTreeMap<VipName, GroupOrder>,
     membership: Option<LeaseMembership>,
     ready: bool,
+    fitness: BTreeMap<VipName, Fitness>,
     retiring: bool,
     /// The number of the next holder's life.
     next_life: Life,
@@ -119,6 +122,7 @@ impl Leases {
             orders: BTreeMap::new(),
             membership: None,
             ready: false,
+            fitness: BTreeMap::new(),
             retiring: false,
             next_life: life,
             listening: BTreeMap::new(),
@@ -173,7 +177,11 @@ impl Leases {
             LeaseEvent::Groups(orders) => self.groups_are(orders, step),
             LeaseEvent::Ready(ready) => {
                 self.ready = ready;
-                self.tell_all(&HolderEvent::Ready(ready), step);
+                self.tell_ready(step);
+            }
+            LeaseEvent::Fitness(fitness) => {
+                self.fitness = fitness;
+                self.tell_ready(step);
             }
             LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
             LeaseEvent::Installed { group, lasts } => {
@@ -282,8 +290,18 @@ impl Leases {
             tell(HolderEvent::Membership(membership.clone()));
         }
         tell(HolderEvent::Candidates(order.candidates.clone()));
-        tell(HolderEvent::Ready(self.ready));
+        tell(HolderEvent::Ready(self.may_hold(&name)));
         self.groups_here.insert(name.clone(), GroupState::new(order, holder));
+    }
+
+    /// Whether the rules are in the kernel, and the node is not unfit.
+    fn may_hold(&self, group: &VipName) -> bool {
+        self.ready && self.fitness.get(group) != Some(&Fitness::NONE)
+    }
+
+    fn tell_ready(&self, step: &mut Step) {
+        let ready = |group: &VipName| Work::Holder(group.clone(), HolderEvent::Ready(self.may_hold(group)));
+        step.queue.extend(self.groups_here.keys().map(ready));
     }
 
     fn tell_all(&self, event: &HolderEvent, step: &mut Step) {

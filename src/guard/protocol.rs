@@ -1,7 +1,7 @@
 //! What guard and worker say to each other over their socketpair: one length-prefixed bincode frame a message.
 
 use crate::{
-    model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile, VipGroup},
+    model::{Fitness, NodeId, Obstacles, Ownership, PublicKey, TimingProfile, VipGroup, VipName},
     rules::security::KeyRing,
     vip::LeaseMembership,
 };
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 /// The version of all that guard, worker and script runner of one node say to each other: raised with every change of it. After an upgrade of the
 /// package the guard that runs starts the program that is on disk by then.
-pub const GUARD_CHANNEL: u32 = 1;
+pub const GUARD_CHANNEL: u32 = 2;
 /// The exit status of a worker whose guard is of another build (`EX_PROTOCOL`, sysexits.h): all that such two can be sure to understand.
 pub const OTHER_BUILD: u8 = 76;
 
@@ -63,6 +63,8 @@ pub enum ToGuard {
     Groups(Vec<GroupOrder>),
     /// Whether rules are in this director's kernel, so that it may take VIPs. Sent at each change.
     Ready(bool),
+    /// How fit this director is for each group, sent at each change; a group that is not named is [`Fitness::WELL`].
+    Fitness(BTreeMap<VipName, Fitness>),
     /// Sign of life, every [`BEAT`]; a worker silent for [`WORKER_HUNG`] is killed and started again.
     Beat,
     /// The node leaves the cluster: release everything, take everything away, then answer [`ToWorker::Released`].

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod duration;
+pub mod fitness;
 pub mod key;
 pub mod name;
 pub mod network;
@@ -11,6 +12,7 @@ pub mod vip;
 
 pub use check::{Check, CheckKind, StatusRange};
 pub use duration::DurationText;
+pub use fitness::{Fitness, LessFit, LessFitGroups};
 pub use key::{Access, Fingerprint, KeyId, PublicKey, Secret, TokenId};
 pub use name::{BadName, IdentityName, NodeName, ScriptName, ServerName, ServiceName, VipName, ZoneName};
 pub use network::NodeNetwork;

@@ -7,20 +7,26 @@ mod desired;
 mod fixture;
 mod io;
 mod plan;
+mod reach;
 mod task;
 
 pub use desired::{Decision, Desired, DesiredInput, OutReason, Presence, VipsReady, desired};
 pub use io::{OwnedVips, PutBackError, put_back};
 pub use plan::{foreign, plan};
+pub use reach::{LostPool, ReachInput, lost_pools};
 pub use task::{RESYNC, WithdrawError, run, withdraw};
 
 use crate::{
     kernel::ServiceKey,
-    model::{NodeName, Ownership, Roles},
+    model::{NodeName, Ownership, Roles, ServiceName},
     rules::{ClusterState, Target},
     verdict::Observation,
 };
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// All that reconciling depends on. The fan-out fills it from the other tasks.
 #[derive(Clone, PartialEq, Debug)]
@@ -39,6 +45,8 @@ pub struct ReconcileInputs {
     pub own: Arc<BTreeMap<Target, Observation>>,
     /// Which VIP groups this node holds, as its guard says. Absent means unknown.
     pub ownership: Ownership,
+    /// The pools of which this director alone does not reach most, while a fitter one could take their VIP: see [`DesiredInput::kept_whole`].
+    pub kept_whole: BTreeSet<ServiceName>,
 }
 
 /// The result of the last pass.

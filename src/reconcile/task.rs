@@ -161,6 +161,7 @@ impl<P: DataPlane> Reconciler<P> {
             in_place: &inputs.in_place,
             own: &inputs.own,
             ownership: &inputs.ownership,
+            kept_whole: &inputs.kept_whole,
             observed: &observed,
         });
         let mut problems = Vec::new();
