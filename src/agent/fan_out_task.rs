@@ -10,7 +10,7 @@ use crate::{
     config::AgentConfig,
     gossip::{ClusterView, Facts, KeyInventory, NodeState},
     guard::{GuardGone, GuardHandle, protocol::GroupOrder},
-    health::{self, HealthInputs},
+    health::{self, HealthInputs, track::TrackFindings},
     kernel::io::address::{AddressError, interface_index},
     members::gossip_seeds,
     model::{LessFitGroups, NodeName, NodeNetwork, Obstacles, Ownership, Role, Roles, VipName},
@@ -53,6 +53,8 @@ pub struct Sources {
     pub network: watch::Receiver<Option<NodeNetwork>>,
     /// What reconciling came to.
     pub report: watch::Receiver<ReconcileReport>,
+    /// Which of its tracks fail.
+    pub tracks: watch::Receiver<Arc<TrackFindings>>,
     /// Which keys and certificates this node has.
     pub holds: watch::Receiver<KeyInventory>,
     /// An administrator has taken this node out of service.
@@ -125,7 +127,7 @@ impl Sources {
         fn is_new<T>(source: &watch::Receiver<T>) -> bool {
             source.has_changed().unwrap_or(true)
         }
-        let Self { state, raft: _, view, own, ownership, refused, network, report, holds, withdrawn } = self;
+        let Self { state, raft: _, view, own, ownership, refused, network, report, tracks: _, holds, withdrawn } = self;
         let (is_first, of_guard) = (kept.is_none(), is_new(ownership) || is_new(refused));
         let word = is_new(own) || of_guard || is_new(network) || is_new(report) || is_new(holds) || is_new(withdrawn);
         News { state: is_first || is_new(state), view: is_first || is_new(view), word: is_first || word }
@@ -187,7 +189,8 @@ impl FanOut {
             let patience_ends = self.uninformed_since.map(|since| since + PATIENCE).filter(|end| *end > Instant::now());
             let fitness_due = self.fitness.deadline().map(|at| Instant::now() + (at - BootClock.now()));
             let due = patience_ends.into_iter().chain(fitness_due).min();
-            let Sources { state, raft, view, own, ownership, refused, network, report, holds, withdrawn } = &mut self.sources;
+            let Sources { state, raft, view, own, ownership, refused, network, report, tracks, holds, withdrawn } =
+                &mut self.sources;
             let now = state.borrow().clone();
             // The kernel is asked for some names; everything else is passed on only when something has changed.
             let interfaces_change = async {
@@ -216,6 +219,7 @@ impl FanOut {
                 changed = again(refused) => changed,
                 changed = again(network) => changed,
                 changed = again(report) => changed,
+                changed = tracks.changed() => changed,
                 changed = again(holds) => changed,
                 changed = again(withdrawn) => changed,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Ok(()),
@@ -254,7 +258,7 @@ impl FanOut {
             Some(kept) if !news.view => kept.in_place.clone(),
             Some(_) | None => Arc::new(projections::in_place(&view)),
         };
-        let (less_fit, kept_whole) = self.fit((&state, &view, &own, &in_place), BootClock.now());
+        let (less_fit, kept_whole) = self.fit((&state, &view, &own, &in_place), &report, BootClock.now());
         let ready = self.readiness(&state, &view, &report);
         let news_of_word = news.state
             || news.word

@@ -15,7 +15,7 @@ use crate::{
     config::AgentConfig,
     gossip::{self, ClusterView, Facts, GossipSettings, KeyInventory, NodeState},
     guard::{GuardChannel, GuardHandle},
-    health::{self, HealthInputs, io::script::ScriptRunner},
+    health::{self, HealthInputs, io::script::ScriptRunner, track::TrackFindings, track_task},
     kernel::io::Linux,
     link::{node_key::NodeKey, parcel::Mailbox, tls::Credentials},
     members::{ClusterMember, NodeIdentity, address_task, renewal_task::Renewal, rotation_task},
@@ -86,6 +86,7 @@ pub struct Wires {
     pub view: Wire<Arc<ClusterView>>,
     pub own: Wire<Arc<BTreeMap<Target, Observation>>>,
     pub report: Wire<ReconcileReport>,
+    pub tracks: Wire<Arc<TrackFindings>>,
     pub word: Wire<Arc<NodeState>>,
     pub seeds: Wire<BTreeSet<SocketAddr>>,
     pub speakers: Wire<Arc<PeerKeys>>,
@@ -134,6 +135,7 @@ impl Wires {
             view: watch::channel(Arc::default()),
             own: watch::channel(Arc::default()),
             report: watch::channel(ReconcileReport::default()),
+            tracks: watch::channel(Arc::default()),
             word: watch::channel(Arc::new(word)),
             seeds: watch::channel(config.seeds.iter().copied().collect()),
             speakers: watch::channel(speakers),
@@ -183,6 +185,9 @@ impl Wires {
         let gossip = gossip::run(gossip, seeds, speakers, word, self.view.0, mailbox, shutdown.child_token());
         tasks.spawn("gossip", &shutdown, gossip);
         tasks.spawn("parcels", &shutdown, parcel_task::run(raft.clone(), sent, shutdown.child_token()));
+        let tracks = Arc::new(config.tracks.clone());
+        let tracks = track_task::run(tracks, scripts.clone(), self.tracks.0, shutdown.child_token());
+        tasks.spawn("tracks", &shutdown, tracks);
         let health = health::run(scripts, self.health.1, self.own.0, clock, shutdown.child_token());
         tasks.spawn("health", &shutdown, health);
         let reconciling = shutdown.child_token();
@@ -218,6 +223,7 @@ impl Wires {
                 withdrawn: self.withdrawn,
                 network: network_task::start(&tasks, config.clone(), &shutdown),
                 report: self.report.1,
+                tracks: self.tracks.1,
                 holds: self.holds.1,
             },
             sinks: fan_out_task::Sinks {

@@ -2,12 +2,13 @@
 
 use super::{FanOut, is_director};
 use crate::{
-    agent::projections,
+    agent::{fitness::Evidence, projections},
     clock::BootInstant,
     gossip::ClusterView,
     guard::GuardGone,
+    health::track::tracked,
     model::{Fitness, LessFitGroups, NodeName, ServiceName, VipName},
-    reconcile::{LostPool, ReachInput, VipsReady, lost_pools},
+    reconcile::{LostPool, ReachInput, ReconcileReport, Unprogrammed, VipsReady, lost_pools},
     rules::{ClusterState, Target},
     verdict::Observation,
 };
@@ -18,14 +19,22 @@ type Known<'a> = (&'a ClusterState, &'a ClusterView, &'a BTreeMap<Target, Observ
 
 impl FanOut {
     /// The groups for which this director is less fit, once that is known, and the pools that it keeps whole.
-    pub(super) fn fit(&mut self, known: Known<'_>, now: BootInstant) -> (Option<LessFitGroups>, BTreeSet<ServiceName>) {
+    pub(super) fn fit(
+        &mut self,
+        known: Known<'_>,
+        report: &ReconcileReport,
+        now: BootInstant,
+    ) -> (Option<LessFitGroups>, BTreeSet<ServiceName>) {
         let (state, view, own, in_place) = known;
         if !is_director(state, &self.config) {
+            // It takes note of the time all the same.
+            self.fitness.step(&Evidence { state, lost: &BTreeMap::new(), against: &[] }, now);
             return Default::default();
         }
+        let against = self.against(state, report);
         let me = &self.config.node;
         let lost = lost_pools(&ReachInput { me, state, in_place, own, heard: &view.observer_reports() });
-        self.fitness.step(&crate::agent::fitness::Evidence { state, lost: &lost, against: &[] }, now);
+        self.fitness.step(&Evidence { state, lost: &lost, against: &against }, now);
         // Where no other director does better, what cannot be reached is left out: nobody else would forward to it.
         let others_do_better = |service: &ServiceName, pool: LostPool| {
             let fitness = Fitness::share(pool.reached, pool.servers);
@@ -34,6 +43,17 @@ impl FanOut {
         };
         let kept = self.fitness.lost().filter(|(service, pool)| others_do_better(service, *pool));
         (self.fitness.less_fit(), kept.map(|(service, _)| service.clone()).collect())
+    }
+
+    /// What speaks against this director besides what it does not reach.
+    fn against(&mut self, state: &ClusterState, report: &ReconcileReport) -> Vec<(VipName, Fitness, String)> {
+        let of_kernel = report.unprogrammed.iter().map(|(vip, Unprogrammed { failed, services, why })| {
+            let reason = format!("{failed} of {services} IPVS services are not in its kernel as they should be: {why}");
+            (vip.clone(), Fitness::share(services.saturating_sub(*failed), *services), reason)
+        });
+        let findings = self.sources.tracks.borrow_and_update().clone();
+        let of_tracks = tracked(&self.config.tracks, &findings, state.rules.vips.keys());
+        of_kernel.chain(of_tracks).collect()
     }
 
     /// Says nothing before it is known: what an earlier worker said stands.

@@ -40,9 +40,11 @@ impl Bench {
             script: script.parse().unwrap(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             timeout,
-            address: "10.0.0.21:3306".parse().unwrap(),
-            service: "sql".parse().unwrap(),
-            server: "r1".parse().unwrap(),
+            subject: ScriptSubject::Server {
+                address: "10.0.0.21:3306".parse().unwrap(),
+                service: "sql".parse().unwrap(),
+                server: "r1".parse().unwrap(),
+            },
         };
         self.worker.send(&order, MAX_RUN_BYTES).await.unwrap();
         id
