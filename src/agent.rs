@@ -7,6 +7,7 @@ mod answering;
 mod assigned;
 mod authorisation;
 mod fan_out_task;
+mod fitness;
 mod member;
 mod member_error;
 mod network_task;

@@ -2,15 +2,18 @@
 //!
 //! Every output is a pure function of the inputs (see `derive`), made anew when one that it rests on changes, and sent only when it differs.
 
-use super::{assigned::Assigned, projections};
+mod fit;
+
+use super::{assigned::Assigned, fitness::OwnFitness, projections};
 use crate::{
+    clock::{BootClock, Clock},
     config::AgentConfig,
     gossip::{ClusterView, Facts, KeyInventory, NodeState},
     guard::{GuardGone, GuardHandle, protocol::GroupOrder},
-    health::{self, HealthInputs},
+    health::{self, HealthInputs, track::TrackFindings},
     kernel::io::address::{AddressError, interface_index},
     members::gossip_seeds,
-    model::{NodeName, NodeNetwork, Obstacles, Ownership, Role, Roles, VipName},
+    model::{LessFitGroups, NodeName, NodeNetwork, Obstacles, Ownership, Role, Roles, VipName},
     raft::RaftView,
     reconcile::{ReconcileInputs, ReconcileReport, VipsReady},
     rules::{ClusterState, Target, security::PeerKeys},
@@ -50,6 +53,8 @@ pub struct Sources {
     pub network: watch::Receiver<Option<NodeNetwork>>,
     /// What reconciling came to.
     pub report: watch::Receiver<ReconcileReport>,
+    /// Which of its tracks fail.
+    pub tracks: watch::Receiver<Arc<TrackFindings>>,
     /// Which keys and certificates this node has.
     pub holds: watch::Receiver<KeyInventory>,
     /// An administrator has taken this node out of service.
@@ -90,6 +95,8 @@ pub struct FanOut {
     pub uninformed_since: Option<Instant>,
     /// What this node observes.
     pub assigned: Assigned,
+    /// How fit it is to hold each VIP group.
+    pub fitness: OwnFitness,
     /// What was made of the inputs last; `None` before the first time.
     pub kept: Option<Kept>,
 }
@@ -100,6 +107,7 @@ pub struct Kept {
     groups: Vec<GroupOrder>,
     in_place: Arc<BTreeMap<NodeName, VipsReady>>,
     ready: Option<bool>,
+    less_fit: Option<LessFitGroups>,
     /// Interfaces have come or gone since.
     is_stale: bool,
 }
@@ -119,7 +127,7 @@ impl Sources {
         fn is_new<T>(source: &watch::Receiver<T>) -> bool {
             source.has_changed().unwrap_or(true)
         }
-        let Self { state, raft: _, view, own, ownership, refused, network, report, holds, withdrawn } = self;
+        let Self { state, raft: _, view, own, ownership, refused, network, report, tracks: _, holds, withdrawn } = self;
         let (is_first, of_guard) = (kept.is_none(), is_new(ownership) || is_new(refused));
         let word = is_new(own) || of_guard || is_new(network) || is_new(report) || is_new(holds) || is_new(withdrawn);
         News { state: is_first || is_new(state), view: is_first || is_new(view), word: is_first || word }
@@ -163,6 +171,7 @@ pub struct Told {
     speakers: Option<Arc<PeerKeys>>,
     groups: Option<Vec<GroupOrder>>,
     ready: Option<bool>,
+    less_fit: Option<LessFitGroups>,
     absent: BTreeSet<String>,
 }
 
@@ -178,7 +187,10 @@ impl FanOut {
             self.pass_on()?;
             let (config, seen) = (&self.config, &self.told.absent);
             let patience_ends = self.uninformed_since.map(|since| since + PATIENCE).filter(|end| *end > Instant::now());
-            let Sources { state, raft, view, own, ownership, refused, network, report, holds, withdrawn } = &mut self.sources;
+            let fitness_due = self.fitness.deadline().map(|at| Instant::now() + (at - BootClock.now()));
+            let due = patience_ends.into_iter().chain(fitness_due).min();
+            let Sources { state, raft, view, own, ownership, refused, network, report, tracks, holds, withdrawn } =
+                &mut self.sources;
             let now = state.borrow().clone();
             // The kernel is asked for some names; everything else is passed on only when something has changed.
             let interfaces_change = async {
@@ -207,9 +219,10 @@ impl FanOut {
                 changed = again(refused) => changed,
                 changed = again(network) => changed,
                 changed = again(report) => changed,
+                changed = tracks.changed() => changed,
                 changed = again(holds) => changed,
                 changed = again(withdrawn) => changed,
-                () = sleep_until(patience_ends.unwrap_or_else(Instant::now)), if patience_ends.is_some() => Ok(()),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Ok(()),
             };
             if changed.is_err() {
                 return Ok(());
@@ -241,23 +254,30 @@ impl FanOut {
             send(&self.sinks.live, live);
         }
         let former = self.kept.take();
+        let in_place = match &former {
+            Some(kept) if !news.view => kept.in_place.clone(),
+            Some(_) | None => Arc::new(projections::in_place(&view)),
+        };
+        let (less_fit, kept_whole) = self.fit((&state, &view, &own, &in_place), &report, BootClock.now());
         let ready = self.readiness(&state, &view, &report);
-        let news_of_word = news.state || news.word || former.as_ref().is_none_or(|kept| kept.is_stale || kept.ready != ready);
-        let Kept { groups, in_place, is_stale, .. } = former.unwrap_or_default();
+        let news_of_word = news.state
+            || news.word
+            || former.as_ref().is_none_or(|kept| kept.is_stale || kept.ready != ready || kept.less_fit != less_fit);
+        let Kept { groups, is_stale, .. } = former.unwrap_or_default();
         let groups = if news.state || is_stale { self.groups(&state) } else { groups };
-        let in_place = Some(in_place).filter(|_| !news.view).unwrap_or_else(|| Arc::new(projections::in_place(&view)));
         let roles = state.nodes.get(me).map_or_else(|| self.config.roles.clone(), |node| node.roles.clone());
         if news_of_word {
-            let word = self.word(&roles, &groups, ready, (&own, &ownership, &report));
+            let word = self.word(&roles, &groups, (ready, &less_fit), (&own, &ownership, &report));
             let withdrawn = *self.sources.withdrawn.borrow_and_update();
             let word = if withdrawn { projections::withdrawn(word, &state, &self.config) } else { word };
             send(&self.sinks.word, Arc::new(word));
         }
         let address = self.config.address.ip();
-        let inputs = ReconcileInputs { loaded, roles, address, state, in_place: in_place.clone(), own, ownership };
+        let inputs = ReconcileInputs { loaded, roles, address, state, in_place: in_place.clone(), own, ownership, kept_whole };
         send(&self.sinks.reconcile, inputs);
         self.tell_guard(loaded, &groups, ready)?;
-        self.kept = Some(Kept { groups, in_place, ready, is_stale: false });
+        self.tell_fitness(loaded, &less_fit)?;
+        self.kept = Some(Kept { groups, in_place, ready, less_fit, is_stale: false });
         Ok(())
     }
 
@@ -266,7 +286,7 @@ impl FanOut {
         &mut self,
         roles: &Roles,
         groups: &[GroupOrder],
-        ready: Option<bool>,
+        (ready, less_fit): (Option<bool>, &Option<LessFitGroups>),
         (own, ownership, report): (&BTreeMap<Target, Observation>, &Ownership, &ReconcileReport),
     ) -> NodeState {
         let refused = self.sources.refused.borrow_and_update().clone();
@@ -279,6 +299,7 @@ impl FanOut {
             in_place: report.in_place.clone(),
             holding: ownership.clone(),
             obstacles: projections::obstacles(own_groups, &self.told.absent, refused, projections::unready(ready, report)),
+            less_fit: less_fit.clone().unwrap_or_default(),
             network,
             revision: report.applied_revision,
             informed: report.informed,

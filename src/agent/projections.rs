@@ -5,7 +5,7 @@ use crate::{
     gossip::{ClusterView, Facts, NodeState, NodeView},
     guard::protocol::GroupOrder,
     kernel::fence::Packets,
-    model::{NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
+    model::{Fitness, NodeId, NodeName, Obstacles, PublicKey, Role, VipGroup, VipName, node::guard_addr},
     reconcile::{ReconcileReport, VipsReady},
     rules::{ClusterState, security::PeerKeys},
 };
@@ -155,6 +155,17 @@ pub fn guards(speakers: &PeerKeys) -> BTreeMap<NodeId, (SocketAddr, PublicKey)> 
 pub fn informed_directors(state: &ClusterState, view: &ClusterView, me: &NodeName) -> bool {
     let directs = |name: &NodeName| state.nodes.get(name).is_some_and(|node| node.roles.has(Role::Director));
     view.nodes.iter().any(|(name, node)| name != me && node.live && node.informed && directs(name))
+}
+
+/// Whether another director could take the group now that is fitter for it than this.
+pub fn fitter_director(state: &ClusterState, view: &ClusterView, me: &NodeName, group: &VipName, fitness: Fitness) -> bool {
+    let directs = |name: &NodeName| state.nodes.get(name).is_some_and(|node| node.roles.has(Role::Director));
+    view.nodes.iter().filter(|(name, node)| *name != me && node.live && directs(name)).any(|(_, node)| {
+        let in_service = node.facts.as_ref().is_some_and(|facts| !facts.withdrawn);
+        let of_node = node.less_fit.get(group).map_or(Fitness::WELL, |less| less.fitness);
+        // One that has just started has not said anything of the group yet.
+        in_service && node.holding.contains_key(group) && !node.obstacles.contains_key(group) && of_node > fitness
+    })
 }
 
 /// What the guard is told of readiness, if anything: `in_kernel` where the rules are or not. `waited`: nothing is known of any server, and whether it has

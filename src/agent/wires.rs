@@ -2,6 +2,7 @@
 
 use super::{
     fan_out_task::{self, FanOut},
+    fitness::OwnFitness,
     member_error::MemberError,
     network_task, parcel_task, projections,
     remote::Remote,
@@ -14,7 +15,7 @@ use crate::{
     config::AgentConfig,
     gossip::{self, ClusterView, Facts, GossipSettings, KeyInventory, NodeState},
     guard::{GuardChannel, GuardHandle},
-    health::{self, HealthInputs, io::script::ScriptRunner},
+    health::{self, HealthInputs, io::script::ScriptRunner, track::TrackFindings, track_task},
     kernel::io::Linux,
     link::{node_key::NodeKey, parcel::Mailbox, tls::Credentials},
     members::{ClusterMember, NodeIdentity, address_task, renewal_task::Renewal, rotation_task},
@@ -85,6 +86,7 @@ pub struct Wires {
     pub view: Wire<Arc<ClusterView>>,
     pub own: Wire<Arc<BTreeMap<Target, Observation>>>,
     pub report: Wire<ReconcileReport>,
+    pub tracks: Wire<Arc<TrackFindings>>,
     pub word: Wire<Arc<NodeState>>,
     pub seeds: Wire<BTreeSet<SocketAddr>>,
     pub speakers: Wire<Arc<PeerKeys>>,
@@ -113,6 +115,7 @@ impl Wires {
             in_place: BTreeMap::new(),
             holding: guard.ownership.borrow().clone(),
             obstacles: guard.obstacles.borrow().clone(),
+            less_fit: BTreeMap::new(),
             network: None,
             revision: 0,
             informed: false,
@@ -126,11 +129,13 @@ impl Wires {
             in_place: Arc::default(),
             own: Arc::default(),
             ownership: Ownership::new(),
+            kept_whole: BTreeSet::new(),
         };
         Self {
             view: watch::channel(Arc::default()),
             own: watch::channel(Arc::default()),
             report: watch::channel(ReconcileReport::default()),
+            tracks: watch::channel(Arc::default()),
             word: watch::channel(Arc::new(word)),
             seeds: watch::channel(config.seeds.iter().copied().collect()),
             speakers: watch::channel(speakers),
@@ -180,6 +185,9 @@ impl Wires {
         let gossip = gossip::run(gossip, seeds, speakers, word, self.view.0, mailbox, shutdown.child_token());
         tasks.spawn("gossip", &shutdown, gossip);
         tasks.spawn("parcels", &shutdown, parcel_task::run(raft.clone(), sent, shutdown.child_token()));
+        let tracks = Arc::new(config.tracks.clone());
+        let tracks = track_task::run(tracks, scripts.clone(), self.tracks.0, shutdown.child_token());
+        tasks.spawn("tracks", &shutdown, tracks);
         let health = health::run(scripts, self.health.1, self.own.0, clock, shutdown.child_token());
         tasks.spawn("health", &shutdown, health);
         let reconciling = shutdown.child_token();
@@ -215,6 +223,7 @@ impl Wires {
                 withdrawn: self.withdrawn,
                 network: network_task::start(&tasks, config.clone(), &shutdown),
                 report: self.report.1,
+                tracks: self.tracks.1,
                 holds: self.holds.1,
             },
             sinks: fan_out_task::Sinks {
@@ -229,6 +238,7 @@ impl Wires {
             told: fan_out_task::Told::default(),
             uninformed_since: None,
             assigned: Default::default(),
+            fitness: OwnFitness::new(identity.timing, BootClock.now()),
             kept: None,
         };
         tasks.spawn("fan-out", &shutdown, fan_out.run(shutdown.child_token()));

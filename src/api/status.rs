@@ -168,10 +168,24 @@ pub struct VipStatus {
     /// The directors that could take it now: heard, in service, and nothing is in their way. Without the holder. `None` from agents that do not tell.
     #[serde(default)]
     pub could_hold: Option<Vec<NodeName>>,
+    /// The directors that are less fit to hold it than a director that nothing speaks against.
+    #[serde(default)]
+    pub less_fit: Vec<LessFitDirector>,
     /// Real servers that have it on `lo`, with ARP silenced.
     pub in_place: Vec<NodeName>,
     /// Real servers that should have it there, and do not.
     pub missing: Vec<MissingVip>,
+}
+
+/// A director that is less fit to hold a VIP group.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LessFitDirector {
+    /// Which.
+    pub node: NodeName,
+    /// How fit it is, of 1000; 1: only where no other is fitter, 0: never.
+    pub fitness: u16,
+    /// The reasons, in one line.
+    pub why: String,
 }
 
 /// A real server without a VIP that it should have.
@@ -311,7 +325,7 @@ mod tests {
         );
         assert_eq!(
             keys(&json["vips"][0]),
-            "addresses could_hold epoch held_ms holder holders in_place interface missing mode name why_unheld"
+            "addresses could_hold epoch held_ms holder holders in_place interface less_fit missing mode name why_unheld"
         );
         assert_eq!(keys(&json["services"][0]), "check forward name port protocol scheduler servers vip");
         let server = &json["services"][0]["servers"][1];

@@ -1,11 +1,13 @@
 //! The node's own file, `agent.toml`: its name, its roles, its addresses, and where it finds the others.
 
+mod track;
+
 use super::{
     document::{self, At, Decoded, Table, clip, integer, parsed, text},
     problem::{ProblemCollector, Problems},
     value,
 };
-use crate::model::{NodeName, Role, Roles, TimingProfile, ZoneName};
+use crate::model::{NodeName, Role, Roles, TimingProfile, Track, ZoneName};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -60,6 +62,8 @@ pub struct AgentConfig {
     pub tls: Option<TlsConfig>,
     /// `[scripts]`: how script checks are run here; `None`: they are not.
     pub scripts: Option<ScriptsConfig>,
+    /// `[[track]]`: what this node watches on itself, and how much less fit to hold VIPs it is while that fails.
+    pub tracks: Vec<Track>,
     /// `[api] listen`: where the remote API is served (TCP, mTLS); default: nowhere.
     pub api_listen: Option<SocketAddr>,
     /// `log`: a level, or `level,target=level,…` as tracing-subscriber's `EnvFilter` takes it. Default [`DEFAULT_LOG`].
@@ -134,6 +138,8 @@ fn read(mut table: Table<'_>, hostname: &str, findings: &mut ProblemCollector<'_
     let tls = tls(&mut table, findings);
     let scripts = scripts(&mut table, findings);
     let api_listen = api_listen(&mut table, findings);
+    let runs_scripts = table.has("scripts");
+    let tracks = track::read(&mut table, runs_scripts, findings);
     let interfaces = interfaces(&mut table, findings);
     table.finish(findings);
     Some(AgentConfig {
@@ -149,6 +155,7 @@ fn read(mut table: Table<'_>, hostname: &str, findings: &mut ProblemCollector<'_
         zone: zone.map(inner),
         tls,
         scripts,
+        tracks,
         api_listen,
         log: log.map_or_else(|| DEFAULT_LOG.to_owned(), inner),
     })

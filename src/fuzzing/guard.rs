@@ -3,7 +3,7 @@
 use super::{Target, coded, encoded, sample};
 use crate::{
     guard::protocol::{GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
-    health::script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, RunId, ScriptEnd, ScriptReport, ScriptRun},
+    health::script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, RunId, ScriptEnd, ScriptReport, ScriptRun, ScriptSubject},
     kernel::fence::Packets,
     model::{Fitness, Holding, NodeId, TimingProfile, VipGroup},
     vip::{LeaseMessage, RefusalReason},
@@ -28,7 +28,7 @@ fn order() -> Vec<u8> {
     let (timeout, args) = (Duration::from_millis(500), vec!["--user".to_owned(), "monitor".to_owned()]);
     let id = RunId { life: 1 << 60, number: 7 };
     let (script, service, server) = (sample::name("check-mysql"), sample::name("sql"), sample::name("r1"));
-    encoded(&ScriptRun { id, script, args, timeout, address, service, server })
+    encoded(&ScriptRun { id, script, args, timeout, subject: ScriptSubject::Server { address, service, server } })
 }
 
 fn reports() -> Vec<Vec<u8>> {
@@ -76,6 +76,7 @@ fn to_guard() -> Vec<Vec<u8>> {
         ToGuard::Membership(sample::membership()),
         ToGuard::Groups(vec![GroupOrder { group, candidates: vec![NodeId(1), NodeId(2)], packets: Packets::Linger }]),
         ToGuard::Ready(true),
+        ToGuard::Fitness([(sample::name("web"), Fitness(333))].into()),
         ToGuard::Beat,
         ToGuard::Leave,
         ToGuard::Withdraw,

@@ -10,7 +10,7 @@ use crate::{
         node_state::{self, Origin},
     },
     link::{node_key::NodeKey, token::JoinToken},
-    model::{Access, Fingerprint, Holding, KeyId, NodeId, NodeName, NodeNetwork, PublicKey},
+    model::{Access, Fingerprint, Fitness, Holding, KeyId, LessFit, NodeId, NodeName, NodeNetwork, PublicKey},
     verdict::{Finding, Observation},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -130,9 +130,11 @@ fn read_word(bytes: &[u8]) -> Outcome {
     let heard = keys::read(text.lines().filter_map(|line| line.split_once('=')));
     assert!(heard.view.observations.values().all(|seen| !seen.reason.chars().any(char::is_control)), "not fit for a terminal");
     assert!(heard.view.obstacles.values().all(|why| !why.chars().any(char::is_control)), "not fit for a terminal");
-    let NodeView { live: _, facts, observations, in_place, holding, obstacles, network, revision, informed } = heard.view;
+    assert!(heard.view.less_fit.values().all(|less| !less.why.chars().any(char::is_control)), "not fit for a terminal");
+    let NodeView { live: _, facts, observations, in_place, holding, obstacles, less_fit, network, revision, informed } =
+        heard.view;
     let Some(facts) = facts else { return refused("no facts") };
-    let word = NodeState { facts, observations, in_place, holding, obstacles, network, revision, informed };
+    let word = NodeState { facts, observations, in_place, holding, obstacles, less_fit, network, revision, informed };
     let (entries, too_long) = keys::entries(&word);
     assert!(entries.values().all(|value| value.len() <= MAX_VALUE_BYTES));
     let again = keys::read(entries.iter().map(|(key, value)| (key.as_str(), value.as_str())));
@@ -183,6 +185,10 @@ fn word() -> Vec<u8> {
             (sample::name("db"), Holding::NotHeld),
         ]),
         obstacles: BTreeMap::from([(sample::name("db"), "no interface eth9".to_owned())]),
+        less_fit: BTreeMap::from([(
+            sample::name("web"),
+            LessFit { fitness: Fitness(333), why: "reaches 1 of 3 servers of http".to_owned() },
+        )]),
         network: Some(NodeNetwork {
             interfaces: ["eth0".to_owned(), "lo".to_owned()].into(),
             addresses: [sample::addr(11).ip()].into(),

@@ -6,6 +6,7 @@
 //! | `obs/SERVICE/SERVER` | `up\|suspect\|down\|unable QUESTION SINCE_UNIX_MS REASON` |
 //! | `place/VIP` | `yes` or `no WHY` |
 //! | `hold/VIP` | `held EPOCH SINCE_UNIX_MS`, `not-held` or `not-held WHY` |
+//! | `fit/VIP` | `FITNESS WHY`, there when a director is less fit for the group than others may be |
 //! | `net` | JSON of [`NodeNetwork`] |
 //! | `rev` | the rules' revision |
 //! | `informed` | there when a director knows of some server whether it takes traffic |
@@ -14,7 +15,7 @@
 
 use super::view::{Facts, NodeState, NodeView};
 use crate::{
-    model::{Holding, NodeNetwork, VipName},
+    model::{Fitness, Holding, LessFit, NodeNetwork, VipName},
     rules::Target,
     verdict::{Finding, Observation},
 };
@@ -42,6 +43,7 @@ pub fn entries(word: &NodeState) -> (BTreeMap<String, String>, Vec<String>) {
     all.extend(word.in_place.iter().map(|(vip, state)| (format!("place/{vip}"), place_text(state))));
     let why = |vip| word.obstacles.get(vip).map(String::as_str);
     all.extend(word.holding.iter().map(|(vip, holding)| (format!("hold/{vip}"), hold_text(*holding, why(vip)))));
+    all.extend(word.less_fit.iter().map(|(vip, less)| (format!("fit/{vip}"), fit_text(less))));
     all.extend(word.network.as_ref().map(|network| ("net".to_owned(), network_text(network))));
     let too_long: Vec<String> = all.iter().filter(|(_, v)| v.len() > MAX_VALUE_BYTES).map(|(key, _)| key.clone()).collect();
     all.retain(|_, value| value.len() <= MAX_VALUE_BYTES);
@@ -88,6 +90,9 @@ fn read_entry(view: &mut NodeView, key: &str, value: &str) -> Option<()> {
             let (vip, (holding, why)) = (vip.parse::<VipName>().ok()?, read_hold(value)?);
             view.obstacles.extend(why.map(|why| (vip.clone(), why)));
             view.holding.insert(vip, holding);
+        }
+        ["fit", vip] => {
+            view.less_fit.insert(vip.parse::<VipName>().ok()?, read_fit(value)?);
         }
         ["net"] => {
             view.network = Some(serde_json::from_str::<NodeNetwork>(value).ok().filter(NodeNetwork::may_be_told)?);
@@ -163,6 +168,16 @@ fn read_hold(text: &str) -> Option<(Holding, Option<String>)> {
     }
 }
 
+fn fit_text(LessFit { fitness, why }: &LessFit) -> String {
+    format!("{fitness} {}", one_line(why))
+}
+
+fn read_fit(text: &str) -> Option<LessFit> {
+    let (fitness, why) = text.split_once(' ')?;
+    let fitness = Fitness(fitness.parse().ok()?);
+    (fitness < Fitness::WELL).then(|| LessFit { fitness, why: one_line(why) })
+}
+
 fn network_text(network: &NodeNetwork) -> String {
     serde_json::to_string(network).expect("a network is strings, addresses and a flag")
 }
@@ -194,6 +209,7 @@ mod tests {
             places in prop::collection::btree_map("[a-z]{1,4}", prop::option::of("[ -~]{0,40}"), 0..4),
             held in prop::collection::btree_map("[a-z]{1,4}", prop::option::of((any::<u64>(), any::<u64>())), 0..4),
             why in prop::option::of("[ -~é]{0,40}"),
+            less_fit in prop::collection::btree_map("[a-z]{1,4}", (0..1000_u16, "[ -~é]{0,40}"), 0..3),
             interfaces in prop::option::of(prop::collection::btree_set("[!-.0-9;-~]{1,15}", 0..20)),
             revision: u64,
             informed: bool,
@@ -206,8 +222,10 @@ mod tests {
             };
             let obstacle = |(vip, held): (&String, &Option<_>)| Some((vip.parse().unwrap(), why.clone().filter(|_| held.is_none())?));
             let obstacles = held.iter().filter_map(obstacle).collect();
+            let less = |(fitness, why)| LessFit { fitness: Fitness(fitness), why };
             NodeState {
                 obstacles,
+                less_fit: less_fit.into_iter().map(|(vip, of)| (vip.parse().unwrap(), less(of))).collect(),
                 network: interfaces.map(|interfaces| NodeNetwork { interfaces, ..NodeNetwork::default() }),
                 facts: facts(),
                 observations: observations.into_iter().map(|(on, (i, reason, since_unix_ms, fingerprint))| {
@@ -230,13 +248,13 @@ mod tests {
         fn a_word_is_heard_as_it_was_said(word in some_word()) {
             let (entries, too_long) = entries(&word);
             prop_assert!(too_long.is_empty());
-            let NodeState { facts, observations, in_place, holding, obstacles, network, revision, informed } = word;
-            let view = NodeView { live: true, facts: Some(facts), observations, in_place, holding, obstacles, network, revision, informed };
+            let NodeState { facts, observations, in_place, holding, obstacles, less_fit, network, revision, informed } = word;
+            let view = NodeView { live: true, facts: Some(facts), observations, in_place, holding, obstacles, less_fit, network, revision, informed };
             prop_assert_eq!(read_all(&entries), Heard { view, junk: None });
         }
 
         #[test]
-        fn junk_is_left_out_and_named(key in "[a-z/]{0,12}|obs/[a-z]/[a-z]|place/[a-z]|hold/[a-z]|rev|net|facts", value in "\\PC{0,40}") {
+        fn junk_is_left_out_and_named(key in "[a-z/]{0,12}|obs/[a-z]/[a-z]|place/[a-z]|hold/[a-z]|fit/[a-z]|rev|net|facts", value in "\\PC{0,40}") {
             let heard = read([(key.as_str(), value.as_str()), ("rev", "7")].into_iter());
             prop_assert_eq!(heard.view.revision, 7);
             prop_assert!(heard.junk.is_none_or(|junk| junk == key));
@@ -257,6 +275,9 @@ mod tests {
             ("place/front", "maybe"),
             ("hold/front", "held 1"),
             ("hold/front", "not-heldno"),
+            ("fit/front", "333"),
+            ("fit/front", "1000 well"),
+            ("fit/front", "70000 well"),
             ("net", "{}"),
             ("net", "{\"interfaces\":[\"eth0\\n\"],\"addresses\":[]}"),
             ("rev", "-1"),
@@ -277,6 +298,7 @@ mod tests {
             in_place: BTreeMap::new(),
             holding: BTreeMap::new(),
             obstacles: BTreeMap::new(),
+            less_fit: BTreeMap::new(),
             network: None,
             revision: 3,
             informed: false,

@@ -1,7 +1,7 @@
 //! What this node says, and what it has heard of the others.
 
 use crate::{
-    model::{Fingerprint, Holding, KeyId, NodeName, NodeNetwork, Obstacles, Roles, VipName},
+    model::{Fingerprint, Holding, KeyId, LessFitGroups, NodeName, NodeNetwork, Obstacles, Roles, VipName},
     rules::Target,
     verdict::{Observation, ObserverReport, ObserverReports},
 };
@@ -59,6 +59,8 @@ pub struct NodeState {
     pub holding: BTreeMap<VipName, Holding>,
     /// Directors: what keeps them from taking groups that they do not hold.
     pub obstacles: Obstacles,
+    /// Directors: the groups for which they are less fit than [`Fitness::WELL`](crate::model::Fitness::WELL), and why.
+    pub less_fit: LessFitGroups,
     /// Its interfaces and addresses, once they have been looked at; as much of them as is told.
     pub network: Option<NodeNetwork>,
     /// The rules' revision that its kernel has.
@@ -82,6 +84,8 @@ pub struct NodeView {
     pub holding: BTreeMap<VipName, Holding>,
     /// See [`NodeState::obstacles`].
     pub obstacles: Obstacles,
+    /// See [`NodeState::less_fit`].
+    pub less_fit: LessFitGroups,
     /// See [`NodeState::network`].
     pub network: Option<NodeNetwork>,
     /// See [`NodeState::revision`].

@@ -328,6 +328,7 @@ impl EventLoop {
             }
             ToGuard::NotStarted(why) => self.not_started = why,
             ToGuard::Ready(ready) => self.lease_event(LeaseEvent::Ready(ready)).await,
+            ToGuard::Fitness(fitness) => self.lease_event(LeaseEvent::Fitness(fitness)).await,
             ToGuard::Leave => {
                 tracing::info!("node leaves the cluster");
                 (self.leaving, self.withdrawn) = (true, false);

@@ -2,7 +2,7 @@
 
 use crate::{
     kernel::fence::Packets,
-    model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile, VipGroup},
+    model::{Fitness, NodeId, Obstacles, Ownership, PublicKey, TimingProfile, VipGroup, VipName},
     rules::security::KeyRing,
     vip::LeaseMembership,
 };
@@ -66,6 +66,8 @@ pub enum ToGuard {
     Groups(Vec<GroupOrder>),
     /// Whether rules are in this director's kernel, so that it may take VIPs. Sent at each change.
     Ready(bool),
+    /// How fit this director is for each group, sent at each change; a group that is not named is [`Fitness::WELL`].
+    Fitness(BTreeMap<VipName, Fitness>),
     /// Sign of life, every [`BEAT`]; a worker silent for [`WORKER_HUNG`] is killed and started again.
     Beat,
     /// The node leaves the cluster: release everything, take everything away, then answer [`ToWorker::Released`].

@@ -7,6 +7,8 @@ pub mod observer;
 pub mod schedule;
 pub mod script;
 pub mod task;
+pub mod track;
+pub mod track_task;
 
 pub use assign::{Alarm, Assignment, HealthInputs, assignments, peer_alarms};
 pub use task::run;

@@ -2,7 +2,7 @@
 
 use super::hysteresis::Grade;
 use crate::model::{
-    ScriptName, ServerName, ServiceName,
+    ScriptName, ServerName, ServiceName, TrackName,
     check::{MAX_ARGS, is_script_arg},
 };
 use serde::{Deserialize, Serialize};
@@ -44,12 +44,39 @@ pub struct ScriptRun {
     pub args: Vec<String>,
     /// The script is killed after this time.
     pub timeout: Duration,
-    /// `LVS_ADDRESS` and `LVS_PORT`.
-    pub address: SocketAddr,
-    /// `LVS_SERVICE`
-    pub service: ServiceName,
-    /// `LVS_SERVER`
-    pub server: ServerName,
+    /// What it is run for.
+    pub subject: ScriptSubject,
+}
+
+/// What a script is run for; its environment says so.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ScriptSubject {
+    /// A real server.
+    Server {
+        /// `LVS_ADDRESS` and `LVS_PORT`.
+        address: SocketAddr,
+        /// `LVS_SERVICE`
+        service: ServiceName,
+        /// `LVS_SERVER`
+        server: ServerName,
+    },
+    /// The node itself: a track, `LVS_TRACK`.
+    Track(TrackName),
+}
+
+impl ScriptSubject {
+    /// The variables that tell it to the script.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        match self {
+            ScriptSubject::Server { address, service, server } => vec![
+                ("LVS_ADDRESS", address.ip().to_string()),
+                ("LVS_PORT", address.port().to_string()),
+                ("LVS_SERVICE", service.to_string()),
+                ("LVS_SERVER", server.to_string()),
+            ],
+            ScriptSubject::Track(track) => vec![("LVS_TRACK", track.to_string())],
+        }
+    }
 }
 
 impl ScriptRun {
@@ -190,9 +217,11 @@ mod tests {
             script: "x".repeat(63).parse().unwrap(),
             args,
             timeout,
-            address: "10.0.0.1:80".parse().unwrap(),
-            service: "y".repeat(63).parse().unwrap(),
-            server: "z".repeat(63).parse().unwrap(),
+            subject: ScriptSubject::Server {
+                address: "10.0.0.1:80".parse().unwrap(),
+                service: "y".repeat(63).parse().unwrap(),
+                server: "z".repeat(63).parse().unwrap(),
+            },
         }
     }
 

@@ -75,6 +75,20 @@ impl Step {
     }
 }
 
+impl IpvsStep {
+    /// The service that it changes.
+    pub fn service(&self) -> &ServiceKey {
+        match self {
+            IpvsStep::RemoveService(service)
+            | IpvsStep::AddService(service, _)
+            | IpvsStep::EditService(service, _)
+            | IpvsStep::AddDest(service, ..)
+            | IpvsStep::EditDest(service, ..)
+            | IpvsStep::RemoveDest(service, ..) => service,
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

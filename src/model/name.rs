@@ -92,6 +92,10 @@ name!(
     IdentityName
 );
 name!(
+    /// A track: one thing that a node watches on itself, unique on that node.
+    TrackName
+);
+name!(
     /// A script that checks real servers. Each node has its own file of that name, in its own directory. A name has no `/` in it and does not begin
     /// with a dot.
     ScriptName

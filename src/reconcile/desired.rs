@@ -2,7 +2,7 @@
 
 use crate::{
     kernel::{Dest, DestKey, IpvsService, KernelState, ServiceKey, ServiceOptions},
-    model::{Holding, NodeName, Ownership, RealServer, Role, Roles, Service, VipName, Weight},
+    model::{Holding, NodeName, Ownership, RealServer, Role, Roles, Service, ServiceName, VipName, Weight},
     rules::{ClusterState, Target, Verdict},
     verdict::{Finding, Observation, check_address, check_fingerprint},
 };
@@ -30,6 +30,9 @@ pub struct DesiredInput<'a> {
     pub own: &'a BTreeMap<Target, Observation>,
     /// Which VIP groups this node holds, as its guard says. Absent means unknown.
     pub ownership: &'a Ownership,
+    /// The pools that stay whole whatever this node observes, because it alone does not reach most of their servers, and another director is to take
+    /// their VIP.
+    pub kept_whole: &'a BTreeSet<ServiceName>,
     /// What the kernel has. Where something is unknown, a server that is in stays in and one that is out stays out, so that an agent that restarts
     /// changes nothing.
     pub observed: &'a KernelState,
@@ -240,7 +243,7 @@ fn judge(input: &DesiredInput<'_>, service: &Service, server: &RealServer, keys:
 }
 
 /// Invariant 4: a director leaves out a server that it cannot reach itself, whatever others find. It never leaves out the whole pool: if it reaches
-/// none of the servers, the fault is more likely its own.
+/// none of the servers, the fault is more likely its own. Where it alone does not reach most of a pool, it leaves out none of it.
 fn leave_out_path_faults(input: &DesiredInput<'_>, service: &Service, decisions: &mut [Decision]) {
     let fault = |decision: &Decision| {
         let check = service.check.as_ref()?;
@@ -249,10 +252,15 @@ fn leave_out_path_faults(input: &DesiredInput<'_>, service: &Service, decisions:
         (own.seen == Finding::Down).then(|| own.reason.clone())
     };
     let takes_traffic = |decision: &Decision| decision.presence.weight().is_some_and(|weight| weight.0 > 0);
+    let keeps_all = input.kept_whole.contains(&service.name);
     let some_remain = decisions.iter().any(|decision| takes_traffic(decision) && fault(decision).is_none());
     for decision in decisions.iter_mut().filter(|decision| decision.presence.weight().is_some()) {
         let Some(reason) = fault(decision) else { continue };
-        if some_remain {
+        if keeps_all {
+            decision.reason += &format!(
+                "; this director alone cannot reach it ({reason}), nor most of this pool: it keeps it in, and leaves the VIP to another director"
+            );
+        } else if some_remain {
             let out = OutReason::PathFault(reason);
             decision.reason = out.to_string();
             decision.presence = Presence::Out(out);

@@ -136,6 +136,7 @@ pub fn director() -> ReconcileInputs {
         in_place: Arc::new(all_in_place()),
         own: Arc::default(),
         ownership: [].into(),
+        kept_whole: [].into(),
     }
 }
 

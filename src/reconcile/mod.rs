@@ -7,20 +7,28 @@ mod desired;
 mod fixture;
 mod io;
 mod plan;
+mod reach;
 mod task;
+mod unprogrammed;
 
 pub use desired::{Decision, Desired, DesiredInput, OutReason, Presence, VipsReady, desired};
 pub use io::{OwnedVips, PutBackError, put_back};
 pub use plan::{foreign, plan};
+pub use reach::{LostPool, ReachInput, lost_pools};
 pub use task::{RESYNC, WithdrawError, run, withdraw};
+pub use unprogrammed::Unprogrammed;
 
 use crate::{
     kernel::ServiceKey,
-    model::{NodeName, Ownership, Roles},
+    model::{NodeName, Ownership, Roles, ServiceName, VipName},
     rules::{ClusterState, Target},
     verdict::Observation,
 };
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// All that reconciling depends on. The fan-out fills it from the other tasks.
 #[derive(Clone, PartialEq, Debug)]
@@ -39,6 +47,8 @@ pub struct ReconcileInputs {
     pub own: Arc<BTreeMap<Target, Observation>>,
     /// Which VIP groups this node holds, as its guard says. Absent means unknown.
     pub ownership: Ownership,
+    /// The pools of which this director alone does not reach most, while a fitter one could take their VIP: see [`DesiredInput::kept_whole`].
+    pub kept_whole: BTreeSet<ServiceName>,
 }
 
 /// The result of the last pass.
@@ -50,6 +60,8 @@ pub struct ReconcileReport {
     pub applied_revision: u64,
     /// Whether this node is a director whose kernel has all that the rules want in it, so that it may take VIPs.
     pub ready: bool,
+    /// The groups whose IPVS services the kernel does not take, pass after pass.
+    pub unprogrammed: BTreeMap<VipName, Unprogrammed>,
     /// Whether it is known of at least one server of the rules whether it takes traffic, or there are no servers. A director for which this is false
     /// forwards to no server.
     pub informed: bool,

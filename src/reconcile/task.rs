@@ -5,6 +5,7 @@ use super::{
     OwnedVips, ReconcileInputs, ReconcileReport,
     desired::{Decision, Desired, DesiredInput, OutReason, Presence, VipsReady, desired},
     plan::{foreign, found, plan},
+    unprogrammed::unprogrammed,
 };
 use crate::{
     base::errors::with_sources,
@@ -161,6 +162,7 @@ impl<P: DataPlane> Reconciler<P> {
             in_place: &inputs.in_place,
             own: &inputs.own,
             ownership: &inputs.ownership,
+            kept_whole: &inputs.kept_whole,
             observed: &observed,
         });
         let mut problems = Vec::new();
@@ -181,6 +183,8 @@ impl<P: DataPlane> Reconciler<P> {
         let lost = |failure: &StepFailure| !matches!(failure.error, StepError::Refused { .. } | StepError::Voided(_));
         let unready = failures.iter().any(|failure| failure.step.is_ipvs() && lost(failure));
         self.report.foreign = foreign(&wanted, &after, &owned);
+        let lasts = self.failed_passes + 1 >= PASSES_TO_UNREADY;
+        self.report.unprogrammed = if lasts { unprogrammed(&inputs.state, &wanted, &failures) } else { Default::default() };
         self.report.in_place = in_place(&wanted, &after, &failures);
         self.report.steps_last = if steps.is_empty() { self.report.steps_last } else { steps.len() };
         self.settled = failures.is_empty().then_some(wanted.clone());

@@ -1,5 +1,6 @@
 //! Builds the answer to `GET /v1/status` from everything the worker knows. Pure.
 
+mod less_fit;
 mod unheld;
 pub mod warnings;
 
@@ -173,6 +174,7 @@ fn vip_status(sources: &StatusInput<'_>, group: &VipGroup) -> VipStatus {
         held_ms: newest.map(|(_, since, _)| unix_ms(sources.unix_now).saturating_sub(*since)),
         why_unheld: newest.is_none().then(|| unheld::why(sources, group)),
         could_hold: Some(unheld::could_hold(sources, group)),
+        less_fit: less_fit::directors(sources, group),
         in_place,
         missing,
     }
@@ -308,6 +310,7 @@ fn problems(sources: &StatusInput<'_>, status: &Status) -> Vec<String> {
                 .map(|missing| format!("VIP group {} is not in place on {}: {}", vip.name, missing.node, missing.why)),
         );
     }
+    problems.extend(status.vips.iter().flat_map(less_fit::problems));
     problems.extend(unheld::risks(sources, &status.vips));
     for service in &status.services {
         if service.servers.iter().all(|server| server.state == Pool::Out) {

@@ -186,6 +186,7 @@ fn a_withdrawn_node_says_of_every_vip_that_it_has_and_takes_none_of_them() {
         in_place: [(name("gone"), Ok(()))].into(),
         holding: BTreeMap::new(),
         obstacles: Obstacles::new(),
+        less_fit: BTreeMap::new(),
         network: None,
         revision: 3,
         informed: true,

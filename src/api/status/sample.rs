@@ -117,6 +117,7 @@ pub(crate) fn status() -> Status {
             held_ms: Some(133_000),
             why_unheld: None,
             could_hold: Some(vec![name("d2")]),
+            less_fit: vec![LessFitDirector { node: name("d2"), fitness: 333, why: "reaches 1 of 3 servers of http".to_owned() }],
             in_place: vec![name("r1"), name("r2")],
             missing: vec![MissingVip { node: name("r3"), why: "its agent is not heard".to_owned() }],
         }],

@@ -169,6 +169,9 @@ fn vip_notes(vip: &VipStatus) -> Vec<Cell> {
     if vip.holders.len() > 1 {
         notes.push(Cell::new(Tone::Bad, format!("several nodes say that they hold it: {}", joined(&vip.holders))));
     }
+    notes.extend(vip.less_fit.iter().map(|less| {
+        Cell::new(Tone::Warn, format!("{} is less fit to hold it ({} of 1000): {}", less.node, less.fitness, clean(&less.why)))
+    }));
     if !vip.in_place.is_empty() {
         notes.push(Cell::new(Tone::Faint, format!("in place on {}", joined(&vip.in_place))));
     }

@@ -13,6 +13,7 @@ fn two_lines_are_enough() {
         zone: None,
         tls: None,
         scripts: None,
+        tracks: Vec::new(),
         api_listen: None,
         node: "d1".parse().unwrap(),
         roles: Roles::new([Role::Director]).unwrap(),
@@ -109,7 +110,7 @@ colour = true
             "agent.toml:6:12: `data_dir`: `var/lib` is not an absolute path: begin it with `/`",
             "agent.toml:7:10: `timing`: `LAN` is not a timing profile: use fast, lan or wan",
             "agent.toml:8:7: `log`: `inof` is not a log filter: use a level (off, error, warn, info, debug, trace), or module=level, separated by commas",
-            "agent.toml:9:1: agent.toml has no key `colour`: it may have node, roles, address, interface, seeds, data_dir, socket, timing, log, zone, tls, scripts, api, interfaces",
+            "agent.toml:9:1: agent.toml has no key `colour`: it may have node, roles, address, interface, seeds, data_dir, socket, timing, log, zone, tls, scripts, api, track, interfaces",
         ]
     );
 }

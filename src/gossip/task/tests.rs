@@ -38,6 +38,7 @@ fn word(addr: SocketAddr, revision: u64) -> NodeState {
         in_place: BTreeMap::new(),
         holding: BTreeMap::new(),
         obstacles: BTreeMap::new(),
+        less_fit: BTreeMap::new(),
         network: None,
         revision,
         informed: false,

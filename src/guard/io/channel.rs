@@ -4,7 +4,7 @@ use crate::{
     base::io::inherit,
     guard::protocol::{BEAT, GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
     link::frame,
-    model::{NodeId, Obstacles, Ownership, PublicKey, TimingProfile},
+    model::{Fitness, NodeId, Obstacles, Ownership, PublicKey, TimingProfile, VipName},
     rules::security::KeyRing,
     tasks::Tasks,
     vip::{LeaseMembership, MembershipId},
@@ -150,6 +150,11 @@ impl GuardHandle {
     /// with its predecessor's word, and "no" gives the VIPs away.
     pub fn ready(&self, ready: bool) -> Result<(), GuardGone> {
         self.tell(ToGuard::Ready(ready))
+    }
+
+    /// Tells how fit this director is for each group; one that is not named is [`Fitness::WELL`].
+    pub fn fitness(&self, fitness: BTreeMap<VipName, Fitness>) -> Result<(), GuardGone> {
+        self.tell(ToGuard::Fitness(fitness))
     }
 
     /// Tells why this node's member cannot start, or that it has.

@@ -7,5 +7,6 @@ pub(super) mod probe;
 pub mod script;
 pub mod script_runner;
 pub mod tcp;
+pub mod track;
 
 pub use probe::probe;

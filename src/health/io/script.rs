@@ -8,9 +8,10 @@ use crate::{
     base::io::inherit::{self, NotInherited},
     health::{
         hysteresis::Grade,
-        script::{GONE, MAX_REPORT_BYTES, MAX_RUN_BYTES, OFF, RunId, ScriptEnd, ScriptReport, ScriptRun, judged},
+        script::{GONE, MAX_REPORT_BYTES, MAX_RUN_BYTES, OFF, RunId, ScriptEnd, ScriptReport, ScriptRun, ScriptSubject, judged},
+        track::Look,
     },
-    model::ScriptName,
+    model::{ScriptName, TrackName},
     rules::Target,
     tasks::Tasks,
 };
@@ -106,20 +107,28 @@ impl ScriptRunner {
         args: &[String],
         limit: Duration,
     ) -> Result<String, ProbeFault> {
-        let (grade, what) = match &self.0 {
-            None => (Grade::Unable, OFF.to_owned()),
-            Some(line) => {
-                let Target { service, server } = target.clone();
-                let (script, args) = (script.clone(), args.to_vec());
-                let order = |id| ScriptRun { id, script, args, timeout: limit, address, service, server };
-                let ScriptReport { ended, line, .. } = line.run(order, limit).await;
-                judged(ended, &line, limit)
-            }
-        };
-        match grade {
-            Grade::Passed => Ok(what),
-            Grade::Failed | Grade::NotAsked | Grade::Unable => Err(ProbeFault { grade, what }),
+        let Target { service, server } = target.clone();
+        match self.judged(ScriptSubject::Server { address, service, server }, script, args, limit).await {
+            (Grade::Passed, what) => Ok(what),
+            (grade @ (Grade::Failed | Grade::NotAsked | Grade::Unable), what) => Err(ProbeFault { grade, what }),
         }
+    }
+
+    /// Has `script` look at this node for `track`. A script that cannot be run has not passed. Ends within `limit` and [`GRACE`].
+    pub(super) async fn track(&self, track: &TrackName, script: &ScriptName, args: &[String], limit: Duration) -> Look {
+        match self.judged(ScriptSubject::Track(track.clone()), script, args, limit).await {
+            (Grade::Passed, _) => Look::Passed,
+            (Grade::NotAsked, _) => Look::NotAsked,
+            (Grade::Failed | Grade::Unable, why) => Look::Failed(why),
+        }
+    }
+
+    async fn judged(&self, subject: ScriptSubject, script: &ScriptName, args: &[String], limit: Duration) -> (Grade, String) {
+        let Some(line) = &self.0 else { return (Grade::Unable, OFF.to_owned()) };
+        let (script, args) = (script.clone(), args.to_vec());
+        let order = |id| ScriptRun { id, script, args, timeout: limit, subject };
+        let ScriptReport { ended, line, .. } = line.run(order, limit).await;
+        judged(ended, &line, limit)
     }
 }
 
@@ -236,7 +245,8 @@ mod tests {
         let a = order(&runner).await;
         let second = asked(&scripts, "b");
         let b = order(&runner).await;
-        assert_eq!((a.script.as_str(), a.server.as_str(), a.address.port()), ("a", "r1", 3306));
+        let (address, service, server) = ("10.0.0.21:3306".parse().unwrap(), "sql".parse().unwrap(), "r1".parse().unwrap());
+        assert_eq!((a.script.as_str(), a.subject), ("a", ScriptSubject::Server { address, service, server }));
         report(&runner, RunId { life: a.id.life.wrapping_add(1), ..a.id }, 9, "a former worker's").await;
         report(&runner, b.id, 0, "").await;
         report(&runner, a.id, 2, "no").await;

@@ -6,7 +6,7 @@ use rtnetlink::{
     packet_core::NLM_F_DUMP,
     packet_route::{
         RouteNetlinkMessage,
-        link::{LinkAttribute, LinkExtentMask, LinkMessage, Prop},
+        link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage, Prop},
     },
 };
 use std::{collections::BTreeSet, net::IpAddr};
@@ -22,6 +22,22 @@ impl Addresses {
         interfaces.extend(self.alternative_names().await?);
         let own = self.list().await?.into_iter().filter(is_own).map(|found| found.address);
         Ok(NodeNetwork { interfaces, addresses: own.collect(), ..NodeNetwork::default() })
+    }
+
+    /// Whether an interface has a carrier, which one that is down has not; `None`: there is none of that name.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub async fn has_carrier(&self, interface: &str) -> Result<Option<bool>, AddressError> {
+        let mut all = LinkMessage::default();
+        all.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let messages = self.request(RouteNetlinkMessage::GetLink(all), NLM_F_DUMP).await.map_err(AddressError::Interfaces)?;
+        let is_named = |attribute: &LinkAttribute| matches!(attribute, LinkAttribute::IfName(name) if name == interface);
+        let link = messages.into_iter().find_map(|message| match message {
+            RouteNetlinkMessage::NewLink(link) if link.attributes.iter().any(is_named) => Some(link),
+            _ => None,
+        });
+        Ok(link.map(|link| link.header.flags.contains(LinkFlags::LowerUp)))
     }
 
     /// Alternative names (`ip link property`), which the kernel accepts like names.

@@ -1,6 +1,7 @@
 //! Who is in, who is out, and why.
 
 use super::*;
+use crate::model::ServiceName;
 use crate::reconcile::{
     ReconcileInputs,
     fixture::{all_in_place, cluster, dest, director, down, host, http, name, own, real_server, roles, target, vip, vip_name},
@@ -15,6 +16,7 @@ fn decide_with(inputs: &ReconcileInputs, observed: &KernelState) -> Desired {
         in_place: &inputs.in_place,
         own: &inputs.own,
         ownership: &inputs.ownership,
+        kept_whole: &inputs.kept_whole,
         observed,
     })
 }
@@ -54,7 +56,7 @@ fn with_state(inputs: ReconcileInputs, change: impl FnOnce(&mut ClusterState)) -
 }
 
 fn server<'a>(state: &'a mut ClusterState, server: &str) -> &'a mut RealServer {
-    state.rules.services.get_mut(&name::<crate::model::ServiceName>("http")).unwrap().servers.get_mut(&name(server)).unwrap()
+    state.rules.services.get_mut(&name::<ServiceName>("http")).unwrap().servers.get_mut(&name(server)).unwrap()
 }
 
 #[test]
@@ -176,6 +178,25 @@ fn path_faults_alone_never_empty_a_pool() {
     let wanted = decide(&inputs);
     assert_eq!(servers(&wanted), [21, 22, 23]);
     assert_eq!(wanted.services[&http()].dests[&dest(23)].weight, 0);
+}
+
+#[test]
+fn a_pool_of_which_this_director_alone_misses_most_is_kept_whole() {
+    let own: BTreeMap<_, _> = ["r1", "r2"].map(|server| own(server, Finding::Down)).into();
+    let blind = ReconcileInputs { own: Arc::new(own), ..director() };
+    assert_eq!(servers(&decide(&blind)), [23]);
+    let keeps = ReconcileInputs { kept_whole: [name("http")].into(), ..blind.clone() };
+    let wanted = decide(&keeps);
+    assert_eq!(servers(&wanted), [21, 22, 23]);
+    assert_eq!(
+        reason(&wanted, "r1"),
+        "up, VIP in place; this director alone cannot reach it (connection refused), nor most of this pool: it keeps it in, and leaves the VIP to another director"
+    );
+    assert_eq!(reason(&wanted, "r3"), "up, VIP in place");
+    // A server that is down for the cluster is out all the same.
+    let wanted = decide(&with_state(keeps, |state| drop(state.verdicts.insert(target("r2"), down()))));
+    assert_eq!(servers(&wanted), [21, 23]);
+    assert_eq!(servers(&decide(&ReconcileInputs { kept_whole: [name("mail")].into(), ..blind })), [23]);
 }
 
 #[test]

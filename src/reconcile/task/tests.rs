@@ -245,10 +245,13 @@ async fn a_failing_step_stops_no_other_and_readiness_outlasts_a_lost_race() {
     let report = rig.until(|report| report.error.is_some()).await;
     assert!(report.ready);
     assert_eq!(pool(&fake), 3);
-    rig.until(|report| !report.ready).await;
+    assert!(report.unprogrammed.is_empty(), "a lost race with a hand edit is no fault of this director");
+    let report = rig.until(|report| !report.ready).await;
+    let of_group = &report.unprogrammed[&vip_name()];
+    assert_eq!((of_group.failed, of_group.services), (1, 1));
     fake.break_steps(vec![]);
     let report = rig.until(|report| report.ready).await;
-    assert_eq!(report.error, None);
+    assert_eq!((report.error, report.unprogrammed.len()), (None, 0));
     rig.stop().await;
 }
 

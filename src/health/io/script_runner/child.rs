@@ -89,8 +89,7 @@ impl Script {
         let errors = theirs.try_clone().map_err(without("a pipe"))?;
         command.args(&order.args).stdin(Stdio::null()).stdout(theirs).stderr(errors).current_dir("/");
         command.env_clear().env("PATH", PATH);
-        command.env("LVS_ADDRESS", order.address.ip().to_string()).env("LVS_PORT", order.address.port().to_string());
-        command.env("LVS_SERVICE", order.service.as_str()).env("LVS_SERVER", order.server.as_str());
+        command.envs(order.subject.variables());
         let (runner, dear, user_ids) = (rustix::process::getpid(), is_dear(), (user.uid, user.gid));
         // SAFETY: only system calls between fork and exec, on values made before the fork.
         unsafe { command.pre_exec(move || become_user(runner, dear, user_ids)) };

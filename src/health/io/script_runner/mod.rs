@@ -165,7 +165,7 @@ async fn run_one(packets: &Packets, user: &Account, directory: &ScriptDirectory,
         Err(ended) => tell(packets, ScriptReport { id, ended, line: String::new() }).await,
         Ok(mut script) => {
             let (ended, line) = script.end(order.timeout).await;
-            tracing::debug!(script = %order.script, server = %order.server, ?ended, line, "script ended");
+            tracing::debug!(script = %order.script, subject = ?order.subject, ?ended, line, "script ended");
             tell(packets, ScriptReport { id, ended, line }).await;
             script.gone().await;
         }

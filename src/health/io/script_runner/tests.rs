@@ -4,7 +4,10 @@ use super::{
     directory::tests::{Scratch, checker},
     *,
 };
-use crate::health::{io::packets, script::RunId};
+use crate::health::{
+    io::packets,
+    script::{RunId, ScriptSubject},
+};
 use std::{collections::BTreeMap, fs, path::Path};
 use tokio::{
     task::JoinHandle,
@@ -40,9 +43,11 @@ impl Bench {
             script: script.parse().unwrap(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             timeout,
-            address: "10.0.0.21:3306".parse().unwrap(),
-            service: "sql".parse().unwrap(),
-            server: "r1".parse().unwrap(),
+            subject: ScriptSubject::Server {
+                address: "10.0.0.21:3306".parse().unwrap(),
+                service: "sql".parse().unwrap(),
+                server: "r1".parse().unwrap(),
+            },
         };
         self.worker.send(&order, MAX_RUN_BYTES).await.unwrap();
         id
