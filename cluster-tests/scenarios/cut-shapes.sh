@@ -23,7 +23,7 @@ whole() { held && both sends_to_both && [ "$(status d1 '[([.nodes[] | select(.re
 
 # hears A B, of the links that are cut: B's frames reach A, and A's B.
 declare -A CUT=()
-linked() { [ "$1" = "$2" ] || { [ -z "${CUT[$1>$2]:-}" ] && [ -z "${CUT[$2>$1]:-}" ]; }; }
+linked() { [ "$1" = "$2" ] || { [ -z "${CUT[$1,$2]:-}" ] && [ -z "${CUT[$2,$1]:-}" ]; }; }
 # majority NODE: it reaches three of the five, itself among them.
 majority() {
   local other count=0
@@ -75,7 +75,7 @@ writes() {
 COUNT=0 HOLDERS=1
 # shape CLASS CUT…: "a-b" is cut both ways, "a>b" from a to b. CLASS names the figures.
 shape() {
-  local class=$1 cut
+  local class=$1 cut one other
   shift
   heal
   CUT=()
@@ -88,8 +88,8 @@ shape() {
   phase $COUNT 75
   for cut in "$@"; do
     case $cut in
-    *-*) cut "${cut%-*}" "${cut#*-}" && CUT[${cut%-*}>${cut#*-}]=1 CUT[${cut#*-}>${cut%-*}]=1 ;;
-    *\>*) cut --one-way "${cut%>*}" "${cut#*>}" && CUT[$cut]=1 ;;
+    *-*) one=${cut%-*} other=${cut#*-} && cut "$one" "$other" && CUT["$one,$other"]=1 CUT["$other,$one"]=1 ;;
+    *\>*) one=${cut%>*} other=${cut#*>} && cut --one-way "$one" "$other" && CUT["$one,$other"]=1 ;;
     esac || give_up "cannot cut $cut"
   done
   writes
@@ -177,8 +177,8 @@ RANDOM=54
 for ((n = 0; n < $(in_short 1 2); n++)); do named; done
 for ((n = 0; n < $(in_short 2 40); n++)); do any; done
 # A frame passes two cables: three of ten are lost on the way, or it takes 0 to 200 ms.
-spoiled loss30 $(in_short 15 70) loss 16.33
-spoiled jitter200 $(in_short 15 70) delay 50 50
+spoiled loss30 "$(in_short 15 70)" loss 16.33
+spoiled jitter200 "$(in_short 15 70)" delay 50 50
 
 expect_eq holders_max "$HOLDERS" 1
 for class in bridge leaves chain star one_way any; do
