@@ -6,11 +6,15 @@
 . "$(dirname "$0")/lib/keepalived.sh"
 
 for setting in default 50ms; do
-  if [ $setting = default ]; then keepalived_begins "${KEEPALIVED_DEFAULT[@]}"; else keepalived_begins "${KEEPALIVED_TUNED[@]}"; fi
+  if [ $setting = default ]; then
+    period=1000 && keepalived_begins "${KEEPALIVED_DEFAULT[@]}"
+  else
+    period=50 && keepalived_begins "${KEEPALIVED_TUNED[@]}"
+  fi
   sleep 2
   for ((n = 1; n <= TIMES; n++)); do
     start watch watch-holders --every 2 --arp-every 2 --for 6
-    outage_of kill_vrrp_child.keepalived_$setting $n 100 6 kill -9 "$(keepalived_pid d1 vrrp)"
+    outage_of kill_vrrp_child.keepalived_$setting $n "$period" 6 kill -9 "$(keepalived_pid d1 vrrp)"
     keep kill_vrrp_child.keepalived_$setting.failed "$(value failed "$LINE")"
     join_line watch
     keep kill_vrrp_child.keepalived_$setting.macs "$(value arp_macs_max "$LINE")"
@@ -23,12 +27,14 @@ done
 killed() {
   local pid
   pid=$(agent-pids "$(holder)" | sed -n "s/^$3 //p")
-  start watch watch-holders --every 2 --arp-every 2 --for 5
+  start watch watch-holders --every 2 --arp-every 2 --for 5 --log "$SCRATCH/watch.log"
   outage_of "$1" "$2" 75 5 kill -9 "$pid"
   keep "$1.failed" "$(value failed "$LINE")"
   join_line watch
   keep "$1.moves" "$(value changes "$LINE")"
   keep "$1.macs" "$(value arp_macs_max "$LINE")"
+  # For how long both kernels had the address.
+  keep "$1.both_ms" "$(awk '$2 ~ /[+]/ { since = $1; next } since != "" { sum += $1 - since; since = "" } END { printf "%d\n", sum }' "$SCRATCH/watch.log")"
 }
 
 form_with lan
@@ -54,6 +60,7 @@ summary kill_worker.moves 0 0
 summary kill_worker.macs 1 1
 summary kill_guard - 20
 missed kill_guard.macs - 1
+missed kill_guard.both_ms - 0
 summary kill_guard.failed - -
 summary kill_vrrp_child.keepalived_default - -
 summary kill_vrrp_child.keepalived_default.failed - -

@@ -18,6 +18,7 @@ moved() {
   # d2 answers for the cluster above; a power cut takes what was not read yet.
   tcpdump -i br0 -n -tt -l -B 8192 arp >"$SCRATCH/arp" 2>"$SCRATCH/tcpdump" & PIDS[tcpdump]=$!
   sleep 0.2
+  [ "$1" != 1 ] || beat "$victim"
   phase "$2" 75
   now_ms begun
   power-off "$victim"

@@ -4,7 +4,7 @@
 # keepalived_begins LINE…: both run with these lines in their VRRP instance, and the VIP is on d1. The real servers are set up by hand, as its users do.
 keepalived_begins() {
   local host
-  KEEPALIVED=("$@")
+  KEEPALIVED=("$@") BEAT=vrrp
   for host in r1 r2 r3; do
     vip_on_lo $host && continue
     on $host sysctl -qw net.ipv4.conf.{all,lo}.arp_ignore=1 net.ipv4.conf.{all,lo}.arp_announce=2
@@ -49,6 +49,7 @@ keepalived_ends() {
   local host
   for host in d1 d2 r1 r2 r3; do power-off $host && power-on $host; done
   rm -f "$SCRATCH"/keepalived.*
+  BEAT=lease
 }
 # Its two settings: as it comes, and as fast as is reasonable.
 KEEPALIVED_DEFAULT=('  advert_int 1') KEEPALIVED_TUNED=('  version 3' '  advert_int 0.05')

@@ -8,9 +8,16 @@ TIMES=${TIMES:-$(in_short 3 20)}
 # sleep_ms MS.
 sleep_ms() { sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"; }
 
-# phase N PERIOD_MS: sleeps for a part of the period, another one for each N. Golden sections: however often it is called, the phases are spread over
-# the whole period.
-phase() { sleep_ms $(($1 * 618 * $2 / 1000 % $2)); }
+# phase N PERIOD_MS: sleeps for a part of the period, another one for each N, so that TIMES of them are spread evenly over the whole period.
+phase() { sleep_ms $(((2 * (($1 - 1) % TIMES) + 1) * $2 / (2 * TIMES))); }
+# beat DIRECTOR: waits until it renews its lease, or advertises itself where keepalived does that, so that a phase counts from there. The lease is asked of r3,
+# too, which is never a director.
+BEAT=lease
+beat() {
+  local what="udp port 7401 and src host $(address "$1") and dst host $(address r3)"
+  [ $BEAT = lease ] || what="ip proto 112 and src host $(address "$1")"
+  timeout 10 tcpdump --immediate-mode -n -c 1 -i "$1-0" "$what" >"$SCRATCH/beat" 2>&1 || give_up "$1 does nothing of the kind '$what': $(cat "$SCRATCH/beat")"
+}
 
 # keep NAME VALUE: one more value of a figure.
 declare -A KEPT=()
@@ -41,11 +48,12 @@ of_bound() { # NAME VALUE BOUND bounded|''
 # What sends a client's requests; a scenario may have another.
 PROBE=(on c probe http "http://$VIP/")
 
-# outage_of NAME N PERIOD_MS SECONDS CMD…: requests every 5 ms for so long, after a second and the Nth phase of the period the command; keeps the longest
-# time without an answer as NAME, leaves the line in $LINE.
+# outage_of NAME N PERIOD_MS SECONDS CMD…: requests every 5 ms for so long; after a second the command, at the Nth phase of the holder's renewals, which come
+# every so often. Keeps the longest time without an answer as NAME, leaves the line in $LINE.
 outage_of() {
   start probe "${PROBE[@]}" --every 5 --for "$4"
   sleep 1
+  beat "$(holder)"
   phase "$2" "$3"
   "${@:5}" || give_up "${*:5}"
   join_line probe
