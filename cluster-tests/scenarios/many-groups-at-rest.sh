@@ -1,5 +1,5 @@
 #!/bin/bash
-# What 200 VIP groups of four addresses cost the guards of three directors while nothing happens, in processor time and datagrams, beside one group's.
+# What 20 VIP groups of four addresses, in the long form 200, cost the guards of three directors while nothing happens, in processor time and datagrams, beside one group's.
 # lab: --kernel none --time real --cluster none --timeout 300
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/phases.sh"
@@ -23,12 +23,17 @@ at_rest() {
 
 directors_form
 for ((n = 1; n <= $(in_short 1 3); n++)); do at_rest 1; done
-there_are 200
-for ((n = 1; n <= $(in_short 1 3); n++)); do at_rest 200; done
+# A machine that plays five nodes does five nodes' work: with 200 groups that is more than a small one can do.
+for many in $(in_short 20 "20 200"); do
+  there_are "$many"
+  for ((n = 1; n <= $(in_short 1 3); n++)); do at_rest "$many"; done
+  expect "all of $many groups are held still" all_held "$many" "${DIRECTORS[@]}"
+done
 summary guards_us_per_s.groups_1 - -
-read -ra one <<<"${KEPT[guards_us_per_s.groups_1]}"
-missed guards_us_per_s.groups_200 - $((3 * one[0]))
 summary packets_per_s.groups_1 - -
-summary packets_per_s.groups_200 - -
-expect "all groups are held still" all_held 200 "${DIRECTORS[@]}"
+read -ra one <<<"${KEPT[guards_us_per_s.groups_1]}"
+for many in $(in_short 20 "20 200"); do
+  missed "guards_us_per_s.groups_$many" - $((3 * one[0]))
+  summary "packets_per_s.groups_$many" - -
+done
 expect "nobody panicked" no_panic

@@ -5,25 +5,24 @@
 . "$(dirname "$0")/lib/phases.sh"
 . "$(dirname "$0")/lib/groups.sh"
 
-five_heard() { [ "$(status d2 '[([.nodes[] | select(.reachable)] | length), (.cluster.voters | length), .cluster.quorum] | @csv')" = '5,5,true' ]; }
 # The director that has most addresses, or the one that has the only group.
 busiest() { local host && for host in "${DIRECTORS[@]}"; do echo "$(held_by "$host" | wc -l) $host"; done | sort -n | tail -n 1 | sed 's/.* //'; }
 # moved GROUPS N: that director loses its power; when each of its addresses was first announced by another one, in ms from then.
 moved() {
   local victim others=() host begun
-  POLL=0.25 wait_until 30 five_heard || give_up "not all five vote"
+  POLL=0.25 wait_until 30 five_vote || give_up "not all five vote"
   victim=$(busiest)
   for host in "${DIRECTORS[@]}"; do [ "$host" = "$victim" ] || others+=("$host"); done
   held_by "$victim" >"$SCRATCH/lost"
   # d2 answers for the cluster above; a power cut takes what was not read yet.
-  tcpdump -i br0 -n -tt -l -B 8192 arp >"$SCRATCH/arp" 2>"$SCRATCH/tcpdump" & PIDS[tcpdump]=$!
+  start arp sh -c 'exec tcpdump -i br0 -n -tt -l -B 8192 arp 2>/dev/null'
   sleep 0.2
   [ "$1" != 1 ] || beat "$victim"
   phase "$2" 75
   now_ms begun
   power-off "$victim"
   sleep 1
-  end tcpdump && wait "${PIDS[tcpdump]}"
+  end arp && wait "${PIDS[arp]}"
   echo "$victim had $(wc -l <"$SCRATCH/lost") addresses"
   expect "all are on the other directors" all_held "$1" "${others[@]}"
   awk -v begun="$begun" 'NR == FNR { lost[$1] = 1; next }
@@ -44,10 +43,9 @@ lease_packets() {
 # So many datagrams take their time: each second of 200 groups is many of a busy machine's.
 MANY=$(in_short 20 200)
 directors_form
-POLL=0.25 wait_until 30 five_heard || give_up "not all five vote"
 lease_packets groups_1_packets_per_s
 for ((n = 1; n <= TIMES; n++)); do moved 1 $n; done
-POLL=0.25 wait_until 30 five_heard || give_up "not all five vote"
+POLL=0.25 wait_until 30 five_vote || give_up "not all five vote"
 there_are "$MANY"
 sleep 1
 lease_packets "groups_${MANY}_packets_per_s"
