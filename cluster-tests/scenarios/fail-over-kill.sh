@@ -42,9 +42,7 @@ for ((n = 1; n <= TIMES; n++)); do
   killed kill_worker $n worker
   be_whole
   # The next one is killed in another guard's care: one that has seen its workers die waits before it starts another.
-  director=$(holder)
-  stop-agent "$director" && start-agent "$director"
-  be_whole
+  restart "$(holder)"
 done
 # Nobody starts the agent again while requests are sent.
 for ((n = 1; n <= TIMES; n++)); do

@@ -5,7 +5,6 @@
 . "$(dirname "$0")/lib/phases.sh"
 
 leader() { status d1 '.cluster.leader // ""'; }
-restart() { if ! stop-agent "$1" || ! start-agent "$1"; then give_up "the agent of $1 does not restart"; fi && be_whole; }
 # leader_is holder|other: d2 leads, and holds the VIP, or not. A leader that stops hands over to the voter with the highest number whose log is complete:
 # that is d2, which joins last. A holder that stops gives the VIP to the other director.
 leader_is() {

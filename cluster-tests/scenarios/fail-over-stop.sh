@@ -33,10 +33,7 @@ done
 
 restart_all() {
   local host
-  for host in r1 r2 r3 d2 d1; do
-    stop-agent $host && start-agent $host || return 1
-    be_whole
-  done
+  for host in r1 r2 r3 d2 d1; do restart $host; done
   end probe
 }
 for ((n = 1; n <= $(in_short 1 20); n++)); do

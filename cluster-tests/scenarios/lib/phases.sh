@@ -60,9 +60,16 @@ outage_of() {
   keep "$1" "$(value outage_ms "$LINE")"
 }
 
-# The whole cluster of d1, d2, r1, r2, r3 is in order.
-whole() { serves && [ "$(status d1 '[([.nodes[] | select(.reachable)] | length), (.cluster.voters | length), .cluster.quorum] | @csv')" = '5,5,true' ]; }
+# The whole cluster of d1, d2, r1, r2, r3 is in order, as HOST sees it, and as both directors do.
+sees_all() { [ "$(status "$1" '[([.nodes[] | select(.reachable)] | length), (.cluster.voters | length), .cluster.quorum] | @csv')" = '5,5,true' ]; }
+whole() { serves && both sees_all; }
 be_whole() { POLL=0.25 wait_until 30 whole || give_up "the cluster is not in order after 30 s"; }
+# restart HOST: its agent, and it is back: the others may not have noticed that it was away.
+restart() {
+  if ! stop-agent "$1" || ! start-agent "$1"; then give_up "the agent of $1 does not restart"; fi
+  wait_until 30 sees_all "$1" || give_up "$1 is not back 30 s after its agent was restarted"
+  be_whole
+}
 # How long a lease is, and how often it is renewed.
 renewal_ms() { case $1 in fast) echo 25 ;; lan) echo 75 ;; wan) echo 500 ;; esac; }
 
