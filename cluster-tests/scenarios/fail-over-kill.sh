@@ -18,7 +18,13 @@ for setting in default 50ms; do
     keep kill_vrrp_child.keepalived_$setting.failed "$(value failed "$LINE")"
     join_line watch
     keep kill_vrrp_child.keepalived_$setting.macs "$(value arp_macs_max "$LINE")"
+    # A keepalived that has seen its child die waits longer before it starts the next one: each is killed in the care of a new one.
+    pid=$(keepalived_pid d1)
+    kill -TERM "$pid"
+    wait_until 10 not kill -0 "$pid" 2>/dev/null || give_up "keepalived of d1 does not end"
+    keepalived_starts d1
     keepalived_serves
+    sleep 1
   done
   keepalived_ends
 done
