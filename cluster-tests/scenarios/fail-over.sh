@@ -1,0 +1,26 @@
+#!/bin/bash
+# How long a client waits when the VIP's holder loses its power: min, median and max over shifted phases, with the profiles fast and lan; beside it keepalived.
+# lab: --cluster none --timeout 300
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/phases.sh"
+. "$(dirname "$0")/lib/keepalived.sh"
+
+keepalived_begins "${KEEPALIVED_DEFAULT[@]}"
+sleep 2
+for ((n = 1; n <= TIMES; n++)); do keepalived_off_and_on power_off.keepalived_default $n 1000 6; done
+keepalived_ends
+keepalived_begins "${KEEPALIVED_TUNED[@]}"
+sleep 2
+for ((n = 1; n <= TIMES; n++)); do keepalived_off_and_on power_off.keepalived_50ms $n 50 3; done
+keepalived_ends
+
+for profile in fast lan; do
+  form_with $profile
+  for ((n = 1; n <= TIMES; n++)); do off_and_on power_off.$profile $n "$(renewal_ms $profile)"; done
+done
+
+summary power_off.fast "$(median 100)" 125
+summary power_off.lan "$(median 280)" 330
+summary power_off.keepalived_50ms - -
+summary power_off.keepalived_default - -
+expect "nobody panicked" no_panic
