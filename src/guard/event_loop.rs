@@ -13,6 +13,7 @@ use super::{
         socket::Incoming,
         timer::BootTimer,
         vip_file::VipFile,
+        watch::Watch,
         worker::{WorkerDid, WorkerProcess},
     },
     leases::{LeaseEvent, Leases, Moment},
@@ -34,7 +35,6 @@ use crate::{
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::signal::unix::Signal;
-use watching::Watch;
 
 /// Handing over is a removal and a few datagrams. A kernel that will not remove keeps the guard no longer than this; the address's lifetime does the rest.
 const RETIRE_LIMIT: Duration = Duration::from_secs(1);
@@ -345,7 +345,7 @@ impl EventLoop {
         }
         self.greeted = true;
         self.told = None;
-        self.watch.forget_told();
+        self.watch.told = None;
         if self.identity.as_ref() == Some(&identity) {
             if self.stopping.is_none() && !self.withdrawn {
                 self.lease_event(LeaseEvent::Return).await;
