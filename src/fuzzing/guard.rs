@@ -51,7 +51,15 @@ fn messages() -> Vec<Vec<u8>> {
         RefusalReason::TtlTooLong { max: second },
     ];
     let mut messages = vec![
-        LeaseMessage::Ask { group: group(), round: 1 << 40, life: 9, membership: sample::membership().id, ttl: second, epoch: 3 },
+        LeaseMessage::Ask {
+            group: group(),
+            round: 1 << 40,
+            life: 9,
+            membership: sample::membership().id,
+            ttl: second,
+            dry: true,
+            epoch: 3,
+        },
         LeaseMessage::Grant { group: group(), round: 7, life: 9, epoch: 3 },
         LeaseMessage::Release { group: group(), round: 7, life: 9 },
         LeaseMessage::HandOver { group: group(), first: Some(NodeId(2)) },

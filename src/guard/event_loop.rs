@@ -15,6 +15,7 @@ use super::{
         socket::Incoming,
         timer::BootTimer,
         vip_file::VipFile,
+        watch::Watch,
         worker::{WorkerDid, WorkerProcess},
     },
     leases::{LeaseEvent, Leases, Moment},
@@ -32,7 +33,6 @@ use crate::{
 use identity::Identity;
 use std::{collections::VecDeque, time::Duration};
 use tokio::signal::unix::Signal;
-use watching::Watch;
 
 /// Handing over is a removal and a few datagrams. A kernel that will not remove keeps the guard no longer than this; the address's lifetime does the rest.
 const RETIRE_LIMIT: Duration = Duration::from_secs(1);

@@ -36,6 +36,8 @@ pub struct Holder {
     fitness: Fitness,
     /// When a majority of the voters last answered, whatever they said.
     answered_at: Option<BootInstant>,
+    /// The last round was lost because no majority answered.
+    unanswered: bool,
     retiring: bool,
     rounds: Rounds,
     epoch: u64,
@@ -99,6 +101,7 @@ impl Holder {
             ready: false,
             fitness: Fitness::WELL,
             answered_at: None,
+            unanswered: false,
             retiring: false,
             rounds: Rounds::new(first_round),
             epoch: 0,
@@ -148,6 +151,7 @@ impl Holder {
         match self.phase {
             HolderPhase::New => self.remove("guard started", Successor::Nobody, effects),
             HolderPhase::Holding { until, .. } if now >= until.saturating_sub(self.timing.removal) => {
+                self.unanswered = self.rounds.newest().is_some_and(|tally| !tally.is_answered());
                 self.remove("lease ran out without a renewal", Successor::Nobody, effects);
             }
             HolderPhase::Holding { .. }
@@ -226,13 +230,15 @@ impl Holder {
         if self.retiring { HolderPhase::Retired } else { HolderPhase::Idle }
     }
 
-    /// Asks every voter. `now` was read before the first ask is sent.
+    /// Asks every voter. `now` was read before the first ask is sent. Whom no majority has answered only questions: it would take promises of the voters that
+    /// it hears, and keep the group from who hears a majority.
     fn ask(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let Some(membership) = self.membership.at(now) else { return };
-        let tally = self.rounds.ask(self.timing.ttl, membership, now);
+        let dry = self.unanswered && !matches!(self.phase, HolderPhase::Holding { .. });
+        let tally = self.rounds.ask(self.timing.ttl, dry, membership, now);
         let (round, ttl, epoch, membership) = (tally.round, tally.ttl, self.epoch, membership.id);
         for to in tally.voters().collect::<BTreeSet<_>>() {
-            let message = LeaseMessage::Ask { group: self.group.clone(), round, life: self.life, membership, ttl, epoch };
+            let message = LeaseMessage::Ask { group: self.group.clone(), round, life: self.life, membership, ttl, dry, epoch };
             effects.push(HolderEffect::Send { to, message });
         }
         if !matches!(self.phase, HolderPhase::Holding { .. }) {

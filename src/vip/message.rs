@@ -90,6 +90,8 @@ pub enum LeaseMessage {
         membership: MembershipId,
         /// The lease duration.
         ttl: Duration,
+        /// Only a question: the voter is to say what it would answer, and promises nothing.
+        dry: bool,
         /// How often the group has changed hands, as far as the asker knows; a label for people, never used to decide.
         epoch: u64,
     },

@@ -31,14 +31,14 @@ impl Rounds {
         Self { last: first.min(LAST_ROUND), asked_at: BootInstant::default(), open: VecDeque::new() }
     }
 
-    /// Opens the next round; `now` is its `t0`, so nothing of it may have been sent yet.
-    pub fn ask(&mut self, ttl: Duration, membership: &LeaseMembership, now: BootInstant) -> &Tally {
+    /// Opens the next round; `now` is its `t0`, so nothing of it may have been sent yet. A `dry` one is only a question.
+    pub fn ask(&mut self, ttl: Duration, dry: bool, membership: &LeaseMembership, now: BootInstant) -> &Tally {
         self.last = (self.last + 1).min(LAST_ROUND);
         self.asked_at = now;
         if self.open.len() >= MAX_OPEN_ROUNDS {
             self.open.pop_front();
         }
-        self.open.push_back(Tally::new(self.last, now, ttl, membership));
+        self.open.push_back(Tally::new(self.last, now, ttl, dry, membership));
         self.open.back().expect("it was just put there")
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Tally {
     pub t0: BootInstant,
     /// The lease duration that it asked for.
     pub ttl: Duration,
+    /// It was only a question: grants promise nothing.
+    pub dry: bool,
     /// What its refusals teach.
     pub lessons: Lessons,
     voters: Vec<BTreeSet<NodeId>>,
@@ -51,9 +53,9 @@ pub(super) struct Tally {
 
 impl Tally {
     /// No answers yet.
-    pub fn new(round: Round, t0: BootInstant, ttl: Duration, membership: &LeaseMembership) -> Self {
+    pub fn new(round: Round, t0: BootInstant, ttl: Duration, dry: bool, membership: &LeaseMembership) -> Self {
         let voters = membership.voters.clone();
-        Self { round, t0, ttl, lessons: Lessons::default(), voters, granted: BTreeSet::new(), refused: BTreeMap::new() }
+        Self { round, t0, ttl, dry, lessons: Lessons::default(), voters, granted: BTreeSet::new(), refused: BTreeMap::new() }
     }
 
     /// Counts a grant. It outweighs refusals of the same round, which answer duplicates of the ask.
@@ -95,7 +97,8 @@ impl Tally {
 
     /// Whether a voter has granted this round, or may have without this node's knowing.
     pub fn may_hold_a_promise(&self, node: NodeId) -> bool {
-        self.granted.contains(&node) || self.refused.get(&node).is_none_or(|refusal| refusal.may_have_granted)
+        let may_have_granted = |refusal: &VoterRefusal| refusal.may_have_granted;
+        !self.dry && (self.granted.contains(&node) || self.refused.get(&node).is_none_or(may_have_granted))
     }
 
     /// When a majority of every voter set can be free; `None` if that depends on voters that have not answered. A voter that has granted counts as
@@ -170,7 +173,7 @@ mod tests {
 
     fn tally(sets: &[&[u64]]) -> Tally {
         let voters = sets.iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
-        Tally::new(1, at(0), Duration::from_millis(300), &LeaseMembership { voters, ..LeaseMembership::default() })
+        Tally::new(1, at(0), Duration::from_millis(300), false, &LeaseMembership { voters, ..LeaseMembership::default() })
     }
 
     fn held_until(ms: u64) -> VoterRefusal {

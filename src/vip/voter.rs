@@ -80,6 +80,7 @@ struct ReceivedAsk {
     life: Life,
     membership: MembershipId,
     ttl: Duration,
+    dry: bool,
     epoch: u64,
 }
 
@@ -133,8 +134,8 @@ impl Voter {
 
     fn heard(&mut self, from: NodeId, message: LeaseMessage, now: BootInstant) -> Vec<VoterEffect> {
         match message {
-            LeaseMessage::Ask { group, round, life, membership, ttl, epoch } => {
-                let answer = self.answer(group, ReceivedAsk { from, round, life, membership, ttl, epoch }, now);
+            LeaseMessage::Ask { group, round, life, membership, ttl, dry, epoch } => {
+                let answer = self.answer(group, ReceivedAsk { from, round, life, membership, ttl, dry, epoch }, now);
                 vec![VoterEffect::Send { to: from, message: answer }]
             }
             LeaseMessage::Release { group, round, life } => {
@@ -232,6 +233,9 @@ impl GroupRecord {
                 until = until.max(promise.until);
             }
             other_lives_until = if promise.life == asked.life { promise.other_lives_until } else { promise.until };
+        }
+        if asked.dry {
+            return Ok(());
         }
         self.promise = Some(Promise { holder: asked.from, round: asked.round, life: asked.life, until, other_lives_until });
         Ok(())

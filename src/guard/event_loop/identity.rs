@@ -38,7 +38,7 @@ impl EventLoop {
         }
         self.greeted = true;
         self.told = None;
-        self.watch.forget_told();
+        self.watch.told = None;
         if self.identity.as_ref() == Some(&identity) {
             if self.stopping.is_none() && !self.withdrawn {
                 self.lease_event(LeaseEvent::Return).await;

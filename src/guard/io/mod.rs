@@ -14,4 +14,5 @@ pub mod socket;
 pub mod sweep;
 pub mod timer;
 pub mod vip_file;
+pub mod watch;
 pub mod worker;

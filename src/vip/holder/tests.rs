@@ -5,6 +5,7 @@ use super::*;
 use crate::vip::message::{LeaseMembership, MembershipId};
 use std::{collections::BTreeMap, time::Duration};
 
+mod dry;
 mod fitness;
 mod learning;
 
@@ -35,7 +36,7 @@ fn to(nodes: &[u64], message: &LeaseMessage) -> Vec<HolderEffect> {
 
 fn asks(nodes: &[u64], round: Round, index: u64, epoch: u64) -> Vec<HolderEffect> {
     let membership = membership(index, &[]).id;
-    to(nodes, &LeaseMessage::Ask { group: web(), round, life: 7, membership, ttl: Duration::from_millis(300), epoch })
+    to(nodes, &LeaseMessage::Ask { group: web(), round, life: 7, membership, ttl: Duration::from_millis(300), dry: false, epoch })
 }
 
 fn releases(nodes: &[u64], round: Round) -> Vec<HolderEffect> {

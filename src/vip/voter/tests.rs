@@ -40,7 +40,7 @@ fn voter() -> Voter {
 
 fn ask_of(round: Round, membership: u64, ttl: Duration) -> LeaseMessage {
     let id = MembershipId { term: 1, leader: NodeId(1), index: membership };
-    LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl, epoch: 0 }
+    LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl, dry: false, epoch: 0 }
 }
 
 fn answer(voter: &mut Voter, from: u64, message: LeaseMessage, now: u64) -> Result<Round, RefusalReason> {
@@ -179,8 +179,8 @@ fn an_ask_that_its_own_release_has_overtaken_is_not_granted() {
 #[test]
 fn a_release_ends_what_its_own_life_was_promised_and_no_more() {
     let said = |life, message| match message {
-        LeaseMessage::Ask { group, round, membership, ttl, epoch, .. } => {
-            LeaseMessage::Ask { group, round, life, membership, ttl, epoch }
+        LeaseMessage::Ask { group, round, membership, ttl, dry, epoch, .. } => {
+            LeaseMessage::Ask { group, round, life, membership, ttl, dry, epoch }
         }
         other => other,
     };
@@ -218,10 +218,28 @@ fn a_promise_outlives_the_rules_that_allowed_it() {
 fn the_greatest_epoch_is_passed_on() {
     let mut voter = voter();
     let id = membership(5).id;
-    let ask = |round, epoch| LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl: TTL, epoch };
+    let ask = |round, epoch| LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl: TTL, dry: false, epoch };
     voter.step(VoterEvent::Heard { from: NodeId(2), message: ask(10, 7) }, at(400));
     let effects = voter.step(VoterEvent::Heard { from: NodeId(3), message: ask(20, 3) }, at(400));
     let why = RefusalReason::Held { by: NodeId(2), remaining: ms(306) };
     let message = LeaseMessage::Refuse { group: web(), round: 20, life: 7, why, epoch: 7 };
     assert_eq!(effects, vec![VoterEffect::Send { to: NodeId(3), message }]);
+}
+
+#[test]
+fn a_question_is_answered_like_an_ask_and_promises_nothing() {
+    let mut voter = voter();
+    let question = |round| match ask_of(round, 5, TTL) {
+        LeaseMessage::Ask { group, round, life, membership, ttl, epoch, .. } => {
+            LeaseMessage::Ask { group, round, life, membership, ttl, dry: true, epoch }
+        }
+        other => other,
+    };
+    assert_eq!(answer(&mut voter, 2, question(10), 400), Ok(10));
+    assert_eq!(voter.promise(&web()), None);
+    assert_eq!(answer(&mut voter, 3, ask_of(10, 5, TTL), 401), Ok(10));
+    let promise = voter.promise(&web());
+    assert!(matches!(answer(&mut voter, 2, question(11), 402), Err(RefusalReason::Held { by: NodeId(3), .. })));
+    assert_eq!(answer(&mut voter, 3, question(11), 403), Ok(11));
+    assert_eq!(voter.promise(&web()), promise, "it is not renewed either");
 }
