@@ -1,6 +1,6 @@
 #!/bin/bash
 # Links between the five voters are cut in many shapes: never two holders; somebody holds the VIP where a director reaches a majority; an apply succeeds again.
-# lab: --cluster none --real-servers 5 --timeout 300
+# lab: --cluster none --real-servers 5 --timeout 600 -- links are cut in a dozen shapes, each looked at for five seconds
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/phases.sh"
 
@@ -32,12 +32,15 @@ majority() {
 }
 # What ought to be possible: somebody holds; somebody leads, and a director reaches it.
 can_hold() { majority d1 || majority d2; }
+# A director passes a change to the leader and to nobody else: whoever may lead must be reached by one.
 can_write() {
-  local leader
+  local leader some=''
   for leader in "${VOTERS[@]}"; do
-    if majority "$leader" && { linked d1 "$leader" || linked d2 "$leader"; }; then return 0; fi
+    majority "$leader" || continue
+    some=yes
+    linked d1 "$leader" || linked d2 "$leader" || return 1
   done
-  return 1
+  [ -n "$some" ]
 }
 
 # longest_dark LOG END_MS: the longest time without a holder, of lines "MS HOLDERS".
@@ -46,7 +49,7 @@ longest_dark() {
     $2 == "-" { dark = $1; next } { over($1) } END { over(end); printf "%d\n", most }' "$1"
 }
 # writes: each director begins to change the rules, at once and again and again later. When a change succeeded that was begun at once, and when any did, in $WROTE
-# and $RESUMED (ms), or 9999.
+# and $RESUMED (ms), or 9999 where that takes longer than a shape is looked at.
 WEIGHT=1
 mkfifo "$SCRATCH/wrote"
 exec {WRITTEN}<>"$SCRATCH/wrote"
@@ -70,7 +73,7 @@ writes() {
     done
   done
   WROTE=9999 RESUMED=9999
-  while read -r -t 8 -u "$WRITTEN" director after; do
+  while read -r -t $((SPAN - 1)) -u "$WRITTEN" director after; do
     now_ms now
     at=$((now - begun))
     [ $RESUMED != 9999 ] || { RESUMED=$at && echo "$director wrote after $at ms what it began after $after"; }
@@ -81,6 +84,8 @@ writes() {
   while read -r -t 0.001 -u "$WRITTEN" director; do :; done
 }
 
+# How many seconds a shape is looked at.
+SPAN=$(in_short 5 9)
 COUNT=0 HOLDERS=1
 # shape CLASS CUT…: "a-b" is cut both ways, "a>b" from a to b. CLASS names the figures.
 shape() {
@@ -91,8 +96,8 @@ shape() {
   be_whole
   COUNT=$((COUNT + 1))
   echo "$class: cut $*; $(holder) holds, $(status d1 .cluster.leader) leads"
-  start watch watch-holders --every 5 --arp-every 100 --for 9 --log "$SCRATCH/watch.log"
-  start probe on c probe http "http://$VIP/" --every 5 --for 9
+  start watch watch-holders --every 5 --arp-every 100 --for "$SPAN" --log "$SCRATCH/watch.log"
+  start probe on c probe http "http://$VIP/" --every 5 --for "$SPAN"
   sleep 0.5
   phase $COUNT 75
   for cut in "$@"; do
@@ -112,13 +117,13 @@ seen() {
   if can_hold; then keep "$1.outage" "$dark"; else echo "no director reaches a majority: outage $dark"; fi
   join_line watch
   if [ "$(value holders_max "$LINE")" -gt $HOLDERS ]; then HOLDERS=$(value holders_max "$LINE"); fi
-  dark=$(longest_dark "$SCRATCH/watch.log" 9000)
+  dark=$(longest_dark "$SCRATCH/watch.log" $((SPAN * 1000)))
   if can_hold; then keep "$1.dark" "$dark"; else echo "no director reaches a majority: dark $dark"; fi
   if can_write; then
     keep "$1.write" "$WROTE"
     keep "$1.resume" "$RESUMED"
   else
-    echo "no director reaches a leader that reaches a majority: write $WROTE"
+    echo "somebody may lead whom no director reaches, or nobody: write $WROTE"
   fi
 }
 # kept LINK…: the cuts that leave these links only.
