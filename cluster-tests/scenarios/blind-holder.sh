@@ -17,7 +17,7 @@ fitness_is() { [ "$(less_fit "$1")" = "$2" ]; }
 nobody_is_up() { [ "$(status "$1" 'any(.services[0].servers[]; .verdict == "up")')" = false ]; }
 
 # What a check costs to find out is its interval and fall; what comes after that is measured here.
-sed 's/interval = "1s"/interval = "200ms"/' "$LVS_LAB_CLUSTER" >"$SCRATCH/cluster.toml"
+sed 's/interval = "1s"/interval = "200ms"/; s/timeout = "500ms"/timeout = "100ms"/' "$LVS_LAB_CLUSTER" >"$SCRATCH/cluster.toml"
 said on d1 lvs-agent apply "$SCRATCH/cluster.toml" || give_up "the interval stays"
 
 first=$(holder)

@@ -15,7 +15,7 @@ done
 workers | xargs kill -9
 last_resort() { logged "no worker for too long" "$1"; }
 for host in d1 d2; do expect "$host is the last resort after a while" wait_until 15 last_resort $host; done
-sleep 45
+sleep "$(in_short 15 45)"
 expect "$first holds on" holds "$first"
 for host in d1 d2 r1 r2 r3; do on "$host" sh -c "rmdir $log && mv $log.away $log"; done
 answering() { local host && for host in d1 d2 r1 r2 r3; do answers $host || return 1; done; }

@@ -67,7 +67,8 @@ fn messages() -> Vec<Vec<u8>> {
         LeaseMessage::Offer { group: group(), fitness: Fitness::WELL },
     ];
     messages.extend(reasons.map(|why| LeaseMessage::Refuse { group: group(), round: 7, life: 9, why, epoch: 3 }));
-    messages.iter().map(encoded).collect()
+    let alone = messages.iter().map(|message| encoded(&vec![message]));
+    alone.chain([encoded(&messages)]).collect()
 }
 
 fn to_guard() -> Vec<Vec<u8>> {

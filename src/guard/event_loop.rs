@@ -1,6 +1,6 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
-mod identity;
+mod hello;
 mod telling;
 mod watching;
 
@@ -8,6 +8,7 @@ use super::{
     effect::Effect,
     error::GuardError,
     executor::Executor,
+    identity::Identity,
     io::{
         environment::OtherBuild,
         notify::ServiceManager,
@@ -30,7 +31,6 @@ use crate::{
     clock::{BootClock, BootInstant, Clock},
     model::{Obstacles, Ownership, PublicKey},
 };
-use identity::Identity;
 use std::{collections::VecDeque, time::Duration};
 use tokio::signal::unix::Signal;
 

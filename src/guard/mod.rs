@@ -9,6 +9,7 @@ mod error;
 mod event_loop;
 mod executor;
 pub mod group_state;
+mod identity;
 pub mod io;
 pub mod leases;
 pub mod links;

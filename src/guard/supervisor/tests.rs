@@ -1,3 +1,5 @@
+//! The worker's life, told event by event.
+
 use super::*;
 
 fn at(millis: u64) -> BootInstant {

@@ -146,6 +146,7 @@ impl Holder {
     fn would_win(&mut self, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let is_newest = self.rounds.newest().is_some_and(|tally| tally.round == round);
         if self.phase == HolderPhase::Asking && is_newest {
+            self.unanswered = false;
             self.ask(now, effects);
         }
     }

@@ -39,6 +39,17 @@ fn asks(nodes: &[u64], round: Round, index: u64, epoch: u64) -> Vec<HolderEffect
     to(nodes, &LeaseMessage::Ask { group: web(), round, life: 7, membership, ttl: Duration::from_millis(300), dry: false, epoch })
 }
 
+/// …and the same, dry.
+fn questions(nodes: &[u64], round: Round, index: u64, epoch: u64) -> Vec<HolderEffect> {
+    let mut asks = asks(nodes, round, index, epoch);
+    for ask in &mut asks {
+        if let HolderEffect::Send { message: LeaseMessage::Ask { dry, .. }, .. } = ask {
+            *dry = true;
+        }
+    }
+    asks
+}
+
 fn releases(nodes: &[u64], round: Round) -> Vec<HolderEffect> {
     to(nodes, &LeaseMessage::Release { group: web(), round, life: 7 })
 }
@@ -165,7 +176,8 @@ fn a_failed_renewal_releases_nothing() {
     let mut holder = holding();
     holder.step(HolderEvent::Tick, at(1075));
     for from in [1, 3] {
-        assert_eq!(holder.step(refuse(from, 102, held(3, 300)), at(1080)), vec![]);
+        let quiet = RefusalReason::Quiet { remaining: Duration::from_millis(300) };
+        assert_eq!(holder.step(refuse(from, 102, quiet), at(1080)), vec![]);
     }
     assert_eq!(holder.step(HolderEvent::Tick, at(1150)), asks(&[1, 2, 3], 103, 5, 5));
 }
@@ -178,7 +190,7 @@ fn a_lease_that_runs_out_is_removed_in_time_and_then_released() {
     assert_eq!(holder.step(HolderEvent::Tick, at(1279)), vec![remove("lease ran out without a renewal")]);
     assert_eq!(holder.state(), HolderState::Removing);
     assert_eq!(holder.step(grant(1, 102), at(1280)), vec![], "too late");
-    let expected = [releases(&[1, 2, 3], 102), asks(&[1, 2, 3], 103, 5, 5)].concat();
+    let expected = [releases(&[1, 2, 3], 102), questions(&[1, 2, 3], 103, 5, 5)].concat();
     assert_eq!(holder.step(HolderEvent::Removed, at(1281)), expected);
 }
 
@@ -221,7 +233,7 @@ fn silence_ends_a_round_after_a_quarter_of_a_ttl() {
     let mut holder = asking();
     assert_eq!(holder.deadline(), Some(at(1075)));
     assert_eq!(holder.step(HolderEvent::Tick, at(1075)), releases(&[1, 2, 3], 101));
-    assert_eq!(holder.step(HolderEvent::Tick, at(1075)), asks(&[1, 2, 3], 102, 5, 0));
+    assert_eq!(holder.step(HolderEvent::Tick, at(1075)), questions(&[1, 2, 3], 102, 5, 0));
 }
 
 #[test]

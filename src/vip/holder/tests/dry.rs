@@ -2,14 +2,6 @@
 
 use super::*;
 
-fn questions(nodes: &[u64], round: Round) -> Vec<HolderEffect> {
-    let membership = membership(5, &[]).id;
-    to(
-        nodes,
-        &LeaseMessage::Ask { group: web(), round, life: 7, membership, ttl: Duration::from_millis(300), dry: true, epoch: 4 },
-    )
-}
-
 /// It has asked round 101 at 1000, has got one grant, and after ttl/4 its turn comes again.
 fn unanswered() -> Holder {
     let mut holder = asking();
@@ -22,12 +14,12 @@ fn unanswered() -> Holder {
 fn it_takes_no_promises_of_the_few_that_it_hears() {
     let mut holder = unanswered();
     let asked_again = holder.deadline().unwrap();
-    assert_eq!(holder.step(HolderEvent::Tick, asked_again), questions(&[1, 2, 3], 102));
+    assert_eq!(holder.step(HolderEvent::Tick, asked_again), questions(&[1, 2, 3], 102, 5, 4));
     holder.step(grant(2, 102), asked_again);
     let timed_out = holder.deadline().unwrap();
     assert_eq!(holder.step(HolderEvent::Tick, timed_out), vec![], "there is nothing to release");
     let next = holder.deadline().unwrap();
-    assert_eq!(holder.step(HolderEvent::Tick, next), questions(&[1, 2, 3], 103));
+    assert_eq!(holder.step(HolderEvent::Tick, next), questions(&[1, 2, 3], 103, 5, 4));
 }
 
 #[test]

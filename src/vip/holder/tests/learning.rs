@@ -34,7 +34,7 @@ fn a_newer_membership_is_adopted_at_once_and_lapses() {
     assert_eq!(holder.step(refuse(1, 101, newer.clone()), at(1001)), vec![]);
     assert_eq!(holder.step(refuse(3, 101, newer), at(1001)), expected);
     holder.step(HolderEvent::Tick, at(2300));
-    assert_eq!(holder.step(HolderEvent::Tick, at(2300)), asks(&[1, 2, 3], 103, 5, 4), "four ttl later");
+    assert_eq!(holder.step(HolderEvent::Tick, at(2300)), questions(&[1, 2, 3], 103, 5, 4), "four ttl later");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_truncated_log_takes_what_was_adopted_with_it() {
     }
     holder.step(HolderEvent::Membership(membership(4, &[&[1, 2]])), at(1002));
     holder.step(HolderEvent::Tick, at(1080));
-    assert_eq!(holder.step(HolderEvent::Tick, at(1080)), asks(&[1, 2], 103, 4, 4));
+    assert_eq!(holder.step(HolderEvent::Tick, at(1080)), questions(&[1, 2], 103, 4, 4));
 }
 
 #[test]

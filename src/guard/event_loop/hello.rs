@@ -1,4 +1,4 @@
-//! Who the guard speaks for: what its worker says at hello.
+//! What the guard does when a worker says hello: from then on it speaks for that node.
 
 use super::EventLoop;
 use crate::{
@@ -6,6 +6,7 @@ use crate::{
     clock::{BootClock, Clock},
     guard::{
         error::CannotSpeak,
+        identity::Identity,
         leases::{LeaseEvent, Leases},
         supervisor::WorkerEvent,
     },
@@ -14,17 +15,8 @@ use crate::{
         io::files::next_session,
         node_key::NodeKey,
     },
-    model::{NodeId, TimingProfile},
 };
 use std::sync::Arc;
-
-/// Who this node is, as its worker said.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Identity {
-    pub id: NodeId,
-    pub cluster_id: String,
-    pub timing: TimingProfile,
-}
 
 impl EventLoop {
     pub(super) async fn hello(&mut self, identity: Identity, node_key: &[u8]) {
