@@ -10,8 +10,8 @@ use crate::{
     clock::BootInstant,
     model::{Fitness, Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
     vip::{
-        Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, RefusalReason, Voter, VoterEffect,
-        VoterEvent,
+        Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent,
+        rule_toggles::RuleToggles,
     },
 };
 use std::{
@@ -20,8 +20,10 @@ use std::{
     time::Duration,
 };
 
-/// More nodes than that do not hold VIPs; whoever is not remembered is reached by its address in the membership.
-const MAX_HEARD: usize = 1024;
+mod addresses;
+mod simulated;
+
+use addresses::Addresses;
 
 /// A point in time: one clock to decide by, the other for labels and for round numbers that no earlier start has used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +39,8 @@ pub struct Moment {
 pub enum LeaseEvent {
     /// The worker told the effective membership.
     Membership(LeaseMembership),
+    /// The worker told where each member's guard listens.
+    Members(BTreeMap<NodeId, SocketAddr>),
     /// The worker told all VIP groups.
     Groups(Vec<GroupOrder>),
     /// The worker told whether rules are in the kernel.
@@ -84,7 +88,8 @@ pub enum LeaseEvent {
 #[derive(Clone, Debug)]
 pub struct Leases {
     me: NodeId,
-    timing: TimingProfile,
+    timing: LeaseTiming,
+    toggles: RuleToggles,
     voter: Voter,
     groups_here: BTreeMap<VipName, GroupState>,
     /// Every group of the rules.
@@ -96,10 +101,7 @@ pub struct Leases {
     retiring: bool,
     /// The number of the next holder's life.
     next_life: Life,
-    /// Where members' guards listen, by the membership told last and by refusals that taught a newer one.
-    listening: BTreeMap<NodeId, SocketAddr>,
-    /// Where nodes last spoke from: the only address of a candidate that is no voter.
-    heard: BTreeMap<NodeId, SocketAddr>,
+    addresses: Addresses,
 }
 
 /// What is left to do of one step.
@@ -117,10 +119,23 @@ enum Work {
 impl Leases {
     /// `started`: since when promises may have been forgotten. `life`: a number by chance, which the holders' lives are counted from.
     pub fn new(me: NodeId, timing: TimingProfile, started: BootInstant, life: Life) -> Self {
+        Self::with_toggles(me, timing, started, life, RuleToggles::ON)
+    }
+
+    /// For the simulation: leases that may lack a rule.
+    #[doc(hidden)]
+    pub fn with_toggles(
+        me: NodeId,
+        timing: TimingProfile,
+        started: BootInstant,
+        life: Life,
+        toggles: RuleToggles,
+    ) -> Self {
         Self {
             me,
-            timing,
-            voter: Voter::new(me, timing.ttl(), started),
+            timing: LeaseTiming::of(timing.ttl()),
+            toggles,
+            voter: Voter::with_toggles(me, timing.ttl(), started, toggles),
             groups_here: BTreeMap::new(),
             orders: BTreeMap::new(),
             membership: None,
@@ -129,8 +144,7 @@ impl Leases {
             tended: true,
             retiring: false,
             next_life: life,
-            listening: BTreeMap::new(),
-            heard: BTreeMap::new(),
+            addresses: Addresses::default(),
         }
     }
 
@@ -173,11 +187,12 @@ impl Leases {
     fn take(&mut self, event: LeaseEvent, step: &mut Step) {
         match event {
             LeaseEvent::Membership(membership) => {
-                self.listening.clone_from(&membership.addresses);
+                self.addresses.membership_is(&membership);
                 self.membership = Some(membership.clone());
                 step.queue.push_back(Work::Voter(VoterEvent::Membership(membership.clone())));
                 self.tell_all(&HolderEvent::Membership(membership), step);
             }
+            LeaseEvent::Members(members) => self.addresses.members_are(members),
             LeaseEvent::Groups(orders) => self.groups_are(orders, step),
             LeaseEvent::Ready(ready) => {
                 self.ready = ready;
@@ -249,19 +264,7 @@ impl Leases {
             // Another node speaks in our name, or a datagram came back. Nothing of ours comes over the network.
             return;
         }
-        if self.heard.len() < MAX_HEARD || self.heard.contains_key(&from) {
-            self.heard.insert(from, source);
-        }
-        // Voters alone are believed here, and there is room for as many as a cluster may have.
-        if let LeaseMessage::Refuse { why: RefusalReason::NewerMembership(newer), .. } = &message
-            && self.listening.contains_key(&from)
-        {
-            for (node, address) in &newer.addresses {
-                if self.listening.len() < MAX_HEARD {
-                    self.listening.entry(*node).or_insert(*address);
-                }
-            }
-        }
+        self.addresses.heard(from, source, &message);
         step.queue.push_back(routed(from, message));
     }
 
@@ -291,7 +294,8 @@ impl Leases {
     fn add_slot(&mut self, order: GroupOrder, step: &mut Step) {
         let name = order.group.name.clone();
         let first_round = u64::try_from(step.at.unix.as_micros()).unwrap_or(u64::MAX);
-        let holder = Holder::new(self.me, name.clone(), LeaseTiming::of(self.timing.ttl()), first_round, self.next_life);
+        let holder =
+            Holder::with_toggles(self.me, name.clone(), self.timing, first_round, self.next_life, self.toggles);
         self.next_life = self.next_life.wrapping_add(1);
         let mut tell = |event| step.queue.push_back(Work::Holder(name.clone(), event));
         if let Some(membership) = &self.membership {
@@ -346,23 +350,9 @@ impl Leases {
     fn post(&self, to: NodeId, message: LeaseMessage, step: &mut Step) {
         if to == self.me {
             step.queue.push_back(routed(self.me, message));
-        } else if let Some(to) = self.address_of(to, &message) {
+        } else if let Some(to) = self.addresses.of(to, &message) {
             step.acts.push(Effect::Send { to, message });
         }
-    }
-
-    /// An answer goes where the question came from, everything else where the node listens.
-    fn address_of(&self, node: NodeId, message: &LeaseMessage) -> Option<SocketAddr> {
-        let (listening, heard) = (self.listening.get(&node), self.heard.get(&node));
-        let address = match message {
-            LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } => heard.or(listening),
-            LeaseMessage::Ask { .. }
-            | LeaseMessage::Release { .. }
-            | LeaseMessage::HandOver { .. }
-            | LeaseMessage::Seek { .. }
-            | LeaseMessage::Offer { .. } => listening.or(heard),
-        };
-        address.copied()
     }
 }
 

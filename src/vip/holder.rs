@@ -34,8 +34,7 @@ pub struct Holder {
     rank: CandidateRank,
     ready: bool,
     fitness: Fitness,
-    /// When a majority of the voters last answered, whatever they said.
-    answered_at: Option<BootInstant>,
+    answers: fitness::Answers,
     retiring: bool,
     rounds: Rounds,
     epoch: u64,
@@ -98,7 +97,7 @@ impl Holder {
             rank: CandidateRank::new(me),
             ready: false,
             fitness: Fitness::WELL,
-            answered_at: None,
+            answers: fitness::Answers::default(),
             retiring: false,
             rounds: Rounds::new(first_round),
             epoch: 0,
@@ -161,7 +160,10 @@ impl Holder {
 
     fn take(&mut self, event: HolderEvent, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         match event {
-            HolderEvent::Membership(membership) => self.membership.tell(membership),
+            HolderEvent::Membership(membership) => {
+                self.answers.membership_is(&membership);
+                self.membership.tell(membership);
+            }
             HolderEvent::Candidates(candidates) => self.rank.candidates_are(candidates),
             HolderEvent::Ready(ready) => self.ready = ready,
             HolderEvent::Fitness(fitness) => self.fitness_is(fitness, effects),

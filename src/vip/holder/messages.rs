@@ -18,6 +18,9 @@ impl Holder {
         if *message.group() != self.group {
             return;
         }
+        if let LeaseMessage::Grant { life, .. } | LeaseMessage::Refuse { life, .. } = &message {
+            self.answered(from, *life, now);
+        }
         match message {
             LeaseMessage::Grant { round, life, epoch, .. } if self.is_answer(from, round, life) => {
                 self.epoch = self.epoch.max(epoch);
@@ -48,7 +51,6 @@ impl Holder {
     fn granted(&mut self, from: NodeId, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let Some(tally) = self.rounds.find(round) else { return };
         tally.grant(from);
-        self.answered_at = self.answered_at.max(tally.is_answered().then_some(tally.t0));
         if tally.outcome(self.toggles.both_majorities) != RoundResult::Won {
             return;
         }
@@ -104,7 +106,6 @@ impl Holder {
         tally.refuse(from, VoterRefusal { free_at, held_by, may_have_granted });
         let lost = tally.outcome(self.toggles.both_majorities) == RoundResult::Lost;
         let another_holds = tally.is_promised_to_another(self.rank.me());
-        self.answered_at = self.answered_at.max(tally.is_answered().then_some(tally.t0));
         let learned = self.learn(round, now);
         match self.phase {
             HolderPhase::Asking if learned => {
