@@ -1,7 +1,7 @@
 //! The rules for which random search would need too long: each has a schedule that makes two holders without the rule, and none with it.
 
-use cluster_tests::sim::{Options, TTL, TwoHolders, dice::Dice, log::LogRuleToggles, node::Input, world::World};
-use lvs_agent::{model::NodeId, vip::rule_toggles::RuleToggles};
+use cluster_tests::sim::{Options, TTL, Violated, dice::Dice, log::LogRuleToggles, rules::one_group, world::World};
+use lvs_agent::{guard::leases::LeaseEvent, model::NodeId, vip::rule_toggles::RuleToggles};
 use std::collections::BTreeSet;
 
 /// Holds in every script, in a corner of the network that the rest does not reach.
@@ -15,8 +15,8 @@ fn set(nodes: &[u64]) -> BTreeSet<NodeId> {
 
 /// Six nodes on a calm network, up for a while; node 0 holds although the rival is the better candidate.
 fn calm_world(voters: &[u64], options: Options, seed: u64) -> World {
-    let options = Options { install_failures: false, ..options };
-    let mut world = World::new(6, vec![set(voters)], &[RIVAL, OLD_HOLDER], options, Dice::new(seed));
+    let options = Options { kernel_failures: false, ..options };
+    let mut world = World::new(6, vec![set(voters)], one_group(&[RIVAL, OLD_HOLDER]), options, Dice::new(seed));
     world.network.delay = TTL / 3_000;
     pass(&mut world, 3);
     old_holder_takes_it(&mut world);
@@ -24,10 +24,10 @@ fn calm_world(voters: &[u64], options: Options, seed: u64) -> World {
 }
 
 fn old_holder_takes_it(world: &mut World) {
-    world.input(RIVAL, Input::Ready(false));
+    world.input(RIVAL, LeaseEvent::Ready(false));
     pass(world, 1);
     assert_eq!(world.holders(), [OLD_HOLDER]);
-    world.input(RIVAL, Input::Ready(true));
+    world.input(RIVAL, LeaseEvent::Ready(true));
     pass(world, 1);
 }
 
@@ -67,13 +67,13 @@ fn change(world: &mut World, leader: usize, to: &[u64], joint_on: &[usize], unif
 
 /// The rival, which has waited until then, asks at once.
 fn rival_asks(world: &mut World) {
-    world.input(RIVAL, Input::Ready(false));
-    world.input(RIVAL, Input::Ready(true));
+    world.input(RIVAL, LeaseEvent::Ready(false));
+    world.input(RIVAL, LeaseEvent::Ready(true));
     pass(world, 1);
 }
 
 /// Two changes in a row, {0,1,2} to {0,1,2,3} to {1,2,3}, while the old holder holds by 0 and 1.
-fn two_changes(options: Options, wait_between: u64, seed: u64) -> (usize, Option<TwoHolders>) {
+fn two_changes(options: Options, wait_between: u64, seed: u64) -> (usize, Option<Violated>) {
     let mut world = calm_world(&[0, 1, 2], options, seed);
     assert!(world.election_among(2, &[0, 1, 3, 4, 5]));
     spread(&mut world, 2, &[0, 1, 3, 4, 5]);
@@ -86,7 +86,7 @@ fn two_changes(options: Options, wait_between: u64, seed: u64) -> (usize, Option
     spread(&mut world, 2, &[RIVAL]);
     if !world.options.log.order_of_knowing {
         let known = world.log.effective(RIVAL);
-        world.input(RIVAL, Input::Membership(known));
+        world.input(RIVAL, LeaseEvent::Membership(known));
     }
     rival_asks(&mut world);
     (second, world.violation)
@@ -116,7 +116,7 @@ fn guards_that_learn_late_let_an_old_membership_live() {
 }
 
 /// Two leaders each store a joint membership of their own that is never committed, on either side of a split.
-fn rival_joints(options: Options) -> Option<TwoHolders> {
+fn rival_joints(options: Options) -> Option<Violated> {
     let mut world = calm_world(&[0, 1, 2, 3], options, 1);
     assert!(world.election_among(OLD_HOLDER, &[1, 2, 3]));
     spread(&mut world, OLD_HOLDER, &[1, 2, 3, 4, 5]);
@@ -143,7 +143,7 @@ fn joint_memberships_need_both_majorities() {
 }
 
 /// The holder's clock is slow and everyone else's is fast, by what is allowed; again and again the holder's guard stops.
-fn slow_holder(product: RuleToggles) -> Option<TwoHolders> {
+fn slow_holder(product: RuleToggles) -> Option<Violated> {
     let mut world = calm_world(&[0, 1, 2], Options { product, ..Options::default() }, 1);
     for node in 0..world.nodes.len() {
         let rate = if node == OLD_HOLDER { 995_000 } else { 1_005_000 };
@@ -172,7 +172,7 @@ fn the_margin_covers_clocks_that_drift() {
 /// The ghost of docs/lease.md. A leader (node 2) commits a joint {012|0123} and stores the uniform {0123} only itself. Node 0 leads next, goes
 /// back to {012} without having committed anything of its own, and loses. Node 2 leads again, commits {0123} of its old term, and later {01234}. The
 /// ghost {012} has the newer-looking id than {0123}, so node 1 goes on granting it.
-fn ghost(log: LogRuleToggles) -> Option<TwoHolders> {
+fn ghost(log: LogRuleToggles) -> Option<Violated> {
     let mut world = calm_world(&[0, 1, 2], Options { log, ..Options::default() }, 1);
     assert!(world.election_among(2, &[0, 1, 3, 4, 5]));
     spread(&mut world, 2, &[0, 1, 3, 4, 5]);

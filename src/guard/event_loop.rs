@@ -314,7 +314,11 @@ impl EventLoop {
             ToGuard::Hello { id, cluster_id, timing, node_key } => {
                 self.hello(Identity { id, cluster_id, timing }, &node_key.0).await;
             }
-            ToGuard::PeerKeys { keyring, members } => self.executor.socket.speakers(&keyring, &members),
+            ToGuard::PeerKeys { keyring, members } => {
+                self.executor.socket.speakers(&keyring, &members);
+                let listening = members.into_iter().map(|(node, (address, _))| (node, address)).collect();
+                self.lease_event(LeaseEvent::Members(listening)).await;
+            }
             ToGuard::Membership(membership) => {
                 // The answer only after the voter side has taken it in. Without an identity there is no voter side, which grants nothing.
                 let id = membership.id;

@@ -222,6 +222,11 @@ impl GroupState {
         }
     }
 
+    /// Whether `place` is one of the group's.
+    pub(super) fn has(&self, place: &Placement) -> bool {
+        self.wanted().any(|wanted| wanted == *place)
+    }
+
     fn name(&self) -> VipName {
         self.order.group.name.clone()
     }

@@ -5,13 +5,15 @@ use super::{
     group_state::{GroupState, Wish},
     placement::Placement,
     protocol::GroupOrder,
-    routes::Routes,
     sightings::Claims,
 };
 use crate::{
     clock::BootInstant,
     model::{Fitness, Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
-    vip::{Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent},
+    vip::{
+        Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent,
+        rule_toggles::RuleToggles,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -19,7 +21,11 @@ use std::{
     time::Duration,
 };
 
+mod addresses;
 mod readiness;
+mod simulated;
+
+use addresses::{Addresses, routed};
 
 /// A point in time: one clock to decide by, the other for labels and for round numbers that no earlier start has used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +41,8 @@ pub struct Moment {
 pub enum LeaseEvent {
     /// The worker told the effective membership.
     Membership(LeaseMembership),
+    /// The worker told where each member's guard listens.
+    Members(BTreeMap<NodeId, SocketAddr>),
     /// The worker told all VIP groups.
     Groups(Vec<GroupOrder>),
     /// The worker told whether rules are in the kernel.
@@ -86,7 +94,8 @@ pub enum LeaseEvent {
 #[derive(Clone, Debug)]
 pub struct Leases {
     me: NodeId,
-    timing: TimingProfile,
+    timing: LeaseTiming,
+    toggles: RuleToggles,
     voter: Voter,
     groups_here: BTreeMap<VipName, GroupState>,
     /// Every group of the rules.
@@ -102,7 +111,7 @@ pub struct Leases {
     unsettled: bool,
     /// The number of the next holder's life.
     next_life: Life,
-    routes: Routes,
+    addresses: Addresses,
 }
 
 /// What is left to do of one step.
@@ -120,10 +129,17 @@ enum Work {
 impl Leases {
     /// `started`: since when promises may have been forgotten. `life`: a number by chance, which the holders' lives are counted from.
     pub fn new(me: NodeId, timing: TimingProfile, started: BootInstant, life: Life) -> Self {
+        Self::with_toggles(me, timing, started, life, RuleToggles::ON)
+    }
+
+    /// For the simulation: leases that may lack a rule.
+    #[doc(hidden)]
+    pub fn with_toggles(me: NodeId, timing: TimingProfile, started: BootInstant, life: Life, toggles: RuleToggles) -> Self {
         Self {
             me,
-            timing,
-            voter: Voter::new(me, timing.ttl(), started),
+            timing: LeaseTiming::of(timing.ttl()),
+            toggles,
+            voter: Voter::with_toggles(me, timing.ttl(), started, toggles),
             groups_here: BTreeMap::new(),
             orders: BTreeMap::new(),
             membership: None,
@@ -134,7 +150,7 @@ impl Leases {
             retiring: false,
             unsettled: false,
             next_life: life,
-            routes: Routes::default(),
+            addresses: Addresses::default(),
         }
     }
 
@@ -194,11 +210,12 @@ impl Leases {
     fn take(&mut self, event: LeaseEvent, step: &mut Step) {
         match event {
             LeaseEvent::Membership(membership) => {
-                self.routes.membership(&membership);
+                self.addresses.membership_is(&membership);
                 self.membership = Some(membership.clone());
                 step.queue.push_back(Work::Voter(VoterEvent::Membership(membership.clone())));
                 self.tell_all(&HolderEvent::Membership(membership), step);
             }
+            LeaseEvent::Members(members) => self.addresses.members_are(members),
             LeaseEvent::Groups(orders) => self.groups_are(orders, step),
             LeaseEvent::Ready(ready) => {
                 self.ready = ready;
@@ -286,7 +303,7 @@ impl Leases {
             // Another node speaks in our name, or a datagram came back. Nothing of ours comes over the network.
             return;
         }
-        self.routes.heard(from, source, &message);
+        self.addresses.heard(from, source, &message);
         step.queue.push_back(routed(from, message));
     }
 
@@ -316,7 +333,7 @@ impl Leases {
     fn add_slot(&mut self, order: GroupOrder, step: &mut Step) {
         let name = order.group.name.clone();
         let first_round = u64::try_from(step.at.unix.as_micros()).unwrap_or(u64::MAX);
-        let holder = Holder::new(self.me, name.clone(), LeaseTiming::of(self.timing.ttl()), first_round, self.next_life);
+        let holder = Holder::with_toggles(self.me, name.clone(), self.timing, first_round, self.next_life, self.toggles);
         self.next_life = self.next_life.wrapping_add(1);
         let mut tell = |event| step.queue.push_back(Work::Holder(name.clone(), event));
         if let Some(membership) = &self.membership {
@@ -364,21 +381,9 @@ impl Leases {
     fn post(&self, to: NodeId, message: LeaseMessage, step: &mut Step) {
         if to == self.me {
             step.queue.push_back(routed(self.me, message));
-        } else if let Some(to) = self.routes.address_of(to, &message) {
+        } else if let Some(to) = self.addresses.of(to, &message) {
             step.acts.push(Effect::Send { to, message });
         }
-    }
-}
-
-/// Which side a message is for.
-fn routed(from: NodeId, message: LeaseMessage) -> Work {
-    match message {
-        LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => Work::Voter(VoterEvent::Heard { from, message }),
-        LeaseMessage::Grant { .. }
-        | LeaseMessage::Refuse { .. }
-        | LeaseMessage::HandOver { .. }
-        | LeaseMessage::Seek { .. }
-        | LeaseMessage::Offer { .. } => Work::Holder(message.group().clone(), HolderEvent::Heard { from, message }),
     }
 }
 

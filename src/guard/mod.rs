@@ -17,7 +17,6 @@ mod options;
 pub mod placement;
 pub mod protocol;
 pub mod report;
-pub mod routes;
 pub mod sightings;
 pub mod strays;
 pub mod supervisor;

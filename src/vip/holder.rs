@@ -34,10 +34,9 @@ pub struct Holder {
     rank: CandidateRank,
     ready: bool,
     fitness: Fitness,
-    /// When a majority of the voters last answered, whatever they said.
-    answered_at: Option<BootInstant>,
-    /// The last round was lost because no majority answered.
-    unanswered: bool,
+    /// When the last round was asked, if it was lost for want of answers, as far as it seemed.
+    silent_since: Option<BootInstant>,
+    answers: fitness::Answers,
     retiring: bool,
     rounds: Rounds,
     epoch: u64,
@@ -100,8 +99,8 @@ impl Holder {
             rank: CandidateRank::new(me),
             ready: false,
             fitness: Fitness::WELL,
-            answered_at: None,
-            unanswered: false,
+            silent_since: None,
+            answers: fitness::Answers::default(),
             retiring: false,
             rounds: Rounds::new(first_round),
             epoch: 0,
@@ -151,7 +150,7 @@ impl Holder {
         match self.phase {
             HolderPhase::New => self.remove("guard started", Successor::Nobody, effects),
             HolderPhase::Holding { until, .. } if now >= until.saturating_sub(self.timing.removal) => {
-                self.unanswered = self.rounds.newest().is_some_and(|tally| !tally.is_answered());
+                self.silent_since = Some(self.rounds.asked_at());
                 self.remove("lease ran out without a renewal", Successor::Nobody, effects);
             }
             HolderPhase::Holding { .. }
@@ -165,7 +164,10 @@ impl Holder {
 
     fn take(&mut self, event: HolderEvent, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         match event {
-            HolderEvent::Membership(membership) => self.membership.tell(membership),
+            HolderEvent::Membership(membership) => {
+                self.answers.membership_is(&membership);
+                self.membership.tell(membership);
+            }
             HolderEvent::Candidates(candidates) => self.rank.candidates_are(candidates),
             HolderEvent::Ready(ready) => self.ready = ready,
             HolderEvent::Fitness(fitness) => self.fitness_is(fitness, effects),
@@ -234,7 +236,8 @@ impl Holder {
     /// it hears, and keep the group from who hears a majority.
     fn ask(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let Some(membership) = self.membership.at(now) else { return };
-        let dry = self.unanswered && !matches!(self.phase, HolderPhase::Holding { .. });
+        let silent = self.silent_since.take().is_some_and(|since| !self.answers.are_of_a_majority(membership, since));
+        let dry = silent && !matches!(self.phase, HolderPhase::Holding { .. });
         let tally = self.rounds.ask(self.timing.ttl, dry, membership, now);
         let (round, ttl, epoch, membership) = (tally.round, tally.ttl, self.epoch, membership.id);
         for to in tally.voters().collect::<BTreeSet<_>>() {

@@ -42,6 +42,11 @@ impl LeaseMembership {
     pub fn all_voters(&self) -> BTreeSet<NodeId> {
         self.voters.iter().flatten().copied().collect()
     }
+
+    /// Whether `node` is one of them.
+    pub fn has_voter(&self, node: NodeId) -> bool {
+        self.voters.iter().any(|set| set.contains(&node))
+    }
 }
 
 /// Why a voter refuses.

@@ -132,11 +132,6 @@ impl Tally {
         Some(refusal.held_by.and_then(sooner).map_or(told, |sooner| sooner.min(told)))
     }
 
-    /// Whether a majority of every voter set has answered, whatever it said.
-    pub fn is_answered(&self) -> bool {
-        majority_of_each(&self.voters, |node| self.granted.contains(node) || self.refused.contains_key(node))
-    }
-
     /// Whether a majority of every voter set says that it has promised to another node than `me`.
     pub fn is_promised_to_another(&self, me: NodeId) -> bool {
         let another = |node: &NodeId| self.refused.get(node).and_then(|refusal| refusal.held_by).is_some_and(|by| by != me);

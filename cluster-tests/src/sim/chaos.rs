@@ -1,7 +1,8 @@
 //! What goes wrong, and how the membership changes meanwhile. All by chance.
 
-use super::{TTL, node::Input, world::Event, world::World};
+use super::{TTL, world::Event, world::World};
 use lvs_agent::{
+    guard::leases::LeaseEvent,
     model::{Fitness, NodeId},
     vip::LeaseTiming,
 };
@@ -39,23 +40,23 @@ impl World {
                 let now = self.now;
                 self.nodes[node].clock.change_rate(now, rate);
             }
-            70..=76 => {
-                self.input(node, Input::Ready(false));
+            70..=75 => {
+                self.input(node, LeaseEvent::Ready(false));
                 let later = self.some_time();
-                self.for_guard(node, later, Input::Ready(true));
+                self.for_guard(node, later, LeaseEvent::Ready(true));
             }
-            77..=79 => {
-                self.input(node, Input::Retire);
-                let down = self.some_time();
-                self.for_guard(node, down, Input::Tick);
-                self.after(down, Event::Start(node));
+            76..=78 => {
+                self.input(node, LeaseEvent::RetireAll);
+                let later = self.some_time();
+                self.come_back(node, later);
             }
-            80..=84 => self.reorder_candidates(node),
-            85..=87 => {
-                let fitness = self.dice.pick(&[1, 300, 300, 700, 1000, 1000]).unwrap_or(1000);
-                self.input(node, Input::Fitness(Fitness(fitness)));
+            79..=84 => self.change_rules(),
+            85..=86 => self.change_fitness(node),
+            87..=90 => {
+                let down = self.dice.pick(&[1, 4, 20]).unwrap_or(1) * self.some_time();
+                self.kill_worker(node, down);
             }
-            88..=95 => self.change_pace(node),
+            91..=96 => self.change_pace(node),
             _ => self.start_guard(node),
         }
     }
@@ -76,7 +77,9 @@ impl World {
 
     fn deafen_or_heal(&mut self, node: usize) {
         if self.dice.chance(400) {
-            self.deaf.clear();
+            for node in std::mem::take(&mut self.deaf) {
+                self.hear_of_newest_rules(node);
+            }
         } else {
             self.deaf.insert(node);
         }
@@ -91,22 +94,32 @@ impl World {
         self.dice.below(longest)
     }
 
-    fn reorder_candidates(&mut self, node: usize) {
-        let mut candidates = self.nodes[node].candidates.clone();
-        self.dice.shuffle(&mut candidates);
-        self.nodes[node].candidates = candidates.clone();
-        if self.dice.chance(200) {
-            candidates.pop();
+    /// A node that was to let go for good returns, or its guard ends and another starts.
+    fn come_back(&mut self, node: usize, later: u64) {
+        let returns = self.dice.chance(400);
+        let Some(guard) = self.nodes[node].guard.as_mut() else { return };
+        if returns {
+            self.for_guard(node, later, LeaseEvent::Return);
+        } else {
+            guard.stopping = true;
+            let incarnation = guard.incarnation;
+            self.after(later, Event::Stop(node, incarnation));
+            let down = self.some_time();
+            self.after(later + down, Event::Start(node));
         }
-        if self.nodes[node].has_worker() {
-            self.input(node, Input::Candidates(candidates));
-        }
+    }
+
+    fn change_fitness(&mut self, node: usize) {
+        let names = self.rules.at(self.nodes[node].revision).iter().map(|order| order.group.name.clone()).collect::<Vec<_>>();
+        let mut fitness = || Fitness(self.dice.pick(&[1, 300, 300, 700, 1000, 1000]).unwrap_or(1000));
+        let told = names.into_iter().map(|name| (name, fitness())).collect();
+        self.input(node, LeaseEvent::Fitness(told));
     }
 
     fn change_pace(&mut self, node: usize) {
         let ttl = self.dice.pick(&[TTL, TTL, TTL / 2, TTL / 5]).unwrap_or(TTL);
         if let Some(guard) = self.nodes[node].guard.as_mut() {
-            guard.holder.set_timing(LeaseTiming::of(Duration::from_nanos(ttl)));
+            guard.leases.set_timing(LeaseTiming::of(Duration::from_nanos(ttl)));
         }
     }
 

@@ -3,13 +3,13 @@
 
 use super::{
     Nanos, TTL,
+    node::listens_at,
     world::{Event, World},
 };
 use lvs_agent::{
     model::NodeId,
     vip::{LeaseMembership, LeaseMessage, MembershipId, message::RefusalReason},
 };
-use std::collections::BTreeMap;
 
 /// Its number, which is no node's.
 pub const LIAR: NodeId = NodeId(1_000);
@@ -67,5 +67,9 @@ impl World {
 
 /// A membership in which the liar alone decides.
 fn newer_membership(id: MembershipId, liar: NodeId) -> RefusalReason {
-    RefusalReason::NewerMembership(LeaseMembership { id, voters: vec![[liar].into()], addresses: BTreeMap::new() })
+    RefusalReason::NewerMembership(LeaseMembership {
+        id,
+        voters: vec![[liar].into()],
+        addresses: [(liar, listens_at(liar))].into(),
+    })
 }

@@ -2,7 +2,7 @@
 //! ("Changes of the voters" in docs/lease.md). What Raft does over many messages happens here in one step; what matters to the lease (who has
 //! stored what, and when a leader may go on) is Raft's.
 
-use super::Nanos;
+use super::{Nanos, node::listens_at};
 use lvs_agent::{
     model::NodeId,
     vip::{LeaseMembership, MembershipId, majority_of_each},
@@ -249,7 +249,9 @@ pub fn membership_of(entries: &[Entry]) -> LeaseMembership {
     let index = last_membership(entries);
     let entry = &entries[index];
     let id = MembershipId { term: entry.term, leader: entry.leader, index: index as u64 };
-    LeaseMembership { id, voters: entry.sets.clone().unwrap_or_default(), addresses: BTreeMap::new() }
+    let voters = entry.sets.clone().unwrap_or_default();
+    let addresses = voters.iter().flatten().map(|node| (*node, listens_at(*node))).collect();
+    LeaseMembership { id, voters, addresses }
 }
 
 fn last_membership(entries: &[Entry]) -> usize {

@@ -1,30 +1,31 @@
-//! A seeded simulation of the lease: the product's own voters and holders, with clocks, network, kernel and membership log made up.
+//! A seeded simulation of the lease: the product's own `Leases` (voter, holders, what is put on interfaces) of each guard, with clocks, network, kernel, worker,
+//! membership log and rules made up.
 //!
 //! Everything follows from the seed, so a violation is a seed that can be run again. Time is real (the simulator's) nanoseconds; each node
-//! reads its own drifting clock. At every step: **at most one node has the VIP under a lease that still runs.**
+//! reads its own drifting clock. `invariant.rs` says what holds at every step.
 
 pub mod chaos;
 pub mod dice;
+mod driver;
+mod invariant;
+pub mod kernel;
 pub mod liar;
 pub mod log;
 pub mod network;
 pub mod node;
+pub mod rules;
 pub mod run;
 pub mod world;
 
 use log::LogRuleToggles;
-use lvs_agent::{model::VipName, vip::rule_toggles::RuleToggles};
+use lvs_agent::vip::rule_toggles::RuleToggles;
+use std::net::IpAddr;
 
 /// Real time since the simulation began.
 pub type Nanos = u64;
 
 /// The lease duration of the simulated cluster: the `lan` profile's.
 pub const TTL: Nanos = 300_000_000;
-
-/// The one VIP group.
-pub fn group() -> VipName {
-    "web".parse().expect("a legal name")
-}
 
 /// What a run has switched on, and what befalls it.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,10 @@ pub struct Options {
     pub chaos_ttls: u64,
     /// Whether the membership changes.
     pub changes: bool,
-    /// Whether the kernel refuses a VIP now and then.
-    pub install_failures: bool,
+    /// Whether the kernel refuses now and then to put an address on or to take one off.
+    pub kernel_failures: bool,
+    /// Whether addresses move between groups and groups are renamed. (Groups change otherwise whatever this says.)
+    pub rule_changes: bool,
     /// Whether a member that does not vote listens and lies.
     pub liar: bool,
     /// Whether one of the voters lies, in everything but its promises.
@@ -52,20 +55,34 @@ impl Default for Options {
             log: LogRuleToggles::ON,
             chaos_ttls: 80,
             changes: true,
-            install_failures: true,
+            kernel_failures: true,
+            rule_changes: false,
             liar: true,
             lying_voter: true,
         }
     }
 }
 
-/// Two nodes had the VIP.
+/// What must not be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Violation {
+    /// Two nodes have an address under leases that run.
+    TwoHolders,
+    /// A guard that nothing hinders has left an address on its interface beyond its lease.
+    LeftOn,
+}
+
+/// A violation was seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TwoHolders {
+pub struct Violated {
+    /// Which.
+    pub what: Violation,
     /// When.
     pub at: Nanos,
     /// Who.
     pub nodes: Vec<usize>,
+    /// Of which address.
+    pub address: IpAddr,
     /// After how many steps.
     pub steps: u64,
 }

@@ -1,12 +1,15 @@
-//! One simulated node: a clock that drifts, a guard with its two state machines, and the kernel's one VIP.
+//! One simulated node: a clock that drifts, a guard that runs the product's `Leases`, its worker, and the kernel's addresses.
 
-use super::{Nanos, Options, TTL, group};
+use super::{Nanos, Options, TTL, kernel::Kernel, liar::LIAR};
 use lvs_agent::{
     clock::BootInstant,
-    model::{Fitness, NodeId},
-    vip::{Holder, LeaseMembership, LeaseMessage, LeaseTiming, Voter},
+    guard::{
+        effect::Effect,
+        leases::{LeaseEvent, Leases, Moment},
+    },
+    model::{NodeId, TimingProfile},
 };
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 /// A clock that shows `offset + rate · time`, piece by piece.
 #[derive(Clone, Debug)]
@@ -53,36 +56,17 @@ impl DriftingClock {
     }
 }
 
-/// What a guard is told, in the order in which it comes to it.
+/// What the guard's loop waits for: the kernel, which does one thing after the other.
 #[derive(Clone, Debug)]
-pub enum Input {
-    /// A datagram.
-    Datagram(NodeId, LeaseMessage),
-    /// The kernel is ready to do what was asked.
-    Kernel(KernelOp),
-    /// The worker says what the effective membership is.
-    Membership(LeaseMembership),
-    /// The worker says who may hold the group.
-    Candidates(Vec<NodeId>),
-    /// The worker says whether rules are in the kernel.
-    Ready(bool),
-    /// The worker says how fit the node is.
-    Fitness(Fitness),
-    /// The holder is to let go for good.
-    Retire,
-    /// A deadline has come, or the process goes on after a pause.
-    Tick,
-}
-
-/// What the guard does to its kernel. It takes a while.
-#[derive(Clone, Copy, Debug)]
-pub enum KernelOp {
-    /// Puts the VIP there until then by the node's clock.
-    Install(BootInstant),
-    /// Takes it away.
-    Remove,
-    /// Tries to put it there, and the kernel says no.
-    Fail,
+pub struct Doing {
+    /// What it was asked to do.
+    pub effect: Effect,
+    /// When it was asked, by the node's clock.
+    pub begun: BootInstant,
+    /// It takes longer than holders keep free for it.
+    pub slowly: bool,
+    /// It is done; the guard has not seen it yet, because it is stopped.
+    pub done: bool,
 }
 
 /// The guard process. It forgets everything when it ends.
@@ -90,20 +74,24 @@ pub enum KernelOp {
 pub struct Guard {
     /// Which start of the guard this is.
     pub incarnation: u64,
-    /// Votes.
-    pub voter: Voter,
-    /// Holds.
-    pub holder: Holder,
+    /// Votes and holds.
+    pub leases: Leases,
+    /// By how much the clock that numbers rounds has gone back.
+    pub lost: Nanos,
     /// Stopped: what is to be told waits in `inbox`.
     pub paused: bool,
-    /// Waits there.
-    pub inbox: VecDeque<Input>,
-    /// Its worker has started and told it everything.
-    pub has_worker: bool,
+    /// It was told to stop, and ends soon.
+    pub stopping: bool,
+    /// Waits until the loop turns again.
+    pub inbox: VecDeque<LeaseEvent>,
+    /// What the leases want done, in order.
+    pub effects: VecDeque<Effect>,
+    /// What is being done.
+    pub doing: Option<Doing>,
+    /// Since when nothing has kept it from its work.
+    pub steady_since: BootInstant,
     /// When the last late word of the worker comes (only without the order of knowing).
     pub told_at: Nanos,
-    /// The kernel does one thing after the other.
-    pub kernel_free_at: Nanos,
     /// The tick that counts; others are of deadlines that have moved.
     pub tick_at: Option<Nanos>,
 }
@@ -115,52 +103,79 @@ pub struct Node {
     pub id: NodeId,
     /// Its `CLOCK_BOOTTIME`.
     pub clock: DriftingClock,
-    /// Its guard and worker, which live and die together here.
+    /// Its guard.
     pub guard: Option<Guard>,
-    /// When the kernel drops the VIP, in real time; `None`: it is not there.
-    pub vip_until: Option<Nanos>,
+    /// Its worker runs and has told the guard everything.
+    pub worker: bool,
+    /// How often a worker has been started, or has ended: what was to come of an earlier one does not.
+    pub worker_starts: u64,
+    /// Which addresses are on its interface.
+    pub kernel: Kernel,
     /// How often the guard has started.
     pub starts: u64,
-    /// What its copy of the rules says.
-    pub candidates: Vec<NodeId>,
+    /// Which revision of the rules its worker has stored.
+    pub revision: usize,
 }
 
 impl Node {
     /// Off.
-    pub fn new(id: usize, clock: DriftingClock, candidates: Vec<NodeId>) -> Self {
-        Self { id: NodeId(id as u64), clock, guard: None, vip_until: None, starts: 0, candidates }
+    pub fn new(id: usize, clock: DriftingClock) -> Self {
+        Self {
+            id: NodeId(id as u64),
+            clock,
+            guard: None,
+            worker: false,
+            worker_starts: 0,
+            kernel: Kernel::default(),
+            starts: 0,
+            revision: 0,
+        }
     }
 
     /// Starts the guard. `lost` is by how much the clock that numbers rounds has gone back.
     pub fn start_guard(&mut self, now: Nanos, lost: Nanos, options: &Options) {
-        let ttl = Duration::from_nanos(TTL);
-        let first_round = (1_000 * TTL + now).saturating_sub(lost) / 1_000;
         self.starts += 1;
+        let (started, life) = (self.clock.now(now), self.starts << 16);
         self.guard = Some(Guard {
             incarnation: self.starts,
-            voter: Voter::with_toggles(self.id, ttl, self.clock.now(now), options.product),
-            holder: Holder::with_toggles(self.id, group(), LeaseTiming::of(ttl), first_round, self.starts, options.product),
+            leases: Leases::with_toggles(self.id, TimingProfile::Lan, started, life, options.product),
+            lost,
             paused: false,
+            stopping: false,
             inbox: VecDeque::new(),
-            has_worker: false,
+            effects: VecDeque::new(),
+            doing: None,
+            steady_since: started,
             told_at: now,
-            kernel_free_at: now,
             tick_at: None,
         });
     }
 
-    /// Whether its guard runs and is not stopped.
-    pub fn awake(&self) -> bool {
-        self.guard.as_ref().is_some_and(|guard| !guard.paused)
+    /// Whether its guard runs, is not stopped, and waits for nothing but the next event.
+    pub fn is_idle(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| !guard.paused && guard.doing.is_none())
     }
 
     /// Whether its worker runs and has told its guard everything.
     pub fn has_worker(&self) -> bool {
-        self.guard.as_ref().is_some_and(|guard| guard.has_worker)
+        self.guard.is_some() && self.worker
     }
 
-    /// Whether the VIP answers here at `now`.
-    pub fn has_vip(&self, now: Nanos) -> bool {
-        self.vip_until.is_some_and(|until| until > now)
+    /// What the guard's two clocks show.
+    pub fn moment(&self, now: Nanos) -> Moment {
+        let lost = self.guard.as_ref().map_or(0, |guard| guard.lost);
+        let unix = Duration::from_nanos((1_000 * TTL + now).saturating_sub(lost));
+        Moment { now: self.clock.now(now), unix }
     }
+}
+
+/// Where the guard of a node listens.
+pub fn listens_at(node: NodeId) -> SocketAddr {
+    let last = u8::try_from(node.0 + 1).unwrap_or(u8::MAX);
+    SocketAddr::from(([10, 0, 0, last], 7401))
+}
+
+/// Who listens there.
+pub fn who_listens_at(address: SocketAddr) -> NodeId {
+    [LIAR].into_iter().chain((0..254).map(NodeId)).find(|node| listens_at(*node) == address).unwrap_or(LIAR)
 }

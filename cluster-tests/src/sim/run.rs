@@ -1,17 +1,21 @@
 //! One seed from start to end: chaos, healing, and then take-overs under good conditions, which are measured.
 
 use super::{
-    Nanos, Options, TTL, TwoHolders,
+    Nanos, Options, TTL, Violated,
     dice::Dice,
     network::Network,
-    node::Input,
+    rules::some_groups,
     world::{Event, World},
 };
 use lvs_agent::{
+    guard::leases::LeaseEvent,
     model::{Fitness, NodeId},
-    vip::{HolderState, LeaseTiming},
+    vip::LeaseTiming,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// After healing, somebody holds within so many ttl: quiet voters, stragglers, an adopted membership that lapses.
 const HOLDER_WITHIN_TTLS: u64 = 7;
@@ -23,11 +27,13 @@ const HOLDER_WITHIN_TTLS_AFTER_FAILURES: u64 = 14;
 pub struct Findings {
     /// Events handled.
     pub steps: u64,
-    /// VIPs freshly installed during chaos.
+    /// Addresses that came to an interface during chaos.
     pub installs: u64,
     /// Membership entries of the longest log at the end.
     pub log_entries: u64,
-    /// From healing to a holder; at least two ttl, which Raft takes to come to rest.
+    /// Revisions of the rules.
+    pub revisions: u64,
+    /// From healing to holders of all addresses; at least two ttl, which Raft takes to come to rest.
     pub healed: Nanos,
     /// From the holder's power-off to the next installation.
     pub takeover: Option<Nanos>,
@@ -39,7 +45,7 @@ pub struct Findings {
 #[derive(Clone, Debug)]
 pub enum Failure {
     /// Safety.
-    TwoHolders(TwoHolders),
+    Unsafe(Violated),
     /// Liveness: nobody held in time, while waiting for what is named.
     NoHolder(&'static str),
 }
@@ -57,21 +63,22 @@ pub fn run_world(world: &mut World) -> Result<Findings, Failure> {
     let mut findings = Findings { installs, ..Findings::default() };
     let healing_began = world.now;
     heal(world);
-    let bound = if options.install_failures { HOLDER_WITHIN_TTLS_AFTER_FAILURES } else { HOLDER_WITHIN_TTLS };
-    next_holder(world, None, bound, "a holder after healing")?;
+    let bound = if options.kernel_failures { HOLDER_WITHIN_TTLS_AFTER_FAILURES } else { HOLDER_WITHIN_TTLS };
+    all_held(world, None, bound, "a holder after healing")?;
     findings.healed = world.now - healing_began;
     findings.takeover = measure_takeover(world)?;
     findings.handover = measure_handover(world)?;
     findings.steps = world.steps;
+    findings.revisions = world.rules.newest() as u64;
     findings.log_entries = (0..world.nodes.len()).map(|node| world.log.len(node) as u64).max().unwrap_or(0);
     Ok(findings)
 }
 
 /// Only the chaos, for the search for violations; gives the world back.
-pub fn run_chaos(seed: u64, options: Options) -> Result<u64, TwoHolders> {
+pub fn run_chaos(seed: u64, options: Options) -> Result<u64, Violated> {
     let mut world = random_world(seed, options);
     match chaos(&mut world) {
-        Err(Failure::TwoHolders(found)) => Err(found),
+        Err(Failure::Unsafe(found)) => Err(found),
         Err(Failure::NoHolder(_)) | Ok(()) => Ok(world.steps),
     }
 }
@@ -81,11 +88,9 @@ pub fn random_world(seed: u64, options: Options) -> World {
     let mut dice = Dice::new(seed);
     let count = dice.between(3, 6) as usize;
     let voters: BTreeSet<NodeId> = (0..dice.between(3, 5).min(count as u64)).map(NodeId).collect();
-    let mut candidates: Vec<usize> = (0..count).collect();
-    dice.shuffle(&mut candidates);
-    candidates.truncate(dice.between(2, 3) as usize);
+    let groups = some_groups(count, &mut dice);
     let liar = dice.below(voters.len() as u64) as usize;
-    let mut world = World::new(count, vec![voters], &candidates, options, dice);
+    let mut world = World::new(count, vec![voters], groups, options, dice);
     world.liar = options.lying_voter.then_some(liar);
     world
 }
@@ -114,42 +119,43 @@ fn chaos(world: &mut World) -> Result<(), Failure> {
 }
 
 fn safe(world: &World) -> Result<(), Failure> {
-    world.violation.clone().map_or(Ok(()), |found| Err(Failure::TwoHolders(found)))
+    world.violation.clone().map_or(Ok(()), |found| Err(Failure::Unsafe(found)))
 }
 
 /// Everything works again, and Raft has come to rest.
 fn heal(world: &mut World) {
     world.network = Network::calm();
     world.deaf.clear();
-    world.options.install_failures = false;
+    world.options.kernel_failures = false;
     let nodes = world.nodes.len();
-    let candidates = world.nodes[0].candidates.clone();
     for node in 0..nodes {
         world.resume(node);
+        if world.nodes[node].guard.as_ref().is_some_and(|guard| guard.stopping) {
+            world.crash(node, false);
+        }
         world.start_guard(node);
-        world.nodes[node].candidates = candidates.clone();
         if let Some(guard) = world.nodes[node].guard.as_mut() {
-            guard.holder.set_timing(LeaseTiming::of(Duration::from_nanos(TTL)));
+            guard.leases.set_timing(LeaseTiming::of(Duration::from_nanos(TTL)));
         }
     }
     // All workers are up after half a ttl, and whoever was letting go has done so.
     world.run_until(world.now + TTL);
-    for node in 0..nodes {
-        restart_if_retired(world, node);
+    for node in (0..nodes).filter(|node| !world.nodes[*node].worker).collect::<Vec<_>>() {
+        world.kill_worker(node, 0);
     }
     world.run_until(world.now + TTL);
     settle_raft(world);
-    for node in 0..nodes {
-        world.input(node, Input::Candidates(candidates.clone()));
-        world.input(node, Input::Ready(true));
-        world.input(node, Input::Fitness(Fitness::WELL));
+    if world.rules.addresses().is_empty() {
+        let first = world.rules.at(0).to_vec();
+        world.apply_rules(first);
     }
-}
-
-fn restart_if_retired(world: &mut World, node: usize) {
-    if world.nodes[node].guard.as_ref().is_some_and(|guard| guard.holder.state() == HolderState::Retired) {
-        world.crash(node, false);
-        world.start_guard(node);
+    for node in 0..nodes {
+        world.nodes[node].revision = world.rules.newest();
+        let groups = world.rules.at(world.rules.newest()).to_vec();
+        let well = LeaseEvent::Fitness(BTreeMap::new());
+        for input in [LeaseEvent::Return, LeaseEvent::Groups(groups), LeaseEvent::Ready(true), well, LeaseEvent::Tended(true)] {
+            world.input(node, input);
+        }
     }
 }
 
@@ -172,13 +178,14 @@ fn settle_raft(world: &mut World) {
     }
 }
 
-/// Waits for an installation elsewhere than on `not_on`; says how long that took.
-fn next_holder(world: &mut World, not_on: Option<usize>, ttls: u64, what: &'static str) -> Result<Nanos, Failure> {
+/// Waits until every address is held by a node other than `not_on`; says how long that took.
+fn all_held(world: &mut World, not_on: Option<usize>, ttls: u64, what: &'static str) -> Result<Nanos, Failure> {
     let start = world.now;
+    let addresses = world.rules.addresses();
     while world.now < start + ttls * TTL {
         world.run_until(world.now + TTL / 1000);
         safe(world)?;
-        if world.holders().iter().any(|holder| Some(*holder) != not_on) {
+        if addresses.iter().all(|address| world.holders_of(*address).iter().any(|holder| Some(*holder) != not_on)) {
             return Ok(world.now - start);
         }
     }
@@ -190,11 +197,11 @@ fn measure_takeover(world: &mut World) -> Result<Option<Nanos>, Failure> {
     // With one of three voters dead, nobody is granted anything without the one that lies.
     world.liar = None;
     world.crash(holder, true);
-    let took = match next_holder(world, Some(holder), 1, "") {
+    let took = match all_held(world, Some(holder), 1, "") {
         Err(Failure::NoHolder(_)) => {
             // What one of the others alone knows of the membership, they know from Raft by now.
             settle_raft(world);
-            TTL + next_holder(world, Some(holder), 2, "a holder after the holder's crash")?
+            TTL + all_held(world, Some(holder), 2, "a holder after the holder's crash")?
         }
         taken => taken?,
     };
@@ -204,12 +211,14 @@ fn measure_takeover(world: &mut World) -> Result<Option<Nanos>, Failure> {
 
 fn measure_handover(world: &mut World) -> Result<Option<Nanos>, Failure> {
     let Some(holder) = settled_holder(world)? else { return Ok(None) };
-    let unfit = if world.dice.chance(500) { Input::Ready(false) } else { Input::Fitness(Fitness(300)) };
+    let names = world.rules.at(world.rules.newest()).iter().map(|order| (order.group.name.clone(), Fitness(300)));
+    let unfit = LeaseEvent::Fitness(names.collect());
+    let unfit = if world.dice.chance(500) { LeaseEvent::Ready(false) } else { unfit };
     world.input(holder, unfit);
-    next_holder(world, Some(holder), 3, "a holder after a hand-over").map(Some)
+    all_held(world, Some(holder), 3, "a holder after a hand-over").map(Some)
 }
 
-/// The holder, at a random moment when everyone has been up for a while.
+/// A holder, at a random moment when everyone has been up for a while.
 fn settled_holder(world: &mut World) -> Result<Option<usize>, Failure> {
     let rest = 13 * TTL + world.dice.below(TTL);
     world.run_until(world.now + rest);

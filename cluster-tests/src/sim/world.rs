@@ -1,24 +1,29 @@
 //! The simulated cluster: what happens next, and what it does to whom.
 
 use super::{
-    Nanos, Options, TTL, TwoHolders,
+    Nanos, Options, TTL, Violated, Violation,
     dice::Dice,
-    group,
+    liar::LIAR,
     log::{Entry, MembershipLog, Sets, membership_of},
     network::Network,
-    node::{DriftingClock, Input, KernelOp, Node},
+    node::{DriftingClock, Node, listens_at},
+    rules::Rules,
 };
 use lvs_agent::{
+    guard::{leases::LeaseEvent, protocol::GroupOrder},
     model::NodeId,
-    vip::{HolderEffect, HolderEvent, LeaseMembership, LeaseMessage, VoterEffect, VoterEvent},
+    vip::{LeaseMembership, LeaseMessage},
 };
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    collections::{BTreeSet, BinaryHeap},
+    net::IpAddr,
 };
 
-/// Datagrams that a stopped guard's socket keeps; more are dropped, as the kernel does.
+/// Datagrams that a guard's socket keeps while it is stopped or waits; more are dropped, as the kernel does.
 const SOCKET_DEPTH: usize = 256;
+/// Without a worker for so long, a node is the last resort. (The product waits for ten seconds; here a worker's death is to matter sooner.)
+const WORKER_GRACE: Nanos = 2 * TTL;
 
 /// Something that will happen.
 #[derive(Clone, Debug)]
@@ -39,12 +44,20 @@ pub enum Event {
         /// Which.
         incarnation: u64,
         /// What.
-        input: Input,
+        input: LeaseEvent,
     },
-    /// The worker of that start of the guard is there and tells it everything.
+    /// A deadline of that guard has come, unless it has moved.
+    Alarm(usize, u64),
+    /// The kernel has done what that guard waits for.
+    KernelDone(usize, u64),
+    /// That start of the worker is there and tells the guard everything.
     WorkerUp(usize, u64),
+    /// The worker hears of a revision of the rules.
+    Rules(usize, usize),
     /// A guard starts again, if none runs.
     Start(usize),
+    /// That guard, which has been told to stop, ends.
+    Stop(usize, u64),
     /// A stopped guard goes on.
     Resume(usize),
 }
@@ -82,8 +95,10 @@ pub struct World {
     pub dice: Dice,
     /// Links.
     pub network: Network,
-    /// Raft.
+    /// Raft's membership.
     pub log: MembershipLog,
+    /// Raft's rules.
+    pub rules: Rules,
     /// All nodes; a node's number is its place.
     pub nodes: Vec<Node>,
     /// Events handled so far.
@@ -91,8 +106,8 @@ pub struct World {
     /// What is on and what befalls.
     pub options: Options,
     /// The first violation.
-    pub violation: Option<TwoHolders>,
-    /// Fresh installations so far: when, where.
+    pub violation: Option<Violated>,
+    /// Addresses that came to an interface so far: when, where.
     pub takeovers: Vec<(Nanos, usize)>,
     /// The voter that lies, if one does.
     pub liar: Option<usize>,
@@ -107,12 +122,11 @@ pub struct World {
 }
 
 impl World {
-    /// `nodes` nodes, running and told of everything, at time 0 of a calm network; `voters` is the first membership.
-    pub fn new(nodes: usize, voters: Sets, candidates: &[usize], options: Options, mut dice: Dice) -> Self {
-        let candidates: Vec<NodeId> = candidates.iter().map(|node| NodeId(*node as u64)).collect();
+    /// `nodes` nodes, running and told of everything, at time 0 of a calm network; `voters` and `rules` are the first ones.
+    pub fn new(nodes: usize, voters: Sets, rules: Vec<GroupOrder>, options: Options, mut dice: Dice) -> Self {
         let make = |id| {
             let clock = DriftingClock::new(0, dice.below(1_000 * TTL), dice.between(995_000, 1_005_000));
-            Node::new(id, clock, candidates.clone())
+            Node::new(id, clock)
         };
         let nodes: Vec<Node> = (0..nodes).map(make).collect();
         let log = MembershipLog::new(nodes.len(), voters, 2 * TTL, options.log);
@@ -121,6 +135,7 @@ impl World {
             dice,
             network: Network::calm(),
             log,
+            rules: Rules::new(rules),
             nodes,
             steps: 0,
             options,
@@ -145,7 +160,7 @@ impl World {
         self.queue.push(Reverse(Due { at: self.now + delay, order: self.order, event }));
     }
 
-    /// Lets time pass until `end`, or until two hold.
+    /// Lets time pass until `end`, or until something is violated.
     pub fn run_until(&mut self, end: Nanos) {
         while self.violation.is_none() && self.queue.peek().is_some_and(|Reverse(due)| due.at <= end) {
             let Some(Reverse(due)) = self.queue.pop() else { break };
@@ -156,28 +171,46 @@ impl World {
         self.now = self.now.max(end);
     }
 
-    /// Who has the VIP now.
-    pub fn holders(&self) -> Vec<usize> {
-        (0..self.nodes.len()).filter(|node| self.nodes[*node].has_vip(self.now)).collect()
+    /// Something that must not be has come to be.
+    pub(super) fn violated(&mut self, what: Violation, nodes: Vec<usize>, address: IpAddr) {
+        if self.violation.is_none() {
+            self.violation = Some(Violated { what, at: self.now, nodes, address, steps: self.steps });
+        }
     }
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrive { to, from, message } => self.input(to, Input::Datagram(from, message)),
+            Event::Arrive { to, from, message } => {
+                self.check_overdue(to);
+                self.input(to, LeaseEvent::Heard { from, source: listens_at(from), message });
+            }
             Event::For { node, incarnation, input } => {
-                let guard = self.nodes[node].guard.as_ref();
-                let stale_tick = matches!(input, Input::Tick) && guard.is_some_and(|guard| guard.tick_at != Some(self.now));
-                if guard.is_some_and(|guard| guard.incarnation == incarnation) && !stale_tick {
+                if self.runs(node, incarnation) {
                     self.input(node, input);
                 }
             }
-            Event::WorkerUp(node, incarnation) => self.worker_up(node, incarnation),
+            Event::Alarm(node, incarnation) => {
+                self.check_overdue(node);
+                if self.runs(node, incarnation)
+                    && self.nodes[node].guard.as_ref().is_some_and(|guard| guard.tick_at == Some(self.now))
+                {
+                    self.go_on(node);
+                }
+            }
+            Event::KernelDone(node, incarnation) => self.kernel_done(node, incarnation),
+            Event::WorkerUp(node, start) => self.worker_up(node, start),
+            Event::Rules(node, revision) => self.hear_rules(node, revision),
             Event::Start(node) => self.start_guard(node),
+            Event::Stop(node, incarnation) => self.end_guard(node, incarnation),
             Event::Resume(node) => self.resume(node),
         }
     }
 
-    /// Starts a guard; its worker tells it everything a little later.
+    fn runs(&self, node: usize, incarnation: u64) -> bool {
+        self.nodes[node].guard.as_ref().is_some_and(|guard| guard.incarnation == incarnation)
+    }
+
+    /// Starts a guard, which sweeps what an earlier one has left, and its worker.
     pub fn start_guard(&mut self, node: usize) {
         if self.nodes[node].guard.is_some() {
             return;
@@ -185,24 +218,49 @@ impl World {
         let lost = if self.dice.chance(100) { self.dice.below(20 * TTL) } else { 0 };
         let (now, options) = (self.now, self.options);
         self.nodes[node].start_guard(now, lost, &options);
-        self.input(node, Input::Tick);
+        // A kernel before 5.18 marks no address, and the list of them may be lost with the power: then nothing is found.
+        if options.product.removal_at_start && self.dice.chance(700) {
+            self.nodes[node].kernel.clear();
+        }
         let delay = self.dice.below(TTL / 2);
-        let incarnation = self.nodes[node].starts;
-        self.after(delay, Event::WorkerUp(node, incarnation));
+        self.start_worker(node, delay);
     }
 
-    fn worker_up(&mut self, node: usize, incarnation: u64) {
-        let Some(guard) = self.nodes[node].guard.as_mut().filter(|guard| guard.incarnation == incarnation) else { return };
-        guard.has_worker = true;
-        let candidates = self.nodes[node].candidates.clone();
+    fn start_worker(&mut self, node: usize, delay: Nanos) {
+        self.nodes[node].worker_starts += 1;
+        let start = self.nodes[node].worker_starts;
+        self.after(delay, Event::WorkerUp(node, start));
+    }
+
+    /// The worker ends beside its guard, and another one is there after `down`.
+    pub fn kill_worker(&mut self, node: usize, down: Nanos) {
+        self.nodes[node].worker = false;
+        self.log.crashed(node);
+        if down > WORKER_GRACE {
+            self.for_guard(node, WORKER_GRACE, LeaseEvent::Tended(false));
+        }
+        self.start_worker(node, down);
+    }
+
+    fn worker_up(&mut self, node: usize, start: u64) {
+        if self.nodes[node].guard.is_none() || self.nodes[node].worker_starts != start {
+            return;
+        }
+        self.nodes[node].worker = true;
         let membership = self.log.effective(node);
-        for input in [Input::Membership(membership), Input::Candidates(candidates), Input::Ready(true)] {
+        let members = self.nodes.iter().map(|member| (member.id, listens_at(member.id))).collect();
+        for input in
+            [LeaseEvent::Members(members), LeaseEvent::Return, LeaseEvent::Membership(membership), LeaseEvent::Tended(true)]
+        {
             self.input(node, input);
         }
+        self.tell_rules(node);
+        self.input(node, LeaseEvent::Ready(true));
+        self.hear_of_newest_rules(node);
     }
 
     /// Tells the guard that runs now, later.
-    pub fn for_guard(&mut self, node: usize, delay: Nanos, input: Input) {
+    pub fn for_guard(&mut self, node: usize, delay: Nanos, input: LeaseEvent) {
         if let Some(incarnation) = self.nodes[node].guard.as_ref().map(|guard| guard.incarnation) {
             self.after(delay, Event::For { node, incarnation, input });
         }
@@ -210,13 +268,29 @@ impl World {
 
     /// The guard and its worker end. With `power`, the kernel does too.
     pub fn crash(&mut self, node: usize, power: bool) {
+        self.done_for_the_dead(node);
         self.nodes[node].guard = None;
+        self.nodes[node].worker = false;
+        self.nodes[node].worker_starts += 1;
         self.log.crashed(node);
         if power {
-            self.nodes[node].vip_until = None;
+            self.nodes[node].kernel.clear();
             let rate = self.dice.between(995_000, 1_005_000);
             self.nodes[node].clock = DriftingClock::new(self.now, self.dice.below(TTL), rate);
         }
+    }
+
+    /// The guard was told to stop, and has had its time to retire. It takes off what is left.
+    fn end_guard(&mut self, node: usize, incarnation: u64) {
+        if !self.runs(node, incarnation) {
+            return;
+        }
+        if !self.nodes[node].is_idle() {
+            return self.after(TTL / 30, Event::Stop(node, incarnation));
+        }
+        let left = self.nodes[node].guard.as_ref().map(|guard| guard.leases.places()).unwrap_or_default();
+        self.take_off(node, &left);
+        self.crash(node, false);
     }
 
     /// The guard process stops for a while.
@@ -229,133 +303,29 @@ impl World {
 
     /// The guard process goes on and finds what has come meanwhile.
     pub fn resume(&mut self, node: usize) {
+        let now = self.nodes[node].clock.now(self.now);
         let Some(guard) = self.nodes[node].guard.as_mut().filter(|guard| guard.paused) else { return };
         guard.paused = false;
-        let waiting = std::mem::take(&mut guard.inbox);
-        for input in waiting {
-            self.input(node, input);
-        }
-        self.input(node, Input::Tick);
+        guard.steady_since = now;
+        self.go_on(node);
     }
 
-    /// Tells the guard of `node` something now, or as soon as it goes on.
-    pub fn input(&mut self, node: usize, input: Input) {
+    /// Tells the guard of `node` something now, or as soon as its loop turns.
+    pub fn input(&mut self, node: usize, input: LeaseEvent) {
         let Some(guard) = self.nodes[node].guard.as_mut() else { return };
-        if !guard.paused {
-            self.tell(node, input);
-        } else if guard.inbox.len() < SOCKET_DEPTH || !matches!(input, Input::Datagram(..)) {
+        if guard.inbox.len() < SOCKET_DEPTH || !matches!(input, LeaseEvent::Heard { .. }) {
             guard.inbox.push_back(input);
         }
+        self.go_on(node);
     }
 
-    fn tell(&mut self, node: usize, input: Input) {
-        match input {
-            Input::Datagram(from, message) => match message {
-                LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => self.vote(node, VoterEvent::Heard { from, message }),
-                LeaseMessage::Grant { .. }
-                | LeaseMessage::Refuse { .. }
-                | LeaseMessage::HandOver { .. }
-                | LeaseMessage::Seek { .. }
-                | LeaseMessage::Offer { .. } => {
-                    self.hold(node, HolderEvent::Heard { from, message });
-                }
-            },
-            Input::Membership(membership) => {
-                self.vote(node, VoterEvent::Membership(membership.clone()));
-                self.hold(node, HolderEvent::Membership(membership));
-            }
-            Input::Candidates(candidates) => {
-                self.vote(node, VoterEvent::Candidates(BTreeMap::from([(group(), candidates.clone())])));
-                self.hold(node, HolderEvent::Candidates(candidates));
-            }
-            Input::Ready(ready) => self.hold(node, HolderEvent::Ready(ready)),
-            Input::Fitness(fitness) => self.hold(node, HolderEvent::Fitness(fitness)),
-            Input::Retire => self.hold(node, HolderEvent::Retire),
-            Input::Tick => self.hold(node, HolderEvent::Tick),
-            Input::Kernel(op) => self.kernel(node, op),
-        }
-    }
-
-    /// The guard does something to its kernel, and is answered.
-    fn kernel(&mut self, node: usize, op: KernelOp) {
-        let clock = &self.nodes[node].clock;
-        let event = match op {
-            KernelOp::Remove => {
-                self.nodes[node].vip_until = None;
-                HolderEvent::Removed
-            }
-            KernelOp::Install(until) if clock.now(self.now) < until => {
-                let until = clock.real_of(until);
-                if !self.nodes[node].has_vip(self.now) {
-                    self.takeovers.push((self.now, node));
-                }
-                self.nodes[node].vip_until = Some(until);
-                HolderEvent::Installed
-            }
-            KernelOp::Install(_) | KernelOp::Fail => HolderEvent::InstallFailed,
-        };
-        self.check();
-        self.hold(node, event);
-    }
-
-    /// A node comes to have the VIP only by what [`Self::kernel`] does, so looking there is looking at every step.
-    fn check(&mut self) {
-        let nodes = self.holders();
-        if nodes.len() > 1 && self.violation.is_none() {
-            self.violation = Some(TwoHolders { at: self.now, nodes, steps: self.steps });
-        }
-    }
-
-    fn vote(&mut self, node: usize, event: VoterEvent) {
-        let now = self.nodes[node].clock.now(self.now);
-        let Some(guard) = self.nodes[node].guard.as_mut() else { return };
-        for VoterEffect::Send { to, message } in guard.voter.step(event, now) {
-            let message = if self.liar == Some(node) { self.lie(node, message) } else { message };
-            self.send(node, to, message);
-        }
-    }
-
-    fn hold(&mut self, node: usize, event: HolderEvent) {
-        let now = self.nodes[node].clock.now(self.now);
-        let Some(guard) = self.nodes[node].guard.as_mut() else { return };
-        for effect in guard.holder.step(event, now) {
-            match effect {
-                HolderEffect::Send { to, message } => self.send(node, to, message),
-                HolderEffect::Install { until, .. } => self.ask_kernel(node, KernelOp::Install(until)),
-                HolderEffect::Remove { .. } => self.ask_kernel(node, KernelOp::Remove),
-            }
-        }
-        self.set_alarm(node);
-    }
-
-    fn ask_kernel(&mut self, node: usize, op: KernelOp) {
-        let fails = matches!(op, KernelOp::Install(_)) && self.options.install_failures && self.dice.chance(2);
-        let op = if fails { KernelOp::Fail } else { op };
-        // Now and then longer than the time that holders keep free for it.
-        let takes = if self.dice.chance(20) { self.dice.below(TTL / 10) } else { self.dice.below(TTL / 300) };
-        let Some(guard) = self.nodes[node].guard.as_mut() else { return };
-        guard.kernel_free_at = guard.kernel_free_at.max(self.now) + takes;
-        let delay = guard.kernel_free_at - self.now;
-        self.for_guard(node, delay, Input::Kernel(op));
-    }
-
-    fn set_alarm(&mut self, node: usize) {
-        let Some(guard) = self.nodes[node].guard.as_ref() else { return };
-        let at = guard.holder.deadline().map(|deadline| self.nodes[node].clock.real_of(deadline).max(self.now));
-        if let (Some(at), false) = (at, at == guard.tick_at && at > Some(self.now)) {
-            self.for_guard(node, at - self.now, Input::Tick);
-        }
-        if let Some(guard) = self.nodes[node].guard.as_mut() {
-            guard.tick_at = at;
-        }
-    }
-
-    fn send(&mut self, from: usize, to: NodeId, message: LeaseMessage) {
+    /// A datagram from the guard of `from`.
+    pub(super) fn send(&mut self, from: usize, to: NodeId, message: LeaseMessage) {
         if self.options.liar {
             self.overhear(from, to, &message);
         }
         let receiver = to.0 as usize;
-        if receiver >= self.nodes.len() || self.swallow.is_some_and(|unwanted| unwanted(from, receiver, &message)) {
+        if to == LIAR || self.swallow.is_some_and(|unwanted| unwanted(from, receiver, &message)) {
             return;
         }
         for delay in self.network.fate(from, receiver, &mut self.dice) {
@@ -371,10 +341,10 @@ impl World {
         }
         if membership != self.log.effective(node) {
             if self.options.log.order_of_knowing {
-                if !self.nodes[node].awake() {
+                if !self.nodes[node].is_idle() {
                     return false;
                 }
-                self.input(node, Input::Membership(membership));
+                self.input(node, LeaseEvent::Membership(membership));
             } else {
                 self.tell_late(node, membership);
             }
@@ -389,6 +359,6 @@ impl World {
         let Some(guard) = self.nodes[node].guard.as_mut() else { return };
         guard.told_at = guard.told_at.max(self.now + lag);
         let delay = guard.told_at - self.now;
-        self.for_guard(node, delay, Input::Membership(membership));
+        self.for_guard(node, delay, LeaseEvent::Membership(membership));
     }
 }

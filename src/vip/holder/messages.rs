@@ -18,6 +18,9 @@ impl Holder {
         if *message.group() != self.group {
             return;
         }
+        if let LeaseMessage::Grant { life, .. } | LeaseMessage::Refuse { life, .. } = &message {
+            self.answered(from, *life, now);
+        }
         match message {
             LeaseMessage::Grant { round, life, epoch, .. } if self.is_answer(from, round, life) => {
                 self.epoch = self.epoch.max(epoch);
@@ -48,16 +51,12 @@ impl Holder {
     fn granted(&mut self, from: NodeId, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let Some(tally) = self.rounds.find(round) else { return };
         tally.grant(from);
-        let (is_answered, asked_at, dry) = (tally.is_answered(), tally.t0, tally.dry);
-        let won = tally.outcome(self.toggles.both_majorities) == RoundResult::Won;
-        self.answered(is_answered, asked_at);
-        if !won {
+        if tally.outcome(self.toggles.both_majorities) != RoundResult::Won {
             return;
         }
-        if dry {
+        if tally.dry {
             return self.would_win(round, now, effects);
         }
-        let Some(tally) = self.rounds.get(round) else { return };
         let counted_from = if self.toggles.count_from_t0 { tally.t0 } else { now };
         let until = counted_from + self.toggles.held(tally.ttl);
         if now < until.saturating_sub(self.timing.removal) {
@@ -110,8 +109,6 @@ impl Holder {
         tally.refuse(from, VoterRefusal { free_at, held_by, may_have_granted });
         let lost = tally.outcome(self.toggles.both_majorities) == RoundResult::Lost;
         let another_holds = tally.is_promised_to_another(self.rank.me());
-        let (is_answered, asked_at) = (tally.is_answered(), tally.t0);
-        self.answered(is_answered, asked_at);
         let learned = self.learn(round, now);
         match self.phase {
             HolderPhase::Asking if learned => {
@@ -134,19 +131,11 @@ impl Holder {
         }
     }
 
-    /// A round that was asked then has got answers, of a majority or not.
-    fn answered(&mut self, by_a_majority: bool, asked_at: BootInstant) {
-        if by_a_majority {
-            self.unanswered = false;
-            self.answered_at = self.answered_at.max(Some(asked_at));
-        }
-    }
-
     /// A majority would grant what was only a question.
     fn would_win(&mut self, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let is_newest = self.rounds.newest().is_some_and(|tally| tally.round == round);
         if self.phase == HolderPhase::Asking && is_newest {
-            self.unanswered = false;
+            self.silent_since = None;
             self.ask(now, effects);
         }
     }
@@ -165,7 +154,7 @@ impl Holder {
     /// Releases the newest round, which was lost, and asks again when a majority can be free.
     pub(super) fn round_lost(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let again = self.rounds.newest().map_or(now, |tally| self.rank.again(tally, now, self.timing));
-        self.unanswered = self.rounds.newest().is_some_and(|tally| !tally.is_answered());
+        self.silent_since = self.rounds.newest().map(|tally| tally.t0);
         if let Some(last) = self.rounds.newest().and_then(|tally| tally.lessons.likely_round()) {
             self.rounds.catch_up(last);
         }
