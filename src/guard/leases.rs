@@ -24,8 +24,10 @@ use std::{
 mod addresses;
 mod readiness;
 mod simulated;
+mod work;
 
-use addresses::{Addresses, routed};
+use addresses::Addresses;
+use work::{Work, routed};
 
 /// A point in time: one clock to decide by, the other for labels and for round numbers that no earlier start has used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,11 +121,6 @@ struct Step {
     at: Moment,
     queue: VecDeque<Work>,
     acts: Vec<Effect>,
-}
-
-enum Work {
-    Voter(VoterEvent),
-    Holder(VipName, HolderEvent),
 }
 
 impl Leases {

@@ -168,12 +168,28 @@ impl RaftNode {
     }
 
     async fn attempt(&self, change: &Command) -> Attempt {
-        match self.propose_here(change.clone()).await {
-            Proposed::Done(applied) => Attempt::Done(applied),
-            Proposed::Unknown(why) => Attempt::Doubtful(why),
-            Proposed::Forbidden(why) => Attempt::Forbidden(why),
-            Proposed::NotLeader { leader: None } => Attempt::NotTaken("no leader is known".to_owned()),
-            Proposed::NotLeader { leader: Some(leader) } => self.attempt_at(leader, change).await,
+        let replaced = |leader| Attempt::Doubtful(format!("another node leads in the place of {leader}"));
+        match self.unless_replaced(self.id(), self.propose_here(change.clone())).await {
+            None => replaced(self.id()),
+            Some(Proposed::Done(applied)) => Attempt::Done(applied),
+            Some(Proposed::Unknown(why)) => Attempt::Doubtful(why),
+            Some(Proposed::Forbidden(why)) => Attempt::Forbidden(why),
+            Some(Proposed::NotLeader { leader: None }) => Attempt::NotTaken("no leader is known".to_owned()),
+            Some(Proposed::NotLeader { leader: Some(leader) }) => {
+                self.unless_replaced(leader, self.attempt_at(leader, change)).await.unwrap_or_else(|| replaced(leader))
+            }
+        }
+    }
+
+    /// What comes of an attempt with that leader; `None` as soon as this node hears of a later one, whose majority the attempt will not get.
+    async fn unless_replaced<T>(&self, leader: NodeId, attempt: impl Future<Output = T>) -> Option<T> {
+        let mut view = self.view();
+        let term = view.borrow().term;
+        // Cancel-safe: a change that is abandoned may be made or not, and is doubtful.
+        tokio::select! {
+            biased;
+            result = attempt => Some(result),
+            Ok(_) = view.wait_for(|view| view.term > term && view.leader.is_some_and(|other| other != leader)) => None,
         }
     }
 

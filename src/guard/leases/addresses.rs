@@ -1,9 +1,8 @@
-//! Where messages go: to which side of this node, and where the guards of others are reached.
+//! Where the guards of other nodes are reached.
 
-use super::Work;
 use crate::{
     model::NodeId,
-    vip::{HolderEvent, LeaseMembership, LeaseMessage, RefusalReason, VoterEvent},
+    vip::{LeaseMembership, LeaseMessage, RefusalReason},
 };
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -61,17 +60,5 @@ impl Addresses {
             | LeaseMessage::Offer { .. } => listening.or(heard),
         };
         address.copied()
-    }
-}
-
-/// Which side a message is for.
-pub(super) fn routed(from: NodeId, message: LeaseMessage) -> Work {
-    match message {
-        LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => Work::Voter(VoterEvent::Heard { from, message }),
-        LeaseMessage::Grant { .. }
-        | LeaseMessage::Refuse { .. }
-        | LeaseMessage::HandOver { .. }
-        | LeaseMessage::Seek { .. }
-        | LeaseMessage::Offer { .. } => Work::Holder(message.group().clone(), HolderEvent::Heard { from, message }),
     }
 }

@@ -1,6 +1,6 @@
 //! Whether this node is ready to hold each group, and how fit it is.
 
-use super::{Leases, Step, Work};
+use super::{Leases, Step, work::Work};
 use crate::{
     model::{Fitness, Obstacles, VipName},
     vip::HolderEvent,

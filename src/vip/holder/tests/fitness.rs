@@ -56,7 +56,7 @@ fn a_candidate_offers_itself_only_if_it_is_fitter_and_the_voters_answer_it() {
     assert_eq!(offered(&mut holder, 1, 1014), to(&[3], &offer(300)));
     assert_eq!(holder.step(from(4, seek(1)), at(1015)), vec![], "no candidate");
     assert_eq!(
-        offered(&mut holder, 1, 1601).len(),
+        offered(&mut holder, 1, 1602).len(),
         3,
         "it has asked, and offers nothing: the voters have been silent for two ttl"
     );

@@ -34,7 +34,7 @@ fn a_newer_membership_is_adopted_at_once_and_lapses() {
     assert_eq!(holder.step(refuse(1, 101, newer.clone()), at(1001)), vec![]);
     assert_eq!(holder.step(refuse(3, 101, newer), at(1001)), expected);
     holder.step(HolderEvent::Tick, at(2300));
-    assert_eq!(holder.step(HolderEvent::Tick, at(2300)), questions(&[1, 2, 3], 103, 5, 4), "four ttl later");
+    assert_eq!(holder.step(HolderEvent::Tick, at(2300)), asks(&[1, 2, 3], 103, 5, 4), "four ttl later");
 }
 
 #[test]
