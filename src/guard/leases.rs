@@ -64,6 +64,8 @@ pub enum LeaseEvent {
         group: VipName,
         /// The kernel keeps the addresses at least until then.
         lasts: BootInstant,
+        /// What was stale and would not go.
+        left: BTreeSet<Placement>,
     },
     /// [`Effect::Install`] failed.
     InstallFailed {
@@ -124,13 +126,7 @@ impl Leases {
 
     /// For the simulation: leases that may lack a rule.
     #[doc(hidden)]
-    pub fn with_toggles(
-        me: NodeId,
-        timing: TimingProfile,
-        started: BootInstant,
-        life: Life,
-        toggles: RuleToggles,
-    ) -> Self {
+    pub fn with_toggles(me: NodeId, timing: TimingProfile, started: BootInstant, life: Life, toggles: RuleToggles) -> Self {
         Self {
             me,
             timing: LeaseTiming::of(timing.ttl()),
@@ -207,9 +203,9 @@ impl Leases {
                 self.tell_fitness(step);
             }
             LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
-            LeaseEvent::Installed { group, lasts } => {
+            LeaseEvent::Installed { group, lasts, left } => {
                 if let Some(state) = self.groups_here.get_mut(&group) {
-                    state.installed(step.at.now, step.at.unix, lasts);
+                    state.installed(step.at.now, step.at.unix, lasts, left);
                     step.queue.push_back(Work::Holder(group, HolderEvent::Installed));
                 }
             }
@@ -294,8 +290,7 @@ impl Leases {
     fn add_slot(&mut self, order: GroupOrder, step: &mut Step) {
         let name = order.group.name.clone();
         let first_round = u64::try_from(step.at.unix.as_micros()).unwrap_or(u64::MAX);
-        let holder =
-            Holder::with_toggles(self.me, name.clone(), self.timing, first_round, self.next_life, self.toggles);
+        let holder = Holder::with_toggles(self.me, name.clone(), self.timing, first_round, self.next_life, self.toggles);
         self.next_life = self.next_life.wrapping_add(1);
         let mut tell = |event| step.queue.push_back(Work::Holder(name.clone(), event));
         if let Some(membership) = &self.membership {

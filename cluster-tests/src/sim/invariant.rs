@@ -23,7 +23,8 @@ impl World {
         let Some(guard) = &node_state.guard else { return };
         let mut renewed = Vec::new();
         for (address, entry) in node_state.kernel.addresses_mut().filter(|(_, entry)| entry.by == guard.incarnation) {
-            if let Some(until) = guard.leases.lease_on(&entry.group, &place(*address)).filter(|until| *until > entry.lease_until) {
+            if let Some(until) = guard.leases.lease_on(&entry.group, &place(*address)).filter(|until| *until > entry.lease_until)
+            {
                 entry.lease_until = until;
                 renewed.push(*address);
             }

@@ -67,5 +67,9 @@ impl World {
 
 /// A membership in which the liar alone decides.
 fn newer_membership(id: MembershipId, liar: NodeId) -> RefusalReason {
-    RefusalReason::NewerMembership(LeaseMembership { id, voters: vec![[liar].into()], addresses: [(liar, listens_at(liar))].into() })
+    RefusalReason::NewerMembership(LeaseMembership {
+        id,
+        voters: vec![[liar].into()],
+        addresses: [(liar, listens_at(liar))].into(),
+    })
 }

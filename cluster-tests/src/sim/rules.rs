@@ -105,13 +105,16 @@ impl World {
             _ if moves => move_addresses(&mut next, &mut self.dice),
             0..=4 => {
                 if let Some(order) = one_of(&mut next, &mut self.dice) {
-                    order.candidates = some_candidates(nodes, &mut self.dice).into_iter().map(|node| NodeId(node as u64)).collect();
+                    order.candidates =
+                        some_candidates(nodes, &mut self.dice).into_iter().map(|node| NodeId(node as u64)).collect();
                 }
             }
             5..=6 => {
                 let group = self.dice.below(3) as usize;
                 let fresh = some_addresses(group, &mut self.dice);
-                let is_free = !next.iter().any(|order| !order.group.addresses.is_disjoint(&fresh) && order.group.name != name(NAMES[group]));
+                let is_free = !next
+                    .iter()
+                    .any(|order| !order.group.addresses.is_disjoint(&fresh) && order.group.name != name(NAMES[group]));
                 if let Some(order) = next.iter_mut().find(|order| order.group.name == name(NAMES[group]) && is_free) {
                     order.group.addresses = fresh;
                 }
@@ -131,7 +134,8 @@ impl World {
     fn bring_back(&mut self, next: &mut Vec<GroupOrder>) {
         let group = self.dice.below(3) as usize;
         let back = order(group, some_addresses(group, &mut self.dice), &some_candidates(self.nodes.len(), &mut self.dice));
-        let is_free = |order: &GroupOrder| order.group.name != back.group.name && order.group.addresses.is_disjoint(&back.group.addresses);
+        let is_free =
+            |order: &GroupOrder| order.group.name != back.group.name && order.group.addresses.is_disjoint(&back.group.addresses);
         if next.iter().all(is_free) {
             next.push(back);
         }
@@ -189,7 +193,8 @@ fn one_of<'a>(orders: &'a mut [GroupOrder], dice: &mut Dice) -> Option<&'a mut G
 
 /// Renames a group, splits one, or moves an address to another, which may take the last one from a group: then that one is gone.
 fn move_addresses(orders: &mut Vec<GroupOrder>, dice: &mut Dice) {
-    let free: Vec<VipName> = NAMES.iter().map(|free| name(free)).filter(|free| orders.iter().all(|order| order.group.name != *free)).collect();
+    let free: Vec<VipName> =
+        NAMES.iter().map(|free| name(free)).filter(|free| orders.iter().all(|order| order.group.name != *free)).collect();
     let fresh = free.get(dice.below(free.len() as u64) as usize).cloned();
     let kind = dice.below(3);
     let other = dice.below(orders.len() as u64) as usize;

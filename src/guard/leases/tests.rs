@@ -98,9 +98,10 @@ impl World {
                 }
                 Effect::Install { group, places, stale, until, .. } => {
                     node.kernel.extend(places);
-                    node.kernel.retain(|place| !stale.contains(place));
+                    let left = if node.stubborn { stale.clone() } else { BTreeSet::new() };
+                    node.kernel.retain(|place| left.contains(place) || !stale.contains(place));
                     node.lasts = self.now + Duration::from_secs((until - at.now).as_secs() + 1);
-                    LeaseEvent::Installed { group, lasts: BootInstant::from_boot(node.lasts) }
+                    LeaseEvent::Installed { group, lasts: BootInstant::from_boot(node.lasts), left }
                 }
                 Effect::Remove { group, .. } if node.stubborn => LeaseEvent::RemovalFailed(group),
                 Effect::Remove { group, places, .. } => {
@@ -254,6 +255,41 @@ fn changed_addresses_move_with_the_next_renewal_and_are_announced() {
     assert_eq!(world.node(D1).kernel, [place("192.0.2.11"), place("192.0.2.12")].into());
     assert_eq!(world.node(D1).leases.places(), world.node(D1).kernel);
     assert!(world.node(D1).announced > announced);
+}
+
+#[test]
+fn a_former_address_goes_at_once_or_as_soon_as_the_kernel_lets_it() {
+    let mut world = World::new(&[D1, D2, WITNESS]);
+    world.run_ms(1000);
+    let both = || LeaseEvent::Groups(vec![order(&["192.0.2.10", "192.0.2.11"])]);
+    let one = || LeaseEvent::Groups(vec![order(&["192.0.2.11"])]);
+    world.event(D1, both());
+    world.run_ms(100);
+    world.event(D1, one());
+    world.run_ms(1);
+    assert_eq!(world.node(D1).kernel, [place("192.0.2.11")].into());
+    world.event(D1, both());
+    world.run_ms(100);
+    world.node(D1).stubborn = true;
+    world.event(D1, one());
+    world.run_ms(120);
+    assert_eq!(world.node(D1).kernel, ["192.0.2.10", "192.0.2.11"].map(place).into());
+    world.node(D1).stubborn = false;
+    world.run_ms(50);
+    assert_eq!(world.node(D1).kernel, [place("192.0.2.11")].into());
+}
+
+#[test]
+fn candidates_that_do_not_vote_reach_each_other() {
+    let mut world = World::new(&[WITNESS]);
+    for id in [D1, D2, WITNESS] {
+        world.event(id, LeaseEvent::Members([D1, D2, WITNESS].map(|member| (member, address(member))).into()));
+    }
+    world.run_ms(2000);
+    assert_eq!(world.holders(), [D1]);
+    world.event(D1, LeaseEvent::Fitness([(web(), Fitness(300))].into()));
+    world.run_ms(10);
+    assert_eq!(world.holders(), [D2]);
 }
 
 #[test]
