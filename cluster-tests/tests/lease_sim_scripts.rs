@@ -1,7 +1,11 @@
 //! The rules for which random search would need too long: each has a schedule that makes two holders without the rule, and none with it.
 
 use cluster_tests::sim::{Options, TTL, Violated, dice::Dice, log::LogRuleToggles, rules::one_group, world::World};
-use lvs_agent::{guard::leases::LeaseEvent, model::NodeId, vip::rule_toggles::RuleToggles};
+use lvs_agent::{
+    guard::leases::LeaseEvent,
+    model::NodeId,
+    vip::{LeaseMessage, rule_toggles::RuleToggles},
+};
 use std::collections::BTreeSet;
 
 /// Holds in every script, in a corner of the network that the rest does not reach.
@@ -204,4 +208,37 @@ fn a_leader_changes_nothing_before_it_has_committed_an_entry_of_its_own_term() {
     );
     assert_eq!(ghost(LogRuleToggles { own_term: false, ..LogRuleToggles::ON }), None, "so does completing only to the new set");
     assert_eq!(ghost(LogRuleToggles::ON), None);
+}
+
+/// A holder lets go, and its `Release` to voter 1 is late. That voter's guard starts again, and forgets. The holder's node starts again with the clock that numbers
+/// rounds gone back, and hears nothing of voter 2, which remembers. It takes the group with the promises of 0 and 1, in a round before the one of the `Release`.
+fn late_release(product: RuleToggles) -> Option<Violated> {
+    let mut world = calm_world(&[0, 1, 2], Options { product, ..Options::default() }, 1);
+    world.input(RIVAL, LeaseEvent::Ready(false));
+    world.swallow = Some(|from, to, message| (from, to) == (OLD_HOLDER, 1) && matches!(message, LeaseMessage::Release { .. }));
+    world.input(OLD_HOLDER, LeaseEvent::Ready(false));
+    pass(&mut world, 1);
+    world.swallow = None;
+    cut(&mut world, OLD_HOLDER, &[2]);
+    for node in [OLD_HOLDER, 1] {
+        world.crash(node, false);
+        world.start_guard(node);
+        if let Some(guard) = world.nodes[node].guard.as_mut() {
+            guard.lost = 20 * TTL;
+        }
+    }
+    pass(&mut world, 4);
+    assert_eq!(world.holders(), [OLD_HOLDER]);
+    let late = std::mem::take(&mut world.swallowed);
+    assert!(!late.is_empty());
+    late.into_iter().for_each(|event| world.after(0, event));
+    rival_asks(&mut world);
+    world.violation
+}
+
+#[test]
+fn a_late_release_of_an_earlier_life_ends_no_promise() {
+    assert_eq!(late_release(RuleToggles::ON), None);
+    let found = late_release(RuleToggles { own_life: false, ..RuleToggles::ON });
+    assert_eq!(found.map(|found| found.nodes), Some(vec![OLD_HOLDER, RIVAL]));
 }

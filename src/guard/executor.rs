@@ -211,15 +211,28 @@ impl Executor {
             return LeaseEvent::InstallFailed { group: about.0, why };
         }
         self.failing.over(&(group.clone(), Doing::Taking));
-        if let Err(error) = self.take_off(stale).await {
-            tracing::warn!(vip = %group, error = %with_sources(&error), "former address stays until its lifetime ends");
-        }
-        self.forget(stale);
+        let left = self.take_off_stale(&group, stale).await;
+        self.forget(&(stale - &left));
         if fresh {
             let install_us = micros(BootClock.now() - begun);
             tracing::info!(vip = %group, epoch, places = %listed(places), install_us, "vip taken");
         }
-        LeaseEvent::Installed { group, lasts: begun + lifetime(remaining) }
+        LeaseEvent::Installed { group, lasts: begun + lifetime(remaining), left }
+    }
+
+    /// What may be left of it.
+    async fn take_off_stale(&mut self, group: &VipName, stale: &BTreeSet<Placement>) -> BTreeSet<Placement> {
+        let about = (group.clone(), Doing::LettingGo);
+        match self.take_off(stale).await {
+            Ok(()) => BTreeSet::new(),
+            Err(error) => {
+                let why = with_sources(&error);
+                if let Some(times) = self.failing.due(&about, &why, BootClock.now()) {
+                    tracing::error!(vip = %group, error = why, times, "cannot take off a former address, trying again");
+                }
+                stale.clone()
+            }
+        }
     }
 
     async fn remove(

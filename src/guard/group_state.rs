@@ -23,6 +23,8 @@ pub struct GroupState {
     refused: Option<String>,
     /// What may be on interfaces because of us.
     placed: BTreeSet<Placement>,
+    /// When addresses that have left the group are to be taken off.
+    stale_due: Option<BootInstant>,
     /// The kernel keeps what was placed last at least until then.
     lasts: Option<BootInstant>,
     /// An [`Effect::Install`] is with the driver.
@@ -75,6 +77,7 @@ impl GroupState {
             holder,
             refused: None,
             placed: BTreeSet::new(),
+            stale_due: None,
             lasts: None,
             installing: None,
             held: None,
@@ -98,12 +101,14 @@ impl GroupState {
         self.holder.state()
     }
 
-    /// The rules say something else of the group. Changed addresses come to the interface, and go from it, with the next renewal.
+    /// The rules say something else of the group. What it no longer has goes from the interface at the next tick, which is due; what is new comes with the
+    /// next renewal at the latest.
     pub fn set_order(&mut self, order: GroupOrder) {
         if self.order.group != order.group {
             self.refused = None;
         }
         self.order = order;
+        self.stale_due = (self.held.is_some() && self.has_stale()).then(BootInstant::default);
     }
 
     /// What the kernel said when it last would not take the addresses.
@@ -154,7 +159,7 @@ impl GroupState {
     pub fn deadline(&self) -> Option<BootInstant> {
         let retry = self.removing.and_then(|removing| removing.retry_at);
         let announcement = self.held.map(|held| held.burst.deadline());
-        [self.holder.deadline(), retry, announcement].into_iter().flatten().min()
+        [self.holder.deadline(), retry, self.stale_due, announcement].into_iter().flatten().min()
     }
 
     /// What has come due beside the holder side's own deadline.
@@ -163,6 +168,11 @@ impl GroupState {
         if let Some(removing) = retry {
             removing.retry_at = None;
             return self.remove_act();
+        }
+        if self.stale_due.take_if(|at| now >= *at).is_some()
+            && let HolderState::Holding { until, epoch } = self.state()
+        {
+            return Some(self.install_act(until, false, epoch));
         }
         let held = self.held.as_mut()?;
         held.burst.take_due(now).then(|| self.announce_act())
@@ -180,18 +190,20 @@ impl GroupState {
                 let epoch = self.held.take().map(|held| held.epoch);
                 self.installing = None;
                 let why = if self.barred { LINK_LOST } else { why };
+                self.stale_due = None;
                 self.removing = Some(Removing { why, epoch, retry_at: None });
                 self.remove_act().map(Wish::Effect)
             }
         }
     }
 
-    /// The driver did [`Effect::Install`]; the kernel keeps the addresses at least until `lasts`.
-    pub fn installed(&mut self, now: BootInstant, unix: Duration, lasts: BootInstant) {
+    /// The driver did [`Effect::Install`]; the kernel keeps the addresses at least until `lasts`, and would not take off what is `left`.
+    pub fn installed(&mut self, now: BootInstant, unix: Duration, lasts: BootInstant, left: BTreeSet<Placement>) {
         let Some(Installing { epoch, announce }) = self.installing.take() else { return };
         self.refused = None;
         self.lasts = Some(lasts);
-        self.placed = self.wanted().collect();
+        self.stale_due = (!left.is_empty()).then(|| now + REMOVAL_RETRY);
+        self.placed = self.wanted().chain(left).collect();
         let burst = Burst::start(now);
         match &mut self.held {
             None => {
@@ -225,6 +237,11 @@ impl GroupState {
     /// Whether `place` is one of the group's.
     pub(super) fn has(&self, place: &Placement) -> bool {
         self.wanted().any(|wanted| wanted == *place)
+    }
+
+    /// Whether something is placed that the group has not any more.
+    fn has_stale(&self) -> bool {
+        self.placed.iter().any(|place| !self.has(place))
     }
 
     fn name(&self) -> VipName {

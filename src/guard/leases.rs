@@ -72,6 +72,8 @@ pub enum LeaseEvent {
         group: VipName,
         /// The kernel keeps the addresses at least until then.
         lasts: BootInstant,
+        /// What was stale and would not go.
+        left: BTreeSet<Placement>,
     },
     /// [`Effect::Install`] failed.
     InstallFailed {
@@ -235,9 +237,9 @@ impl Leases {
                 self.tell_fitness(step);
             }
             LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
-            LeaseEvent::Installed { group, lasts } => {
+            LeaseEvent::Installed { group, lasts, left } => {
                 if let Some(state) = self.groups_here.get_mut(&group) {
-                    state.installed(step.at.now, step.at.unix, lasts);
+                    state.installed(step.at.now, step.at.unix, lasts, left);
                     step.queue.push_back(Work::Holder(group, HolderEvent::Installed));
                 }
             }

@@ -19,44 +19,44 @@ impl World {
         match self.dice.below(100) {
             0..=6 => self.deafen_or_heal(node),
             7..=29 => self.network.change(count, &mut self.dice),
-            30..=37 => {
+            30..=36 => {
                 let power = self.dice.chance(500);
                 self.crash(node, power);
                 let down = self.some_time();
                 self.after(down, Event::Start(node));
             }
-            38..=57 => {
+            37..=52 => {
                 let time = self.some_time();
                 self.pause(node, time);
             }
-            58..=63 => {
+            53..=58 => {
                 let holders = self.holders();
                 if let Some(holder) = self.dice.pick(&holders) {
                     self.befall(holder);
                 }
             }
-            64..=69 => {
+            59..=63 => {
                 let rate = self.dice.between(995_000, 1_005_000);
                 let now = self.now;
                 self.nodes[node].clock.change_rate(now, rate);
             }
-            70..=75 => {
+            64..=68 => {
                 self.input(node, LeaseEvent::Ready(false));
                 let later = self.some_time();
                 self.for_guard(node, later, LeaseEvent::Ready(true));
             }
-            76..=78 => {
+            69..=71 => {
                 self.input(node, LeaseEvent::RetireAll);
                 let later = self.some_time();
                 self.come_back(node, later);
             }
-            79..=84 => self.change_rules(),
-            85..=86 => self.change_fitness(node),
-            87..=90 => {
+            72..=77 => self.change_rules(),
+            78..=79 => self.change_fitness(node),
+            80..=83 => {
                 let down = self.dice.pick(&[1, 4, 20]).unwrap_or(1) * self.some_time();
                 self.kill_worker(node, down);
             }
-            91..=96 => self.change_pace(node),
+            84..=95 => self.change_pace(node),
             _ => self.start_guard(node),
         }
     }

@@ -143,8 +143,8 @@ impl World {
         if fails {
             return LeaseEvent::InstallFailed { group, why: "no".to_owned() };
         }
-        self.take_off(node, stale);
-        LeaseEvent::Installed { group, lasts: doing.begun + lasts_for }
+        let left = if self.take_off(node, stale) { BTreeSet::new() } else { stale.clone() };
+        LeaseEvent::Installed { group, lasts: doing.begun + lasts_for, left }
     }
 
     fn remove(&mut self, node: usize, group: VipName, places: &BTreeSet<Placement>) -> LeaseEvent {

@@ -26,6 +26,11 @@ impl Network {
         Self { cut: BTreeSet::new(), loss: 0, duplicates: 0, stragglers: 0, straggle: 0, delay: TTL / 300 }
     }
 
+    /// The weather in which most datagrams of former leases meet later ones.
+    pub fn late(&mut self) {
+        (self.duplicates, self.stragglers, self.straggle) = (300, 100, 3 * TTL);
+    }
+
     /// After how long each copy of a datagram arrives.
     pub fn fate(&self, from: usize, to: usize, dice: &mut Dice) -> Vec<Nanos> {
         if from == to {

@@ -100,6 +100,9 @@ fn chaos(world: &mut World) -> Result<(), Failure> {
     let between_mishaps = world.dice.pick(&[TTL / 8, TTL / 3, TTL, 3 * TTL]).unwrap_or(TTL);
     let between_raft = world.dice.pick(&[TTL / 40, TTL / 10, TTL / 3]).unwrap_or(TTL);
     world.elections = world.dice.pick(&[0, 1, 5]).unwrap_or(1);
+    if world.dice.chance(500) {
+        world.network.late();
+    }
     let (mut mishap, mut raft) = (2 * TTL, TTL);
     while world.now < end {
         world.run_until(mishap.min(raft));

@@ -115,8 +115,10 @@ pub struct World {
     pub deaf: BTreeSet<usize>,
     /// Of a hundred things that happen in Raft, how many are elections.
     pub elections: u64,
-    /// A datagram that this function wants is not sent. For scripts.
+    /// A datagram that this function wants is kept back. For scripts.
     pub swallow: Option<fn(usize, usize, &LeaseMessage) -> bool>,
+    /// Those; a script delivers them when it likes.
+    pub swallowed: Vec<Event>,
     queue: BinaryHeap<Reverse<Due>>,
     order: u64,
 }
@@ -145,6 +147,7 @@ impl World {
             deaf: BTreeSet::new(),
             elections: 5,
             swallow: None,
+            swallowed: Vec::new(),
             queue: BinaryHeap::new(),
             order: 0,
         };
@@ -325,8 +328,11 @@ impl World {
             self.overhear(from, to, &message);
         }
         let receiver = to.0 as usize;
-        if to == LIAR || self.swallow.is_some_and(|unwanted| unwanted(from, receiver, &message)) {
+        if to == LIAR {
             return;
+        }
+        if self.swallow.is_some_and(|wanted| wanted(from, receiver, &message)) {
+            return self.swallowed.push(Event::Arrive { to: receiver, from: NodeId(from as u64), message });
         }
         for delay in self.network.fate(from, receiver, &mut self.dice) {
             self.after(delay, Event::Arrive { to: receiver, from: NodeId(from as u64), message: message.clone() });

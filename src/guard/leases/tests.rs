@@ -1,5 +1,6 @@
 //! Tests of `leases` and `state`: three nodes whose acts are carried out in memory.
 
+mod fitness;
 mod links;
 
 use super::*;
@@ -100,9 +101,10 @@ impl World {
                 }
                 Effect::Install { group, places, stale, until, .. } => {
                     node.kernel.extend(places);
-                    node.kernel.retain(|place| !stale.contains(place));
+                    let left = if node.stubborn { stale.clone() } else { BTreeSet::new() };
+                    node.kernel.retain(|place| left.contains(place) || !stale.contains(place));
                     node.lasts = self.now + Duration::from_secs((until - at.now).as_secs() + 1);
-                    LeaseEvent::Installed { group, lasts: BootInstant::from_boot(node.lasts) }
+                    LeaseEvent::Installed { group, lasts: BootInstant::from_boot(node.lasts), left }
                 }
                 Effect::Extend { places, .. } => {
                     assert_eq!(places, node.kernel, "{id} extends what it does not have");
@@ -263,6 +265,41 @@ fn changed_addresses_move_with_the_next_renewal_and_are_announced() {
 }
 
 #[test]
+fn a_former_address_goes_at_once_or_as_soon_as_the_kernel_lets_it() {
+    let mut world = World::new(&[D1, D2, WITNESS]);
+    world.run_ms(1000);
+    let both = || LeaseEvent::Groups(vec![order(&["192.0.2.10", "192.0.2.11"])]);
+    let one = || LeaseEvent::Groups(vec![order(&["192.0.2.11"])]);
+    world.event(D1, both());
+    world.run_ms(100);
+    world.event(D1, one());
+    world.run_ms(1);
+    assert_eq!(world.node(D1).kernel, [place("192.0.2.11")].into());
+    world.event(D1, both());
+    world.run_ms(100);
+    world.node(D1).stubborn = true;
+    world.event(D1, one());
+    world.run_ms(120);
+    assert_eq!(world.node(D1).kernel, ["192.0.2.10", "192.0.2.11"].map(place).into());
+    world.node(D1).stubborn = false;
+    world.run_ms(50);
+    assert_eq!(world.node(D1).kernel, [place("192.0.2.11")].into());
+}
+
+#[test]
+fn candidates_that_do_not_vote_reach_each_other() {
+    let mut world = World::new(&[WITNESS]);
+    for id in [D1, D2, WITNESS] {
+        world.event(id, LeaseEvent::Members([D1, D2, WITNESS].map(|member| (member, address(member))).into()));
+    }
+    world.run_ms(2000);
+    assert_eq!(world.holders(), [D1]);
+    world.event(D1, LeaseEvent::Fitness([(web(), Fitness(300))].into()));
+    world.run_ms(10);
+    assert_eq!(world.holders(), [D2]);
+}
+
+#[test]
 fn a_group_that_leaves_the_rules_is_let_go_and_comes_back_anew() {
     let mut world = World::new(&[D1, D2, WITNESS]);
     world.run_ms(1000);
@@ -304,42 +341,6 @@ fn who_speaks_in_this_nodes_name_is_not_heard() {
     world.node(WITNESS).log.clear();
     world.event(WITNESS, LeaseEvent::Heard { from: WITNESS, source: address(D2), message: release });
     assert_eq!(world.node(WITNESS).log, []);
-    world.run_ms(1000);
-    assert_eq!(world.holders(), [D1]);
-}
-
-#[test]
-fn not_ready_any_more_gives_the_vip_to_a_candidate_that_is() {
-    let mut world = World::new(&[D1, D2, WITNESS]);
-    world.run_ms(1000);
-    world.event(D1, LeaseEvent::Ready(false));
-    world.run_ms(10);
-    assert_eq!(world.holders(), [D2]);
-}
-
-#[test]
-fn a_director_that_is_less_fit_hands_over_to_a_fitter_one_and_one_that_is_unfit_to_anybody() {
-    let mut world = World::new(&[D1, D2, WITNESS]);
-    world.run_ms(1000);
-    world.event(D1, LeaseEvent::Fitness([(web(), Fitness::LAST_RESORT), ("db".parse().unwrap(), Fitness::NONE)].into()));
-    world.run_ms(10);
-    assert_eq!(world.holders(), [D2]);
-    world.event(D2, LeaseEvent::Tended(false));
-    world.run_ms(500);
-    assert_eq!(world.holders(), [D2], "both are last resorts");
-    world.event(D1, LeaseEvent::Fitness([(web(), Fitness(2))].into()));
-    world.run_ms(500);
-    assert_eq!(world.holders(), [D1], "the next time that it seeks");
-    world.event(D2, LeaseEvent::Tended(true));
-    world.event(D1, LeaseEvent::Fitness([(web(), Fitness::NONE)].into()));
-    world.run_ms(10);
-    assert_eq!(world.holders(), [D2]);
-    // What speaks against it does not go by its rules.
-    world.event(D1, LeaseEvent::Ready(true));
-    world.event(D2, LeaseEvent::Ready(false));
-    world.run_ms(500);
-    assert_eq!(world.holders(), []);
-    world.event(D1, LeaseEvent::Fitness(BTreeMap::new()));
     world.run_ms(1000);
     assert_eq!(world.holders(), [D1]);
 }

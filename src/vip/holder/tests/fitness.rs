@@ -63,6 +63,19 @@ fn a_candidate_offers_itself_only_if_it_is_fitter_and_the_voters_answer_it() {
 }
 
 #[test]
+fn of_four_voters_all_answers_count_though_two_have_the_round_lost() {
+    let mut holder = unready(&[2, 3]);
+    holder.step(HolderEvent::Membership(membership(6, &[&[1, 2, 3, 4]])), at(1000));
+    holder.step(HolderEvent::Ready(true), at(1000));
+    for voter in [1, 2] {
+        holder.step(refuse(voter, 101, held(3, 250)), at(1001));
+    }
+    assert_eq!(holder.step(from(3, seek(300)), at(1002)), vec![], "two of four are no majority");
+    holder.step(refuse(4, 101, held(3, 250)), at(1003));
+    assert_eq!(holder.step(from(3, seek(300)), at(1004)), to(&[3], &offer(1000)));
+}
+
+#[test]
 fn a_candidate_that_is_not_ready_or_backs_off_offers_nothing() {
     let mut holder = refused();
     holder.step(HolderEvent::Ready(false), at(1005));
