@@ -1,6 +1,6 @@
 #!/bin/bash
 # Raft's leader loses its power: no client notices unless it holds the VIP, too, and then no later than without it.
-# lab: --cluster none --timeout 300
+# lab: --figures --cluster none --timeout 300
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/phases.sh"
 

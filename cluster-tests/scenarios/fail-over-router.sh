@@ -1,6 +1,6 @@
 #!/bin/bash
 # How long a client behind a router waits when the VIP's holder loses its power, where the router's ARP table counts: profiles fast and lan, and keepalived.
-# lab: --cluster none --timeout 300
+# lab: --figures --cluster none --timeout 300
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/phases.sh"
 . "$(dirname "$0")/lib/keepalived.sh"

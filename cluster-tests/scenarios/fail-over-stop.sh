@@ -1,6 +1,6 @@
 #!/bin/bash
 # SIGTERM of the agent that holds the VIP, and a restart of all agents one by one: no request fails, no client waits longer than 10 ms. Beside it keepalived.
-# lab: --cluster none --timeout 300
+# lab: --figures --cluster none --timeout 300
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/phases.sh"
 . "$(dirname "$0")/lib/keepalived.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # What 20 VIP groups of four addresses, in the long form 200, cost the guards of three directors while nothing happens, in processor time and datagrams, beside one group's.
-# lab: --kernel none --time real --cluster none --timeout 300
+# lab: --figures --kernel none --time real --cluster none --timeout 300
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/phases.sh"
 . "$(dirname "$0")/lib/groups.sh"

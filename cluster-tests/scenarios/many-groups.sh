@@ -1,6 +1,6 @@
 #!/bin/bash
 # Many VIP groups, in the long form 200, of four addresses each on three directors, one of which loses its power: when the first and the last of its addresses are announced, beside one group's.
-# lab: --cluster none --timeout 600 -- three directors renew the leases of 20 groups, thousands of datagrams a second
+# lab: --figures --cluster none --timeout 600 -- three directors renew the leases of 20 groups, thousands of datagrams a second
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/phases.sh"
 . "$(dirname "$0")/lib/groups.sh"
