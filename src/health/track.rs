@@ -142,7 +142,7 @@ mod tests {
         let findings: Vec<_> = (0..=looks.len()).map(|count| after(Some(-20), &looks[..count])).collect();
         let (passes, down) = (Some(TrackFinding::Passes), fails(Some(20), "exit 2"));
         assert_eq!(findings, [None, passes.clone(), passes.clone(), down.clone(), down.clone(), down, passes]);
-        assert_eq!(after(None, &[failed.clone()]), None);
+        assert_eq!(after(None, std::slice::from_ref(&failed)), None);
         assert_eq!(after(Some(20), &[failed.clone(), failed]), fails(Some(20), "exit 2"), "the sign makes no difference");
     }
 
