@@ -26,7 +26,7 @@ pub type Element = (Ipv4Addr, Duration);
 pub enum Packets {
     /// They are stopped: this machine itself would take them.
     Stop,
-    /// They are let through for [`LINGER`]: IPVS forwards them to the same servers as the successor's will, and whoever sends them has not heard of it yet.
+    /// They are let through for 200 ms: IPVS forwards them to the same servers as the successor's will, and whoever sends them has not heard of it yet.
     Linger,
     /// They are taken: this node is a real server of the VIP, to which the holder sends them.
     Take,
