@@ -110,7 +110,7 @@ wishes() {
 }
 
 # same_lab WISH…: those of them that make another lab; scenarios with the same ones may share a boot. The others are for scripts/test alone.
-same_lab() { sed -E 's/--(timeout [0-9]+|both-kernels|alone|real-too) *//g; s/ *$//' <<<"$*"; }
+same_lab() { sed -E 's/--(timeout [0-9]+|both-kernels|alone|real-too|figures) *//g; s/ *$//' <<<"$*"; }
 
 # accelerator IMAGE   prints kvm where a kernel really starts under it, else tcg. /dev/kvm alone proves nothing: some virtual machines have one
 # on which firmware runs and kernels hang. IMAGE is one of scripts/vm-image, whose kernel speaks on the serial port.

@@ -1,6 +1,6 @@
 //! Random search: with every rule on, no seed has two holders, and every seed has one again after its faults are healed.
 //!
-//! `LVS_SIM_SEEDS=N` runs N seeds, `LVS_SIM_SEED=S` runs that one.
+//! `LVS_SIM_SEEDS=N` runs N seeds, from `LVS_SIM_FIRST` on; `LVS_SIM_SEED=S` runs that one.
 
 use cluster_tests::sim::{
     Options, TTL,
@@ -20,7 +20,7 @@ fn from_environment(name: &str) -> Option<u64> {
 #[cfg_attr(debug_assertions, ignore = "takes a minute without optimisation: cargo test --release")]
 fn never_two_holders_and_always_one_again() {
     let only = from_environment("LVS_SIM_SEED");
-    let first = only.unwrap_or(1);
+    let first = only.or_else(|| from_environment("LVS_SIM_FIRST")).unwrap_or(1);
     let seeds = if only.is_some() { 1 } else { from_environment("LVS_SIM_SEEDS").unwrap_or(SEEDS) };
     println!("seeds {first}..{}", first + seeds);
     let began = Instant::now();
