@@ -73,8 +73,8 @@ restart() {
 # How long a lease is, and how often it is renewed.
 renewal_ms() { case $1 in fast) echo 25 ;; lan) echo 75 ;; wan) echo 500 ;; esac; }
 
-# form_with PROFILE: a cluster of the five, with this timing; the one that there was before is forgotten. Wants --cluster none.
-form_with() {
+# forget_all: no host runs an agent or is in a cluster.
+forget_all() {
   local host
   for host in d1 d2 r1 r2 r3; do
     if agent-pids $host >/dev/null 2>&1; then
@@ -83,6 +83,10 @@ form_with() {
     fi
     on $host sh -c 'rm -rf /var/lib/lvs-agent/*'
   done
+}
+# form_with PROFILE: a cluster of the five, with this timing; the one that there was before is forgotten. Wants --cluster none.
+form_with() {
+  forget_all
   on d1 sed -i '/^timing = /d' /etc/lvs-agent/agent.toml
   setting d1 "timing = \"$1\""
   form-cluster "$(dirname "$0")/../cluster.toml" || give_up "no cluster with timing $1"
