@@ -164,7 +164,8 @@ fn a_failed_renewal_releases_nothing() {
     let mut holder = holding();
     holder.step(HolderEvent::Tick, at(1075));
     for from in [1, 3] {
-        assert_eq!(holder.step(refuse(from, 102, held(3, 300)), at(1080)), vec![]);
+        let quiet = RefusalReason::Quiet { remaining: Duration::from_millis(300) };
+        assert_eq!(holder.step(refuse(from, 102, quiet), at(1080)), vec![]);
     }
     assert_eq!(holder.step(HolderEvent::Tick, at(1150)), asks(&[1, 2, 3], 103, 5, 5));
 }

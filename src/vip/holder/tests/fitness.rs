@@ -121,5 +121,6 @@ fn it_lets_go_when_a_majority_has_promised_to_another() {
     assert_eq!(holder.step(refuse(1, 102, held(3, 250)), at(1076)), vec![]);
     let let_go = vec![remove("a majority of the voters has promised it to another node")];
     assert_eq!(holder.step(refuse(2, 102, held(3, 250)), at(1077)), let_go);
-    assert_eq!(holder.step(HolderEvent::Removed, at(1078)), releases(&[1, 2, 3], 102), "and hands nothing over");
+    let released = [releases(&[1, 2, 3], 102), asks(&[1, 2, 3], 103, 5, 5)].concat();
+    assert_eq!(holder.step(HolderEvent::Removed, at(1078)), released, "and hands nothing over");
 }
