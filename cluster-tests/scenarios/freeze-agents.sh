@@ -27,7 +27,7 @@ frozen() {
   expect "the cluster serves again" wait_until 30 serves
 }
 
-OUTAGE=400
+OUTAGE=50
 frozen guard worker
 frozen guard
 # The guard holds the VIP and kills a worker that hangs; its successor has the rules within 10 s.

@@ -14,7 +14,6 @@ fn from_environment(name: &str) -> Option<u64> {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "how fast the simulation is; it decides nothing")]
 #[cfg_attr(debug_assertions, ignore = "takes a minute without optimisation: cargo test --release")]
 fn never_two_holders_and_always_one_again() {
     let only = from_environment("LVS_SIM_SEED");

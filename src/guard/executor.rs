@@ -250,10 +250,10 @@ impl Executor {
             }
             return LeaseEvent::RemovalFailed(about.0);
         }
-        self.failing.over(&(group.clone(), Doing::LettingGo));
-        self.forget(places);
         let removal_us = micros(BootClock.now() - begun);
         let page_faults = page_faults() - faults;
+        self.failing.over(&(group.clone(), Doing::LettingGo));
+        self.forget(places);
         match epoch {
             Some(epoch) => {
                 tracing::info!(vip = %group, epoch, why, places = %listed(places), removal_us, page_faults, "vip let go")
