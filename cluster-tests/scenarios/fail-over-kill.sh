@@ -6,15 +6,11 @@
 . "$(dirname "$0")/lib/keepalived.sh"
 
 for setting in default 50ms; do
-  if [ $setting = default ]; then
-    period=1000 && keepalived_begins "${KEEPALIVED_DEFAULT[@]}"
-  else
-    period=50 && keepalived_begins "${KEEPALIVED_TUNED[@]}"
-  fi
+  keepalived_as $setting
   sleep 2
   for ((n = 1; n <= TIMES; n++)); do
     start watch watch-holders --every 2 --arp-every 2 --for 6
-    outage_of kill_vrrp_child.keepalived_$setting $n "$period" 6 kill -9 "$(keepalived_pid d1 vrrp)"
+    outage_of kill_vrrp_child.keepalived_$setting $n "$PERIOD" 6 kill -9 "$(keepalived_pid d1 vrrp)"
     keep kill_vrrp_child.keepalived_$setting.failed "$(value failed "$LINE")"
     join_line watch
     keep kill_vrrp_child.keepalived_$setting.macs "$(value arp_macs_max "$LINE")"

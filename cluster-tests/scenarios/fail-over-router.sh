@@ -8,14 +8,14 @@
 
 PROBE=(ip netns exec far probe http "http://$VIP/")
 router_begins
-keepalived_begins "${KEEPALIVED_TUNED[@]}"
+keepalived_as 50ms
 sleep 2
-for ((n = 1; n <= TIMES; n++)); do keepalived_off_and_on router.keepalived_50ms $n 50 3; done
+for ((n = 1; n <= TIMES; n++)); do keepalived_off_and_on router.keepalived_50ms $n "$PERIOD" 3; done
 keepalived_ends
-keepalived_begins "${KEEPALIVED_DEFAULT[@]}"
+keepalived_as default
 routes_to_router
 sleep 2
-for ((n = 1; n <= TIMES; n++)); do keepalived_off_and_on router.keepalived_default $n 1000 6; done
+for ((n = 1; n <= TIMES; n++)); do keepalived_off_and_on router.keepalived_default $n "$PERIOD" 6; done
 keepalived_ends
 routes_to_router
 

@@ -6,14 +6,10 @@
 . "$(dirname "$0")/lib/keepalived.sh"
 
 for setting in default 50ms; do
-  if [ $setting = default ]; then
-    period=1000 && keepalived_begins "${KEEPALIVED_DEFAULT[@]}"
-  else
-    period=50 && keepalived_begins "${KEEPALIVED_TUNED[@]}"
-  fi
+  keepalived_as $setting
   sleep 2
   for ((n = 1; n <= TIMES; n++)); do
-    outage_of sigterm.keepalived_$setting $n "$period" 4 kill -TERM "$(keepalived_pid d1)"
+    outage_of sigterm.keepalived_$setting $n "$PERIOD" 4 kill -TERM "$(keepalived_pid d1)"
     keep sigterm.keepalived_$setting.failed "$(value failed "$LINE")"
     keepalived_starts d1
     keepalived_serves

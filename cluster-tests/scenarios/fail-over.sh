@@ -6,13 +6,13 @@
 . "$(dirname "$0")/lib/keepalived.sh"
 
 if [ -n "${LVS_LONG:-}" ]; then
-  keepalived_begins "${KEEPALIVED_DEFAULT[@]}"
+  keepalived_as default
   sleep 2
-  for ((n = 1; n <= TIMES; n++)); do keepalived_off_and_on power_off.keepalived_default $n 1000 6; done
+  for ((n = 1; n <= TIMES; n++)); do keepalived_off_and_on power_off.keepalived_default $n "$PERIOD" 6; done
   keepalived_ends
-  keepalived_begins "${KEEPALIVED_TUNED[@]}"
+  keepalived_as 50ms
   sleep 2
-  for ((n = 1; n <= TIMES; n++)); do keepalived_off_and_on power_off.keepalived_50ms $n 50 3; done
+  for ((n = 1; n <= TIMES; n++)); do keepalived_off_and_on power_off.keepalived_50ms $n "$PERIOD" 3; done
   keepalived_ends
 fi
 

@@ -51,5 +51,11 @@ keepalived_ends() {
   rm -f "$SCRATCH"/keepalived.*
   BEAT=lease
 }
-# Its two settings: as it comes, and as fast as is reasonable.
-KEEPALIVED_DEFAULT=('  advert_int 1') KEEPALIVED_TUNED=('  version 3' '  advert_int 0.05')
+# keepalived_as SETTING: begins with one of its two settings, as it comes (default) or as fast as is reasonable (50ms); leaves in $PERIOD how often it advertises
+# then, in milliseconds.
+keepalived_as() {
+  case $1 in
+  default) PERIOD=1000 && keepalived_begins '  advert_int 1' ;;
+  50ms) PERIOD=50 && keepalived_begins '  version 3' '  advert_int 0.05' ;;
+  esac
+}
