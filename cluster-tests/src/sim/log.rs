@@ -118,14 +118,18 @@ impl MembershipLog {
         let mut votes = BTreeSet::from([NodeId(candidate as u64)]);
         self.enter_term(candidate, term);
         for voter in reachable.iter().copied().filter(|voter| *voter != candidate) {
-            if self.replicas[voter].term < term {
+            let theirs = self.replicas[voter].term;
+            // It hears of that term with the refusal.
+            self.enter_term(candidate, theirs);
+            if theirs < term {
                 self.enter_term(voter, term);
                 if self.position(voter) <= position {
                     votes.insert(NodeId(voter as u64));
                 }
             }
         }
-        let won = majority_of_each(&self.effective(candidate).voters, |node| votes.contains(node));
+        let is_up_to_date = self.replicas[candidate].term == term;
+        let won = is_up_to_date && majority_of_each(&self.effective(candidate).voters, |node| votes.contains(node));
         if won {
             let matched = vec![0; self.replicas.len()];
             self.leaders.insert(candidate, Leadership { term, began: local_now, matched });
