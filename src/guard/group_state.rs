@@ -21,6 +21,10 @@ pub struct GroupState {
     holder: Holder,
     /// What the kernel said when it last would not take the addresses.
     refused: Option<String>,
+    /// The rules name it no more: it has only what is placed.
+    is_leaving: bool,
+    /// Addresses that go to another group of this node: they stay until that one holds them.
+    kept: BTreeSet<IpAddr>,
     /// What may be on interfaces because of us.
     placed: BTreeSet<Placement>,
     /// When addresses that have left the group are to be taken off.
@@ -76,6 +80,8 @@ impl GroupState {
             order,
             holder,
             refused: None,
+            is_leaving: false,
+            kept: BTreeSet::new(),
             placed: BTreeSet::new(),
             stale_due: None,
             lasts: None,
@@ -91,6 +97,16 @@ impl GroupState {
         &mut self.holder
     }
 
+    /// Another node holds it, as far as a majority of the voters says.
+    pub fn is_elsewhere(&self) -> bool {
+        self.holder.is_elsewhere()
+    }
+
+    /// The addresses under its lease.
+    pub fn leased(&self) -> &BTreeSet<IpAddr> {
+        self.holder.leased()
+    }
+
     /// When the holder side is due.
     pub fn holder_deadline(&self) -> Option<BootInstant> {
         self.holder.deadline()
@@ -101,14 +117,61 @@ impl GroupState {
         self.holder.state()
     }
 
-    /// The rules say something else of the group. What it no longer has goes from the interface at the next tick, which is due; what is new comes with the
-    /// next renewal at the latest.
+    /// The rules say something else of the group. What it no longer has goes from the interface at the next tick, which is due; what is new comes when a
+    /// majority of the voters has granted it.
     pub fn set_order(&mut self, order: GroupOrder) {
         if self.order.group != order.group {
             self.refused = None;
         }
-        self.order = order;
+        (self.order, self.is_leaving) = (order, false);
         self.stale_due = (self.held.is_some() && self.has_stale()).then(BootInstant::default);
+    }
+
+    /// The rules name it no more.
+    pub fn leaves(&mut self) {
+        self.is_leaving = true;
+    }
+
+    /// What the rules last said of it.
+    pub fn order(&self) -> &GroupOrder {
+        &self.order
+    }
+
+    /// The addresses to ask for: those that it has by the rules, and those that it has on an interface still.
+    pub fn asked_for(&self) -> BTreeSet<IpAddr> {
+        let of_the_rules = self.order.group.addresses.iter().copied().filter(|_| !self.is_leaving);
+        of_the_rules.chain(self.placed.iter().map(|(_, address)| *address)).collect()
+    }
+
+    /// Of what it has on interfaces, this is about to be another group's of this node.
+    pub fn keep(&mut self, kept: BTreeSet<IpAddr>) {
+        if self.kept != kept {
+            self.kept = kept;
+            self.stale_due = (self.held.is_some() && self.has_stale()).then(BootInstant::default);
+        }
+    }
+
+    /// Another group of this node has these now. Returns whether it had any of them.
+    pub fn cede(&mut self, places: &BTreeSet<Placement>) -> bool {
+        let before = self.placed.len();
+        self.placed.retain(|place| !places.contains(place));
+        self.kept.retain(|address| !places.iter().any(|(_, ceded)| ceded == address));
+        self.placed.len() < before
+    }
+
+    /// Whether it keeps something for another group.
+    pub fn is_kept(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// What may be on interfaces because of it.
+    pub fn placed(&self) -> &BTreeSet<Placement> {
+        &self.placed
+    }
+
+    /// The same, if it is to stay there.
+    pub fn staying(&self) -> Option<&BTreeSet<Placement>> {
+        ((self.held.is_some() || self.installing.is_some()) && self.removing.is_none()).then_some(&self.placed)
     }
 
     /// What the kernel said when it last would not take the addresses.
@@ -152,7 +215,7 @@ impl GroupState {
 
     /// Everything that is or may come to be on an interface.
     pub fn places(&self) -> BTreeSet<Placement> {
-        self.wanted().chain(self.placed.iter().cloned()).collect()
+        self.of_the_rules().chain(self.placed.iter().cloned()).collect()
     }
 
     /// When [`GroupState::due`] has something to say.
@@ -223,6 +286,7 @@ impl GroupState {
     /// The driver did [`Effect::Remove`].
     pub fn removed(&mut self) {
         self.placed.clear();
+        self.kept.clear();
         self.lasts = None;
         self.removing = None;
     }
@@ -234,8 +298,8 @@ impl GroupState {
         }
     }
 
-    /// Whether `place` is one of the group's.
-    pub(super) fn has(&self, place: &Placement) -> bool {
+    /// Whether `place` is to be there.
+    fn has(&self, place: &Placement) -> bool {
         self.wanted().any(|wanted| wanted == *place)
     }
 
@@ -248,16 +312,25 @@ impl GroupState {
         self.order.group.name.clone()
     }
 
-    fn wanted(&self) -> impl Iterator<Item = Placement> + '_ {
+    fn of_the_rules(&self) -> impl Iterator<Item = Placement> + '_ {
         let group = &self.order.group;
         group.addresses.iter().map(|address| (group.interface.clone(), *address))
+    }
+
+    /// What is to be there: what the group has by the rules or keeps for another one, as far as it is under the lease.
+    fn wanted(&self) -> impl Iterator<Item = Placement> + '_ {
+        let is_of_the_rules = |(interface, address): &Placement| {
+            !self.is_leaving && *interface == self.order.group.interface && self.order.group.addresses.contains(address)
+        };
+        let kept = self.placed.iter().filter(move |place| self.kept.contains(&place.1) && !is_of_the_rules(place)).cloned();
+        self.of_the_rules().filter(|_| !self.is_leaving).chain(kept).filter(|(_, address)| self.holder.leased().contains(address))
     }
 
     /// Whether the kernel keeps the group's addresses beyond a lease that ends at `until`, so that this renewal is no business of the kernel's. Its lifetimes are
     /// whole seconds, leases mostly shorter.
     fn outlasts(&self, until: BootInstant) -> bool {
         let kept = self.lasts.is_some_and(|lasts| lasts >= until + LIFETIME_MARGIN);
-        kept && self.held.is_some() && self.wanted().eq(self.placed.iter().cloned())
+        kept && self.held.is_some() && self.wanted().count() == self.placed.len() && !self.has_stale()
     }
 
     fn install_act(&mut self, until: BootInstant, fresh: bool, epoch: u64) -> Effect {
@@ -278,11 +351,10 @@ impl GroupState {
 
     /// IPv4 only: VIPs are (IPv6 neighbours would be told by unsolicited neighbour advertisements).
     fn announce_act(&self) -> Effect {
-        let group = &self.order.group;
-        let vips = group.addresses.iter().filter_map(|address| match address {
+        let vips = self.order.group.addresses.intersection(self.holder.leased()).filter_map(|address| match address {
             IpAddr::V4(vip) => Some(*vip),
             IpAddr::V6(_) => None,
         });
-        Effect::Announce { group: self.name(), interface: group.interface.clone(), vips: vips.collect() }
+        Effect::Announce { group: self.name(), interface: self.order.group.interface.clone(), vips: vips.collect() }
     }
 }

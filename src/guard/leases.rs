@@ -11,7 +11,7 @@ use crate::{
     clock::BootInstant,
     model::{Fitness, Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
     vip::{
-        Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent,
+        HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent,
         rule_toggles::RuleToggles,
     },
 };
@@ -22,6 +22,8 @@ use std::{
 };
 
 mod addresses;
+mod groups;
+mod heirs;
 mod readiness;
 mod simulated;
 mod work;
@@ -113,6 +115,10 @@ pub struct Leases {
     retiring: bool,
     /// Groups may have to come or go.
     unsettled: bool,
+    /// Addresses move from one group of this node to another: until then the former one keeps them.
+    moving_until: Option<BootInstant>,
+    /// Groups of other nodes whose addresses were on this one's interfaces until now, for another group.
+    passed_on: BTreeSet<VipName>,
     /// The number of the next holder's life.
     next_life: Life,
     addresses: Addresses,
@@ -148,6 +154,8 @@ impl Leases {
             barred: Obstacles::new(),
             retiring: false,
             unsettled: false,
+            moving_until: None,
+            passed_on: BTreeSet::new(),
             next_life: life,
             addresses: Addresses::default(),
         }
@@ -158,16 +166,18 @@ impl Leases {
         let mut step = Step { at, queue: VecDeque::new(), acts: Vec::new() };
         self.take(event, &mut step);
         self.work_off(&mut step);
+        self.unsettled |= self.moving_until.is_some();
         while std::mem::take(&mut self.unsettled) {
             self.fill_and_clear_groups(&mut step);
             self.work_off(&mut step);
         }
+        self.pass_on(&mut step);
         step.acts
     }
 
     /// When [`LeaseEvent::Tick`] is due.
     pub fn deadline(&self) -> Option<BootInstant> {
-        self.groups_here.values().filter_map(GroupState::deadline).min()
+        self.groups_here.values().filter_map(GroupState::deadline).chain(self.moving_until).min()
     }
 
     /// What the worker is told.
@@ -226,7 +236,8 @@ impl Leases {
                 // A lease that is over comes first.
                 step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Tick));
                 self.work_off(step);
-                step.acts.extend(self.groups_here.get_mut(&group).and_then(GroupState::put_back));
+                let act = self.groups_here.get_mut(&group).and_then(GroupState::put_back);
+                step.acts.extend(act.map(|act| self.sparing_others(act)));
             }
             LeaseEvent::Fitness(fitness) => {
                 self.fitness = fitness;
@@ -239,8 +250,11 @@ impl Leases {
             LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
             LeaseEvent::Installed { group, lasts, left } => {
                 if let Some(state) = self.groups_here.get_mut(&group) {
+                    let before = state.placed().clone();
                     state.installed(step.at.now, step.at.unix, lasts, left);
-                    step.queue.push_back(Work::Holder(group, HolderEvent::Installed));
+                    let gone = &before - state.placed();
+                    step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Installed));
+                    self.have_gone(&group, &gone, step);
                 }
             }
             LeaseEvent::InstallFailed { group, why } => {
@@ -252,8 +266,10 @@ impl Leases {
             LeaseEvent::Removed(group) => {
                 self.unsettled = true;
                 if let Some(state) = self.groups_here.get_mut(&group) {
+                    let gone = state.placed().clone();
                     state.removed();
-                    step.queue.push_back(Work::Holder(group, HolderEvent::Removed));
+                    step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Removed));
+                    self.have_gone(&group, &gone, step);
                 }
             }
             LeaseEvent::RemovalFailed(group) => {
@@ -281,20 +297,8 @@ impl Leases {
             step.queue.extend(held.map(|(group, _)| Work::Holder(group.clone(), HolderEvent::Renew)));
         }
         self.work_off(step);
-        step.acts.extend(self.groups_here.values_mut().filter_map(|state| state.due(now)));
-    }
-
-    fn groups_are(&mut self, orders: Vec<GroupOrder>, step: &mut Step) {
-        self.unsettled = true;
-        let candidates = orders.iter().map(|order| (order.group.name.clone(), order.candidates.clone())).collect();
-        step.queue.push_back(Work::Voter(VoterEvent::Candidates(candidates)));
-        self.orders = orders.into_iter().map(|order| (order.group.name.clone(), order)).collect();
-        for (name, state) in &mut self.groups_here {
-            if let Some(order) = self.orders.get(name) {
-                state.set_order(order.clone());
-                step.queue.push_back(Work::Holder(name.clone(), HolderEvent::Candidates(order.candidates.clone())));
-            }
-        }
+        let due: Vec<Effect> = self.groups_here.values_mut().filter_map(|state| state.due(now)).collect();
+        step.acts.extend(due.into_iter().map(|act| self.sparing_others(act)));
     }
 
     fn heard_from(&mut self, from: NodeId, source: SocketAddr, message: LeaseMessage, step: &mut Step) {
@@ -304,46 +308,6 @@ impl Leases {
         }
         self.addresses.heard(from, source, &message);
         step.queue.push_back(routed(from, message));
-    }
-
-    /// Who may hold a group has a state for it; a state that is no longer wanted retires first and is then cleared away. A group that comes back
-    /// meanwhile gets a new state.
-    fn fill_and_clear_groups(&mut self, step: &mut Step) {
-        self.groups_here.retain(|_, state| state.state() != HolderState::Retired);
-        for (name, state) in &self.groups_here {
-            if !self.wants(name) && state.state() != HolderState::Removing {
-                step.queue.push_back(Work::Holder(name.clone(), HolderEvent::Retire));
-            }
-        }
-        let missing: Vec<GroupOrder> = self.orders.values().filter(|order| self.lacks(&order.group.name)).cloned().collect();
-        for order in missing {
-            self.add_slot(order, step);
-        }
-    }
-
-    fn wants(&self, group: &VipName) -> bool {
-        !self.retiring && self.orders.get(group).is_some_and(|order| order.candidates.contains(&self.me))
-    }
-
-    fn lacks(&self, group: &VipName) -> bool {
-        self.wants(group) && !self.groups_here.contains_key(group)
-    }
-
-    fn add_slot(&mut self, order: GroupOrder, step: &mut Step) {
-        let name = order.group.name.clone();
-        let first_round = u64::try_from(step.at.unix.as_micros()).unwrap_or(u64::MAX);
-        let holder = Holder::with_toggles(self.me, name.clone(), self.timing, first_round, self.next_life, self.toggles);
-        self.next_life = self.next_life.wrapping_add(1);
-        let mut tell = |event| step.queue.push_back(Work::Holder(name.clone(), event));
-        if let Some(membership) = &self.membership {
-            tell(HolderEvent::Membership(membership.clone()));
-        }
-        tell(HolderEvent::Candidates(order.candidates.clone()));
-        tell(HolderEvent::Fitness(self.fitness_for(&name)));
-        tell(self.readiness(&name));
-        let mut state = GroupState::new(order, holder);
-        state.set_barred(self.barred.contains_key(&name));
-        self.groups_here.insert(name.clone(), state);
     }
 
     fn tell_all(&self, event: &HolderEvent, step: &mut Step) {
@@ -371,7 +335,7 @@ impl Leases {
         for wish in wishes {
             match wish {
                 Wish::Send(to, message) => self.post(to, message, step),
-                Wish::Effect(act) => step.acts.push(act),
+                Wish::Effect(act) => step.acts.push(self.sparing_others(act)),
             }
         }
     }

@@ -95,6 +95,11 @@ impl CandidateRank {
         (now + timing.step.saturating_mul(2 * bounded(waited_for))).max(self.not_before)
     }
 
+    /// When this node may ask for what it has already under another name.
+    pub fn turn_of_an_heir(&self, now: BootInstant) -> BootInstant {
+        now.max(self.not_before)
+    }
+
     fn waited_for(&self, at: BootInstant) -> u32 {
         bounded(self.better().filter(|node| !self.has_handed_over(*node, at)).count())
     }

@@ -6,7 +6,7 @@ use super::{
     message::{LeaseMessage, Life, RefusalReason, Round},
     rounds::{KnownMembership, Rounds},
     rule_toggles::RuleToggles,
-    tally::RoundResult,
+    tally::{Asked, RoundResult},
 };
 use crate::{
     clock::BootInstant,
@@ -14,6 +14,7 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
+mod addresses;
 mod fitness;
 mod messages;
 
@@ -36,6 +37,11 @@ pub struct Holder {
     fitness: Fitness,
     /// When the last round was asked, if it was lost for want of answers, as far as it seemed.
     silent_since: Option<BootInstant>,
+    /// See [`Holder::is_elsewhere`].
+    elsewhere: bool,
+    /// See [`HolderEvent::Inherits`].
+    inherits: bool,
+    addresses: addresses::Addresses,
     answers: fitness::Answers,
     retiring: bool,
     rounds: Rounds,
@@ -100,6 +106,9 @@ impl Holder {
             ready: false,
             fitness: Fitness::WELL,
             silent_since: None,
+            elsewhere: false,
+            inherits: false,
+            addresses: addresses::Addresses::default(),
             answers: fitness::Answers::default(),
             retiring: false,
             rounds: Rounds::new(first_round),
@@ -169,6 +178,8 @@ impl Holder {
                 self.membership.tell(membership);
             }
             HolderEvent::Candidates(candidates) => self.rank.candidates_are(candidates),
+            HolderEvent::Addresses(wanted) => self.addresses_are(&wanted, now, effects),
+            HolderEvent::Inherits(inherits) => self.inherits(inherits, now),
             HolderEvent::Ready(ready) => self.ready = ready,
             HolderEvent::Fitness(fitness) => self.fitness_is(fitness, effects),
             HolderEvent::Heard { from, message } => self.heard(from, message, now, effects),
@@ -186,7 +197,8 @@ impl Holder {
             return self.give_up(reason, effects);
         }
         if self.phase == HolderPhase::Idle {
-            self.phase = HolderPhase::Waiting { retry_at: self.turn(self.rank.turn(now, self.timing)) };
+            let turn = if self.inherits { self.rank.turn_of_an_heir(now) } else { self.rank.turn(now, self.timing) };
+            self.phase = HolderPhase::Waiting { retry_at: self.turn(turn) };
         }
         match self.phase {
             HolderPhase::Waiting { retry_at } if now >= retry_at => self.ask(now, effects),
@@ -205,6 +217,8 @@ impl Holder {
     fn unwanted(&self, now: BootInstant) -> Option<&'static str> {
         if self.retiring {
             Some("retiring")
+        } else if self.addresses.is_empty() {
+            Some("its addresses are not known")
         } else if !self.rank.has_me() {
             Some("no candidate any more")
         } else if !self.ready {
@@ -238,10 +252,12 @@ impl Holder {
         let Some(membership) = self.membership.at(now) else { return };
         let silent = self.silent_since.take().is_some_and(|since| !self.answers.are_of_a_majority(membership, since));
         let dry = silent && !matches!(self.phase, HolderPhase::Holding { .. });
-        let tally = self.rounds.ask(self.timing.ttl, dry, membership, now);
+        let asked = Asked { ttl: self.timing.ttl, dry, addresses: self.addresses.wanted() };
+        let tally = self.rounds.ask(asked, membership, now);
         let (round, ttl, epoch, membership) = (tally.round, tally.ttl, self.epoch, membership.id);
         for to in tally.voters().collect::<BTreeSet<_>>() {
-            let message = LeaseMessage::Ask { group: self.group.clone(), round, life: self.life, membership, ttl, dry, epoch };
+            let (group, life, addresses) = (self.group.clone(), self.life, tally.addresses.clone());
+            let message = LeaseMessage::Ask { group, round, life, membership, ttl, addresses, dry, epoch };
             effects.push(HolderEffect::Send { to, message });
         }
         if !matches!(self.phase, HolderPhase::Holding { .. }) {
@@ -325,7 +341,7 @@ impl Holder {
 
     /// Does what holder rule 5 of docs/lease.md forbids. Only the simulation lets it.
     fn release_failed_renewal(&mut self, effects: &mut Vec<HolderEffect>) {
-        let failed = self.rounds.newest().is_some_and(|tally| tally.outcome(self.toggles.both_majorities) != RoundResult::Won);
+        let failed = self.rounds.newest().is_some_and(|tally| self.outcome(tally) != RoundResult::Won);
         if failed && !self.toggles.no_release_while_holding {
             self.release(true, effects);
         }

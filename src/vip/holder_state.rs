@@ -5,7 +5,7 @@ use crate::{
     clock::BootInstant,
     model::{Fitness, NodeId},
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 /// What a holder is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,6 +14,10 @@ pub enum HolderEvent {
     Membership(LeaseMembership),
     /// The worker tells the candidates of the group, best first.
     Candidates(Vec<NodeId>),
+    /// The addresses to ask for: those of the group, and those that are on the interface for it still, whatever the rules say.
+    Addresses(BTreeSet<IpAddr>),
+    /// Whether this node has addresses of the group under the lease of another one: then it need not wait for better candidates.
+    Inherits(bool),
     /// Whether the rules are in the kernel. If so, the holder may ask; if not, it lets go and hands over.
     Ready(bool),
     /// How fit this node is for the group. A holder that is less than well hands over to a candidate that is fitter.
@@ -50,8 +54,8 @@ pub enum HolderEffect {
         /// The message.
         message: LeaseMessage,
     },
-    /// Put the VIP on the interface, or refresh it, with a kernel lifetime that ends after `until`. Answer with [`HolderEvent::Installed`] or
-    /// [`HolderEvent::InstallFailed`]. After `until` the driver must not do it any more, and answers that it failed.
+    /// Put the addresses under the lease ([`Holder::leased`](super::Holder::leased)) on the interface, or refresh them, with a
+    /// kernel lifetime that ends after `until`. Answer with [`HolderEvent::Installed`] or [`HolderEvent::InstallFailed`]. After `until` the driver must not do it any more, and answers that it failed.
     Install {
         /// The end of the lease by this node's clock.
         until: BootInstant,

@@ -4,7 +4,7 @@ use crate::model::{Fitness, NodeId, VipName};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -52,7 +52,7 @@ impl LeaseMembership {
 /// Why a voter refuses.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum RefusalReason {
-    /// Another node has the promise.
+    /// Another node has the promise of the group, or one of its addresses for another group.
     Held {
         /// That node.
         by: NodeId,
@@ -95,6 +95,8 @@ pub enum LeaseMessage {
         membership: MembershipId,
         /// The lease duration.
         ttl: Duration,
+        /// Which addresses: those that the group has by the asker's rules, and those that the asker has on its interface for it still.
+        addresses: BTreeSet<IpAddr>,
         /// Only a question: the voter is to say what it would answer, and promises nothing.
         dry: bool,
         /// How often the group has changed hands, as far as the asker knows; a label for people, never used to decide.
@@ -108,6 +110,8 @@ pub enum LeaseMessage {
         round: Round,
         /// The ask's life.
         life: Life,
+        /// Addresses that are not granted, because another node has a promise of them for another group.
+        lacking: BTreeSet<IpAddr>,
         /// The greatest epoch that the voter has seen of the group.
         epoch: u64,
     },

@@ -3,13 +3,10 @@
 use super::{
     lessons::LAST_ROUND,
     message::{LeaseMembership, Round},
-    tally::Tally,
+    tally::{Asked, Tally},
 };
 use crate::{clock::BootInstant, model::NodeId};
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::collections::{BTreeSet, VecDeque};
 
 /// Most open rounds. A holder asks every ttl/4, and a round is of no use after one ttl, so five can matter. Three more are for asks that follow at
 /// once because a refusal named a newer membership or round.
@@ -32,19 +29,24 @@ impl Rounds {
     }
 
     /// Opens the next round; `now` is its `t0`, so nothing of it may have been sent yet. A `dry` one is only a question.
-    pub fn ask(&mut self, ttl: Duration, dry: bool, membership: &LeaseMembership, now: BootInstant) -> &Tally {
-        self.last = (self.last + 1).min(LAST_ROUND);
+    pub fn ask(&mut self, asked: Asked, membership: &LeaseMembership, now: BootInstant) -> &Tally {
+        self.last = self.next();
         self.asked_at = now;
         if self.open.len() >= MAX_OPEN_ROUNDS {
             self.open.pop_front();
         }
-        self.open.push_back(Tally::new(self.last, now, ttl, dry, membership));
+        self.open.push_back(Tally::new(self.last, now, asked, membership));
         self.open.back().expect("it was just put there")
     }
 
     /// When the last round was asked.
     pub fn asked_at(&self) -> BootInstant {
         self.asked_at
+    }
+
+    /// The number of the next round, unless it leaps.
+    pub fn next(&self) -> Round {
+        (self.last + 1).min(LAST_ROUND)
     }
 
     /// The number of the last round, dead or not.

@@ -26,6 +26,8 @@ pub struct RuleToggles {
     pub both_majorities: bool,
     /// Voter 7, holder 1: what another life of a holder asked and released is not this one's.
     pub own_life: bool,
+    /// Voter 6: an address is promised to one node, whatever its groups are called.
+    pub by_address: bool,
     /// Holder 4: a released round, and every earlier one, is dead.
     pub dead_rounds: bool,
     /// Holder 3: the VIP is removed before the promise is released.
@@ -51,6 +53,7 @@ impl RuleToggles {
         told_and_adopted: true,
         both_majorities: true,
         own_life: true,
+        by_address: true,
         dead_rounds: true,
         removal_before_release: true,
         removal_at_start: true,

@@ -8,6 +8,7 @@ use super::{
 use crate::{clock::BootInstant, model::NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -33,6 +34,17 @@ pub(super) struct VoterRefusal {
     pub may_have_granted: bool,
 }
 
+/// What one round asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// The lease duration.
+    pub ttl: Duration,
+    /// Only a question.
+    pub dry: bool,
+    /// The addresses.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
 /// The answers to one round, counted with the membership that the ask named.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
@@ -46,22 +58,27 @@ pub(super) struct Tally {
     pub dry: bool,
     /// What its refusals teach.
     pub lessons: Lessons,
+    /// The addresses that it asked for.
+    pub addresses: BTreeSet<IpAddr>,
     voters: Vec<BTreeSet<NodeId>>,
-    granted: BTreeSet<NodeId>,
+    /// Who has granted, and which addresses it could not grant.
+    granted: BTreeMap<NodeId, BTreeSet<IpAddr>>,
     refused: BTreeMap<NodeId, VoterRefusal>,
 }
 
 impl Tally {
     /// No answers yet.
-    pub fn new(round: Round, t0: BootInstant, ttl: Duration, dry: bool, membership: &LeaseMembership) -> Self {
+    pub fn new(round: Round, t0: BootInstant, asked: Asked, membership: &LeaseMembership) -> Self {
+        let Asked { ttl, dry, addresses } = asked;
         let voters = membership.voters.clone();
-        Self { round, t0, ttl, dry, lessons: Lessons::default(), voters, granted: BTreeSet::new(), refused: BTreeMap::new() }
+        let (lessons, granted, refused) = (Lessons::default(), BTreeMap::new(), BTreeMap::new());
+        Self { round, t0, ttl, dry, lessons, addresses, voters, granted, refused }
     }
 
-    /// Counts a grant. It outweighs refusals of the same round, which answer duplicates of the ask.
-    pub fn grant(&mut self, by: NodeId) {
+    /// Counts a grant of all but the `lacking` addresses. It outweighs refusals of the same round, which answer duplicates of the ask.
+    pub fn grant(&mut self, by: NodeId, lacking: BTreeSet<IpAddr>) {
         if self.is_voter(by) {
-            self.granted.insert(by);
+            self.granted.entry(by).or_insert(lacking);
         }
     }
 
@@ -72,16 +89,31 @@ impl Tally {
         }
     }
 
-    /// The result so far. With `both_majorities` off (simulation only), the newest voter set alone decides.
-    pub fn outcome(&self, both_majorities: bool) -> RoundResult {
-        let sets = if both_majorities { &self.voters[..] } else { &self.voters[self.voters.len().saturating_sub(1)..] };
-        if majority_of_each(sets, |node| self.granted.contains(node)) {
+    /// The result so far, where the `needed` addresses are wanted by all means. With `both_majorities` off (simulation only), the newest voter set alone
+    /// decides.
+    pub fn outcome(&self, needed: &BTreeSet<IpAddr>, both_majorities: bool) -> RoundResult {
+        let sets = self.deciding(both_majorities);
+        let grants = |lacking: &BTreeSet<IpAddr>| lacking.is_disjoint(needed);
+        let may_still_grant = |node: &NodeId| self.granted.get(node).map_or_else(|| !self.refused.contains_key(node), grants);
+        if majority_of_each(sets, |node| self.granted.get(node).is_some_and(grants)) {
             RoundResult::Won
-        } else if majority_of_each(sets, |node| self.may_still_grant(node)) {
+        } else if majority_of_each(sets, may_still_grant) {
             RoundResult::Pending
         } else {
             RoundResult::Lost
         }
+    }
+
+    /// The addresses that a majority of every voter set has granted so far.
+    pub fn won_addresses(&self, both_majorities: bool) -> impl Iterator<Item = IpAddr> + '_ {
+        let sets = self.deciding(both_majorities);
+        let has_granted =
+            |node: &NodeId, address: &IpAddr| self.granted.get(node).is_some_and(|lacking| !lacking.contains(address));
+        self.addresses.iter().copied().filter(move |address| majority_of_each(sets, |node| has_granted(node, address)))
+    }
+
+    fn deciding(&self, both_majorities: bool) -> &[BTreeSet<NodeId>] {
+        if both_majorities { &self.voters[..] } else { &self.voters[self.voters.len().saturating_sub(1)..] }
     }
 
     /// All voters that were asked; one may come twice.
@@ -98,7 +130,7 @@ impl Tally {
     /// Whether a voter has granted this round, or may have without this node's knowing.
     pub fn may_hold_a_promise(&self, node: NodeId) -> bool {
         let may_have_granted = |refusal: &VoterRefusal| refusal.may_have_granted;
-        !self.dry && (self.granted.contains(&node) || self.refused.get(&node).is_none_or(may_have_granted))
+        !self.dry && (self.granted.contains_key(&node) || self.refused.get(&node).is_none_or(may_have_granted))
     }
 
     /// When a majority of every voter set can be free; `None` if that depends on voters that have not answered. A voter that has granted counts as
@@ -124,7 +156,7 @@ impl Tally {
         now: BootInstant,
         sooner: impl Fn(NodeId) -> Option<BootInstant>,
     ) -> Option<BootInstant> {
-        if self.granted.contains(node) {
+        if self.granted.contains_key(node) {
             return Some(now);
         }
         let refusal = self.refused.get(node)?;
@@ -135,7 +167,7 @@ impl Tally {
     /// Whether a majority of every voter set says that it has promised to another node than `me`.
     pub fn is_promised_to_another(&self, me: NodeId) -> bool {
         let another = |node: &NodeId| self.refused.get(node).and_then(|refusal| refusal.held_by).is_some_and(|by| by != me);
-        majority_of_each(&self.voters, |node| !self.granted.contains(node) && another(node))
+        majority_of_each(&self.voters, |node| !self.granted.contains_key(node) && another(node))
     }
 
     /// Whether any voter has granted.
@@ -146,10 +178,6 @@ impl Tally {
     /// Whether any voter has promised to another node.
     pub fn is_contested(&self) -> bool {
         self.refused.values().any(|refusal| refusal.held_by.is_some())
-    }
-
-    fn may_still_grant(&self, node: &NodeId) -> bool {
-        self.granted.contains(node) || !self.refused.contains_key(node)
     }
 
     /// Whether `node` was asked.
@@ -168,7 +196,12 @@ mod tests {
 
     fn tally(sets: &[&[u64]]) -> Tally {
         let voters = sets.iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
-        Tally::new(1, at(0), Duration::from_millis(300), false, &LeaseMembership { voters, ..LeaseMembership::default() })
+        let asked = Asked { ttl: Duration::from_millis(300), dry: false, addresses: [vip(1), vip(2)].into() };
+        Tally::new(1, at(0), asked, &LeaseMembership { voters, ..LeaseMembership::default() })
+    }
+
+    fn vip(host: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, host])
     }
 
     fn held_until(ms: u64) -> VoterRefusal {
@@ -178,39 +211,39 @@ mod tests {
     #[test]
     fn half_of_an_even_set_is_no_majority() {
         let mut tally = tally(&[&[1, 2, 3, 4]]);
-        tally.grant(NodeId(1));
-        tally.grant(NodeId(2));
-        assert_eq!(tally.outcome(true), RoundResult::Pending);
-        tally.grant(NodeId(4));
-        assert_eq!(tally.outcome(true), RoundResult::Won);
+        tally.grant(NodeId(1), BTreeSet::new());
+        tally.grant(NodeId(2), BTreeSet::new());
+        assert_eq!(tally.outcome(&BTreeSet::new(), true), RoundResult::Pending);
+        tally.grant(NodeId(4), BTreeSet::new());
+        assert_eq!(tally.outcome(&BTreeSet::new(), true), RoundResult::Won);
     }
 
     #[test]
     fn joint_membership_needs_both_majorities() {
         let mut tally = tally(&[&[1, 2, 3], &[1, 2, 3, 4]]);
-        tally.grant(NodeId(4));
-        tally.grant(NodeId(3));
-        assert_eq!(tally.outcome(true), RoundResult::Pending);
+        tally.grant(NodeId(4), BTreeSet::new());
+        tally.grant(NodeId(3), BTreeSet::new());
+        assert_eq!(tally.outcome(&BTreeSet::new(), true), RoundResult::Pending);
         tally.refuse(NodeId(1), held_until(100));
         tally.refuse(NodeId(2), held_until(200));
-        assert_eq!(tally.outcome(true), RoundResult::Lost);
-        tally.grant(NodeId(2));
-        assert_eq!(tally.outcome(true), RoundResult::Won, "a grant outweighs the refusal of a duplicate");
+        assert_eq!(tally.outcome(&BTreeSet::new(), true), RoundResult::Lost);
+        tally.grant(NodeId(2), BTreeSet::new());
+        assert_eq!(tally.outcome(&BTreeSet::new(), true), RoundResult::Won, "a grant outweighs the refusal of a duplicate");
     }
 
     #[test]
     fn strangers_do_not_count() {
         let mut tally = tally(&[&[1, 2, 3]]);
         for stranger in 4..9 {
-            tally.grant(NodeId(stranger));
+            tally.grant(NodeId(stranger), BTreeSet::new());
         }
-        assert_eq!(tally.outcome(true), RoundResult::Pending);
+        assert_eq!(tally.outcome(&BTreeSet::new(), true), RoundResult::Pending);
         assert!(tally.granted.is_empty());
     }
 
     #[test]
     fn no_voters_never_win() {
-        assert_eq!(tally(&[]).outcome(true), RoundResult::Lost);
+        assert_eq!(tally(&[]).outcome(&BTreeSet::new(), true), RoundResult::Lost);
     }
 
     #[test]
@@ -219,7 +252,7 @@ mod tests {
         tally.refuse(NodeId(1), held_until(100));
         tally.refuse(NodeId(2), held_until(300));
         tally.refuse(NodeId(3), held_until(200));
-        tally.grant(NodeId(4));
+        tally.grant(NodeId(4), BTreeSet::new());
         assert_eq!(tally.free_at(at(50), |_| None), Some(at(200)), "4 is free now, 1 and 3 follow, 5 is silent");
         assert_eq!(tally.free_at(at(50), |_| Some(at(60))), Some(at(60)), "unless the other lets go sooner");
     }
@@ -228,7 +261,7 @@ mod tests {
     fn a_majority_that_needs_silent_voters_is_not_foretold() {
         let mut tally = tally(&[&[1, 2, 3, 4, 5]]);
         tally.refuse(NodeId(1), held_until(100));
-        tally.grant(NodeId(4));
+        tally.grant(NodeId(4), BTreeSet::new());
         assert_eq!(tally.free_at(at(50), |_| None), None);
     }
 
@@ -239,5 +272,19 @@ mod tests {
             tally.refuse(NodeId(node), held_until(ms));
         }
         assert_eq!(tally.free_at(at(50), |_| None), Some(at(210)));
+    }
+
+    #[test]
+    fn a_grant_without_an_address_counts_only_where_that_one_is_not_needed() {
+        let mut tally = tally(&[&[1, 2, 3]]);
+        tally.grant(NodeId(1), BTreeSet::new());
+        tally.grant(NodeId(2), [vip(2)].into());
+        assert_eq!(tally.outcome(&[vip(1)].into(), true), RoundResult::Won);
+        assert_eq!(tally.outcome(&[vip(1), vip(2)].into(), true), RoundResult::Pending);
+        assert_eq!(tally.won_addresses(true).collect::<Vec<_>>(), [vip(1)]);
+        tally.refuse(NodeId(3), held_until(100));
+        assert_eq!(tally.outcome(&[vip(2)].into(), true), RoundResult::Lost);
+        tally.grant(NodeId(3), BTreeSet::new());
+        assert_eq!(tally.won_addresses(true).collect::<Vec<_>>(), [vip(1), vip(2)]);
     }
 }

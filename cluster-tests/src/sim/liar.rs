@@ -10,6 +10,7 @@ use lvs_agent::{
     model::NodeId,
     vip::{LeaseMembership, LeaseMessage, MembershipId, message::RefusalReason},
 };
+use std::collections::BTreeSet;
 
 /// Its number, which is no node's.
 pub const LIAR: NodeId = NodeId(1_000);
@@ -24,7 +25,7 @@ const LIES: u64 = 300;
 impl World {
     /// What the lying voter says in place of `answer`.
     pub(super) fn lie(&mut self, voter: usize, answer: LeaseMessage) -> LeaseMessage {
-        let (LeaseMessage::Grant { group, round, life, epoch } | LeaseMessage::Refuse { group, round, life, epoch, .. }) =
+        let (LeaseMessage::Grant { group, round, life, epoch, .. } | LeaseMessage::Refuse { group, round, life, epoch, .. }) =
             answer.clone()
         else {
             return answer;
@@ -50,7 +51,7 @@ impl World {
     pub(super) fn overhear(&mut self, from: usize, to: NodeId, message: &LeaseMessage) {
         let LeaseMessage::Ask { group, round, life, membership, epoch, .. } = message.clone() else { return };
         let answer = if to == LIAR {
-            LeaseMessage::Grant { group, round, life, epoch }
+            LeaseMessage::Grant { group, round, life, lacking: BTreeSet::new(), epoch }
         } else if self.dice.chance(OFTEN) {
             let why = if self.dice.chance(900) {
                 newer_membership(MembershipId { index: membership.index + 1_000, ..membership }, LIAR)

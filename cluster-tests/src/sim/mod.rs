@@ -56,7 +56,7 @@ impl Default for Options {
             chaos_ttls: 80,
             changes: true,
             kernel_failures: true,
-            rule_changes: false,
+            rule_changes: true,
             liar: true,
             lying_voter: true,
         }

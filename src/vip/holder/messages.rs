@@ -9,6 +9,7 @@ use crate::{
         tally::{RoundResult, Tally, VoterRefusal},
     },
 };
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// A membership adopted from a refusal is forgotten after so many ttl, in case it never gets committed.
 const ADOPTED_FOR_TTLS: u32 = 4;
@@ -22,9 +23,9 @@ impl Holder {
             self.answered(from, *life, now);
         }
         match message {
-            LeaseMessage::Grant { round, life, epoch, .. } if self.is_answer(from, round, life) => {
+            LeaseMessage::Grant { round, life, lacking, epoch, .. } if self.is_answer(from, round, life) => {
                 self.epoch = self.epoch.max(epoch);
-                self.granted(from, round, now, effects);
+                self.granted(from, (round, lacking), now, effects);
             }
             LeaseMessage::Refuse { round, life, why, epoch, .. } if self.is_answer(from, round, life) => {
                 self.epoch = self.epoch.max(epoch);
@@ -48,10 +49,22 @@ impl Holder {
         (life == self.life || !self.toggles.own_life) && self.rounds.get(round).is_some_and(was_asked)
     }
 
-    fn granted(&mut self, from: NodeId, round: Round, now: BootInstant, effects: &mut Vec<HolderEffect>) {
+    fn granted(
+        &mut self,
+        from: NodeId,
+        (round, lacking): (Round, BTreeSet<IpAddr>),
+        now: BootInstant,
+        effects: &mut Vec<HolderEffect>,
+    ) {
         let Some(tally) = self.rounds.find(round) else { return };
-        tally.grant(from);
-        if tally.outcome(self.toggles.both_majorities) != RoundResult::Won {
+        tally.grant(from, lacking);
+        let Some(tally) = self.rounds.get(round) else { return };
+        if self.outcome(tally) != RoundResult::Won {
+            return;
+        }
+        let addresses = self.addresses.counting(tally.won_addresses(self.toggles.both_majorities), round);
+        if addresses.is_empty() {
+            // Nobody needs a lease of nothing.
             return;
         }
         if tally.dry {
@@ -60,20 +73,32 @@ impl Holder {
         let counted_from = if self.toggles.count_from_t0 { tally.t0 } else { now };
         let until = counted_from + self.toggles.held(tally.ttl);
         if now < until.saturating_sub(self.timing.removal) {
-            self.won(until, effects);
+            self.won(until, addresses, effects);
             self.rounds.forget_before(round);
         }
     }
 
-    fn won(&mut self, until: BootInstant, effects: &mut Vec<HolderEffect>) {
+    /// What a holder has needs a majority in each round that it wins; what else its group has may come.
+    pub(super) fn outcome(&self, tally: &Tally) -> RoundResult {
+        let nothing = BTreeSet::new();
+        let needed = if matches!(self.phase, HolderPhase::Holding { .. }) { self.addresses.leased() } else { &nothing };
+        tally.outcome(needed, self.toggles.both_majorities)
+    }
+
+    fn won(&mut self, until: BootInstant, addresses: BTreeSet<IpAddr>, effects: &mut Vec<HolderEffect>) {
         match self.phase {
-            HolderPhase::Holding { until: before, epoch } if until > before => {
+            // The same round may come to be won with more addresses.
+            HolderPhase::Holding { until: before, epoch }
+                if until > before || (until == before && !addresses.is_subset(self.addresses.leased())) =>
+            {
+                self.addresses.lease(addresses);
                 self.phase = HolderPhase::Holding { until, epoch };
                 effects.push(HolderEffect::Install { until, fresh: false, epoch });
             }
             // `Waiting` has no open round that could be won, unless the simulation has turned the rule of dead rounds off.
             HolderPhase::Asking | HolderPhase::Waiting { .. } => {
                 self.epoch = self.epoch.saturating_add(1);
+                self.addresses.lease(addresses);
                 self.phase = HolderPhase::Holding { until, epoch: self.epoch };
                 effects.push(HolderEffect::Install { until, fresh: true, epoch: self.epoch });
             }
@@ -107,8 +132,8 @@ impl Holder {
             }
         };
         tally.refuse(from, VoterRefusal { free_at, held_by, may_have_granted });
-        let lost = tally.outcome(self.toggles.both_majorities) == RoundResult::Lost;
         let another_holds = tally.is_promised_to_another(self.rank.me());
+        let lost = self.rounds.get(round).is_some_and(|tally| self.outcome(tally) == RoundResult::Lost);
         let learned = self.learn(round, now);
         match self.phase {
             HolderPhase::Asking if learned => {
@@ -155,6 +180,7 @@ impl Holder {
     pub(super) fn round_lost(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let again = self.rounds.newest().map_or(now, |tally| self.rank.again(tally, now, self.timing));
         self.silent_since = self.rounds.newest().map(|tally| tally.t0);
+        self.elsewhere = self.rounds.newest().is_some_and(|tally| tally.is_promised_to_another(self.rank.me()));
         if let Some(last) = self.rounds.newest().and_then(|tally| tally.lessons.likely_round()) {
             self.rounds.catch_up(last);
         }
@@ -164,6 +190,9 @@ impl Holder {
 
     fn handed_over(&mut self, from: NodeId, first: Option<NodeId>, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         self.rank.hands_over(from, first, now + self.timing.renewal_interval());
+        if matches!(self.phase, HolderPhase::Holding { .. }) {
+            return self.ask_for_what_is_missing(now, effects);
+        }
         if self.phase == HolderPhase::Asking {
             self.release(false, effects);
         }

@@ -3,8 +3,13 @@
 
 use super::*;
 use crate::vip::message::{LeaseMembership, MembershipId};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
+mod addresses;
 mod dry;
 mod fitness;
 mod learning;
@@ -22,6 +27,11 @@ fn membership(index: u64, sets: &[&[u64]]) -> LeaseMembership {
     LeaseMembership { id: MembershipId { term: 1, leader: NodeId(1), index }, voters, addresses: BTreeMap::new() }
 }
 
+/// The addresses of the group.
+fn vips() -> BTreeSet<IpAddr> {
+    [IpAddr::from([192, 0, 2, 10])].into()
+}
+
 fn remove(why: &'static str) -> HolderEffect {
     HolderEffect::Remove { why }
 }
@@ -36,7 +46,7 @@ fn to(nodes: &[u64], message: &LeaseMessage) -> Vec<HolderEffect> {
 
 fn asks(nodes: &[u64], round: Round, index: u64, epoch: u64) -> Vec<HolderEffect> {
     let membership = membership(index, &[]).id;
-    to(nodes, &LeaseMessage::Ask { group: web(), round, life: 7, membership, ttl: Duration::from_millis(300), dry: false, epoch })
+    to(nodes, &LeaseMessage::Ask { group: web(), round, life: 7, membership, ttl: Duration::from_millis(300), addresses: vips(), dry: false, epoch })
 }
 
 /// …and the same, dry.
@@ -59,7 +69,7 @@ fn hand_overs(nodes: &[u64]) -> Vec<HolderEffect> {
 }
 
 fn grant(from: u64, round: Round) -> HolderEvent {
-    HolderEvent::Heard { from: NodeId(from), message: LeaseMessage::Grant { group: web(), round, life: 7, epoch: 4 } }
+    HolderEvent::Heard { from: NodeId(from), message: LeaseMessage::Grant { group: web(), round, life: 7, lacking: BTreeSet::new(), epoch: 4 } }
 }
 
 fn refuse(from: u64, round: Round, why: RefusalReason) -> HolderEvent {
@@ -82,6 +92,7 @@ fn unready(candidates: &[u64]) -> Holder {
     assert_eq!(holder.step(HolderEvent::Removed, at(0)), vec![]);
     assert_eq!(holder.step(HolderEvent::Membership(membership(5, &[&[1, 2, 3]])), at(0)), vec![]);
     assert_eq!(holder.step(HolderEvent::Candidates(candidates.iter().copied().map(NodeId).collect()), at(0)), vec![]);
+    assert_eq!(holder.step(HolderEvent::Addresses(vips()), at(0)), vec![]);
     holder
 }
 
@@ -109,6 +120,7 @@ fn a_guard_that_starts_removes_before_it_sends_anything() {
     let first = holder.step(HolderEvent::Membership(membership(5, &[&[1, 2, 3]])), at(0));
     assert_eq!(first, vec![remove("guard started")]);
     holder.step(HolderEvent::Candidates(vec![NodeId(2)]), at(0));
+    holder.step(HolderEvent::Addresses(vips()), at(0));
     assert_eq!(holder.step(HolderEvent::Ready(true), at(0)), vec![]);
     assert_eq!(holder.step(HolderEvent::Removed, at(1)), asks(&[1, 2, 3], 101, 5, 0));
 }
@@ -141,7 +153,7 @@ fn a_member_that_was_not_asked_teaches_nothing() {
 fn an_answer_to_an_earlier_life_counts_for_nothing() {
     let mut holder = asking();
     for voter in [1, 3] {
-        let late = LeaseMessage::Grant { group: web(), round: 101, life: 6, epoch: 4 };
+        let late = LeaseMessage::Grant { group: web(), round: 101, life: 6, lacking: BTreeSet::new(), epoch: 4 };
         assert_eq!(holder.step(HolderEvent::Heard { from: NodeId(voter), message: late }, at(1001)), vec![]);
     }
     assert_eq!(holder.state(), HolderState::Asking);

@@ -1,7 +1,8 @@
 //! The voter, rule by rule.
 
 use super::*;
-use std::collections::BTreeSet;
+
+mod addresses;
 
 const TTL: Duration = Duration::from_millis(300);
 /// `TTL·(1+ε)`.
@@ -40,7 +41,11 @@ fn voter() -> Voter {
 
 fn ask_of(round: Round, membership: u64, ttl: Duration) -> LeaseMessage {
     let id = MembershipId { term: 1, leader: NodeId(1), index: membership };
-    LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl, dry: false, epoch: 0 }
+    LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl, addresses: vips(&[10]), dry: false, epoch: 0 }
+}
+
+fn vips(hosts: &[u8]) -> BTreeSet<IpAddr> {
+    hosts.iter().map(|host| IpAddr::from([192, 0, 2, *host])).collect()
 }
 
 fn answer(voter: &mut Voter, from: u64, message: LeaseMessage, now: u64) -> Result<Round, RefusalReason> {
@@ -128,7 +133,7 @@ fn a_truncated_log_takes_the_voter_s_membership_back() {
 fn who_is_no_candidate_is_refused_and_leaves_no_trace() {
     let mut voter = voter();
     assert_eq!(ask(&mut voter, 9, 10, 400), Err(RefusalReason::NotCandidate));
-    assert!(voter.groups.is_empty());
+    assert!(voter.promises.are_none());
 }
 
 #[test]
@@ -179,8 +184,8 @@ fn an_ask_that_its_own_release_has_overtaken_is_not_granted() {
 #[test]
 fn a_release_ends_what_its_own_life_was_promised_and_no_more() {
     let said = |life, message| match message {
-        LeaseMessage::Ask { group, round, membership, ttl, dry, epoch, .. } => {
-            LeaseMessage::Ask { group, round, life, membership, ttl, dry, epoch }
+        LeaseMessage::Ask { group, round, membership, ttl, addresses, dry, epoch, .. } => {
+            LeaseMessage::Ask { group, round, life, membership, ttl, addresses, dry, epoch }
         }
         other => other,
     };
@@ -209,16 +214,20 @@ fn a_promise_outlives_the_rules_that_allowed_it() {
     voter.step(candidates(&[2, 3]), at(412));
     assert_eq!(ask(&mut voter, 2, 10, 413), Err(RefusalReason::OldRound { last: 10 }), "nor is its round forgotten");
     voter.step(VoterEvent::Candidates(BTreeMap::new()), at(414));
-    assert_eq!(voter.groups.len(), 1);
+    assert!(!voter.promises.are_none());
     voter.step(VoterEvent::Candidates(BTreeMap::new()), at(800));
-    assert!(voter.groups.is_empty());
+    assert!(voter.promises.are_none());
 }
 
 #[test]
 fn the_greatest_epoch_is_passed_on() {
     let mut voter = voter();
-    let id = membership(5).id;
-    let ask = |round, epoch| LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl: TTL, dry: false, epoch };
+    let ask = |round, epoch| match ask_of(round, 5, TTL) {
+        LeaseMessage::Ask { group, round, life, membership, ttl, addresses, dry, .. } => {
+            LeaseMessage::Ask { group, round, life, membership, ttl, addresses, dry, epoch }
+        }
+        other => other,
+    };
     voter.step(VoterEvent::Heard { from: NodeId(2), message: ask(10, 7) }, at(400));
     let effects = voter.step(VoterEvent::Heard { from: NodeId(3), message: ask(20, 3) }, at(400));
     let why = RefusalReason::Held { by: NodeId(2), remaining: ms(306) };
@@ -230,8 +239,8 @@ fn the_greatest_epoch_is_passed_on() {
 fn a_question_is_answered_like_an_ask_and_promises_nothing() {
     let mut voter = voter();
     let question = |round| match ask_of(round, 5, TTL) {
-        LeaseMessage::Ask { group, round, life, membership, ttl, epoch, .. } => {
-            LeaseMessage::Ask { group, round, life, membership, ttl, dry: true, epoch }
+        LeaseMessage::Ask { group, round, life, membership, ttl, addresses, epoch, .. } => {
+            LeaseMessage::Ask { group, round, life, membership, ttl, addresses, dry: true, epoch }
         }
         other => other,
     };
