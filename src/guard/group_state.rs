@@ -169,9 +169,14 @@ impl GroupState {
         &self.placed
     }
 
-    /// The same, if it is to stay there.
-    pub fn staying(&self) -> Option<&BTreeSet<Placement>> {
-        ((self.held.is_some() || self.installing.is_some()) && self.removing.is_none()).then_some(&self.placed)
+    /// Whether `place` is on an interface because of it, and is to stay there.
+    pub fn stays(&self, place: &Placement) -> bool {
+        (self.held.is_some() || self.installing.is_some()) && self.removing.is_none() && self.placed.contains(place)
+    }
+
+    /// Another group had what is this one's: its lifetime in the kernel is not what this one has set. The next renewal sets it.
+    pub fn refresh_soon(&mut self) {
+        self.lasts = None;
     }
 
     /// What the kernel said when it last would not take the addresses.

@@ -237,7 +237,8 @@ impl Leases {
                 step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Tick));
                 self.work_off(step);
                 let act = self.groups_here.get_mut(&group).and_then(GroupState::put_back);
-                step.acts.extend(act.map(|act| self.sparing_others(act)));
+                let act = act.map(|act| self.sparing_others(act));
+                step.acts.extend(act);
             }
             LeaseEvent::Fitness(fitness) => {
                 self.fitness = fitness;
@@ -298,7 +299,8 @@ impl Leases {
         }
         self.work_off(step);
         let due: Vec<Effect> = self.groups_here.values_mut().filter_map(|state| state.due(now)).collect();
-        step.acts.extend(due.into_iter().map(|act| self.sparing_others(act)));
+        let due = due.into_iter().map(|act| self.sparing_others(act));
+        step.acts.extend(due);
     }
 
     fn heard_from(&mut self, from: NodeId, source: SocketAddr, message: LeaseMessage, step: &mut Step) {
@@ -335,7 +337,10 @@ impl Leases {
         for wish in wishes {
             match wish {
                 Wish::Send(to, message) => self.post(to, message, step),
-                Wish::Effect(act) => step.acts.push(self.sparing_others(act)),
+                Wish::Effect(act) => {
+                    let act = self.sparing_others(act);
+                    step.acts.push(act);
+                }
             }
         }
     }

@@ -54,24 +54,23 @@ impl Leases {
         leaving.filter_map(|place| Some((place.clone(), heir(place)?))).collect()
     }
 
-    /// What is on interfaces for other groups is not taken off.
-    pub(super) fn sparing_others(&self, act: Effect) -> Effect {
-        let spared = |group: &VipName, places: BTreeSet<Placement>| {
-            let others = self.groups_here.iter().filter(|(name, _)| *name != group);
-            let staying: Vec<_> = others.filter_map(|(_, state)| state.staying()).collect();
-            places.into_iter().filter(|place| !staying.iter().any(|others| others.contains(place))).collect()
+    /// What is on interfaces for other groups is not taken off. They see to it themselves from now on.
+    pub(super) fn sparing_others(&mut self, mut act: Effect) -> Effect {
+        let (group, leaving) = match &mut act {
+            Effect::Remove { group, places, .. } => (group, places),
+            Effect::Install { group, stale, .. } => (group, stale),
+            Effect::Send { .. } | Effect::Extend { .. } | Effect::Announce { .. } => return act,
         };
-        match act {
-            Effect::Remove { group, places, why, epoch } => {
-                let places = spared(&group, places);
-                Effect::Remove { group, places, why, epoch }
+        for (_, other) in self.groups_here.iter_mut().filter(|(name, _)| *name != group) {
+            let spared: Vec<Placement> = leaving.iter().filter(|place| other.stays(place)).cloned().collect();
+            if !spared.is_empty() {
+                other.refresh_soon();
             }
-            Effect::Install { group, places, kept, stale, until, fresh, epoch, packets } if !stale.is_empty() => {
-                let stale = spared(&group, stale);
-                Effect::Install { group, places, kept, stale, until, fresh, epoch, packets }
-            }
-            other => other,
+            spared.iter().for_each(|place| {
+                leaving.remove(place);
+            });
         }
+        act
     }
 
     /// These are off the interface: the voters are told, and candidates of the groups that have them by now.
