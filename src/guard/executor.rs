@@ -255,6 +255,9 @@ impl Executor {
         self.failing.over(&(group.clone(), Doing::LettingGo));
         self.forget(places);
         match epoch {
+            Some(epoch) if places.is_empty() => {
+                tracing::info!(vip = %group, epoch, why, "vip group ends, its addresses stay here for another one");
+            }
             Some(epoch) => {
                 tracing::info!(vip = %group, epoch, why, places = %listed(places), removal_us, page_faults, "vip let go")
             }

@@ -42,6 +42,8 @@ pub struct Holder {
     /// See [`HolderEvent::Inherits`].
     inherits: bool,
     addresses: addresses::Addresses,
+    /// A holder asks as soon as it may, because an address that it lacks may be free.
+    asks_soon: bool,
     answers: fitness::Answers,
     retiring: bool,
     rounds: Rounds,
@@ -109,6 +111,7 @@ impl Holder {
             elsewhere: false,
             inherits: false,
             addresses: addresses::Addresses::default(),
+            asks_soon: false,
             answers: fitness::Answers::default(),
             retiring: false,
             rounds: Rounds::new(first_round),
@@ -218,7 +221,7 @@ impl Holder {
         if self.retiring {
             Some("retiring")
         } else if self.addresses.is_empty() {
-            Some("its addresses are not known")
+            Some("another group has its addresses")
         } else if !self.rank.has_me() {
             Some("no candidate any more")
         } else if !self.ready {
@@ -250,6 +253,7 @@ impl Holder {
     /// it hears, and keep the group from who hears a majority.
     fn ask(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let Some(membership) = self.membership.at(now) else { return };
+        self.asks_soon = false;
         let silent = self.silent_since.take().is_some_and(|since| !self.answers.are_of_a_majority(membership, since));
         let dry = silent && !matches!(self.phase, HolderPhase::Holding { .. });
         let asked = Asked { ttl: self.timing.ttl, dry, addresses: self.addresses.wanted() };
@@ -279,7 +283,8 @@ impl Holder {
     }
 
     fn next_ask(&self) -> BootInstant {
-        self.rounds.asked_at() + self.timing.renewal_interval()
+        let pause = if self.asks_soon { self.timing.shortest_pause() } else { self.timing.renewal_interval() };
+        self.rounds.asked_at() + pause
     }
 
     /// When to give the newest round up, if it is still pending: when a majority can be free without the voters that have not answered, and at the
@@ -298,6 +303,7 @@ impl Holder {
     }
 
     fn remove(&mut self, why: &'static str, successor: Successor, effects: &mut Vec<HolderEffect>) {
+        self.asks_soon = false;
         effects.push(HolderEffect::Remove { why });
         self.phase = HolderPhase::Removing { successor };
         if !self.toggles.removal_before_release {

@@ -14,7 +14,8 @@ impl Leases {
     /// The end of the lease under which this node has `place` for `group`; `None`: it holds no such lease.
     #[doc(hidden)]
     pub fn lease_on(&self, group: &VipName, place: &Placement) -> Option<BootInstant> {
-        let state = self.groups_here.get(group).filter(|state| state.placed().contains(place) && state.leased().contains(&place.1))?;
+        let state =
+            self.groups_here.get(group).filter(|state| state.placed().contains(place) && state.leased().contains(&place.1))?;
         match state.state() {
             HolderState::Holding { until, .. } => Some(until),
             HolderState::Idle | HolderState::Asking | HolderState::Removing | HolderState::Retired => None,

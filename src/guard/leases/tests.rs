@@ -1,6 +1,7 @@
 //! Tests of `leases` and `state`: three nodes whose acts are carried out in memory.
 
 mod fitness;
+mod heirs;
 mod links;
 
 use super::*;
@@ -32,6 +33,8 @@ struct Node {
 /// Acts are carried out at once, datagrams take a millisecond.
 struct World {
     now: Duration,
+    /// All addresses are of one group, so that one node has them.
+    one_holder_only: bool,
     nodes: BTreeMap<NodeId, Node>,
     under_way: VecDeque<(Duration, SocketAddr, SocketAddr, LeaseMessage)>,
 }
@@ -62,7 +65,7 @@ fn web() -> VipName {
 
 impl World {
     fn new(voters: &[NodeId]) -> Self {
-        let mut world = World { now: START, nodes: BTreeMap::new(), under_way: VecDeque::new() };
+        let mut world = World { now: START, one_holder_only: true, nodes: BTreeMap::new(), under_way: VecDeque::new() };
         for id in [D1, D2, WITNESS] {
             let started = BootInstant::from_boot(START.saturating_sub(Duration::from_secs(60)));
             let leases = Leases::new(id, TimingProfile::Lan, started, id.0 << 32);
@@ -107,7 +110,7 @@ impl World {
                     LeaseEvent::Installed { group, lasts: BootInstant::from_boot(node.lasts), left }
                 }
                 Effect::Extend { places, .. } => {
-                    assert_eq!(places, node.kernel, "{id} extends what it does not have");
+                    assert!(places.is_subset(&node.kernel), "{id} extends what it does not have");
                     continue;
                 }
                 Effect::Remove { group, .. } if node.stubborn => LeaseEvent::RemovalFailed(group),
@@ -124,7 +127,7 @@ impl World {
             acts.extend(node.leases.step(result, at));
         }
         let holders = self.nodes.values().filter(|node| !node.kernel.is_empty()).count();
-        assert!(holders <= 1, "{holders} nodes have the vip");
+        assert!(holders <= 1 || !self.one_holder_only, "{holders} nodes have the vip");
     }
 
     /// Lets time pass, from one thing due to the next.

@@ -89,11 +89,8 @@ impl Holder {
         }
     }
 
-    /// Another candidate has let go of what may be an address of this group.
-    pub(super) fn ask_for_what_is_missing(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
-        let lacks = self.addresses.leased.len() < self.addresses.wanted.len();
-        if lacks && now >= self.rounds.asked_at() + self.timing.shortest_pause() {
-            self.renew(now, effects);
-        }
+    /// Another candidate has let go of what may be an address of this group: the next ask is due soon.
+    pub(super) fn ask_for_what_is_missing(&mut self) {
+        self.asks_soon = self.addresses.leased.len() < self.addresses.wanted.len();
     }
 }

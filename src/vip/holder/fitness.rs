@@ -78,6 +78,10 @@ impl Holder {
     /// When to ask, if it is this node's turn at `at`. Who is not well lets those go first that are, unless the former holder has named it, or it is its own
     /// heir.
     pub(super) fn turn(&self, at: BootInstant) -> BootInstant {
-        if self.fitness < Fitness::WELL && !self.inherits && !self.rank.is_named(at) { at + self.timing.renewal_interval() } else { at }
+        if self.fitness < Fitness::WELL && !self.inherits && !self.rank.is_named(at) {
+            at + self.timing.renewal_interval()
+        } else {
+            at
+        }
     }
 }

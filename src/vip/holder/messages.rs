@@ -191,7 +191,7 @@ impl Holder {
     fn handed_over(&mut self, from: NodeId, first: Option<NodeId>, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         self.rank.hands_over(from, first, now + self.timing.renewal_interval());
         if matches!(self.phase, HolderPhase::Holding { .. }) {
-            return self.ask_for_what_is_missing(now, effects);
+            return self.ask_for_what_is_missing();
         }
         if self.phase == HolderPhase::Asking {
             self.release(false, effects);

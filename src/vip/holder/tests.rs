@@ -46,7 +46,19 @@ fn to(nodes: &[u64], message: &LeaseMessage) -> Vec<HolderEffect> {
 
 fn asks(nodes: &[u64], round: Round, index: u64, epoch: u64) -> Vec<HolderEffect> {
     let membership = membership(index, &[]).id;
-    to(nodes, &LeaseMessage::Ask { group: web(), round, life: 7, membership, ttl: Duration::from_millis(300), addresses: vips(), dry: false, epoch })
+    to(
+        nodes,
+        &LeaseMessage::Ask {
+            group: web(),
+            round,
+            life: 7,
+            membership,
+            ttl: Duration::from_millis(300),
+            addresses: vips(),
+            dry: false,
+            epoch,
+        },
+    )
 }
 
 /// …and the same, dry.
@@ -69,7 +81,10 @@ fn hand_overs(nodes: &[u64]) -> Vec<HolderEffect> {
 }
 
 fn grant(from: u64, round: Round) -> HolderEvent {
-    HolderEvent::Heard { from: NodeId(from), message: LeaseMessage::Grant { group: web(), round, life: 7, lacking: BTreeSet::new(), epoch: 4 } }
+    HolderEvent::Heard {
+        from: NodeId(from),
+        message: LeaseMessage::Grant { group: web(), round, life: 7, lacking: BTreeSet::new(), epoch: 4 },
+    }
 }
 
 fn refuse(from: u64, round: Round, why: RefusalReason) -> HolderEvent {

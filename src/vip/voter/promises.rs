@@ -130,7 +130,8 @@ impl Promises {
         toggles: RuleToggles,
         now: BootInstant,
     ) -> Result<BTreeSet<IpAddr>, RefusalReason> {
-        let running = self.groups.get(group).and_then(|record| record.promise.as_ref()).filter(|promise| promise.ends.until > now);
+        let running =
+            self.groups.get(group).and_then(|record| record.promise.as_ref()).filter(|promise| promise.ends.until > now);
         if let Some(promise) = running.filter(|promise| promise.holder != asked.from) {
             return Err(RefusalReason::Held { by: promise.holder, remaining: promise.ends.until - now });
         }
@@ -152,7 +153,14 @@ impl Promises {
     }
 
     /// A holder has let go.
-    pub fn release(&mut self, group: &VipName, from: NodeId, (round, life): (Round, Life), toggles: RuleToggles, now: BootInstant) {
+    pub fn release(
+        &mut self,
+        group: &VipName,
+        from: NodeId,
+        (round, life): (Round, Life),
+        toggles: RuleToggles,
+        now: BootInstant,
+    ) {
         let Some(record) = self.groups.get_mut(group) else { return };
         let any_life = !toggles.own_life;
         let ended = record.promise.take_if(|promise| {
@@ -182,7 +190,9 @@ impl Promises {
         let Some(record) = self.groups.get_mut(group) else { return };
         let before = record.promise.replace(promise);
         let kept = record.promise.iter().flat_map(|promise| promise.addresses.keys()).copied().collect::<BTreeSet<_>>();
-        for address in before.into_iter().flat_map(|promise| promise.addresses.into_keys()).filter(|address| !kept.contains(address)) {
+        for address in
+            before.into_iter().flat_map(|promise| promise.addresses.into_keys()).filter(|address| !kept.contains(address))
+        {
             self.forget_address(address, group);
         }
     }
@@ -199,7 +209,8 @@ impl Promises {
     /// Which addresses of an ask other nodes have, for other groups.
     fn taken(&self, group: &VipName, asked: &ReceivedAsk, now: BootInstant) -> BTreeMap<IpAddr, Taken> {
         let taken = |address: &IpAddr| {
-            let others = self.promised_with(*address, now).filter(|(other, promise, _)| *other != group && promise.holder != asked.from);
+            let others =
+                self.promised_with(*address, now).filter(|(other, promise, _)| *other != group && promise.holder != asked.from);
             let last = others.max_by_key(|(_, _, until)| *until)?;
             Some((*address, Taken { by: last.1.holder, until: last.2 }))
         };

@@ -81,4 +81,6 @@ fn a_holder_asks_at_once_for_what_another_candidate_has_let_go() {
     assert_eq!(holder.step(hand_over_from(3), at(1010)), vec![], "it has all");
     holder.step(HolderEvent::Addresses(hosts(&[10, 11])), at(1010));
     assert_eq!(asked(&holder.step(hand_over_from(3), at(1020))), Some(hosts(&[10, 11])));
+    assert_eq!(holder.step(hand_over_from(3), at(1021)), vec![], "it has just asked");
+    assert_eq!(holder.deadline(), Some(BootInstant::from_boot(Duration::from_micros(1_021_250))));
 }

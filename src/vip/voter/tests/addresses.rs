@@ -64,7 +64,10 @@ fn an_address_that_is_named_no_more_is_free_at_once_unless_another_life_may_have
     assert_eq!(lacking(&mut voter, (2, web()), (12, 8), &[12], SETTLED + 20), Ok(vips(&[])), "of another life, without 11");
     let held = Err(RefusalReason::Held { by: NodeId(2), remaining: ms(10 + PROMISED_MS - 21) });
     assert_eq!(lacking(&mut voter, (3, web()), (9, 7), &[11], SETTLED + 21).map_err(|_| ()), Err(()), "web is of node 2");
-    voter.step(VoterEvent::Heard { from: NodeId(3), message: LeaseMessage::Release { group: www(), round: 10, life: 7 } }, at(SETTLED + 21));
+    voter.step(
+        VoterEvent::Heard { from: NodeId(3), message: LeaseMessage::Release { group: www(), round: 10, life: 7 } },
+        at(SETTLED + 21),
+    );
     assert_eq!(lacking(&mut voter, (3, www()), (11, 7), &[11], SETTLED + 21), held);
 }
 
