@@ -10,12 +10,16 @@ use cluster_tests::sim::{
 const SEEDS: u64 = 5_000;
 
 /// Says after how many seeds two held.
-#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 fn search(rule: &str, options: Options) -> Option<u64> {
-    let two_hold = |violated: &Violated| violated.what == Violation::TwoHolders;
-    let found = (1..=SEEDS).find_map(|seed| run_chaos(seed, options).err().filter(two_hold).map(|violated| (seed, violated)));
+    search_for(Violation::TwoHolders, rule, options)
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
+fn search_for(what: Violation, rule: &str, options: Options) -> Option<u64> {
+    let is_it = |violated: &Violated| violated.what == what;
+    let found = (1..=SEEDS).find_map(|seed| run_chaos(seed, options).err().filter(is_it).map(|violated| (seed, violated)));
     match &found {
-        Some((seed, violated)) => println!("without {rule}: two holders with seed {seed}, {violated:?}"),
+        Some((seed, violated)) => println!("without {rule}: seed {seed}, {violated:?}"),
         None => println!("without {rule}: nothing in {SEEDS} seeds"),
     }
     found.map(|(seed, _)| seed)
@@ -33,6 +37,15 @@ fn nobody_holds_if_one_voters_word_teaches() {
     });
     println!("without two_voices: {found:?}");
     assert!(found.is_some());
+}
+
+/// Where removals take longer than the least reserve, and nobody measures them.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation: cargo test --release")]
+fn addresses_outlast_their_lease_if_the_reserve_is_not_what_removals_take() {
+    let mut options = Options::default();
+    options.product.learned_reserve = false;
+    assert!(search_for(Violation::LeftOn, "learned_reserve", options).is_some());
 }
 
 /// `too` is a second rule that is off, where it guards against the same.

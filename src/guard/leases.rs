@@ -25,6 +25,7 @@ mod addresses;
 mod groups;
 mod heirs;
 mod readiness;
+mod reserve;
 mod simulated;
 mod work;
 
@@ -122,6 +123,7 @@ pub struct Leases {
     /// The number of the next holder's life.
     next_life: Life,
     addresses: Addresses,
+    removals: reserve::Removals,
 }
 
 /// What is left to do of one step.
@@ -158,6 +160,7 @@ impl Leases {
             passed_on: BTreeSet::new(),
             next_life: life,
             addresses: Addresses::default(),
+            removals: reserve::Removals::default(),
         }
     }
 
@@ -256,6 +259,7 @@ impl Leases {
                     let gone = &before - state.placed();
                     step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Installed));
                     self.have_gone(&group, &gone, step);
+                    self.keep_time_for_removals();
                 }
             }
             LeaseEvent::InstallFailed { group, why } => {
@@ -266,14 +270,17 @@ impl Leases {
             }
             LeaseEvent::Removed(group) => {
                 self.unsettled = true;
+                self.removals.end(step.at.now);
                 if let Some(state) = self.groups_here.get_mut(&group) {
                     let gone = state.placed().clone();
                     state.removed();
                     step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Removed));
                     self.have_gone(&group, &gone, step);
+                    self.keep_time_for_removals();
                 }
             }
             LeaseEvent::RemovalFailed(group) => {
+                self.removals.end(step.at.now);
                 if let Some(state) = self.groups_here.get_mut(&group) {
                     state.removal_failed(step.at.now);
                 }
@@ -299,8 +306,11 @@ impl Leases {
         }
         self.work_off(step);
         let due: Vec<Effect> = self.groups_here.values_mut().filter_map(|state| state.due(now)).collect();
-        let due = due.into_iter().map(|act| self.sparing_others(act));
-        step.acts.extend(due);
+        for act in due {
+            let act = self.sparing_others(act);
+            self.note_removal(&act, step);
+            step.acts.push(act);
+        }
     }
 
     fn heard_from(&mut self, from: NodeId, source: SocketAddr, message: LeaseMessage, step: &mut Step) {
@@ -339,6 +349,7 @@ impl Leases {
                 Wish::Send(to, message) => self.post(to, message, step),
                 Wish::Effect(act) => {
                     let act = self.sparing_others(act);
+                    self.note_removal(&act, step);
                     step.acts.push(act);
                 }
             }

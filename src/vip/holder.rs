@@ -12,7 +12,7 @@ use crate::{
     clock::BootInstant,
     model::{Fitness, NodeId, VipName},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 mod addresses;
 mod fitness;
@@ -124,6 +124,11 @@ impl Holder {
     #[doc(hidden)]
     pub fn set_timing(&mut self, timing: LeaseTiming) {
         self.timing = timing;
+    }
+
+    /// How long before the end of its lease it lets go: what the removal may take.
+    pub fn keep_free(&mut self, reserve: Duration) {
+        self.timing.removal = reserve;
     }
 
     /// Takes one event and returns what to do, in order. `now` never goes back.

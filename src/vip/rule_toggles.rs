@@ -28,6 +28,8 @@ pub struct RuleToggles {
     pub own_life: bool,
     /// Voter 6: an address is promised to one node, whatever its groups are called.
     pub by_address: bool,
+    /// Holder 2: the reserve is what removals take.
+    pub learned_reserve: bool,
     /// Holder 4: a released round, and every earlier one, is dead.
     pub dead_rounds: bool,
     /// Holder 3: the VIP is removed before the promise is released.
@@ -54,6 +56,7 @@ impl RuleToggles {
         both_majorities: true,
         own_life: true,
         by_address: true,
+        learned_reserve: true,
         dead_rounds: true,
         removal_before_release: true,
         removal_at_start: true,

@@ -118,6 +118,10 @@ impl World {
 
     fn change_pace(&mut self, node: usize) {
         let ttl = self.dice.pick(&[TTL, TTL, TTL / 2, TTL / 5]).unwrap_or(TTL);
+        // No reserve of so short a lease is enough for a kernel that takes its time.
+        if self.nodes[node].kernel.pace > 0 {
+            return;
+        }
         if let Some(guard) = self.nodes[node].guard.as_mut() {
             guard.leases.set_timing(LeaseTiming::of(Duration::from_nanos(ttl)));
         }

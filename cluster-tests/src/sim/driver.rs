@@ -71,7 +71,11 @@ impl World {
             Effect::Install { .. } | Effect::Remove { .. } => {}
         }
         let slowly = self.dice.chance(20);
-        let takes = self.dice.below(if slowly { SLOW } else { QUICK });
+        let addresses = match &effect {
+            Effect::Install { places, .. } | Effect::Remove { places, .. } => places.len() as u64,
+            Effect::Send { .. } | Effect::Announce { .. } | Effect::Extend { .. } => 0,
+        };
+        let takes = self.dice.below(if slowly { SLOW } else { QUICK }) + self.nodes[node].kernel.pace * addresses;
         let Some(guard) = self.nodes[node].guard.as_mut() else { return };
         guard.doing = Some(Doing { effect, begun: now, slowly, done: false });
         let incarnation = guard.incarnation;

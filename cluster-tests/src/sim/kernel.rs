@@ -1,6 +1,7 @@
 //! The addresses on the interface of one simulated node. The kernel counts their lifetimes in whole seconds, so an address may outlast the lease under
 //! which its guard has put it on.
 
+use super::Nanos;
 use lvs_agent::{clock::BootInstant, model::VipName};
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -29,6 +30,8 @@ impl OnInterface {
 /// One interface.
 #[derive(Clone, Debug, Default)]
 pub struct Kernel {
+    /// What it takes for each address, beside what it takes for anything.
+    pub pace: Nanos,
     addresses: BTreeMap<IpAddr, OnInterface>,
 }
 

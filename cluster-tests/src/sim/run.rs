@@ -92,6 +92,9 @@ pub fn random_world(seed: u64, options: Options) -> World {
     let liar = dice.below(voters.len() as u64) as usize;
     let mut world = World::new(count, vec![voters], groups, options, dice);
     world.liar = options.lying_voter.then_some(liar);
+    // Six addresses take longer then than the reserve that a lease has without measuring.
+    let pace = if world.dice.chance(300) { TTL / 75 } else { 0 };
+    world.nodes.iter_mut().for_each(|node| node.kernel.pace = pace);
     world
 }
 
