@@ -184,7 +184,10 @@ impl GroupState {
             HolderEffect::Send { to, message } => Some(Wish::Send(to, message)),
             HolderEffect::Install { until, fresh, epoch } => Some(Wish::Effect(match fresh || !self.outlasts(until) {
                 true => self.install_act(until, fresh, epoch),
-                false => Effect::Extend { places: self.placed.clone(), until, packets: self.order.packets },
+                false => {
+                    let vips = self.placed.iter().map(|(_, vip)| *vip).collect();
+                    Effect::Extend { vips, until, packets: self.order.packets }
+                }
             })),
             HolderEffect::Remove { why } => {
                 let epoch = self.held.take().map(|held| held.epoch);

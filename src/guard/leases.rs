@@ -5,11 +5,10 @@ use super::{
     group_state::{GroupState, Wish},
     placement::Placement,
     protocol::GroupOrder,
-    sightings::Claims,
 };
 use crate::{
     clock::BootInstant,
-    model::{Fitness, Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
+    model::{Fitness, NodeId, Obstacles, TimingProfile, VipName},
     vip::{
         Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent,
         rule_toggles::RuleToggles,
@@ -24,6 +23,7 @@ use std::{
 mod addresses;
 mod readiness;
 mod simulated;
+mod views;
 mod work;
 
 use addresses::Addresses;
@@ -63,8 +63,8 @@ pub enum LeaseEvent {
         from: NodeId,
         /// Where an answer reaches it.
         source: SocketAddr,
-        /// What.
-        message: LeaseMessage,
+        /// What, in one datagram.
+        messages: Vec<LeaseMessage>,
     },
     /// [`Effect::Install`] is done.
     Installed {
@@ -113,6 +113,8 @@ pub struct Leases {
     retiring: bool,
     /// Groups may have to come or go.
     unsettled: bool,
+    /// See [`Leases::deadline`]: it is asked for more often than it changes.
+    deadline: Option<BootInstant>,
     /// The number of the next holder's life.
     next_life: Life,
     addresses: Addresses,
@@ -148,6 +150,7 @@ impl Leases {
             barred: Obstacles::new(),
             retiring: false,
             unsettled: false,
+            deadline: None,
             next_life: life,
             addresses: Addresses::default(),
         }
@@ -162,48 +165,17 @@ impl Leases {
             self.fill_and_clear_groups(&mut step);
             self.work_off(&mut step);
         }
+        self.set_deadline();
         step.acts
     }
 
     /// When [`LeaseEvent::Tick`] is due.
     pub fn deadline(&self) -> Option<BootInstant> {
-        self.groups_here.values().filter_map(GroupState::deadline).min()
+        self.deadline
     }
 
-    /// What the worker is told.
-    pub fn ownership(&self) -> Ownership {
-        let holding = |group| self.groups_here.get(group).map_or(Holding::NotHeld, GroupState::holding);
-        self.orders.keys().map(|group| (group.clone(), holding(group))).collect()
-    }
-
-    /// What keeps this node from taking groups: what the kernel said when it last tried, or their interface.
-    pub fn obstacles(&self) -> Obstacles {
-        let refused = self.groups_here.iter().filter_map(|(group, state)| Some((group.clone(), state.refused()?.to_owned())));
-        refused.chain(self.barred.clone()).collect()
-    }
-
-    /// What was last told by [`LeaseEvent::Links`].
-    pub fn barred(&self) -> &Obstacles {
-        &self.barred
-    }
-
-    /// What is on interfaces because of them.
-    pub fn claims(&self) -> Claims {
-        let held = |(group, state): (&VipName, &GroupState)| Some((group.clone(), state.held_at()?.clone()));
-        Claims {
-            ours: self.groups_here.values().flat_map(GroupState::claims).collect(),
-            held: self.groups_here.iter().filter_map(held).collect(),
-        }
-    }
-
-    /// Every address that this node has or may come to have on an interface.
-    pub fn places(&self) -> BTreeSet<Placement> {
-        self.groups_here.values().flat_map(GroupState::places).collect()
-    }
-
-    /// After [`LeaseEvent::RetireAll`]: nothing is held, and everything has been released.
-    pub fn all_retired(&self) -> bool {
-        self.groups_here.values().all(|state| state.state() == HolderState::Retired)
+    fn set_deadline(&mut self) {
+        self.deadline = self.groups_here.values().filter_map(GroupState::deadline).min();
     }
 
     fn take(&mut self, event: LeaseEvent, step: &mut Step) {
@@ -236,7 +208,12 @@ impl Leases {
                 self.tended = tended;
                 self.tell_fitness(step);
             }
-            LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
+            LeaseEvent::Heard { from, source, messages } => {
+                for message in messages {
+                    self.heard_from(from, source, message, step);
+                    self.work_off(step);
+                }
+            }
             LeaseEvent::Installed { group, lasts, left } => {
                 if let Some(state) = self.groups_here.get_mut(&group) {
                     state.installed(step.at.now, step.at.unix, lasts, left);

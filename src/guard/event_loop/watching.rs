@@ -13,12 +13,14 @@ use crate::{
 };
 
 impl EventLoop {
-    /// Judges what is on interfaces now, and acts on it. Does nothing before all that the kernel has said is known.
+    /// Judges what is on interfaces now, and acts on it. Does nothing before all that the kernel has said is known, nor where that is nothing new, as after each
+    /// renewal of an address.
     pub(super) async fn look(&mut self) {
         let now = BootClock.now();
-        if !self.watch.catch_up(now) {
+        if !self.watch.catch_up(now) || !self.watch.sightings.has_news(now) {
             return;
         }
+        self.stirred = true;
         let Some(leases) = &self.leases else { return };
         let judgement = self.watch.sightings.judge(&leases.claims(), now);
         if *leases.barred() != judgement.barred {

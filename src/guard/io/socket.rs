@@ -15,12 +15,9 @@ use std::{collections::BTreeMap, io, net::SocketAddr};
 use tokio::net::UdpSocket;
 
 /// The longest lease message is a refusal with a joint membership of ten voters: some 500 bytes. Short ones go in one datagram.
-const MAX_MESSAGE_BYTES: usize = MAX_BODY_BYTES;
+pub const MAX_MESSAGE_BYTES: usize = MAX_BODY_BYTES;
 /// DSCP CS6, network control: switches that look at it let renewals pass before bulk traffic.
 const TRAFFIC_CLASS: u32 = 0xc0;
-
-/// Of a datagram, what is left for lengths and their count: a byte or three.
-const COUNT_BYTES: usize = 3;
 
 /// Lease messages that came in together.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,34 +103,14 @@ impl LeaseSocket {
         }
     }
 
-    /// Sends messages now or not at all, in as few datagrams as they fit: what the network or a full buffer loses is asked again.
-    pub fn send(&self, to: SocketAddr, messages: &[LeaseMessage]) {
+    /// Sends an encoded list of messages now or not at all: what the network or a full buffer loses is asked again.
+    pub fn send(&self, to: SocketAddr, body: &[u8]) {
         let (Some(socket), Some(seal)) = (&self.socket, &self.seal) else { return };
-        for part in in_datagrams(messages) {
-            let sealed = codec::encode(&part, MAX_MESSAGE_BYTES).map(|body| seal.seal(to, &body));
-            match sealed {
-                Ok(Ok(datagram)) => send_now(socket, to, &datagram),
-                Ok(Err(error)) => tracing::debug!(%error, "lease messages are not sent"),
-                Err(error) => tracing::error!(%error, "lease messages cannot be encoded"),
-            }
+        match seal.seal(to, body) {
+            Ok(datagram) => send_now(socket, to, &datagram),
+            Err(error) => tracing::debug!(%error, "lease messages are not sent"),
         }
     }
-}
-
-/// Cuts messages into parts that each fit a datagram. One that fits none is a part of its own, and is refused when it is encoded.
-fn in_datagrams(messages: &[LeaseMessage]) -> Vec<&[LeaseMessage]> {
-    let (mut parts, mut from, mut bytes) = (Vec::new(), 0, COUNT_BYTES);
-    for (at, message) in messages.iter().enumerate() {
-        let length = codec::encode(message, MAX_MESSAGE_BYTES).map_or(MAX_MESSAGE_BYTES, |body| body.len());
-        if bytes + length > MAX_MESSAGE_BYTES && at > from {
-            parts.push(&messages[from..at]);
-            (from, bytes) = (at, COUNT_BYTES);
-        }
-        bytes += length;
-    }
-    parts.push(&messages[from..]);
-    parts.retain(|part| !part.is_empty());
-    parts
 }
 
 /// Past tokio's readiness, which would refuse the first datagram before it has ever polled the socket.

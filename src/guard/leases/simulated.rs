@@ -9,6 +9,7 @@ impl Leases {
     pub fn set_timing(&mut self, timing: LeaseTiming) {
         self.timing = timing;
         self.groups_here.values_mut().for_each(|state| state.holder().set_timing(timing));
+        self.set_deadline();
     }
 
     /// The end of the lease under which this node has `place` for `group`; `None`: it holds no such lease.

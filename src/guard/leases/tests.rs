@@ -4,7 +4,11 @@ mod fitness;
 mod links;
 
 use super::*;
-use crate::{kernel::fence::Packets, model::VipGroup};
+use crate::{
+    guard::sightings::Claims,
+    kernel::fence::Packets,
+    model::{Holding, Ownership, VipGroup},
+};
 use std::collections::BTreeSet;
 
 const D1: NodeId = NodeId(1);
@@ -106,8 +110,9 @@ impl World {
                     node.lasts = self.now + Duration::from_secs((until - at.now).as_secs() + 1);
                     LeaseEvent::Installed { group, lasts: BootInstant::from_boot(node.lasts), left }
                 }
-                Effect::Extend { places, .. } => {
-                    assert_eq!(places, node.kernel, "{id} extends what it does not have");
+                Effect::Extend { vips, .. } => {
+                    let there: Vec<_> = node.kernel.iter().map(|(_, vip)| *vip).collect();
+                    assert_eq!(vips, there, "{id} extends what it does not have");
                     continue;
                 }
                 Effect::Remove { group, .. } if node.stubborn => LeaseEvent::RemovalFailed(group),
@@ -151,7 +156,7 @@ impl World {
         let id = |addr| *self.nodes.keys().find(|id| address(**id) == addr).unwrap();
         let (from, to) = (id(source), id(to));
         if !self.nodes[&from].cut && !self.nodes[&to].cut {
-            self.event(to, LeaseEvent::Heard { from, source, message });
+            self.event(to, LeaseEvent::Heard { from, source, messages: vec![message] });
         }
     }
 
@@ -339,7 +344,7 @@ fn who_speaks_in_this_nodes_name_is_not_heard() {
     world.run_ms(1000);
     let release = LeaseMessage::Release { group: web(), round: u64::MAX, life: 7 };
     world.node(WITNESS).log.clear();
-    world.event(WITNESS, LeaseEvent::Heard { from: WITNESS, source: address(D2), message: release });
+    world.event(WITNESS, LeaseEvent::Heard { from: WITNESS, source: address(D2), messages: vec![release] });
     assert_eq!(world.node(WITNESS).log, []);
     world.run_ms(1000);
     assert_eq!(world.holders(), [D1]);

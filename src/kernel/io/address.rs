@@ -31,7 +31,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// An address can be on an interface once for each prefix length, so 33 times at most.
 const MOST_PREFIXES: usize = 33;
 /// The kernel's answers to so many requests fit the socket's receive buffer (212,992 bytes, net.core.rmem_default) many times.
-const REMOVALS_AT_A_TIME: usize = 32;
+const REQUESTS_AT_A_TIME: usize = 32;
 /// The kernel's value for a lifetime without end.
 const FOREVER: u32 = u32::MAX;
 
@@ -114,36 +114,64 @@ impl Addresses {
     ///
     /// A host address is a subnet of its own, so neither it nor the interface's other addresses depend on each other.
     pub async fn install(&self, interface: &str, address: IpAddr, valid_lft: Option<Duration>) -> Result<(), AddressError> {
-        self.put(interface, address, valid_lft, None, NLM_F_REPLACE).await
+        self.put((interface, interface_index(interface)?), address, valid_lft, None, NLM_F_REPLACE).await
     }
 
     /// The same for a lease.
     pub async fn install_for(&self, interface: &str, address: IpAddr, lease: ForLease) -> Result<(), AddressError> {
-        self.put(interface, address, Some(lease.valid_lft), Some(lease.until), NLM_F_REPLACE).await
+        self.put((interface, interface_index(interface)?), address, Some(lease.valid_lft), Some(lease.until), NLM_F_REPLACE).await
     }
 
     /// Refreshes an address for a lease, or puts it on if it is not there. Returns whether it was there.
     pub async fn refresh_for(&self, interface: &str, address: IpAddr, lease: ForLease) -> Result<bool, AddressError> {
         // The kernel adds an address that is not there whatever the flags say. Only `NLM_F_EXCL` tells both cases apart (`inet_rtm_newaddr` in
         // net/ipv4/devinet.c).
-        match self.put(interface, address, Some(lease.valid_lft), Some(lease.until), NLM_F_EXCL).await {
+        let on = (interface, interface_index(interface)?);
+        let put = |flag| self.put(on, address, Some(lease.valid_lft), Some(lease.until), flag);
+        match put(NLM_F_EXCL).await {
             Ok(()) => Ok(false),
             Err(AddressError::Kernel { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                self.install_for(interface, address, lease).await.map(|()| true)
+                put(NLM_F_REPLACE).await.map(|()| true)
             }
             Err(other) => Err(other),
         }
     }
 
+    /// Refreshes all of `kept` for a lease, and puts on all of `new`, several at a time. Tries all, whatever becomes of one; returns which of `kept` were not
+    /// there, and an error, if there was any.
+    pub async fn put_all_for<'a>(
+        &self,
+        kept: impl IntoIterator<Item = (&'a str, IpAddr)>,
+        new: impl IntoIterator<Item = (&'a str, IpAddr)>,
+        lease: ForLease,
+    ) -> (Vec<(&'a str, IpAddr)>, Result<(), AddressError>) {
+        let all = kept.into_iter().map(|place| (place, true)).chain(new.into_iter().map(|place| (place, false)));
+        let puts = all.map(|((interface, address), is_kept)| async move {
+            match is_kept {
+                true => self.refresh_for(interface, address, lease).await.map(|there| (!there).then_some((interface, address))),
+                false => self.install_for(interface, address, lease).await.map(|()| None),
+            }
+        });
+        let results: Vec<_> = futures_util::stream::iter(puts).buffer_unordered(REQUESTS_AT_A_TIME).collect().await;
+        let (mut missing, mut failed) = (Vec::new(), Ok(()));
+        for result in results {
+            match result {
+                Ok(place) => missing.extend(place),
+                Err(error) => failed = Err(error),
+            }
+        }
+        (missing, failed)
+    }
+
     async fn put(
         &self,
-        interface: &str,
+        (interface, index): (&str, u32),
         address: IpAddr,
         valid_lft: Option<Duration>,
         until: Option<BootInstant>,
         flag: u16,
     ) -> Result<(), AddressError> {
-        let mut message = host_address(interface_index(interface)?, address);
+        let mut message = host_address(index, address);
         let lifetime = valid_lft.map_or(FOREVER, whole_seconds);
         let mut cache = CacheInfo::default();
         cache.ifa_valid = lifetime;
@@ -190,7 +218,7 @@ impl Addresses {
     /// Removes all of them, several at a time so that many take little longer than one. Tries all, whatever becomes of one; an error, if there was any.
     pub async fn remove_all(&self, places: impl IntoIterator<Item = (&str, IpAddr)>) -> Result<(), AddressError> {
         let removals = places.into_iter().map(|(interface, address)| self.remove(interface, address));
-        let results: Vec<_> = futures_util::stream::iter(removals).buffer_unordered(REMOVALS_AT_A_TIME).collect().await;
+        let results: Vec<_> = futures_util::stream::iter(removals).buffer_unordered(REQUESTS_AT_A_TIME).collect().await;
         results.into_iter().collect()
     }
 
