@@ -89,13 +89,16 @@ impl Guards {
         let mut events: VecDeque<(NodeId, LeaseEvent)> = [(node, event)].into();
         while let Some((node, event)) = events.pop_front() {
             let at = Moment { now: BootInstant::from_boot(self.now), unix: self.now };
-            let effects = self.leases.get_mut(&node).unwrap().step(event, at);
+            let effects = self.leases.get_mut(&node).expect("it is one of three").step(event, at);
             let mut sent: Vec<(NodeId, Vec<LeaseMessage>)> = Vec::new();
             for effect in effects {
                 match effect {
                     Effect::Send { to, message } => match sent.iter_mut().find(|(receiver, _)| address(*receiver) == to) {
                         Some((_, messages)) => messages.push(message),
-                        None => sent.push((NODES.into_iter().find(|node| address(*node) == to).unwrap(), vec![message])),
+                        None => sent.push((
+                            NODES.into_iter().find(|node| address(*node) == to).expect("it is one of three"),
+                            vec![message],
+                        )),
                     },
                     Effect::Install { group, .. } => {
                         self.installs += 1;
@@ -114,12 +117,12 @@ impl Guards {
 }
 
 fn address(node: NodeId) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, u8::try_from(node.0).unwrap()], 7401))
+    SocketAddr::from(([10, 0, 0, u8::try_from(node.0).expect("there are three")], 7401))
 }
 
 fn order(group: usize) -> GroupOrder {
-    let addresses = (1..=4).map(|n| format!("10.1.{group}.{n}").parse().unwrap()).collect();
-    let group = VipGroup { name: format!("g{group}").parse().unwrap(), addresses, interface: "eth0".to_owned() };
+    let addresses = (1..=4).map(|n| format!("10.1.{group}.{n}").parse().expect("it is an address")).collect();
+    let group = VipGroup { name: format!("g{group}").parse().expect("it is a name"), addresses, interface: "eth0".to_owned() };
     GroupOrder { group, candidates: vec![HOLDER], packets: Packets::Linger }
 }
 
@@ -128,16 +131,19 @@ fn a_renewal_allocates_little_however_many_groups_there_are() {
     for groups in [1_u32, 20, 200] {
         let mut guards = Guards::with_groups(groups as usize);
         assert_eq!(guards.installs, u64::from(groups), "all are held, and none is put on again");
-        let (before, begun) = (ALLOCATIONS.load(Ordering::Relaxed), rustix::time::clock_gettime(rustix::time::ClockId::Monotonic));
+        let (before, begun) =
+            (ALLOCATIONS.load(Ordering::Relaxed), rustix::time::clock_gettime(rustix::time::ClockId::Monotonic));
         const RENEWALS: u32 = 40;
         for _ in 0..RENEWALS {
             guards.renew();
         }
         let allocations = (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64 / f64::from(RENEWALS * groups);
         let ended = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let nanos = (ended.tv_sec - begun.tv_sec) * 1_000_000_000 + i64::from(ended.tv_nsec - begun.tv_nsec);
+        let nanos = (ended.tv_sec - begun.tv_sec) * 1_000_000_000 + (ended.tv_nsec - begun.tv_nsec);
         let us = nanos as f64 / 1000.0 / f64::from(RENEWALS * groups);
-        println!("{groups} groups: {allocations:.1} allocations and {us:.2} us for each renewal of a group, on all three nodes together");
+        println!(
+            "{groups} groups: {allocations:.1} allocations and {us:.2} us for each renewal of a group, on all three nodes together"
+        );
         assert_eq!(guards.installs, u64::from(groups));
     }
 }

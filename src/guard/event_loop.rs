@@ -1,5 +1,6 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
+mod clocks;
 mod hello;
 mod telling;
 mod watching;
@@ -29,6 +30,7 @@ use crate::{
     clock::{BootClock, BootInstant, Clock},
     model::{Obstacles, Ownership, PublicKey},
 };
+use clocks::Clocks;
 use std::{collections::VecDeque, time::Duration};
 use tokio::signal::unix::Signal;
 
@@ -50,6 +52,7 @@ pub(super) struct EventLoop {
     /// What its datagrams are signed with.
     signs_as: Option<PublicKey>,
     leases: Option<Leases>,
+    clocks: Option<Clocks>,
     supervisor: Supervisor,
     worker: Option<WorkerProcess>,
     /// This worker said hello.
@@ -86,6 +89,7 @@ impl EventLoop {
             identity: None,
             signs_as: None,
             leases: None,
+            clocks: None,
             supervisor: Supervisor::new(started),
             worker: None,
             greeted: false,
@@ -125,7 +129,9 @@ impl EventLoop {
                 Woken::Worker(did) => self.worker_did(did).await,
                 Woken::Network => self.look().await,
                 Woken::Datagram(None) => (),
-                Woken::Datagram(Some(Incoming { from, source, messages })) => {
+                Woken::Datagram(Some(incoming)) => {
+                    self.compare_clocks(&incoming).await;
+                    let Incoming { from, source, messages, .. } = incoming;
                     self.lease_event(LeaseEvent::Heard { from, source, messages }).await;
                 }
             }
@@ -309,6 +315,7 @@ impl EventLoop {
             ToGuard::Membership(membership) => {
                 // The answer only after the voter side has taken it in. Without an identity there is no voter side, which grants nothing.
                 let id = membership.id;
+                self.compare_clocks_with(&membership);
                 self.lease_event(LeaseEvent::Membership(membership)).await;
                 self.tell(ToWorker::MembershipKnown(id));
             }

@@ -119,7 +119,7 @@ impl Executor {
                 None
             }
             Effect::Install { group, places, kept, stale, until, fresh, epoch, packets } => {
-                self.open(&places, until, packets);
+                self.open(&places, &kept, until, packets);
                 Some(self.install(group, &places, &kept, &stale, until, (epoch, fresh)).await)
             }
             Effect::Extend { vips, until, packets } => {
@@ -157,15 +157,18 @@ impl Executor {
         self.fence.settle();
     }
 
-    /// Before an address is put on, so that it is not there and stopped.
-    fn open(&mut self, places: &BTreeSet<Placement>, until: BootInstant, packets: Packets) {
+    /// Before an address is put on, so that it is not there and stopped. Those that are `kept` are open already; what is new of them waits for
+    /// [`Executor::settle`], so that one transaction tells it of all groups.
+    fn open(&mut self, places: &BTreeSet<Placement>, kept: &BTreeSet<Placement>, until: BootInstant, packets: Packets) {
         let now = BootClock.now();
         let remaining = until - now;
         if !remaining.is_zero() {
             for (_, vip) in places {
                 self.fence.open(*vip, until, Some(now + lifetime(remaining) + REMOVAL_DELAY), packets);
             }
-            self.fence.settle();
+            if !places.is_subset(kept) {
+                self.fence.settle();
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! This node's part in all leases: one voter, a holder for each group it may hold, and who reaches whom. Pure: it says what is to be done.
 
 use super::{
+    clock_rates::OwnClock,
     effect::Effect,
     group_state::{GroupState, Wish},
     placement::Placement,
@@ -55,6 +56,8 @@ pub enum LeaseEvent {
     Tended(bool),
     /// Groups that this node may hold and whose interface cannot carry them, and why. All others can be carried.
     Links(Obstacles),
+    /// What other clocks say of this node's.
+    Clock(OwnClock),
     /// The addresses of a group are gone, or neighbours may have forgotten them.
     Disturbed(VipName),
     /// A guard said something.
@@ -110,6 +113,7 @@ pub struct Leases {
     tended: bool,
     /// See [`LeaseEvent::Links`].
     barred: Obstacles,
+    clock: OwnClock,
     retiring: bool,
     /// Groups may have to come or go.
     unsettled: bool,
@@ -148,6 +152,7 @@ impl Leases {
             fitness: BTreeMap::new(),
             tended: true,
             barred: Obstacles::new(),
+            clock: OwnClock::Good,
             retiring: false,
             unsettled: false,
             deadline: None,
@@ -194,6 +199,7 @@ impl Leases {
                 step.queue.extend(groups.map(|group| Work::Holder(group.clone(), self.readiness(group))));
             }
             LeaseEvent::Links(barred) => self.links_are(barred, step),
+            LeaseEvent::Clock(clock) => self.clock_is(clock, step),
             LeaseEvent::Disturbed(group) => {
                 // A lease that is over comes first.
                 step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Tick));
@@ -318,9 +324,8 @@ impl Leases {
         tell(HolderEvent::Candidates(order.candidates.clone()));
         tell(HolderEvent::Fitness(self.fitness_for(&name)));
         tell(self.readiness(&name));
-        let mut state = GroupState::new(order, holder);
-        state.set_barred(self.barred.contains_key(&name));
-        self.groups_here.insert(name.clone(), state);
+        self.groups_here.insert(name, GroupState::new(order, holder));
+        self.bar_groups();
     }
 
     fn tell_all(&self, event: &HolderEvent, step: &mut Step) {
@@ -332,7 +337,7 @@ impl Leases {
             match work {
                 Work::Voter(event) => {
                     for VoterEffect::Send { to, message } in self.voter.step(event, step.at.now) {
-                        self.post(to, message, step);
+                        step.post(self.me, &self.addresses, to, message);
                     }
                 }
                 Work::Holder(group, event) => self.step_holder(&group, event, step),
@@ -342,23 +347,24 @@ impl Leases {
 
     fn step_holder(&mut self, group: &VipName, event: HolderEvent, step: &mut Step) {
         let Some(state) = self.groups_here.get_mut(group) else { return };
-        let effects = state.holder().step(event, step.at.now);
-        let wishes: Vec<Wish> = effects.into_iter().filter_map(|effect| state.translate(effect)).collect();
-        self.unsettled |= state.state() == HolderState::Retired;
-        for wish in wishes {
-            match wish {
-                Wish::Send(to, message) => self.post(to, message, step),
-                Wish::Effect(act) => step.acts.push(act),
+        for effect in state.holder().step(event, step.at.now) {
+            match state.translate(effect) {
+                Some(Wish::Send(to, message)) => step.post(self.me, &self.addresses, to, message),
+                Some(Wish::Effect(act)) => step.acts.push(act),
+                None => (),
             }
         }
+        self.unsettled |= state.state() == HolderState::Retired;
     }
+}
 
+impl Step {
     /// To this node itself at once; to others by datagram, if it is known where they are.
-    fn post(&self, to: NodeId, message: LeaseMessage, step: &mut Step) {
-        if to == self.me {
-            step.queue.push_back(routed(self.me, message));
-        } else if let Some(to) = self.addresses.of(to, &message) {
-            step.acts.push(Effect::Send { to, message });
+    fn post(&mut self, me: NodeId, addresses: &Addresses, to: NodeId, message: LeaseMessage) {
+        if to == me {
+            self.queue.push_back(routed(me, message));
+        } else if let Some(to) = addresses.of(to, &message) {
+            self.acts.push(Effect::Send { to, message });
         }
     }
 }

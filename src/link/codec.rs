@@ -63,15 +63,16 @@ impl<T: Serialize> Lists<T> {
         let begin = self.values.len();
         let encoded = bincode::serde::encode_into_std_write(value, &mut self.values, bincode::config::standard());
         let bytes = self.values.len() - begin + Self::COUNT_BYTES;
-        let result = match encoded {
-            Err(error) => Err(CodecError::Encode(error)),
-            Ok(_) if bytes > self.limit => Err(CodecError::TooLong { bytes, limit: self.limit }),
-            Ok(_) => Ok(self.ends.push(self.values.len())),
+        let refused = match encoded {
+            Err(error) => CodecError::Encode(error),
+            Ok(_) if bytes > self.limit => CodecError::TooLong { bytes, limit: self.limit },
+            Ok(_) => {
+                self.ends.push(self.values.len());
+                return Ok(());
+            }
         };
-        if result.is_err() {
-            self.values.truncate(begin);
-        }
-        result
+        self.values.truncate(begin);
+        Err(refused)
     }
 
     /// Gives out all values, in their order, in as few lists as they fit, and forgets them.

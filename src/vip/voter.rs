@@ -51,6 +51,7 @@ pub struct Voter {
     membership: Option<LeaseMembership>,
     candidates: Option<BTreeMap<VipName, Vec<NodeId>>>,
     groups: BTreeMap<VipName, GroupRecord>,
+    clock_is_fast: bool,
     toggles: RuleToggles,
 }
 
@@ -93,7 +94,7 @@ impl Voter {
     /// For the simulation: a voter that may lack a rule.
     #[doc(hidden)]
     pub fn with_toggles(me: NodeId, ttl_max: Duration, started: BootInstant, toggles: RuleToggles) -> Self {
-        Self { me, ttl_max, started, membership: None, candidates: None, groups: BTreeMap::new(), toggles }
+        Self { me, ttl_max, started, membership: None, candidates: None, groups: BTreeMap::new(), clock_is_fast: false, toggles }
     }
 
     /// Takes one event and returns what to send. `now` never goes back.
@@ -104,6 +105,11 @@ impl Voter {
             VoterEvent::Heard { from, message } => return self.heard(from, message, now),
         }
         Vec::new()
+    }
+
+    /// Whether other voters' clocks show that this one's runs too fast: it grants nothing then, because its promises would end too early.
+    pub fn set_clock_is_fast(&mut self, clock_is_fast: bool) {
+        self.clock_is_fast = clock_is_fast;
     }
 
     /// The last promise for a group: the holder, and until when. It may have run out.
@@ -165,6 +171,9 @@ impl Voter {
     fn decide(&mut self, group: &VipName, asked: &ReceivedAsk, now: BootInstant) -> Result<(), RefusalReason> {
         if let Some(remaining) = self.quiet(now) {
             return Err(RefusalReason::Quiet { remaining });
+        }
+        if self.clock_is_fast {
+            return Err(RefusalReason::Quiet { remaining: self.ttl_max });
         }
         let (Some(own), Some(candidates)) = (&self.membership, &self.candidates) else {
             // It is not known when the worker will tell them. The candidates ask again in the meantime.

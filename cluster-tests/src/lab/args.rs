@@ -145,9 +145,9 @@ pub enum Verb {
     },
     /// Sample who holds the VIP and who answers ARP for it
     ///
-    /// Prints one line, in the end or at SIGTERM: holders_max=N arp_macs_max=N samples=N changes=N unheld_ms=N last=HOST arp=HOST:N,…
+    /// Prints one line, in the end or at SIGTERM: holders_max=N arp_macs_max=N arp_twice=N samples=N changes=N unheld_ms=N last=HOST arp=HOST:N,…
     /// holders_max: most of them that had the address in their kernel at one sample. arp_macs_max: most MACs that answered one
-    /// question of the client.
+    /// question of the client. arp_twice: questions that two or more answered.
     #[command(after_help = "Example:\n  watch-holders --every 5 --for 20 &\n  cut d1; sleep 10; heal; wait")]
     WatchHolders {
         #[arg(default_value_t = VIP)]
@@ -169,6 +169,14 @@ pub enum Verb {
         /// One line "MS HOLDERS" for each change
         #[arg(long, value_name = "FILE")]
         log: Option<PathBuf>,
+    },
+    /// See how long this machine's processors stood still, in real time
+    ///
+    /// A real-time thread on each of them looks at the clock every millisecond. Prints one line, in the end or at SIGTERM:
+    /// still_ms_max=N still_over_25_ms=N samples=N real_time=yes|no
+    WatchClock {
+        #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+        span: Duration,
     },
     /// Wait until directors send to a server, or with --out until they do not, as their kernels have it
     ///

@@ -1,6 +1,6 @@
 //! What the guard does when a worker says hello: from then on it speaks for that node.
 
-use super::EventLoop;
+use super::{EventLoop, clocks::Clocks};
 use crate::{
     base::errors::with_sources,
     clock::{BootClock, Clock},
@@ -44,6 +44,7 @@ impl EventLoop {
         let forgotten = if self.identity.is_none() { self.started } else { BootClock.now() };
         tracing::info!(node = %identity.id, cluster = identity.cluster_id, timing = %identity.timing, "guard speaks for this node");
         self.leases = Some(Leases::new(identity.id, identity.timing, forgotten, rand::random()));
+        self.clocks = Some(Clocks::new(identity.id));
         self.identity = Some(identity);
         if self.withdrawn {
             self.lease_event(LeaseEvent::RetireAll).await;

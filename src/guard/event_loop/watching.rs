@@ -1,6 +1,6 @@
 //! What the guard's loop does with what the kernel says of interfaces and addresses: it tells the leases, and takes off what somebody else has put on.
 
-use super::EventLoop;
+use super::{EventLoop, clocks::Clocks};
 use crate::{
     base::errors::with_sources,
     clock::{BootClock, BootInstant, Clock},
@@ -69,7 +69,8 @@ impl EventLoop {
 
     /// At each change, and after hello.
     pub(super) fn tell_problems(&mut self) {
-        let problems = self.watch.sightings.problems();
+        let clocks = self.clocks.as_ref().map(Clocks::problems).unwrap_or_default();
+        let problems: Vec<String> = clocks.into_iter().chain(self.watch.sightings.problems()).collect();
         if self.greeted && self.watch.told.as_ref() != Some(&problems) {
             self.watch.told = Some(problems.clone());
             self.tell(ToWorker::Problems(problems));

@@ -1,6 +1,6 @@
 //! Lease messages that wait for each other, so that those for the same guard go in one datagram.
 
-use super::socket::{LeaseSocket, MAX_MESSAGE_BYTES};
+use super::socket::{LeaseSocket, MAX_LIST_BYTES};
 use crate::{link::codec::Lists, vip::LeaseMessage};
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ impl Outbox {
     pub fn put(&mut self, to: SocketAddr, message: &LeaseMessage) {
         let known = self.messages.iter().position(|(receiver, _)| *receiver == to);
         let at = known.unwrap_or_else(|| {
-            self.messages.push((to, Lists::new(MAX_MESSAGE_BYTES)));
+            self.messages.push((to, Lists::new(MAX_LIST_BYTES)));
             self.messages.len() - 1
         });
         if let Err(error) = self.messages[at].1.push(message) {

@@ -2,6 +2,7 @@
 
 use crate::{
     clock::{BootClock, BootInstant, Clock},
+    guard::clock_rates::ClockStamp,
     link::{
         codec,
         datagram::{MAX_BODY_BYTES, MAX_DATAGRAM_BYTES, Opened, Rejected, Seal},
@@ -14,8 +15,10 @@ use crate::{
 use std::{collections::BTreeMap, io, net::SocketAddr};
 use tokio::net::UdpSocket;
 
-/// The longest lease message is a refusal with a joint membership of ten voters: some 500 bytes. Short ones go in one datagram.
-pub const MAX_MESSAGE_BYTES: usize = MAX_BODY_BYTES;
+/// The longest list of messages. The longest message is a refusal with a joint membership of ten voters: some 500 bytes. Short ones go in one datagram.
+pub const MAX_LIST_BYTES: usize = MAX_BODY_BYTES - STAMP_BYTES;
+/// Before the list: two numbers.
+const STAMP_BYTES: usize = 18;
 /// DSCP CS6, network control: switches that look at it let renewals pass before bulk traffic.
 const TRAFFIC_CLASS: u32 = 0xc0;
 
@@ -26,6 +29,12 @@ pub struct Incoming {
     pub from: NodeId,
     /// Where an answer reaches it.
     pub source: SocketAddr,
+    /// Which start of its guard.
+    pub session: u64,
+    /// What that says of clocks.
+    pub stamp: ClockStamp,
+    /// When it came.
+    pub at: BootInstant,
     /// What it said, in this order.
     pub messages: Vec<LeaseMessage>,
 }
@@ -37,6 +46,8 @@ pub struct LeaseSocket {
     pub listen: SocketAddr,
     socket: Option<UdpSocket>,
     seal: Option<Seal>,
+    /// What others' clocks showed in the latest datagram of each, and which start of its guard that was of. Members only.
+    heard: BTreeMap<SocketAddr, (NodeId, u64, u64)>,
     buffer: Box<[u8]>,
 }
 
@@ -45,7 +56,7 @@ impl LeaseSocket {
     pub fn new(listen: SocketAddr) -> Self {
         // One byte more than is allowed, so that a datagram that was cut has the wrong length and is refused.
         let buffer = vec![0; MAX_DATAGRAM_BYTES + 1].into_boxed_slice();
-        Self { listen, socket: None, seal: None, buffer }
+        Self { listen, socket: None, seal: None, heard: BTreeMap::new(), buffer }
     }
 
     /// Listens; says and understands nothing yet. An address that is not on this machine is an `AddrNotAvailable`.
@@ -61,10 +72,12 @@ impl LeaseSocket {
     /// Speaks as the node and for the cluster of `seal` from now on, with those whom [`LeaseSocket::speakers`] names after that.
     pub fn speak_with(&mut self, seal: Seal) {
         self.seal = Some(seal);
+        self.heard.clear();
     }
 
     /// Who is heard and spoken to from now on, and with which keys. What is known of those that stay is kept.
     pub fn speakers(&mut self, keyring: &KeyRing, members: &BTreeMap<NodeId, (SocketAddr, PublicKey)>) {
+        self.heard.retain(|_, (node, ..)| members.contains_key(node));
         match &self.seal {
             Some(seal) => seal.update(keyring, members),
             None => tracing::warn!("the worker names speakers before it has said who this node is"),
@@ -94,8 +107,12 @@ impl LeaseSocket {
                 return None;
             }
         };
-        match codec::decode(body, MAX_MESSAGE_BYTES) {
-            Ok(messages) => Some(Incoming { from: header.sender, source, messages }),
+        match codec::decode::<(ClockStamp, _)>(body, MAX_BODY_BYTES) {
+            Ok((stamp, messages)) => {
+                let (from, session) = (header.sender, header.session);
+                self.heard.insert(source, (from, session, stamp.read_ns));
+                Some(Incoming { from, source, session, stamp, at: now, messages })
+            }
             Err(error) => {
                 tracing::warn!(%error, %source, node = %header.sender, "lease messages are not understood");
                 None
@@ -104,9 +121,14 @@ impl LeaseSocket {
     }
 
     /// Sends an encoded list of messages now or not at all: what the network or a full buffer loses is asked again.
-    pub fn send(&self, to: SocketAddr, body: &[u8]) {
+    pub fn send(&self, to: SocketAddr, list: &[u8]) {
         let (Some(socket), Some(seal)) = (&self.socket, &self.seal) else { return };
-        match seal.seal(to, body) {
+        // Of an earlier start of that guard nothing is told: its clock may have begun anew.
+        let heard = self.heard.get(&to).filter(|(node, session, _)| seal.session_of(*node) == Some(*session));
+        let stamp = ClockStamp::new(BootClock.now(), heard.map_or(0, |(_, _, read_ns)| *read_ns));
+        let mut body = codec::encode(&stamp, STAMP_BYTES).expect("two numbers take 18 bytes at most");
+        body.extend_from_slice(list);
+        match seal.seal(to, &body) {
             Ok(datagram) => send_now(socket, to, &datagram),
             Err(error) => tracing::debug!(%error, "lease messages are not sent"),
         }

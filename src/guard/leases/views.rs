@@ -14,10 +14,12 @@ impl Leases {
         self.orders.keys().map(|group| (group.clone(), holding(group))).collect()
     }
 
-    /// What keeps this node from taking groups: what the kernel said when it last tried, or their interface.
+    /// What keeps this node from taking groups: what the kernel said when it last tried, its clock, or their interface.
     pub fn obstacles(&self) -> Obstacles {
         let refused = self.groups_here.iter().filter_map(|(group, state)| Some((group.clone(), state.refused()?.to_owned())));
-        refused.chain(self.barred.clone()).collect()
+        let clock = self.clock.trouble().into_iter();
+        let clock = clock.flat_map(|why| self.groups_here.keys().map(move |group| (group.clone(), why.clone())));
+        refused.chain(clock).chain(self.barred.clone()).collect()
     }
 
     /// What was last told by [`LeaseEvent::Links`].

@@ -34,7 +34,7 @@ impl Guard {
     }
 
     fn says(&self, to: &Guard, message: LeaseMessage) {
-        self.socket.send(to.addr, &codec::encode(&vec![message], MAX_MESSAGE_BYTES).unwrap());
+        self.socket.send(to.addr, &codec::encode(&vec![message], MAX_LIST_BYTES).unwrap());
     }
 
     async fn hears(&mut self) -> Option<Incoming> {
@@ -64,17 +64,24 @@ async fn a_guards_first_word_costs_one_round_trip_more_and_further_ones_none() {
     a.says(&b, hand_over("one"));
     assert_eq!(b.hears().await, None, "b answers with a notice");
     assert_eq!(a.hears().await, None, "a sends it again");
-    let heard = |guard: &Guard, what| Some(Incoming { from: guard.id, source: guard.addr, messages: vec![hand_over(what)] });
-    assert_eq!(b.hears().await, heard(&a, "one"));
+    let heard = |guard: &Guard, what| Some((guard.id, guard.addr, vec![hand_over(what)]));
+    let said = |incoming: Option<Incoming>| incoming.map(|said| (said.from, said.source, said.messages));
+    let begun = BootClock.now();
+    let first = b.hears().await.unwrap();
+    assert_eq!((first.stamp.heard_ns, first.session), (0, 1), "a has heard no reading");
+    assert_eq!(said(Some(first.clone())), heard(&a, "one"));
     b.says(&a, hand_over("two"));
-    assert_eq!(a.hears().await, heard(&b, "two"));
+    let second = a.hears().await.unwrap();
+    assert_eq!(second.stamp.heard_ns, first.stamp.read_ns);
+    assert!(begun.since_boot().as_nanos() <= second.stamp.read_ns.into() && begun <= second.at);
+    assert_eq!(said(Some(second)), heard(&b, "two"));
     // The same speakers again, and another key, disturb nothing.
     let both = KeyRing { keys: [(KeyId(1), Secret::new([7; 32])), (KeyId(2), Secret::new([8; 32]))].into(), ..keyring(7) };
     a.socket.speakers(&both, &all);
     b.socket.speakers(&both, &all);
     a.socket.speakers(&KeyRing { primary: Some(KeyId(2)), ..both }, &all);
     a.says(&b, hand_over("three"));
-    assert_eq!(b.hears().await, heard(&a, "three"));
+    assert_eq!(said(b.hears().await), heard(&a, "three"));
     b.socket.speakers(&keyring(7), &members(&[&b]));
     a.says(&b, hand_over("four"));
     assert_eq!(b.hears().await, None, "a is no member any more");
@@ -93,4 +100,24 @@ async fn before_it_knows_speakers_a_guard_neither_speaks_nor_hears() {
     assert_eq!(b.hears().await, None, "b answers with a notice");
     assert_eq!(a.hears().await, None);
     assert_eq!(b.hears().await.map(|heard| heard.messages), Some(vec![hand_over("one")]));
+}
+
+#[tokio::test]
+async fn a_reading_of_a_guards_earlier_start_is_not_told_to_its_next_one() {
+    let (mut a, mut b) = (Guard::new(1), Guard::new(2));
+    let all = members(&[&a, &b]);
+    a.socket.speakers(&keyring(7), &all);
+    b.socket.speakers(&keyring(7), &all);
+    b.says(&a, hand_over("one"));
+    assert_eq!(a.hears().await, None, "a answers with a notice");
+    assert_eq!(b.hears().await, None, "b sends it again");
+    assert!(a.hears().await.is_some());
+    b.start(2);
+    b.socket.speakers(&keyring(7), &all);
+    a.says(&b, hand_over("late"));
+    assert_eq!(b.hears().await, None, "b answers with a notice");
+    assert_eq!(a.hears().await, None, "a sends it again");
+    assert!(b.hears().await.is_some());
+    a.says(&b, hand_over("two"));
+    assert_eq!(b.hears().await.map(|said| said.stamp.heard_ns), Some(0));
 }
