@@ -138,6 +138,18 @@ pub enum Verb {
     },
     /// Print "guard PID", "worker PID" and "runner PID" of a host's agent; exit status 1 when none runs
     AgentPids { host: Host },
+    /// Have the clock of a host's guard run fast, or slow where PERMILLE is negative, and then on at the right rate, as far off as it is by then
+    ///
+    /// Goes on until SIGTERM, or until the guard ends: its clock would go back otherwise. Prints a line when it has begun.
+    SkewClock {
+        host: Host,
+        /// By how many thousandths
+        #[arg(value_parser = clap::value_parser!(i32).range(-900..=900), allow_negative_numbers = true)]
+        permille: i32,
+        /// For how long it runs at another rate
+        #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+        span: Duration,
+    },
     /// Print the hosts whose kernel holds the VIP on a real interface, one per line; exit status 1 when none does
     Holder {
         #[arg(default_value_t = VIP)]

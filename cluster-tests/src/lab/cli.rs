@@ -6,7 +6,7 @@ use super::hosts::{Host, Role};
 use super::job::Job;
 use super::namespaces::{self, Room};
 use super::{
-    attack, cluster, faults, holders, init, paths, pool, power, probe, report, stillness, supervise, wall_clock, watch, web,
+    attack, cluster, faults, holders, init, paths, pool, power, probe, report, skew, stillness, supervise, wall_clock, watch, web,
 };
 use anyhow::{Context, Result, bail};
 use clap::{CommandFactory, Parser};
@@ -118,6 +118,7 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
         Verb::StartAgent { hosts } => hosts.into_iter().try_for_each(daemons::start_agent)?,
         Verb::StopAgent { host, signal, wait } => daemons::stop_agent(host, signal, wait)?,
         Verb::AgentPids { host } => return agent_pids(host),
+        Verb::SkewClock { host, permille, span } => skew::run(host, permille, span)?,
         Verb::Holder { address } => {
             let holders = holders::of(address)?;
             holders.iter().for_each(report::line);
