@@ -6,6 +6,7 @@ mod telling;
 mod watching;
 
 use super::{
+    clock_report::Clocks,
     error::GuardError,
     executor::Executor,
     identity::Identity,
@@ -30,7 +31,6 @@ use crate::{
     clock::{BootClock, BootInstant, Clock},
     model::{Obstacles, Ownership, PublicKey},
 };
-use clocks::Clocks;
 use std::{collections::VecDeque, time::Duration};
 use tokio::signal::unix::Signal;
 

@@ -6,6 +6,7 @@
 
 pub mod arp;
 pub mod clock_rates;
+mod clock_report;
 pub mod effect;
 mod error;
 mod event_loop;

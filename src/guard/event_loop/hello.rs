@@ -1,10 +1,11 @@
 //! What the guard does when a worker says hello: from then on it speaks for that node.
 
-use super::{EventLoop, clocks::Clocks};
+use super::EventLoop;
 use crate::{
     base::errors::with_sources,
     clock::{BootClock, Clock},
     guard::{
+        clock_report::Clocks,
         error::CannotSpeak,
         identity::Identity,
         leases::{LeaseEvent, Leases},

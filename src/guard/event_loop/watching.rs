@@ -1,10 +1,11 @@
 //! What the guard's loop does with what the kernel says of interfaces and addresses: it tells the leases, and takes off what somebody else has put on.
 
-use super::{EventLoop, clocks::Clocks};
+use super::EventLoop;
 use crate::{
     base::errors::with_sources,
     clock::{BootClock, BootInstant, Clock},
     guard::{
+        clock_report::Clocks,
         leases::LeaseEvent,
         protocol::{GroupOrder, ToWorker},
         strays::{Stray, Strays},

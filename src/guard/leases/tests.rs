@@ -9,7 +9,6 @@ use crate::{
     kernel::fence::Packets,
     model::{Holding, Ownership, VipGroup},
 };
-use std::collections::BTreeSet;
 
 const D1: NodeId = NodeId(1);
 const D2: NodeId = NodeId(2);

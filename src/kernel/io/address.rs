@@ -1,7 +1,7 @@
 //! Adds, removes and lists IP addresses of interfaces over rtnetlink, with a kernel lifetime where wanted.
 
 use crate::clock::{BootClock, BootInstant, Clock};
-use futures_util::StreamExt;
+use futures_util::StreamExt as _;
 use rtnetlink::{
     Handle,
     packet_core::{
@@ -21,6 +21,8 @@ use std::{
     time::Duration,
 };
 
+mod several;
+
 /// The agent's mark on an address (`IFA_PROTO`, since Linux 5.18; older kernels ignore it). A recent `ip address` shows it as `proto 0x4c`.
 pub const MARK: u8 = 0x4c;
 /// The loopback interface, whose addresses belong to the real-server role.
@@ -30,8 +32,6 @@ pub const LOOPBACK: &str = "lo";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// An address can be on an interface once for each prefix length, so 33 times at most.
 const MOST_PREFIXES: usize = 33;
-/// The kernel's answers to so many requests fit the socket's receive buffer (212,992 bytes, net.core.rmem_default) many times.
-const REQUESTS_AT_A_TIME: usize = 32;
 /// The kernel's value for a lifetime without end.
 const FOREVER: u32 = u32::MAX;
 
@@ -137,32 +137,6 @@ impl Addresses {
         }
     }
 
-    /// Refreshes all of `kept` for a lease, and puts on all of `new`, several at a time. Tries all, whatever becomes of one; returns which of `kept` were not
-    /// there, and an error, if there was any.
-    pub async fn put_all_for<'a>(
-        &self,
-        kept: impl IntoIterator<Item = (&'a str, IpAddr)>,
-        new: impl IntoIterator<Item = (&'a str, IpAddr)>,
-        lease: ForLease,
-    ) -> (Vec<(&'a str, IpAddr)>, Result<(), AddressError>) {
-        let all = kept.into_iter().map(|place| (place, true)).chain(new.into_iter().map(|place| (place, false)));
-        let puts = all.map(|((interface, address), is_kept)| async move {
-            match is_kept {
-                true => self.refresh_for(interface, address, lease).await.map(|there| (!there).then_some((interface, address))),
-                false => self.install_for(interface, address, lease).await.map(|()| None),
-            }
-        });
-        let results: Vec<_> = futures_util::stream::iter(puts).buffer_unordered(REQUESTS_AT_A_TIME).collect().await;
-        let (mut missing, mut failed) = (Vec::new(), Ok(()));
-        for result in results {
-            match result {
-                Ok(place) => missing.extend(place),
-                Err(error) => failed = Err(error),
-            }
-        }
-        (missing, failed)
-    }
-
     async fn put(
         &self,
         (interface, index): (&str, u32),
@@ -213,13 +187,6 @@ impl Addresses {
             }
         }
         Ok(())
-    }
-
-    /// Removes all of them, several at a time so that many take little longer than one. Tries all, whatever becomes of one; an error, if there was any.
-    pub async fn remove_all(&self, places: impl IntoIterator<Item = (&str, IpAddr)>) -> Result<(), AddressError> {
-        let removals = places.into_iter().map(|(interface, address)| self.remove(interface, address));
-        let results: Vec<_> = futures_util::stream::iter(removals).buffer_unordered(REQUESTS_AT_A_TIME).collect().await;
-        results.into_iter().collect()
     }
 
     /// Every address of every interface.
