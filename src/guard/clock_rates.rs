@@ -1,8 +1,8 @@
 //! Whether the clocks of other guards run at the rate of this node's, as the leases assume (docs/lease.md, "What is assumed"). Pure.
 //!
-//! Every datagram says what its sender's clock showed when it was made, and the last reading of the receiver's clock that the sender had heard by then. So the
-//! receiver knows two times of its own clock between which the reading was made, however long the datagram was under way. Two such readings bound the rate of
-//! the other clock from both sides.
+//! Every datagram says what its sender's clock showed when it was made, which reading of the receiver's clock the sender had heard last, and what its own clock
+//! showed then. So the receiver knows, however long datagrams were under way, that the other clock showed the one reading after it had itself made the reading
+//! that was heard, and the other one before the datagram came. Two datagrams bound the rate of the other clock from both sides.
 
 use crate::{clock::BootInstant, model::NodeId};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use judge::Bounds;
 pub use judge::{OwnClock, Rate, percent};
 
 /// A rate is judged only if it is known this well: 0.2%.
-const UNCERTAIN_PPM: u128 = 2_000;
+const UNCERTAIN_PPM: i64 = 2_000;
 /// From one reading to the next one that it is compared with,
 const SHORTEST: Duration = Duration::from_secs(5);
 /// and at most. A peer that was silent for so long is not compared with any more.
@@ -34,26 +34,36 @@ pub struct ClockStamp {
     pub read_ns: u64,
     /// The latest reading of the receiver's clock, of its present session, that the sender has heard; 0: none.
     pub heard_ns: u64,
+    /// The sender's clock when it heard that.
+    pub heard_at_ns: u64,
 }
 
 impl ClockStamp {
-    /// Of a datagram that is made now.
-    pub fn new(now: BootInstant, heard_ns: u64) -> Self {
-        Self { read_ns: u64::try_from(now.since_boot().as_nanos()).unwrap_or(u64::MAX), heard_ns }
+    /// Of a datagram that is made now. `heard`: a reading of the receiver's clock, and when it came.
+    pub fn new(now: BootInstant, heard: Option<(u64, BootInstant)>) -> Self {
+        let nanos = |at: BootInstant| u64::try_from(at.since_boot().as_nanos()).unwrap_or(u64::MAX);
+        let (heard_ns, heard_at_ns) = heard.map_or((0, 0), |(heard_ns, at)| (heard_ns, nanos(at)));
+        Self { read_ns: nanos(now), heard_ns, heard_at_ns }
     }
 }
 
-/// A reading of another clock, and when it was made by one's own.
+/// Two readings of another clock, and what is known by one's own of when they were made.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    read: Duration,
+    /// This one was made
+    earlier: Duration,
+    /// after that.
     not_before: BootInstant,
+    /// This one was made
+    read: Duration,
+    /// before that.
     not_after: BootInstant,
 }
 
 impl Sample {
+    /// For how long the two datagrams were under way, nearly.
     fn width(&self) -> Duration {
-        self.not_after - self.not_before
+        (self.not_after - self.not_before).saturating_sub(self.read.saturating_sub(self.earlier))
     }
 }
 
@@ -90,10 +100,11 @@ impl ClockRates {
     pub fn heard(&mut self, from: NodeId, session: u64, stamp: ClockStamp, now: BootInstant) -> bool {
         let not_before = BootInstant::from_boot(Duration::from_nanos(stamp.heard_ns));
         let is_known = self.peers.contains_key(&from) || self.peers.len() < MOST_PEERS;
-        if stamp.heard_ns == 0 || not_before > now || from == self.me || !is_known {
+        let (earlier, read) = (Duration::from_nanos(stamp.heard_at_ns), Duration::from_nanos(stamp.read_ns));
+        if stamp.heard_ns == 0 || not_before > now || earlier > read || from == self.me || !is_known {
             return false;
         }
-        let sample = Sample { read: Duration::from_nanos(stamp.read_ns), not_before, not_after: now };
+        let sample = Sample { earlier, not_before, read, not_after: now };
         let peer = self.peers.entry(from).or_insert_with(|| Peer::new(session));
         peer.take(session, sample) && self.judge(now)
     }
@@ -179,14 +190,14 @@ impl Peer {
 
 /// `None`: they are not known well enough.
 fn bounds(begin: &Sample, end: &Sample) -> Option<Bounds> {
-    let read = end.read.checked_sub(begin.read)?.as_nanos();
-    let least = (end.not_before - begin.not_after).as_nanos();
-    let most = (end.not_after - begin.not_before).as_nanos();
-    if least == 0 || (most - least) * 1_000_000 > least * UNCERTAIN_PPM {
-        return None;
-    }
-    let faster_ppm = |passed: u128| i64::try_from(read * 1_000_000 / passed).unwrap_or(i64::MAX).saturating_sub(1_000_000);
-    Some(Bounds { least_ppm: faster_ppm(most), most_ppm: faster_ppm(least) })
+    let faster_ppm = |from: Duration, to: Duration, passed: Duration| {
+        let rate = (to.checked_sub(from)?.as_nanos() * 1_000_000).checked_div(passed.as_nanos())?;
+        Some(i64::try_from(rate).unwrap_or(i64::MAX).saturating_sub(1_000_000))
+    };
+    let least_ppm = faster_ppm(begin.earlier, end.read, end.not_after - begin.not_before)?;
+    let most_ppm = faster_ppm(begin.read, end.earlier, end.not_before - begin.not_after)?;
+    // A clock that lies may have its most below its least.
+    (0..=UNCERTAIN_PPM).contains(&most_ppm.saturating_sub(least_ppm)).then_some(Bounds { least_ppm, most_ppm })
 }
 
 #[cfg(test)]

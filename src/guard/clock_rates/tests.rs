@@ -42,10 +42,13 @@ struct Other {
     clock: Clock,
     session: u64,
     silent: bool,
+    /// What it has heard of this node's clock, and when.
+    heard: (u64, u64),
 }
 
-/// This node asks, the others answer.
+/// This node asks and the others answer, or they ask and this node answers.
 struct World {
+    asks: bool,
     dice: Dice,
     now: u64,
     slowest_ns: u64,
@@ -60,25 +63,33 @@ impl World {
         let mut dice = Dice(seed);
         let mut clock = |rate| Clock { real: 0, local: SECOND * (1 + dice.below(1 << 20)), rate };
         let mine = clock(1_000_000);
-        let others = rates.iter().map(|rate| Other { clock: clock(*rate), session: 1, silent: false }).collect();
+        let others = rates.iter().map(|rate| Other { clock: clock(*rate), session: 1, silent: false, heard: (0, 0) }).collect();
         let mut known = ClockRates::new(ME);
         known.set_voters((1..=rates.len() as u64 + 1).map(NodeId).collect());
-        Self { dice, now: 0, slowest_ns, mine, others, rates: known }
+        Self { asks: seed % 2 == 0, dice, now: 0, slowest_ns, mine, others, rates: known }
     }
 
     fn run(&mut self, seconds: u64) {
         let end = self.now + seconds * SECOND;
         while self.now < end {
             self.now += EVERY_NS;
-            let asked = self.mine.at(self.now);
-            for (other, id) in self.others.iter().zip(2..) {
+            for (other, id) in self.others.iter_mut().zip(2..) {
                 let [there, back] = [0; 2].map(|_| 50_000 + self.dice.below(self.slowest_ns));
                 if other.silent || self.dice.below(10) == 0 {
                     continue;
                 }
-                let stamp = ClockStamp { read_ns: other.clock.at(self.now + there), heard_ns: asked };
+                // What it says of this node's clock it heard just now, or with the answer to its last ask.
+                let answer = (self.mine.at(self.now), other.clock.at(self.now + there));
+                if self.asks {
+                    other.heard = answer;
+                }
+                let (heard_ns, heard_at_ns) = other.heard;
+                let stamp = ClockStamp { read_ns: other.clock.at(self.now + there), heard_ns, heard_at_ns };
                 let heard_at = self.mine.at(self.now + there + back);
                 self.rates.heard(NodeId(id), other.session, stamp, BootInstant::from_boot(Duration::from_nanos(heard_at)));
+                if !self.asks {
+                    other.heard = (heard_at, other.clock.at(self.now + there + 2 * back));
+                }
             }
         }
     }
@@ -167,7 +178,8 @@ fn a_machine_that_has_booted_again_is_compared_anew() {
     world.run(15);
     assert!(matches!(world.rate(1), Rate::Fast { .. }));
     let now = world.now;
-    world.others[1] = Other { clock: Clock { real: now, local: SECOND, rate: 1_000_000 }, session: 2, silent: false };
+    world.others[1] =
+        Other { clock: Clock { real: now, local: SECOND, rate: 1_000_000 }, session: 2, silent: false, heard: (0, 0) };
     world.run(2);
     assert_eq!(world.rate(1), Rate::Unknown);
     world.run(13);
@@ -191,7 +203,7 @@ fn lies_are_of_the_liar_alone() {
     for second in 0..40 {
         world.run(1);
         let now = BootInstant::from_boot(Duration::from_nanos(world.mine.at(world.now + SECOND / 2)));
-        let lie = |read_ns, heard_ns| ClockStamp { read_ns, heard_ns };
+        let lie = |read_ns, heard_ns| ClockStamp { read_ns, heard_ns, heard_at_ns: read_ns / 2 };
         for stamp in [lie(u64::MAX, 1), lie(second, u64::MAX), lie(0, 0), lie(u64::MAX / 2, 7)] {
             world.rates.heard(NodeId(2), 1, stamp, now);
             world.rates.heard(NodeId(2), second, stamp, now);
@@ -203,7 +215,7 @@ fn lies_are_of_the_liar_alone() {
         world.rates.heard(
             NodeId(stranger),
             1,
-            ClockStamp { read_ns: 1, heard_ns: 1 },
+            ClockStamp { read_ns: 1, heard_ns: 1, heard_at_ns: 1 },
             BootInstant::from_boot(Duration::from_secs(1)),
         );
     }

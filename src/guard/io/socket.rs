@@ -17,8 +17,8 @@ use tokio::net::UdpSocket;
 
 /// The longest list of messages. The longest message is a refusal with a joint membership of ten voters: some 500 bytes. Short ones go in one datagram.
 pub const MAX_LIST_BYTES: usize = MAX_BODY_BYTES - STAMP_BYTES;
-/// Before the list: two numbers.
-const STAMP_BYTES: usize = 18;
+/// Before the list: three numbers.
+const STAMP_BYTES: usize = 27;
 /// DSCP CS6, network control: switches that look at it let renewals pass before bulk traffic.
 const TRAFFIC_CLASS: u32 = 0xc0;
 
@@ -46,9 +46,18 @@ pub struct LeaseSocket {
     pub listen: SocketAddr,
     socket: Option<UdpSocket>,
     seal: Option<Seal>,
-    /// What others' clocks showed in the latest datagram of each, and which start of its guard that was of. Members only.
-    heard: BTreeMap<SocketAddr, (NodeId, u64, u64)>,
+    /// What others' clocks showed in the latest datagram of each. Members only.
+    heard: BTreeMap<SocketAddr, HeardClock>,
     buffer: Box<[u8]>,
+}
+
+/// What another guard's clock showed, and when that came.
+#[derive(Clone, Copy, Debug)]
+struct HeardClock {
+    node: NodeId,
+    session: u64,
+    read_ns: u64,
+    at: BootInstant,
 }
 
 impl LeaseSocket {
@@ -77,7 +86,7 @@ impl LeaseSocket {
 
     /// Who is heard and spoken to from now on, and with which keys. What is known of those that stay is kept.
     pub fn speakers(&mut self, keyring: &KeyRing, members: &BTreeMap<NodeId, (SocketAddr, PublicKey)>) {
-        self.heard.retain(|_, (node, ..)| members.contains_key(node));
+        self.heard.retain(|_, heard| members.contains_key(&heard.node));
         match &self.seal {
             Some(seal) => seal.update(keyring, members),
             None => tracing::warn!("the worker names speakers before it has said who this node is"),
@@ -110,7 +119,7 @@ impl LeaseSocket {
         match codec::decode::<(ClockStamp, _)>(body, MAX_BODY_BYTES) {
             Ok((stamp, messages)) => {
                 let (from, session) = (header.sender, header.session);
-                self.heard.insert(source, (from, session, stamp.read_ns));
+                self.heard.insert(source, HeardClock { node: from, session, read_ns: stamp.read_ns, at: now });
                 Some(Incoming { from, source, session, stamp, at: now, messages })
             }
             Err(error) => {
@@ -124,9 +133,9 @@ impl LeaseSocket {
     pub fn send(&self, to: SocketAddr, list: &[u8]) {
         let (Some(socket), Some(seal)) = (&self.socket, &self.seal) else { return };
         // Of an earlier start of that guard nothing is told: its clock may have begun anew.
-        let heard = self.heard.get(&to).filter(|(node, session, _)| seal.session_of(*node) == Some(*session));
-        let stamp = ClockStamp::new(BootClock.now(), heard.map_or(0, |(_, _, read_ns)| *read_ns));
-        let mut body = codec::encode(&stamp, STAMP_BYTES).expect("two numbers take 18 bytes at most");
+        let heard = self.heard.get(&to).filter(|heard| seal.session_of(heard.node) == Some(heard.session));
+        let stamp = ClockStamp::new(BootClock.now(), heard.map(|heard| (heard.read_ns, heard.at)));
+        let mut body = codec::encode(&stamp, STAMP_BYTES).expect("three numbers take 27 bytes at most");
         body.extend_from_slice(list);
         match seal.seal(to, &body) {
             Ok(datagram) => send_now(socket, to, &datagram),
