@@ -2,6 +2,7 @@
 
 use super::{Target, coded, encoded, sample};
 use crate::{
+    guard::clock_rates::ClockStamp,
     guard::protocol::{GroupOrder, MAX_FRAME_BYTES, Pkcs8, ToGuard, ToWorker},
     health::script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, RunId, ScriptEnd, ScriptReport, ScriptRun, ScriptSubject},
     kernel::fence::Packets,
@@ -15,7 +16,9 @@ const MAX_MESSAGE_BYTES: usize = 8 << 10;
 
 pub fn targets() -> Vec<Target> {
     vec![
-        Target::new("vip-message", messages(), MAX_MESSAGE_BYTES, |bytes| coded::<Vec<LeaseMessage>>(bytes, MAX_MESSAGE_BYTES)),
+        Target::new("vip-message", messages(), MAX_MESSAGE_BYTES, |bytes| {
+            coded::<(ClockStamp, Vec<LeaseMessage>)>(bytes, MAX_MESSAGE_BYTES)
+        }),
         Target::new("guard-to-guard-frame", to_guard(), MAX_FRAME_BYTES, |bytes| coded::<ToGuard>(bytes, MAX_FRAME_BYTES)),
         Target::new("guard-to-worker-frame", to_worker(), MAX_FRAME_BYTES, |bytes| coded::<ToWorker>(bytes, MAX_FRAME_BYTES)),
         Target::new("health-script-order", vec![order()], MAX_RUN_BYTES, |bytes| coded::<ScriptRun>(bytes, MAX_RUN_BYTES)),

@@ -4,7 +4,7 @@ use super::placement::Placement;
 use crate::{clock::BootInstant, kernel::fence::Packets, model::VipName, vip::LeaseMessage};
 use std::{
     collections::BTreeSet,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 /// What is to be done, in this order.
@@ -39,7 +39,7 @@ pub enum Effect {
     /// A renewal that the addresses outlast: only the kernel's fence is told of it.
     Extend {
         /// Which addresses.
-        places: BTreeSet<Placement>,
+        vips: Vec<IpAddr>,
         /// Local end of the lease.
         until: BootInstant,
         /// What becomes of packets afterwards.
@@ -65,4 +65,14 @@ pub enum Effect {
         /// Which.
         vips: Vec<Ipv4Addr>,
     },
+}
+
+impl Effect {
+    /// Whether it belongs to every renewal: it changes nothing that anybody is told of.
+    pub fn is_routine(&self) -> bool {
+        match self {
+            Effect::Send { .. } | Effect::Extend { .. } => true,
+            Effect::Install { .. } | Effect::Remove { .. } | Effect::Announce { .. } => false,
+        }
+    }
 }

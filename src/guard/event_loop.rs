@@ -1,18 +1,18 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
+mod clocks;
 mod hello;
 mod telling;
 mod watching;
 
 use super::{
-    effect::Effect,
+    clock_report::Clocks,
     error::GuardError,
     executor::Executor,
     identity::Identity,
     io::{
         environment::OtherBuild,
         notify::ServiceManager,
-        outbox::Outbox,
         socket::Incoming,
         timer::BootTimer,
         vip_file::VipFile,
@@ -52,6 +52,7 @@ pub(super) struct EventLoop {
     /// What its datagrams are signed with.
     signs_as: Option<PublicKey>,
     leases: Option<Leases>,
+    clocks: Option<Clocks>,
     supervisor: Supervisor,
     worker: Option<WorkerProcess>,
     /// This worker said hello.
@@ -88,6 +89,7 @@ impl EventLoop {
             identity: None,
             signs_as: None,
             leases: None,
+            clocks: None,
             supervisor: Supervisor::new(started),
             worker: None,
             greeted: false,
@@ -115,7 +117,7 @@ impl EventLoop {
             }
             let woken = self.wait(signals).await?;
             self.has_looked = matches!(woken, Woken::Network);
-            self.stirred |= !matches!(woken, Woken::Datagram(_));
+            self.stirred |= !matches!(woken, Woken::Datagram(_) | Woken::Deadline | Woken::Network);
             match woken {
                 Woken::Deadline => (),
                 Woken::Terminate if self.stopping.is_some() => {
@@ -127,9 +129,10 @@ impl EventLoop {
                 Woken::Worker(did) => self.worker_did(did).await,
                 Woken::Network => self.look().await,
                 Woken::Datagram(None) => (),
-                Woken::Datagram(Some(Incoming { from, source, messages })) => {
-                    let heard = |message| LeaseEvent::Heard { from, source, message };
-                    self.lease_events(messages.into_iter().map(heard).collect()).await;
+                Woken::Datagram(Some(incoming)) => {
+                    self.compare_clocks(&incoming).await;
+                    let Incoming { from, source, messages, .. } = incoming;
+                    self.lease_event(LeaseEvent::Heard { from, source, messages }).await;
                 }
             }
         }
@@ -162,15 +165,20 @@ impl EventLoop {
 
     fn deadline(&self) -> Option<BootInstant> {
         let leases = self.leases.as_ref().and_then(Leases::deadline);
+        [leases, self.watch.deadline(), self.rare_deadline()].into_iter().flatten().min()
+    }
+
+    /// Of what changes what others are told: leases and the watch say so themselves.
+    fn rare_deadline(&self) -> Option<BootInstant> {
         let retired_by = self.stopping.filter(|stopping| !stopping.worker_told).map(|stopping| stopping.retired_by);
-        let others = [self.executor.deadline(), self.watch.deadline()];
-        let own = [leases, self.supervisor.deadline(), retired_by, self.report.deadline()];
-        own.into_iter().chain(others).flatten().min()
+        let rare = [self.executor.deadline(), self.supervisor.deadline(), retired_by, self.report.deadline()];
+        rare.into_iter().flatten().min()
     }
 
     /// Leases before anything else: a guard that wakes late removes first.
     async fn run_due(&mut self) -> Result<(), GuardError> {
         let now = BootClock.now();
+        self.stirred |= self.rare_deadline().is_some_and(|deadline| deadline <= now);
         self.executor.listen_when_due(now).await?;
         if self.leases.as_ref().and_then(Leases::deadline).is_some_and(|deadline| deadline <= now) {
             self.lease_event(LeaseEvent::Tick).await;
@@ -213,29 +221,14 @@ impl EventLoop {
     // Leases
 
     async fn lease_event(&mut self, event: LeaseEvent) {
-        self.lease_events(vec![event]).await;
-    }
-
-    /// What came together is answered together: messages for the same guard that follow each other go in one datagram.
-    async fn lease_events(&mut self, events: Vec<LeaseEvent>) {
         let Some(leases) = &mut self.leases else { return };
-        let mut acts: VecDeque<_> = events.into_iter().flat_map(|event| leases.step(event, moment())).collect();
-        let mut outbox = Outbox::default();
+        let mut acts: VecDeque<_> = leases.step(event, moment()).into();
         while let Some(act) = acts.pop_front() {
-            let act = match act {
-                Effect::Send { to, message } => {
-                    outbox.put(to, message);
-                    continue;
-                }
-                other => other,
-            };
-            outbox.send(&self.executor.socket);
-            self.stirred |= !matches!(act, Effect::Extend { .. });
+            self.stirred |= !act.is_routine();
             let Some(result) = self.executor.perform(act).await else { continue };
             acts.extend(leases.step(result, moment()));
         }
-        outbox.send(&self.executor.socket);
-        self.executor.settle_fence();
+        self.executor.settle();
     }
 
     // Worker
@@ -322,6 +315,7 @@ impl EventLoop {
             ToGuard::Membership(membership) => {
                 // The answer only after the voter side has taken it in. Without an identity there is no voter side, which grants nothing.
                 let id = membership.id;
+                self.compare_clocks_with(&membership);
                 self.lease_event(LeaseEvent::Membership(membership)).await;
                 self.tell(ToWorker::MembershipKnown(id));
             }

@@ -4,7 +4,7 @@
 use super::{
     effect::Effect,
     error::GuardError,
-    io::{announce::announce, socket::LeaseSocket, sweep::sweep, vip_file::Placed},
+    io::{announce::announce, outbox::Outbox, socket::LeaseSocket, sweep::sweep, vip_file::Placed},
     leases::LeaseEvent,
     placement::Placement,
 };
@@ -44,6 +44,8 @@ pub(super) struct Executor {
     fence: Fence,
     /// Lease messages come in here too.
     pub(super) socket: LeaseSocket,
+    /// What waits for [`Executor::settle`].
+    outbox: Outbox,
     /// What fails again and again, so that it is said once and then counted.
     failing: Repeats<(VipName, Doing)>,
     /// `None` once the guard listens and has swept.
@@ -61,7 +63,7 @@ enum Doing {
 impl Executor {
     pub(super) fn new(addresses: Addresses, socket: LeaseSocket, noted: Placed) -> Self {
         let beginning = Some(Beginning { noted, next: None });
-        Self { addresses, fence: Fence::default(), socket, failing: Repeats::default(), beginning }
+        Self { addresses, fence: Fence::default(), socket, outbox: Outbox::default(), failing: Repeats::default(), beginning }
     }
 
     /// Whether the guard listens now. Where this node's address is not there yet, it is looked for again at [`Executor::deadline`].
@@ -105,20 +107,24 @@ impl Executor {
         self.beginning.as_ref().map(|_| format!("waiting for address {} to appear on this machine", self.socket.listen.ip()))
     }
 
-    /// Does one act; what came of it, if the leases want to know.
+    /// Does one act; what came of it, if the leases want to know. What belongs to every renewal waits for [`Executor::settle`]; messages no longer than until
+    /// something else is done, which may take time, or which others must not see before them.
     pub(super) async fn perform(&mut self, act: Effect) -> Option<LeaseEvent> {
+        if !act.is_routine() {
+            self.outbox.send(&self.socket);
+        }
         match act {
             Effect::Send { to, message } => {
-                self.socket.send(to, &[message]);
+                self.outbox.put(to, &message);
                 None
             }
             Effect::Install { group, places, kept, stale, until, fresh, epoch, packets } => {
-                self.open(&places, until, packets);
+                self.open(&places, &kept, until, packets);
                 Some(self.install(group, &places, &kept, &stale, until, (epoch, fresh)).await)
             }
-            Effect::Extend { places, until, packets } => {
-                for (_, vip) in &places {
-                    self.fence.open(*vip, until, None, packets);
+            Effect::Extend { vips, until, packets } => {
+                for vip in vips {
+                    self.fence.open(vip, until, None, packets);
                 }
                 None
             }
@@ -145,20 +151,24 @@ impl Executor {
         self.fence.trouble().map(str::to_owned)
     }
 
-    /// Tells the kernel in one transaction until when leases have been extended, and which VIPs are off.
-    pub(super) fn settle_fence(&mut self) {
+    /// Sends what waits, and tells the kernel in one transaction until when leases have been extended, and which VIPs are off.
+    pub(super) fn settle(&mut self) {
+        self.outbox.send(&self.socket);
         self.fence.settle();
     }
 
-    /// Before an address is put on, so that it is not there and stopped.
-    fn open(&mut self, places: &BTreeSet<Placement>, until: BootInstant, packets: Packets) {
+    /// Before an address is put on, so that it is not there and stopped. Those that are `kept` are open already; what is new of them waits for
+    /// [`Executor::settle`], so that one transaction tells it of all groups.
+    fn open(&mut self, places: &BTreeSet<Placement>, kept: &BTreeSet<Placement>, until: BootInstant, packets: Packets) {
         let now = BootClock.now();
         let remaining = until - now;
         if !remaining.is_zero() {
             for (_, vip) in places {
                 self.fence.open(*vip, until, Some(now + lifetime(remaining) + REMOVAL_DELAY), packets);
             }
-            self.fence.settle();
+            if !places.is_subset(kept) {
+                self.fence.settle();
+            }
         }
     }
 
@@ -198,10 +208,11 @@ impl Executor {
             // Too late: at the tick the holder lets go.
             return LeaseEvent::Tick;
         }
-        let mut missing = BTreeSet::new();
-        let put_on = self.put_on(places, kept, ForLease { valid_lft: remaining, until }, &mut missing).await;
+        let lease = ForLease { valid_lft: remaining, until };
+        let (kept, new): (Vec<_>, Vec<_>) = places.iter().partition(|place| kept.contains(place));
+        let (missing, put_on) = self.addresses.put_all_for(as_text(kept), as_text(new), lease).await;
         if !missing.is_empty() {
-            tracing::warn!(vip = %group, epoch, places = %listed(&missing), drifted = true, "somebody else removed the vip, put back");
+            tracing::warn!(vip = %group, epoch, places = %listed(missing), drifted = true, "somebody else removed the vip, put back");
         }
         if let Err(error) = put_on {
             let (why, about) = (with_sources(&error), (group, Doing::Taking));
@@ -215,7 +226,7 @@ impl Executor {
         self.forget(&(stale - &left));
         if fresh {
             let install_us = micros(BootClock.now() - begun);
-            tracing::info!(vip = %group, epoch, places = %listed(places), install_us, "vip taken");
+            tracing::info!(vip = %group, epoch, places = %listed(as_text(places)), install_us, "vip taken");
         }
         LeaseEvent::Installed { group, lasts: begun + lifetime(remaining), left }
     }
@@ -259,34 +270,16 @@ impl Executor {
                 tracing::info!(vip = %group, epoch, why, "vip group ends, its addresses stay here for another one");
             }
             Some(epoch) => {
-                tracing::info!(vip = %group, epoch, why, places = %listed(places), removal_us, page_faults, "vip let go")
+                tracing::info!(vip = %group, epoch, why, places = %listed(as_text(places)), removal_us, page_faults, "vip let go")
             }
             None => tracing::debug!(vip = %group, why, removal_us, "vip is not here"),
         }
         LeaseEvent::Removed(group)
     }
 
-    /// Of `places`, those that are `kept` should be there; `missing` were not.
-    async fn put_on(
-        &self,
-        places: &BTreeSet<Placement>,
-        kept: &BTreeSet<Placement>,
-        lease: ForLease,
-        missing: &mut BTreeSet<Placement>,
-    ) -> Result<(), AddressError> {
-        for place @ (interface, address) in places {
-            if !kept.contains(place) {
-                self.addresses.install_for(interface, *address, lease).await?;
-            } else if !self.addresses.refresh_for(interface, *address, lease).await? {
-                missing.insert(place.clone());
-            }
-        }
-        Ok(())
-    }
-
     /// Tries all, whatever becomes of one; an error, if there was any.
     async fn take_off(&self, places: &BTreeSet<Placement>) -> Result<(), AddressError> {
-        self.addresses.remove_all(places.iter().map(|(interface, address)| (interface.as_str(), *address))).await
+        self.addresses.remove_all(as_text(places)).await
     }
 }
 
@@ -294,7 +287,11 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn listed(places: &BTreeSet<Placement>) -> String {
-    let words: Vec<String> = places.iter().map(|(interface, address)| format!("{address} on {interface}")).collect();
-    words.join(", ")
+fn as_text<'a>(places: impl IntoIterator<Item = &'a Placement>) -> impl Iterator<Item = (&'a str, IpAddr)> {
+    places.into_iter().map(|(interface, address)| (interface.as_str(), *address))
+}
+
+fn listed<'a>(places: impl IntoIterator<Item = (&'a str, IpAddr)>) -> String {
+    let each: Vec<String> = places.into_iter().map(|(interface, address)| format!("{address} on {interface}")).collect();
+    each.join(", ")
 }

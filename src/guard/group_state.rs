@@ -36,12 +36,9 @@ pub struct GroupState {
     held: Option<Held>,
     /// An [`Effect::Remove`] is with the driver, or to be tried again.
     removing: Option<Removing>,
-    /// Its interface cannot carry it.
-    barred: bool,
+    /// Why it cannot be held here, beside what the holder side knows.
+    barred: Option<&'static str>,
 }
-
-/// Why a holder lets go whose interface has gone down.
-const LINK_LOST: &str = "its interface cannot carry it";
 
 #[derive(Clone, Copy, Debug)]
 struct Installing {
@@ -88,7 +85,7 @@ impl GroupState {
             installing: None,
             held: None,
             removing: None,
-            barred: false,
+            barred: None,
         }
     }
 
@@ -184,8 +181,8 @@ impl GroupState {
         self.refused.as_deref()
     }
 
-    /// Its interface cannot carry it, or can again.
-    pub fn set_barred(&mut self, barred: bool) {
+    /// It cannot be held here for this reason, or can again.
+    pub fn set_barred(&mut self, barred: Option<&'static str>) {
         self.barred = barred;
     }
 
@@ -252,12 +249,15 @@ impl GroupState {
             HolderEffect::Send { to, message } => Some(Wish::Send(to, message)),
             HolderEffect::Install { until, fresh, epoch } => Some(Wish::Effect(match fresh || !self.outlasts(until) {
                 true => self.install_act(until, fresh, epoch),
-                false => Effect::Extend { places: self.placed.clone(), until, packets: self.order.packets },
+                false => {
+                    let vips = self.placed.iter().map(|(_, vip)| *vip).collect();
+                    Effect::Extend { vips, until, packets: self.order.packets }
+                }
             })),
             HolderEffect::Remove { why } => {
                 let epoch = self.held.take().map(|held| held.epoch);
                 self.installing = None;
-                let why = if self.barred { LINK_LOST } else { why };
+                let why = self.barred.unwrap_or(why);
                 self.stale_due = None;
                 self.removing = Some(Removing { why, epoch, retry_at: None });
                 self.remove_act().map(Wish::Effect)

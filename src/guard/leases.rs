@@ -1,15 +1,15 @@
 //! This node's part in all leases: one voter, a holder for each group it may hold, and who reaches whom. Pure: it says what is to be done.
 
 use super::{
+    clock_rates::OwnClock,
     effect::Effect,
     group_state::{GroupState, Wish},
     placement::Placement,
     protocol::GroupOrder,
-    sightings::Claims,
 };
 use crate::{
     clock::BootInstant,
-    model::{Fitness, Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
+    model::{Fitness, NodeId, Obstacles, TimingProfile, VipName},
     vip::{
         HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent,
         rule_toggles::RuleToggles,
@@ -27,6 +27,7 @@ mod heirs;
 mod readiness;
 mod reserve;
 mod simulated;
+mod views;
 mod work;
 
 use addresses::Addresses;
@@ -58,6 +59,8 @@ pub enum LeaseEvent {
     Tended(bool),
     /// Groups that this node may hold and whose interface cannot carry them, and why. All others can be carried.
     Links(Obstacles),
+    /// What other clocks say of this node's.
+    Clock(OwnClock),
     /// The addresses of a group are gone, or neighbours may have forgotten them.
     Disturbed(VipName),
     /// A guard said something.
@@ -66,8 +69,8 @@ pub enum LeaseEvent {
         from: NodeId,
         /// Where an answer reaches it.
         source: SocketAddr,
-        /// What.
-        message: LeaseMessage,
+        /// What, in one datagram.
+        messages: Vec<LeaseMessage>,
     },
     /// [`Effect::Install`] is done.
     Installed {
@@ -113,6 +116,7 @@ pub struct Leases {
     tended: bool,
     /// See [`LeaseEvent::Links`].
     barred: Obstacles,
+    clock: OwnClock,
     retiring: bool,
     /// Groups may have to come or go.
     unsettled: bool,
@@ -120,6 +124,8 @@ pub struct Leases {
     moving_until: Option<BootInstant>,
     /// Groups of other nodes whose addresses were on this one's interfaces until now, for another group.
     passed_on: BTreeSet<VipName>,
+    /// See [`Leases::deadline`]: it is asked for more often than it changes.
+    deadline: Option<BootInstant>,
     /// The number of the next holder's life.
     next_life: Life,
     addresses: Addresses,
@@ -154,10 +160,12 @@ impl Leases {
             fitness: BTreeMap::new(),
             tended: true,
             barred: Obstacles::new(),
+            clock: OwnClock::Good,
             retiring: false,
             unsettled: false,
             moving_until: None,
             passed_on: BTreeSet::new(),
+            deadline: None,
             next_life: life,
             addresses: Addresses::default(),
             removals: reserve::Removals::default(),
@@ -175,48 +183,17 @@ impl Leases {
             self.work_off(&mut step);
         }
         self.pass_on(&mut step);
+        self.set_deadline();
         step.acts
     }
 
     /// When [`LeaseEvent::Tick`] is due.
     pub fn deadline(&self) -> Option<BootInstant> {
-        self.groups_here.values().filter_map(GroupState::deadline).chain(self.moving_until).min()
+        self.deadline
     }
 
-    /// What the worker is told.
-    pub fn ownership(&self) -> Ownership {
-        let holding = |group| self.groups_here.get(group).map_or(Holding::NotHeld, GroupState::holding);
-        self.orders.keys().map(|group| (group.clone(), holding(group))).collect()
-    }
-
-    /// What keeps this node from taking groups: what the kernel said when it last tried, or their interface.
-    pub fn obstacles(&self) -> Obstacles {
-        let refused = self.groups_here.iter().filter_map(|(group, state)| Some((group.clone(), state.refused()?.to_owned())));
-        refused.chain(self.barred.clone()).collect()
-    }
-
-    /// What was last told by [`LeaseEvent::Links`].
-    pub fn barred(&self) -> &Obstacles {
-        &self.barred
-    }
-
-    /// What is on interfaces because of them.
-    pub fn claims(&self) -> Claims {
-        let held = |(group, state): (&VipName, &GroupState)| Some((group.clone(), state.held_at()?.clone()));
-        Claims {
-            ours: self.groups_here.values().flat_map(GroupState::claims).collect(),
-            held: self.groups_here.iter().filter_map(held).collect(),
-        }
-    }
-
-    /// Every address that this node has or may come to have on an interface.
-    pub fn places(&self) -> BTreeSet<Placement> {
-        self.groups_here.values().flat_map(GroupState::places).collect()
-    }
-
-    /// After [`LeaseEvent::RetireAll`]: nothing is held, and everything has been released.
-    pub fn all_retired(&self) -> bool {
-        self.groups_here.values().all(|state| state.state() == HolderState::Retired)
+    fn set_deadline(&mut self) {
+        self.deadline = self.groups_here.values().filter_map(GroupState::deadline).chain(self.moving_until).min();
     }
 
     fn take(&mut self, event: LeaseEvent, step: &mut Step) {
@@ -235,13 +212,14 @@ impl Leases {
                 step.queue.extend(groups.map(|group| Work::Holder(group.clone(), self.readiness(group))));
             }
             LeaseEvent::Links(barred) => self.links_are(barred, step),
+            LeaseEvent::Clock(clock) => self.clock_is(clock, step),
             LeaseEvent::Disturbed(group) => {
                 // A lease that is over comes first.
                 step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Tick));
                 self.work_off(step);
-                let act = self.groups_here.get_mut(&group).and_then(GroupState::put_back);
-                let act = act.map(|act| self.sparing_others(act));
-                step.acts.extend(act);
+                let from = step.acts.len();
+                step.acts.extend(self.groups_here.get_mut(&group).and_then(GroupState::put_back));
+                self.see_to_acts(from, step);
             }
             LeaseEvent::Fitness(fitness) => {
                 self.fitness = fitness;
@@ -251,7 +229,12 @@ impl Leases {
                 self.tended = tended;
                 self.tell_fitness(step);
             }
-            LeaseEvent::Heard { from, source, message } => self.heard_from(from, source, message, step),
+            LeaseEvent::Heard { from, source, messages } => {
+                for message in messages {
+                    self.heard_from(from, source, message, step);
+                    self.work_off(step);
+                }
+            }
             LeaseEvent::Installed { group, lasts, left } => {
                 if let Some(state) = self.groups_here.get_mut(&group) {
                     let before = state.placed().clone();
@@ -305,12 +288,9 @@ impl Leases {
             step.queue.extend(held.map(|(group, _)| Work::Holder(group.clone(), HolderEvent::Renew)));
         }
         self.work_off(step);
-        let due: Vec<Effect> = self.groups_here.values_mut().filter_map(|state| state.due(now)).collect();
-        for act in due {
-            let act = self.sparing_others(act);
-            self.note_removal(&act, step);
-            step.acts.push(act);
-        }
+        let from = step.acts.len();
+        step.acts.extend(self.groups_here.values_mut().filter_map(|state| state.due(now)));
+        self.see_to_acts(from, step);
     }
 
     fn heard_from(&mut self, from: NodeId, source: SocketAddr, message: LeaseMessage, step: &mut Step) {
@@ -331,7 +311,7 @@ impl Leases {
             match work {
                 Work::Voter(event) => {
                     for VoterEffect::Send { to, message } in self.voter.step(event, step.at.now) {
-                        self.post(to, message, step);
+                        step.post(self.me, &self.addresses, to, message);
                     }
                 }
                 Work::Holder(group, event) => self.step_holder(&group, event, step),
@@ -341,27 +321,26 @@ impl Leases {
 
     fn step_holder(&mut self, group: &VipName, event: HolderEvent, step: &mut Step) {
         let Some(state) = self.groups_here.get_mut(group) else { return };
-        let effects = state.holder().step(event, step.at.now);
-        let wishes: Vec<Wish> = effects.into_iter().filter_map(|effect| state.translate(effect)).collect();
-        self.unsettled |= state.state() == HolderState::Retired;
-        for wish in wishes {
-            match wish {
-                Wish::Send(to, message) => self.post(to, message, step),
-                Wish::Effect(act) => {
-                    let act = self.sparing_others(act);
-                    self.note_removal(&act, step);
-                    step.acts.push(act);
-                }
+        let from = step.acts.len();
+        for effect in state.holder().step(event, step.at.now) {
+            match state.translate(effect) {
+                Some(Wish::Send(to, message)) => step.post(self.me, &self.addresses, to, message),
+                Some(Wish::Effect(act)) => step.acts.push(act),
+                None => (),
             }
         }
+        self.unsettled |= state.state() == HolderState::Retired;
+        self.see_to_acts(from, step);
     }
+}
 
+impl Step {
     /// To this node itself at once; to others by datagram, if it is known where they are.
-    fn post(&self, to: NodeId, message: LeaseMessage, step: &mut Step) {
-        if to == self.me {
-            step.queue.push_back(routed(self.me, message));
-        } else if let Some(to) = self.addresses.of(to, &message) {
-            step.acts.push(Effect::Send { to, message });
+    fn post(&mut self, me: NodeId, addresses: &Addresses, to: NodeId, message: LeaseMessage) {
+        if to == me {
+            self.queue.push_back(routed(me, message));
+        } else if let Some(to) = addresses.of(to, &message) {
+            self.acts.push(Effect::Send { to, message });
         }
     }
 }

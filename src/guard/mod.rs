@@ -1,9 +1,12 @@
 //! The guard process: holds VIPs, votes on leases, announces, and looks after the worker.
 //!
 //! What it decides is in `supervisor` (the worker's life), `leases` and `group_state` (this node's part in the leases), `arp` (announcements); `report` what the service
-//! manager hears; `sightings` what this node sees on its interfaces (`links`, `strays`); `event_loop` drives them and `executor` does what they want.
+//! manager hears; `sightings` what this node sees on its interfaces (`links`, `strays`); `clock_rates` whether its clock can be
+//! trusted; `event_loop` drives them and `executor` does what they want.
 
 pub mod arp;
+pub mod clock_rates;
+mod clock_report;
 pub mod effect;
 mod error;
 mod event_loop;

@@ -53,6 +53,8 @@ pub struct Sightings {
     own: IpAddr,
     links: Links,
     addresses: BTreeSet<(u32, IpAddr, u8)>,
+    /// Something is not as it was at the last judgement.
+    changed: bool,
     /// The addresses of every group of the rules.
     groups: BTreeMap<IpAddr, VipName>,
     /// The interfaces of the groups that this node may hold.
@@ -74,6 +76,7 @@ impl Sightings {
             own,
             links: Links::default(),
             addresses: BTreeSet::new(),
+            changed: true,
             groups: BTreeMap::new(),
             mine: BTreeMap::new(),
             barred: BTreeMap::new(),
@@ -87,6 +90,7 @@ impl Sightings {
     /// All that there is, interfaces first. `first`: nobody has looked before, so that what is up may have been so for long.
     pub fn list(&mut self, changes: Vec<Change>, first: bool, now: BootInstant) {
         self.addresses.clear();
+        self.changed = true;
         let index = |change: &Change| match change {
             Change::Link { index, .. } => Some(*index),
             Change::LinkGone { .. } | Change::Address { .. } => None,
@@ -110,25 +114,28 @@ impl Sightings {
     fn take(&mut self, change: Change, watched: bool, now: BootInstant) {
         match change {
             Change::Link { index, name, other_names, state } => {
+                self.changed = true;
                 if self.links.set(index, (name, other_names), state, watched, now) {
                     self.flapped.insert(index);
                 }
             }
             Change::LinkGone { index } => {
+                self.changed = true;
                 self.links.remove(index);
                 self.addresses.retain(|(on, ..)| *on != index);
             }
             Change::Address { index, address, prefix, gone: false } => {
-                self.addresses.insert((index, address, prefix));
+                self.changed |= self.addresses.insert((index, address, prefix));
             }
             Change::Address { index, address, prefix, gone: true } => {
-                self.addresses.remove(&(index, address, prefix));
+                self.changed |= self.addresses.remove(&(index, address, prefix));
             }
         }
     }
 
     /// The rules: every group. `me` is this node.
     pub fn set_groups(&mut self, orders: &[GroupOrder], me: NodeId) {
+        self.changed = true;
         let addresses = |order: &GroupOrder| {
             order.group.addresses.iter().map(|address| (*address, order.group.name.clone())).collect::<Vec<_>>()
         };
@@ -137,8 +144,14 @@ impl Sightings {
         self.mine = mine.map(|order| (order.group.name.clone(), order.group.interface.clone())).collect();
     }
 
+    /// Whether [`Sightings::judge`] may have something to say that it has not said. What the leases do to addresses comes back as a change.
+    pub fn has_news(&self, now: BootInstant) -> bool {
+        self.changed || self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
     /// What is to be done now. Call it only when every change so far has been taken, or what the leases have just done looks like somebody else's doing.
     pub fn judge(&mut self, claims: &Claims, now: BootInstant) -> Judgement {
+        self.changed = false;
         let before = self.barred.clone();
         let unusable = |(group, interface): (&VipName, &String)| {
             let was = claims.held.contains_key(group) && !before.contains_key(group);

@@ -3,6 +3,7 @@
 //! bincode 2 is frozen (RUSTSEC-2025-0141), so that only this file names it.
 
 use serde::{Serialize, de::DeserializeOwned};
+use std::marker::PhantomData;
 
 /// Why a value could not be made into bytes, or bytes into a value.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,65 @@ pub fn encode<T: Serialize>(value: &T, limit: usize) -> Result<Vec<u8>, CodecErr
         return Err(CodecError::TooLong { bytes: bytes.len(), limit });
     }
     Ok(bytes)
+}
+
+/// Values that go out together: each is encoded once, as it comes, and they are given out as lists of at most so many bytes, which [`decode`] takes as `Vec`s.
+/// It keeps its room when it is cleared.
+#[derive(Debug)]
+pub struct Lists<T> {
+    limit: usize,
+    /// All values, one after the other.
+    values: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+    list: Vec<u8>,
+    of: PhantomData<fn(T)>,
+}
+
+impl<T: Serialize> Lists<T> {
+    /// A list of more values than its count has room for is cut.
+    const COUNT_BYTES: usize = 3;
+
+    /// No values yet. `limit`: of each list.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, values: Vec::new(), ends: Vec::new(), list: Vec::new(), of: PhantomData }
+    }
+
+    /// Takes one value in.
+    pub fn push(&mut self, value: &T) -> Result<(), CodecError> {
+        let begin = self.values.len();
+        let encoded = bincode::serde::encode_into_std_write(value, &mut self.values, bincode::config::standard());
+        let bytes = self.values.len() - begin + Self::COUNT_BYTES;
+        let refused = match encoded {
+            Err(error) => CodecError::Encode(error),
+            Ok(_) if bytes > self.limit => CodecError::TooLong { bytes, limit: self.limit },
+            Ok(_) => {
+                self.ends.push(self.values.len());
+                return Ok(());
+            }
+        };
+        self.values.truncate(begin);
+        Err(refused)
+    }
+
+    /// Gives out all values, in their order, in as few lists as they fit, and forgets them.
+    pub fn drain(&mut self, mut each: impl FnMut(&[u8])) {
+        let (mut first, mut from) = (0, 0);
+        while first < self.ends.len() {
+            let fits = |end: &usize| *end - from + Self::COUNT_BYTES <= self.limit;
+            let count = self.ends[first..].iter().take(usize::from(u16::MAX)).take_while(|end| fits(end)).count();
+            let to = self.ends[first + count - 1];
+            self.list.clear();
+            // As a `Vec`: how many there are, then each of them.
+            bincode::serde::encode_into_std_write(count, &mut self.list, bincode::config::standard())
+                .expect("a number can be written into memory");
+            self.list.extend_from_slice(&self.values[from..to]);
+            each(&self.list);
+            (first, from) = (first + count, to);
+        }
+        self.values.clear();
+        self.ends.clear();
+    }
 }
 
 /// The value that `bytes` are, if they are at most `limit` and exactly one value.
@@ -83,6 +143,34 @@ mod tests {
                 prop_assert!(encode(&sample, 1 << 20).is_ok());
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn lists_have_all_values_in_order_and_are_as_few_as_fit(values in proptest::collection::vec("[a-z]{0,60}", 0..400)) {
+            let mut lists = Lists::new(100);
+            for _ in 0..2 {
+                values.iter().for_each(|value| lists.push(value).unwrap());
+                let mut found: Vec<Vec<String>> = Vec::new();
+                lists.drain(|list| found.push(decode(list, 100).unwrap()));
+                prop_assert_eq!(found.concat(), values.clone());
+                for pair in found.windows(2) {
+                    let and_one_more = [&pair[0][..], &pair[1][..1]].concat();
+                    prop_assert!(encode(&and_one_more, usize::MAX).unwrap().len() + 2 > 100, "{:?} fits", and_one_more);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_fits_no_list_is_refused_and_the_others_stay() {
+        let mut lists = Lists::new(20);
+        lists.push(&"one".to_owned()).unwrap();
+        assert!(matches!(lists.push(&"x".repeat(17)), Err(CodecError::TooLong { bytes: 21, limit: 20 })));
+        lists.push(&"two".to_owned()).unwrap();
+        let mut found: Vec<Vec<String>> = Vec::new();
+        lists.drain(|list| found.push(decode(list, 20).unwrap()));
+        assert_eq!(found, [["one", "two"]]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Names of nodes, VIP groups, services, real servers, zones, remote identities and check scripts.
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{fmt, marker::PhantomData, str::FromStr, sync::Arc};
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,12 +18,26 @@ fn check(text: &str) -> Result<(), BadName> {
     }
 }
 
+/// Reads a name without a copy of its text in between: lease messages name their groups.
+struct NameVisitor<N>(PhantomData<N>);
+
+impl<N: FromStr<Err = BadName>> de::Visitor<'_> for NameVisitor<N> {
+    type Value = N;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<N, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// The name as text.
@@ -32,23 +46,35 @@ macro_rules! name {
             }
         }
 
-        impl std::str::FromStr for $type {
+        impl FromStr for $type {
             type Err = BadName;
             fn from_str(text: &str) -> Result<Self, BadName> {
-                check(text).map(|()| Self(text.to_owned()))
+                check(text).map(|()| Self(text.into()))
             }
         }
 
         impl TryFrom<String> for $type {
             type Error = BadName;
             fn try_from(text: String) -> Result<Self, BadName> {
-                check(&text).map(|()| Self(text))
+                check(&text).map(|()| Self(text.into()))
             }
         }
 
         impl From<$type> for String {
             fn from(name: $type) -> String {
-                name.0
+                name.as_str().to_owned()
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(NameVisitor(PhantomData))
             }
         }
 

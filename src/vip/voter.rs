@@ -65,6 +65,7 @@ pub struct Voter {
     /// When the candidates last changed.
     rules_since: BootInstant,
     promises: Promises,
+    clock_is_fast: bool,
     toggles: RuleToggles,
 }
 
@@ -97,6 +98,7 @@ impl Voter {
             candidates: None,
             rules_since: started,
             promises: Promises::default(),
+            clock_is_fast: false,
             toggles,
         }
     }
@@ -109,6 +111,11 @@ impl Voter {
             VoterEvent::Heard { from, message } => return self.heard(from, message, now),
         }
         Vec::new()
+    }
+
+    /// Whether other voters' clocks show that this one's runs too fast: it grants nothing then, because its promises would end too early.
+    pub fn set_clock_is_fast(&mut self, clock_is_fast: bool) {
+        self.clock_is_fast = clock_is_fast;
     }
 
     /// The last promise for a group: the holder, and until when. It may have run out.
@@ -168,6 +175,9 @@ impl Voter {
     fn decide(&mut self, group: &VipName, asked: &ReceivedAsk, now: BootInstant) -> Result<BTreeSet<IpAddr>, RefusalReason> {
         if let Some(remaining) = self.quiet(now) {
             return Err(RefusalReason::Quiet { remaining });
+        }
+        if self.clock_is_fast {
+            return Err(RefusalReason::Quiet { remaining: self.ttl_max });
         }
         let (Some(own), Some(candidates)) = (&self.membership, &self.candidates) else {
             // It is not known when the worker will tell them. The candidates ask again in the meantime.

@@ -138,6 +138,18 @@ pub enum Verb {
     },
     /// Print "guard PID", "worker PID" and "runner PID" of a host's agent; exit status 1 when none runs
     AgentPids { host: Host },
+    /// Have the clock of a host's guard run fast, or slow where PERMILLE is negative, and then on at the right rate, as far off as it is by then
+    ///
+    /// Goes on until SIGTERM, or until the guard ends: its clock would go back otherwise. Prints a line when it has begun.
+    SkewClock {
+        host: Host,
+        /// By how many thousandths
+        #[arg(value_parser = clap::value_parser!(i32).range(-900..=900), allow_negative_numbers = true)]
+        permille: i32,
+        /// For how long it runs at another rate
+        #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+        span: Duration,
+    },
     /// Print the hosts whose kernel holds the VIP on a real interface, one per line; exit status 1 when none does
     Holder {
         #[arg(default_value_t = VIP)]
@@ -145,9 +157,9 @@ pub enum Verb {
     },
     /// Sample who holds the VIP and who answers ARP for it
     ///
-    /// Prints one line, in the end or at SIGTERM: holders_max=N arp_macs_max=N samples=N changes=N unheld_ms=N last=HOST arp=HOST:N,…
+    /// Prints one line, in the end or at SIGTERM: holders_max=N arp_macs_max=N arp_twice=N samples=N changes=N unheld_ms=N last=HOST arp=HOST:N,…
     /// holders_max: most of them that had the address in their kernel at one sample. arp_macs_max: most MACs that answered one
-    /// question of the client.
+    /// question of the client. arp_twice: questions that two or more answered.
     #[command(after_help = "Example:\n  watch-holders --every 5 --for 20 &\n  cut d1; sleep 10; heal; wait")]
     WatchHolders {
         #[arg(default_value_t = VIP)]
@@ -169,6 +181,14 @@ pub enum Verb {
         /// One line "MS HOLDERS" for each change
         #[arg(long, value_name = "FILE")]
         log: Option<PathBuf>,
+    },
+    /// See how long this machine's processors stood still, in real time
+    ///
+    /// A real-time thread on each of them looks at the clock every millisecond. Prints one line, in the end or at SIGTERM:
+    /// still_ms_max=N still_over_25_ms=N samples=N real_time=yes|no
+    WatchClock {
+        #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+        span: Duration,
     },
     /// Wait until directors send to a server, or with --out until they do not, as their kernels have it
     ///

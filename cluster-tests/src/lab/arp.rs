@@ -19,6 +19,8 @@ pub struct Asker {
     round: BTreeSet<[u8; 6]>,
     /// Most MACs that answered one question.
     pub most: usize,
+    /// Questions that two MACs or more answered.
+    pub twice: u64,
     /// Answers by MAC.
     pub answers: BTreeMap<[u8; 6], usize>,
 }
@@ -27,7 +29,7 @@ impl Asker {
     /// Opens a packet socket on the client.
     pub fn new(target: Ipv4Addr) -> Result<Self> {
         let socket = namespaces::within_net(Host::client(), packet_socket).context("listen for ARP on the client")?;
-        Ok(Self { socket, target, round: BTreeSet::new(), most: 0, answers: BTreeMap::new() })
+        Ok(Self { socket, target, round: BTreeSet::new(), most: 0, twice: 0, answers: BTreeMap::new() })
     }
 
     /// Closes the last round and asks anew, by broadcast.
@@ -44,7 +46,8 @@ impl Asker {
         let mut frame = [0u8; 128];
         while let Ok(length) = rustix::io::read(&self.socket, &mut frame) {
             if let Some(mac) = answer(&frame[..length], self.target) {
-                self.round.insert(mac);
+                let is_another = self.round.insert(mac);
+                self.twice += u64::from(is_another && self.round.len() == 2);
                 self.most = self.most.max(self.round.len());
                 *self.answers.entry(mac).or_insert(0) += 1;
             }

@@ -5,7 +5,9 @@ use super::daemons::{self, AgentPids};
 use super::hosts::{Host, Role};
 use super::job::Job;
 use super::namespaces::{self, Room};
-use super::{attack, cluster, faults, holders, init, paths, pool, power, probe, report, supervise, wall_clock, watch, web};
+use super::{
+    attack, cluster, faults, holders, init, paths, pool, power, probe, report, skew, stillness, supervise, wall_clock, watch, web,
+};
 use anyhow::{Context, Result, bail};
 use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
@@ -116,6 +118,7 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
         Verb::StartAgent { hosts } => hosts.into_iter().try_for_each(daemons::start_agent)?,
         Verb::StopAgent { host, signal, wait } => daemons::stop_agent(host, signal, wait)?,
         Verb::AgentPids { host } => return agent_pids(host),
+        Verb::SkewClock { host, permille, span } => skew::run(host, permille, span)?,
         Verb::Holder { address } => {
             let holders = holders::of(address)?;
             holders.iter().for_each(report::line);
@@ -125,6 +128,10 @@ fn on_the_switch(verb: Verb) -> Result<i32> {
             let hosts = if hosts.is_empty() { Host::directors().collect() } else { hosts };
             let arp_every = if no_arp { Duration::ZERO } else { arp_every };
             report::line(watch::run(&watch::Plan { address, hosts, every, span, arp_every, log })?);
+        }
+        Verb::WatchClock { span } => {
+            probe::early::listen()?;
+            report::line(stillness::watch(span, probe::early::asked)?);
         }
         Verb::WaitPool { server, directors, out, within } => return pool::wait(server, directors, out, within),
         Verb::FormCluster { file, hosts } => {

@@ -6,8 +6,8 @@
 //!
 //! Inside: [`init`] is process 1. It mounts ([`mounts`]) what the script may write to, cables the hosts ([`lan`], [`hosts`]),
 //! forms the cluster ([`cluster`]) and runs the script, or several in one boot ([`each`]); [`marks`] say how long that took. The script calls verbs ([`args`], [`cli`]), all of them this same binary:
-//! [`namespaces`] and [`disk`] are a host, [`power`] switches it, [`faults`] spoils its cable, [`daemons`] and [`web`] are what
-//! runs on it, [`probe`], [`holders`], [`watch`], [`pool`] and [`arp`] look at it, [`attack`] is who does not belong there.
+//! [`namespaces`] and [`disk`] are a host, [`power`] switches it, [`faults`] spoils its cable, [`skew`] its guard's clock, [`daemons`] and [`web`] are what
+//! runs on it, [`probe`], [`holders`], [`watch`], [`pool`] and [`arp`] look at it, [`stillness`] at the machine below, [`attack`] is who does not belong there.
 //!
 //! Nothing here spins: in virtual time the guest's clock advances only while every process sleeps.
 
@@ -37,6 +37,8 @@ pub mod processor;
 pub mod procs;
 pub mod report;
 pub mod run;
+pub mod skew;
+pub mod stillness;
 pub mod supervise;
 pub mod ticks;
 pub mod wall_clock;

@@ -43,10 +43,10 @@ pub struct Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (most, summary) = self.arp.as_ref().map_or((0, "-".to_owned()), |arp| (arp.most, arp.summary()));
+        let (most, twice, summary) = self.arp.as_ref().map_or((0, 0, "-".to_owned()), |arp| (arp.most, arp.twice, arp.summary()));
         write!(
             f,
-            "holders_max={} arp_macs_max={most} samples={} changes={} unheld_ms={} last={} arp={summary}",
+            "holders_max={} arp_macs_max={most} arp_twice={twice} samples={} changes={} unheld_ms={} last={} arp={summary}",
             self.holders_max,
             self.samples,
             self.changes,

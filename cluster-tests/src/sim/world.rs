@@ -185,7 +185,7 @@ impl World {
         match event {
             Event::Arrive { to, from, message } => {
                 self.check_overdue(to);
-                self.input(to, LeaseEvent::Heard { from, source: listens_at(from), message });
+                self.input(to, LeaseEvent::Heard { from, source: listens_at(from), messages: vec![message] });
             }
             Event::For { node, incarnation, input } => {
                 if self.runs(node, incarnation) {

@@ -5,6 +5,7 @@ use crate::{
     base::errors::with_sources,
     clock::{BootClock, Clock},
     guard::{
+        clock_report::Clocks,
         error::CannotSpeak,
         identity::Identity,
         leases::{LeaseEvent, Leases},
@@ -44,6 +45,7 @@ impl EventLoop {
         let forgotten = if self.identity.is_none() { self.started } else { BootClock.now() };
         tracing::info!(node = %identity.id, cluster = identity.cluster_id, timing = %identity.timing, "guard speaks for this node");
         self.leases = Some(Leases::new(identity.id, identity.timing, forgotten, rand::random()));
+        self.clocks = Some(Clocks::new(identity.id));
         self.identity = Some(identity);
         if self.withdrawn {
             self.lease_event(LeaseEvent::RetireAll).await;

@@ -5,6 +5,7 @@ use crate::{
     base::errors::with_sources,
     clock::{BootClock, BootInstant, Clock},
     guard::{
+        clock_report::Clocks,
         leases::LeaseEvent,
         protocol::{GroupOrder, ToWorker},
         strays::{Stray, Strays},
@@ -13,12 +14,14 @@ use crate::{
 };
 
 impl EventLoop {
-    /// Judges what is on interfaces now, and acts on it. Does nothing before all that the kernel has said is known.
+    /// Judges what is on interfaces now, and acts on it. Does nothing before all that the kernel has said is known, nor where that is nothing new, as after each
+    /// renewal of an address.
     pub(super) async fn look(&mut self) {
         let now = BootClock.now();
-        if !self.watch.catch_up(now) {
+        if !self.watch.catch_up(now) || !self.watch.sightings.has_news(now) {
             return;
         }
+        self.stirred = true;
         let Some(leases) = &self.leases else { return };
         let judgement = self.watch.sightings.judge(&leases.claims(), now);
         if *leases.barred() != judgement.barred {
@@ -67,7 +70,8 @@ impl EventLoop {
 
     /// At each change, and after hello.
     pub(super) fn tell_problems(&mut self) {
-        let problems = self.watch.sightings.problems();
+        let clocks = self.clocks.as_ref().map(Clocks::problems).unwrap_or_default();
+        let problems: Vec<String> = clocks.into_iter().chain(self.watch.sightings.problems()).collect();
         if self.greeted && self.watch.told.as_ref() != Some(&problems) {
             self.watch.told = Some(problems.clone());
             self.tell(ToWorker::Problems(problems));

@@ -2,6 +2,7 @@
 
 use crate::{
     clock::{BootClock, BootInstant, Clock},
+    guard::clock_rates::ClockStamp,
     link::{
         codec,
         datagram::{MAX_BODY_BYTES, MAX_DATAGRAM_BYTES, Opened, Rejected, Seal},
@@ -14,13 +15,12 @@ use crate::{
 use std::{collections::BTreeMap, io, net::SocketAddr};
 use tokio::net::UdpSocket;
 
-/// The longest lease message is a refusal with a joint membership of ten voters: some 500 bytes. Short ones go in one datagram.
-const MAX_MESSAGE_BYTES: usize = MAX_BODY_BYTES;
+/// The longest list of messages. The longest message is a refusal with a joint membership of ten voters: some 500 bytes. Short ones go in one datagram.
+pub const MAX_LIST_BYTES: usize = MAX_BODY_BYTES - STAMP_BYTES;
+/// Before the list: three numbers.
+const STAMP_BYTES: usize = 27;
 /// DSCP CS6, network control: switches that look at it let renewals pass before bulk traffic.
 const TRAFFIC_CLASS: u32 = 0xc0;
-
-/// Of a datagram, what is left for lengths and their count: a byte or three.
-const COUNT_BYTES: usize = 3;
 
 /// Lease messages that came in together.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +29,12 @@ pub struct Incoming {
     pub from: NodeId,
     /// Where an answer reaches it.
     pub source: SocketAddr,
+    /// Which start of its guard.
+    pub session: u64,
+    /// What that says of clocks.
+    pub stamp: ClockStamp,
+    /// When it came.
+    pub at: BootInstant,
     /// What it said, in this order.
     pub messages: Vec<LeaseMessage>,
 }
@@ -40,7 +46,18 @@ pub struct LeaseSocket {
     pub listen: SocketAddr,
     socket: Option<UdpSocket>,
     seal: Option<Seal>,
+    /// What others' clocks showed in the latest datagram of each. Members only.
+    heard: BTreeMap<SocketAddr, HeardClock>,
     buffer: Box<[u8]>,
+}
+
+/// What another guard's clock showed, and when that came.
+#[derive(Clone, Copy, Debug)]
+struct HeardClock {
+    node: NodeId,
+    session: u64,
+    read_ns: u64,
+    at: BootInstant,
 }
 
 impl LeaseSocket {
@@ -48,7 +65,7 @@ impl LeaseSocket {
     pub fn new(listen: SocketAddr) -> Self {
         // One byte more than is allowed, so that a datagram that was cut has the wrong length and is refused.
         let buffer = vec![0; MAX_DATAGRAM_BYTES + 1].into_boxed_slice();
-        Self { listen, socket: None, seal: None, buffer }
+        Self { listen, socket: None, seal: None, heard: BTreeMap::new(), buffer }
     }
 
     /// Listens; says and understands nothing yet. An address that is not on this machine is an `AddrNotAvailable`.
@@ -64,10 +81,12 @@ impl LeaseSocket {
     /// Speaks as the node and for the cluster of `seal` from now on, with those whom [`LeaseSocket::speakers`] names after that.
     pub fn speak_with(&mut self, seal: Seal) {
         self.seal = Some(seal);
+        self.heard.clear();
     }
 
     /// Who is heard and spoken to from now on, and with which keys. What is known of those that stay is kept.
     pub fn speakers(&mut self, keyring: &KeyRing, members: &BTreeMap<NodeId, (SocketAddr, PublicKey)>) {
+        self.heard.retain(|_, heard| members.contains_key(&heard.node));
         match &self.seal {
             Some(seal) => seal.update(keyring, members),
             None => tracing::warn!("the worker names speakers before it has said who this node is"),
@@ -97,8 +116,12 @@ impl LeaseSocket {
                 return None;
             }
         };
-        match codec::decode(body, MAX_MESSAGE_BYTES) {
-            Ok(messages) => Some(Incoming { from: header.sender, source, messages }),
+        match codec::decode::<(ClockStamp, _)>(body, MAX_BODY_BYTES) {
+            Ok((stamp, messages)) => {
+                let (from, session) = (header.sender, header.session);
+                self.heard.insert(source, HeardClock { node: from, session, read_ns: stamp.read_ns, at: now });
+                Some(Incoming { from, source, session, stamp, at: now, messages })
+            }
             Err(error) => {
                 tracing::warn!(%error, %source, node = %header.sender, "lease messages are not understood");
                 None
@@ -106,34 +129,19 @@ impl LeaseSocket {
         }
     }
 
-    /// Sends messages now or not at all, in as few datagrams as they fit: what the network or a full buffer loses is asked again.
-    pub fn send(&self, to: SocketAddr, messages: &[LeaseMessage]) {
+    /// Sends an encoded list of messages now or not at all: what the network or a full buffer loses is asked again.
+    pub fn send(&self, to: SocketAddr, list: &[u8]) {
         let (Some(socket), Some(seal)) = (&self.socket, &self.seal) else { return };
-        for part in in_datagrams(messages) {
-            let sealed = codec::encode(&part, MAX_MESSAGE_BYTES).map(|body| seal.seal(to, &body));
-            match sealed {
-                Ok(Ok(datagram)) => send_now(socket, to, &datagram),
-                Ok(Err(error)) => tracing::debug!(%error, "lease messages are not sent"),
-                Err(error) => tracing::error!(%error, "lease messages cannot be encoded"),
-            }
+        // Of an earlier start of that guard nothing is told: its clock may have begun anew.
+        let heard = self.heard.get(&to).filter(|heard| seal.session_of(heard.node) == Some(heard.session));
+        let stamp = ClockStamp::new(BootClock.now(), heard.map(|heard| (heard.read_ns, heard.at)));
+        let mut body = codec::encode(&stamp, STAMP_BYTES).expect("three numbers take 27 bytes at most");
+        body.extend_from_slice(list);
+        match seal.seal(to, &body) {
+            Ok(datagram) => send_now(socket, to, &datagram),
+            Err(error) => tracing::debug!(%error, "lease messages are not sent"),
         }
     }
-}
-
-/// Cuts messages into parts that each fit a datagram. One that fits none is a part of its own, and is refused when it is encoded.
-fn in_datagrams(messages: &[LeaseMessage]) -> Vec<&[LeaseMessage]> {
-    let (mut parts, mut from, mut bytes) = (Vec::new(), 0, COUNT_BYTES);
-    for (at, message) in messages.iter().enumerate() {
-        let length = codec::encode(message, MAX_MESSAGE_BYTES).map_or(MAX_MESSAGE_BYTES, |body| body.len());
-        if bytes + length > MAX_MESSAGE_BYTES && at > from {
-            parts.push(&messages[from..at]);
-            (from, bytes) = (at, COUNT_BYTES);
-        }
-        bytes += length;
-    }
-    parts.push(&messages[from..]);
-    parts.retain(|part| !part.is_empty());
-    parts
 }
 
 /// Past tokio's readiness, which would refuse the first datagram before it has ever polled the socket.

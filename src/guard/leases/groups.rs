@@ -63,8 +63,7 @@ impl Leases {
         tell(HolderEvent::Addresses(order.group.addresses.clone()));
         tell(HolderEvent::Fitness(self.fitness_for(&name)));
         tell(self.readiness(&name));
-        let mut state = GroupState::new(order, holder);
-        state.set_barred(self.barred.contains_key(&name));
-        self.groups_here.insert(name.clone(), state);
+        self.groups_here.insert(name, GroupState::new(order, holder));
+        self.bar_groups();
     }
 }

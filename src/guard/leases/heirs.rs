@@ -54,23 +54,28 @@ impl Leases {
         leaving.filter_map(|place| Some((place.clone(), heir(place)?))).collect()
     }
 
-    /// What is on interfaces for other groups is not taken off. They see to it themselves from now on.
-    pub(super) fn sparing_others(&mut self, mut act: Effect) -> Effect {
-        let (group, leaving) = match &mut act {
+    /// Looks through the acts from the one at `from` on: what is on interfaces for other groups is not taken off, and removals are measured.
+    pub(super) fn see_to_acts(&mut self, from: usize, step: &mut Step) {
+        for act in step.acts.iter_mut().skip(from) {
+            self.spare_others(act);
+            self.note_removal(act, step.at.now);
+        }
+    }
+
+    /// The other groups see to it themselves from now on.
+    fn spare_others(&mut self, act: &mut Effect) {
+        let (group, leaving) = match act {
             Effect::Remove { group, places, .. } => (group, places),
-            Effect::Install { group, stale, .. } => (group, stale),
-            Effect::Send { .. } | Effect::Extend { .. } | Effect::Announce { .. } => return act,
+            Effect::Install { group, stale, .. } if !stale.is_empty() => (group, stale),
+            Effect::Install { .. } | Effect::Send { .. } | Effect::Extend { .. } | Effect::Announce { .. } => return,
         };
         for (_, other) in self.groups_here.iter_mut().filter(|(name, _)| *name != group) {
-            let spared: Vec<Placement> = leaving.iter().filter(|place| other.stays(place)).cloned().collect();
-            if !spared.is_empty() {
+            let before = leaving.len();
+            leaving.retain(|place| !other.stays(place));
+            if leaving.len() < before {
                 other.refresh_soon();
             }
-            spared.iter().for_each(|place| {
-                leaving.remove(place);
-            });
         }
-        act
     }
 
     /// These are off the interface: the voters are told, and candidates of the groups that have them by now.
@@ -90,7 +95,7 @@ impl Leases {
         for group in std::mem::take(&mut self.passed_on) {
             let Some(order) = self.orders.get(&group) else { continue };
             for to in order.candidates.iter().filter(|node| **node != self.me) {
-                self.post(*to, LeaseMessage::HandOver { group: group.clone(), first: None }, step);
+                step.post(self.me, &self.addresses, *to, LeaseMessage::HandOver { group: group.clone(), first: None });
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How long before the end of its lease a group is taken off: what the removal of all that this node has takes, as the last removals have shown.
 
-use super::{Leases, Step};
+use super::Leases;
 use crate::{clock::BootInstant, guard::effect::Effect};
 use std::time::Duration;
 
@@ -54,9 +54,9 @@ impl Removals {
 
 impl Leases {
     /// Takes note of what the driver is to do.
-    pub(super) fn note_removal(&mut self, act: &Effect, step: &Step) {
+    pub(super) fn note_removal(&mut self, act: &Effect, now: BootInstant) {
         if let Effect::Remove { places, .. } = act {
-            self.removals.begin(places.len(), step.at.now);
+            self.removals.begin(places.len(), now);
         }
     }
 

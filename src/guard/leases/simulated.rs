@@ -10,6 +10,7 @@ impl Leases {
         self.timing = timing;
         self.groups_here.values_mut().for_each(|state| state.holder().set_timing(timing));
         self.keep_time_for_removals();
+        self.set_deadline();
     }
 
     /// The end of the lease under which this node has `place` for `group`; `None`: it holds no such lease.

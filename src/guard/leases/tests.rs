@@ -5,8 +5,11 @@ mod heirs;
 mod links;
 
 use super::*;
-use crate::{kernel::fence::Packets, model::VipGroup};
-use std::collections::BTreeSet;
+use crate::{
+    guard::sightings::Claims,
+    kernel::fence::Packets,
+    model::{Holding, Ownership, VipGroup},
+};
 
 const D1: NodeId = NodeId(1);
 const D2: NodeId = NodeId(2);
@@ -109,8 +112,9 @@ impl World {
                     node.lasts = self.now + Duration::from_secs((until - at.now).as_secs() + 1);
                     LeaseEvent::Installed { group, lasts: BootInstant::from_boot(node.lasts), left }
                 }
-                Effect::Extend { places, .. } => {
-                    assert!(places.is_subset(&node.kernel), "{id} extends what it does not have");
+                Effect::Extend { vips, .. } => {
+                    let there: Vec<_> = node.kernel.iter().map(|(_, vip)| *vip).collect();
+                    assert!(vips.iter().all(|vip| there.contains(vip)), "{id} extends what it does not have");
                     continue;
                 }
                 Effect::Remove { group, .. } if node.stubborn => LeaseEvent::RemovalFailed(group),
@@ -154,7 +158,7 @@ impl World {
         let id = |addr| *self.nodes.keys().find(|id| address(**id) == addr).unwrap();
         let (from, to) = (id(source), id(to));
         if !self.nodes[&from].cut && !self.nodes[&to].cut {
-            self.event(to, LeaseEvent::Heard { from, source, message });
+            self.event(to, LeaseEvent::Heard { from, source, messages: vec![message] });
         }
     }
 
@@ -342,7 +346,7 @@ fn who_speaks_in_this_nodes_name_is_not_heard() {
     world.run_ms(1000);
     let release = LeaseMessage::Release { group: web(), round: u64::MAX, life: 7 };
     world.node(WITNESS).log.clear();
-    world.event(WITNESS, LeaseEvent::Heard { from: WITNESS, source: address(D2), message: release });
+    world.event(WITNESS, LeaseEvent::Heard { from: WITNESS, source: address(D2), messages: vec![release] });
     assert_eq!(world.node(WITNESS).log, []);
     world.run_ms(1000);
     assert_eq!(world.holders(), [D1]);

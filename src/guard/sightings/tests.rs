@@ -159,3 +159,26 @@ fn a_new_list_replaces_addresses_and_tells_what_has_changed_since() {
     let judgement = sightings.judge(&held(), at(1));
     assert_eq!((judgement.disturbed, judgement.strays), (vec![web()], vec![stray("eth9")]));
 }
+
+#[test]
+fn a_renewal_of_what_is_there_is_no_news_and_all_else_is() {
+    let mut sightings = machine(&[ME], LinkState::Up);
+    assert!(sightings.has_news(at(0)), "nobody has judged yet");
+    sightings.change(address(ETH1, "192.0.2.10", 32, false), at(0));
+    assert_eq!(sightings.judge(&held(), at(0)), Judgement::default());
+    assert!(!sightings.has_news(at(1)));
+    sightings.change(address(ETH1, "192.0.2.10", 32, false), at(1));
+    assert!(!sightings.has_news(at(1)), "the same address, for longer");
+    for change in [
+        address(ETH1, "192.0.2.10", 32, true),
+        address(ETH1, "192.0.2.10", 24, false),
+        link(ETH1, "eth1", LinkState::NoCarrier),
+        Change::LinkGone { index: ETH0 },
+    ] {
+        sightings.change(change.clone(), at(2));
+        assert!(sightings.has_news(at(2)), "{change:?}");
+        sightings.judge(&Claims::default(), at(2));
+    }
+    // A stray is judged again without a change.
+    assert!(sightings.has_news(at(600_000)));
+}

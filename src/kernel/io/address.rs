@@ -1,7 +1,7 @@
 //! Adds, removes and lists IP addresses of interfaces over rtnetlink, with a kernel lifetime where wanted.
 
 use crate::clock::{BootClock, BootInstant, Clock};
-use futures_util::StreamExt;
+use futures_util::StreamExt as _;
 use rtnetlink::{
     Handle,
     packet_core::{
@@ -21,6 +21,8 @@ use std::{
     time::Duration,
 };
 
+mod several;
+
 /// The agent's mark on an address (`IFA_PROTO`, since Linux 5.18; older kernels ignore it). A recent `ip address` shows it as `proto 0x4c`.
 pub const MARK: u8 = 0x4c;
 /// The loopback interface, whose addresses belong to the real-server role.
@@ -30,8 +32,6 @@ pub const LOOPBACK: &str = "lo";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// An address can be on an interface once for each prefix length, so 33 times at most.
 const MOST_PREFIXES: usize = 33;
-/// The kernel's answers to so many requests fit the socket's receive buffer (212,992 bytes, net.core.rmem_default) many times.
-const REMOVALS_AT_A_TIME: usize = 32;
 /// The kernel's value for a lifetime without end.
 const FOREVER: u32 = u32::MAX;
 
@@ -114,22 +114,24 @@ impl Addresses {
     ///
     /// A host address is a subnet of its own, so neither it nor the interface's other addresses depend on each other.
     pub async fn install(&self, interface: &str, address: IpAddr, valid_lft: Option<Duration>) -> Result<(), AddressError> {
-        self.put(interface, address, valid_lft, None, NLM_F_REPLACE).await
+        self.put((interface, interface_index(interface)?), address, valid_lft, None, NLM_F_REPLACE).await
     }
 
     /// The same for a lease.
     pub async fn install_for(&self, interface: &str, address: IpAddr, lease: ForLease) -> Result<(), AddressError> {
-        self.put(interface, address, Some(lease.valid_lft), Some(lease.until), NLM_F_REPLACE).await
+        self.put((interface, interface_index(interface)?), address, Some(lease.valid_lft), Some(lease.until), NLM_F_REPLACE).await
     }
 
     /// Refreshes an address for a lease, or puts it on if it is not there. Returns whether it was there.
     pub async fn refresh_for(&self, interface: &str, address: IpAddr, lease: ForLease) -> Result<bool, AddressError> {
         // The kernel adds an address that is not there whatever the flags say. Only `NLM_F_EXCL` tells both cases apart (`inet_rtm_newaddr` in
         // net/ipv4/devinet.c).
-        match self.put(interface, address, Some(lease.valid_lft), Some(lease.until), NLM_F_EXCL).await {
+        let on = (interface, interface_index(interface)?);
+        let put = |flag| self.put(on, address, Some(lease.valid_lft), Some(lease.until), flag);
+        match put(NLM_F_EXCL).await {
             Ok(()) => Ok(false),
             Err(AddressError::Kernel { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                self.install_for(interface, address, lease).await.map(|()| true)
+                put(NLM_F_REPLACE).await.map(|()| true)
             }
             Err(other) => Err(other),
         }
@@ -137,13 +139,13 @@ impl Addresses {
 
     async fn put(
         &self,
-        interface: &str,
+        (interface, index): (&str, u32),
         address: IpAddr,
         valid_lft: Option<Duration>,
         until: Option<BootInstant>,
         flag: u16,
     ) -> Result<(), AddressError> {
-        let mut message = host_address(interface_index(interface)?, address);
+        let mut message = host_address(index, address);
         let lifetime = valid_lft.map_or(FOREVER, whole_seconds);
         let mut cache = CacheInfo::default();
         cache.ifa_valid = lifetime;
@@ -185,13 +187,6 @@ impl Addresses {
             }
         }
         Ok(())
-    }
-
-    /// Removes all of them, several at a time so that many take little longer than one. Tries all, whatever becomes of one; an error, if there was any.
-    pub async fn remove_all(&self, places: impl IntoIterator<Item = (&str, IpAddr)>) -> Result<(), AddressError> {
-        let removals = places.into_iter().map(|(interface, address)| self.remove(interface, address));
-        let results: Vec<_> = futures_util::stream::iter(removals).buffer_unordered(REMOVALS_AT_A_TIME).collect().await;
-        results.into_iter().collect()
     }
 
     /// Every address of every interface.

@@ -2,7 +2,7 @@
 
 use super::{
     Linux,
-    address::{Addresses, ForLease},
+    address::{AddressError, Addresses, ForLease},
     capabilities,
     contract::{dest, done, holds, look, options, service, vip, weight},
     fence::{Fence, remove_left},
@@ -156,6 +156,13 @@ async fn an_address_that_somebody_removed_is_told_from_one_that_is_refreshed() {
     assert!(addresses.refresh_for("lo", vip(), longer).await.unwrap());
     let listed = run("ip -o address show dev lo to 192.0.2.100/32");
     assert!(listed.contains("valid_lft 120sec"), "{listed}");
+    let other: IpAddr = "192.0.2.101".parse().unwrap();
+    let (missing, put) = addresses.put_all_for([("lo", vip()), ("lo", other)], [], lease).await;
+    assert!(put.is_ok() && missing == [("lo", other)], "{missing:?} {put:?}");
+    let (missing, put) = addresses.put_all_for([("lo", vip())], [("lo", other), ("no-such-if", other)], lease).await;
+    assert!(matches!(put, Err(AddressError::NoInterface { .. })) && missing.is_empty(), "{missing:?} {put:?}");
+    assert_ne!(run("ip -o address show dev lo to 192.0.2.101/32"), "");
+    addresses.remove("lo", other).await.unwrap();
     addresses.remove("lo", vip()).await.unwrap();
     let over = ForLease { until: BootClock.now(), ..lease };
     assert!(addresses.install_for("lo", vip(), over).await.is_err());

@@ -33,6 +33,10 @@ impl Guard {
         self.socket.speak_with(Seal::new(Kind::Lease, "blue", self.id, session, self.key.clone()));
     }
 
+    fn says(&self, to: &Guard, message: LeaseMessage) {
+        self.socket.send(to.addr, &codec::encode(&vec![message], MAX_LIST_BYTES).unwrap());
+    }
+
     async fn hears(&mut self) -> Option<Incoming> {
         timeout(PATIENCE, self.socket.receive()).await.expect("a datagram is on its way")
     }
@@ -57,22 +61,29 @@ async fn a_guards_first_word_costs_one_round_trip_more_and_further_ones_none() {
     let all = members(&[&a, &b]);
     a.socket.speakers(&keyring(7), &all);
     b.socket.speakers(&keyring(7), &all);
-    a.socket.send(b.addr, &[hand_over("one")]);
+    a.says(&b, hand_over("one"));
     assert_eq!(b.hears().await, None, "b answers with a notice");
     assert_eq!(a.hears().await, None, "a sends it again");
-    let heard = |guard: &Guard, what| Some(Incoming { from: guard.id, source: guard.addr, messages: vec![hand_over(what)] });
-    assert_eq!(b.hears().await, heard(&a, "one"));
-    b.socket.send(a.addr, &[hand_over("two")]);
-    assert_eq!(a.hears().await, heard(&b, "two"));
+    let heard = |guard: &Guard, what| Some((guard.id, guard.addr, vec![hand_over(what)]));
+    let said = |incoming: Option<Incoming>| incoming.map(|said| (said.from, said.source, said.messages));
+    let begun = BootClock.now();
+    let first = b.hears().await.unwrap();
+    assert_eq!((first.stamp.heard_ns, first.session), (0, 1), "a has heard no reading");
+    assert_eq!(said(Some(first.clone())), heard(&a, "one"));
+    b.says(&a, hand_over("two"));
+    let second = a.hears().await.unwrap();
+    assert_eq!(second.stamp.heard_ns, first.stamp.read_ns);
+    assert!(begun.since_boot().as_nanos() <= second.stamp.read_ns.into() && begun <= second.at);
+    assert_eq!(said(Some(second)), heard(&b, "two"));
     // The same speakers again, and another key, disturb nothing.
     let both = KeyRing { keys: [(KeyId(1), Secret::new([7; 32])), (KeyId(2), Secret::new([8; 32]))].into(), ..keyring(7) };
     a.socket.speakers(&both, &all);
     b.socket.speakers(&both, &all);
     a.socket.speakers(&KeyRing { primary: Some(KeyId(2)), ..both }, &all);
-    a.socket.send(b.addr, &[hand_over("three")]);
-    assert_eq!(b.hears().await, heard(&a, "three"));
+    a.says(&b, hand_over("three"));
+    assert_eq!(said(b.hears().await), heard(&a, "three"));
     b.socket.speakers(&keyring(7), &members(&[&b]));
-    a.socket.send(b.addr, &[hand_over("four")]);
+    a.says(&b, hand_over("four"));
     assert_eq!(b.hears().await, None, "a is no member any more");
 }
 
@@ -81,22 +92,32 @@ async fn before_it_knows_speakers_a_guard_neither_speaks_nor_hears() {
     let (mut a, mut b) = (Guard::new(1), Guard::new(2));
     let all = members(&[&a, &b]);
     b.socket.speakers(&keyring(7), &all);
-    a.socket.send(b.addr, &[hand_over("lost")]);
-    b.socket.send(a.addr, &[hand_over("early")]);
+    a.says(&b, hand_over("lost"));
+    b.says(&a, hand_over("early"));
     assert_eq!(a.hears().await, None);
     a.socket.speakers(&keyring(7), &all);
-    a.socket.send(b.addr, &[hand_over("one")]);
+    a.says(&b, hand_over("one"));
     assert_eq!(b.hears().await, None, "b answers with a notice");
     assert_eq!(a.hears().await, None);
     assert_eq!(b.hears().await.map(|heard| heard.messages), Some(vec![hand_over("one")]));
 }
 
-#[test]
-fn messages_go_in_as_few_datagrams_as_they_fit_and_keep_their_order() {
-    let messages: Vec<LeaseMessage> = (0..200).map(|n| hand_over(&format!("group{n:03}"))).collect();
-    let parts = in_datagrams(&messages);
-    assert_eq!(parts.concat(), messages);
-    let lengths: Vec<usize> = parts.iter().map(|part| codec::encode(part, MAX_MESSAGE_BYTES).unwrap().len()).collect();
-    assert!(lengths[..lengths.len() - 1].iter().all(|length| length + 16 > MAX_MESSAGE_BYTES), "{lengths:?}");
-    assert_eq!(in_datagrams(&[]), Vec::<&[LeaseMessage]>::new());
+#[tokio::test]
+async fn a_reading_of_a_guards_earlier_start_is_not_told_to_its_next_one() {
+    let (mut a, mut b) = (Guard::new(1), Guard::new(2));
+    let all = members(&[&a, &b]);
+    a.socket.speakers(&keyring(7), &all);
+    b.socket.speakers(&keyring(7), &all);
+    b.says(&a, hand_over("one"));
+    assert_eq!(a.hears().await, None, "a answers with a notice");
+    assert_eq!(b.hears().await, None, "b sends it again");
+    assert!(a.hears().await.is_some());
+    b.start(2);
+    b.socket.speakers(&keyring(7), &all);
+    a.says(&b, hand_over("late"));
+    assert_eq!(b.hears().await, None, "b answers with a notice");
+    assert_eq!(a.hears().await, None, "a sends it again");
+    assert!(b.hears().await.is_some());
+    a.says(&b, hand_over("two"));
+    assert_eq!(b.hears().await.map(|said| said.stamp.heard_ns), Some(0));
 }

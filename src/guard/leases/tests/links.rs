@@ -1,6 +1,7 @@
 //! Tests of interfaces that cannot carry a VIP, and of VIPs that somebody else has taken off.
 
 use super::*;
+use crate::guard::clock_rates::OwnClock;
 
 fn barred() -> LeaseEvent {
     LeaseEvent::Links([(web(), "its interface eth0 has no carrier".to_owned())].into())
@@ -80,4 +81,39 @@ fn who_does_not_hold_puts_nothing_back_and_nor_does_who_held_until_a_moment_ago(
     assert_eq!(world.holders(), []);
     let last = world.node(D1).log.last().cloned();
     assert!(!matches!(last, Some(Effect::Install { .. })), "{last:?}");
+}
+
+#[test]
+fn a_holder_whose_clock_is_wrong_hands_over_and_takes_nothing_until_it_is_good() {
+    let mut world = World::new(&[D1, D2, WITNESS]);
+    world.run_ms(1000);
+    assert_eq!(world.holders(), [D1]);
+    let clock = OwnClock::Slow { ppm: 31_000 };
+    world.event(D1, LeaseEvent::Clock(clock));
+    let why = "the clock of this node runs at another rate than others'";
+    let removed = |act: &Effect| matches!(act, Effect::Remove { why: reason, epoch: Some(1), .. } if *reason == why);
+    assert!(world.node(D1).log.iter().any(removed), "{:?}", world.node(D1).log.last());
+    world.run_ms(20);
+    assert_eq!(world.holders(), [D2]);
+    assert_eq!(world.node(D1).leases.obstacles(), [(web(), clock.trouble().unwrap())].into());
+    world.event(D2, barred());
+    world.run_ms(2000);
+    assert_eq!(world.holders(), []);
+    world.event(D1, LeaseEvent::Clock(OwnClock::Good));
+    world.run_ms(100);
+    assert_eq!((world.holders(), world.node(D1).leases.obstacles()), (vec![D1], Obstacles::new()));
+}
+
+#[test]
+fn a_voter_whose_clock_is_fast_grants_nothing_and_one_whose_clock_is_slow_grants() {
+    for (clock, grants) in [(OwnClock::Fast { ppm: 31_000 }, false), (OwnClock::Slow { ppm: 31_000 }, true)] {
+        // With two voters both are needed.
+        let mut world = World::new(&[D1, WITNESS]);
+        world.event(WITNESS, LeaseEvent::Clock(clock));
+        world.run_ms(2000);
+        assert_eq!(!world.holders().is_empty(), grants, "{clock:?}");
+        world.event(WITNESS, LeaseEvent::Clock(OwnClock::Good));
+        world.run_ms(2000);
+        assert!(!world.holders().is_empty(), "{clock:?}");
+    }
 }
