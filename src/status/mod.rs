@@ -153,9 +153,11 @@ fn node_status(sources: &StatusInput<'_>, name: &NodeName, id: NodeId) -> NodeSt
 
 fn vip_status(sources: &StatusInput<'_>, group: &VipGroup) -> VipStatus {
     let live = sources.view.nodes.iter().filter(|(name, node)| node.live && sources.state.nodes.contains_key(*name));
-    let mut claims: Vec<(u64, u64, &NodeName)> = live
+    // A lease counts before a fallback, which has no epoch.
+    let mut claims: Vec<(Option<u64>, u64, &NodeName)> = live
         .filter_map(|(name, node)| match node.holding.get(&group.name) {
-            Some(Holding::Held { epoch, since_unix_ms }) => Some((*epoch, *since_unix_ms, name)),
+            Some(Holding::Held { epoch, since_unix_ms }) => Some((Some(*epoch), *since_unix_ms, name)),
+            Some(Holding::Fallback { since_unix_ms }) => Some((None, *since_unix_ms, name)),
             Some(Holding::NotHeld) | None => None,
         })
         .collect();
@@ -167,10 +169,10 @@ fn vip_status(sources: &StatusInput<'_>, group: &VipGroup) -> VipStatus {
         name: group.name.clone(),
         addresses: group.addresses.iter().copied().collect(),
         interface: group.interface.clone(),
-        mode: VipMode::Lease,
+        mode: if newest.is_some_and(|(epoch, ..)| epoch.is_none()) { VipMode::Fallback } else { VipMode::Lease },
         holder: newest.map(|(_, _, name)| (*name).clone()),
         holders: claims.iter().map(|(_, _, name)| (*name).clone()).collect(),
-        epoch: newest.map(|(epoch, ..)| *epoch),
+        epoch: newest.and_then(|(epoch, ..)| *epoch),
         held_ms: newest.map(|(_, since, _)| unix_ms(sources.unix_now).saturating_sub(*since)),
         why_unheld: newest.is_none().then(|| unheld::why(sources, group)),
         could_hold: Some(unheld::could_hold(sources, group)),
@@ -300,6 +302,7 @@ fn problems(sources: &StatusInput<'_>, status: &Status) -> Vec<String> {
                 vip.name,
                 vip.why_unheld.as_deref().unwrap_or("it is not known why")
             )),
+            [holder] if vip.mode == VipMode::Fallback => problems.push(without_majority(vip, holder)),
             [_] => {}
             [_, ..] => problems.push(format!("VIP group {} is claimed by more than one node: {:?}", vip.name, vip.holders)),
         }
@@ -322,6 +325,14 @@ fn problems(sources: &StatusInput<'_>, status: &Status) -> Vec<String> {
         problems.push("no node has the role director".to_owned());
     }
     problems
+}
+
+fn without_majority(vip: &VipStatus, holder: &NodeName) -> String {
+    let seconds = vip.held_ms.unwrap_or(0) / 1000;
+    format!(
+        "{holder} holds VIP group {} by fallback, without a majority of the voters, for {seconds} s: bring back a majority of the voters",
+        vip.name
+    )
 }
 
 /// Certificates are renewed long before they end: one that ends soon could not be renewed.

@@ -4,7 +4,7 @@ mod fitness;
 mod links;
 
 use super::*;
-use crate::{kernel::fence::Packets, model::VipGroup};
+use crate::{kernel::fence::Packets, model::{OnQuorumLoss, VipGroup}};
 use std::collections::BTreeSet;
 
 const D1: NodeId = NodeId(1);
@@ -52,7 +52,7 @@ fn place(vip: &str) -> Placement {
 
 fn order(vips: &[&str]) -> GroupOrder {
     let addresses = vips.iter().map(|vip| vip.parse().unwrap()).collect();
-    let group = VipGroup { name: web(), addresses, interface: "eth0".to_owned() };
+    let group = VipGroup { name: web(), addresses, interface: "eth0".to_owned(), on_quorum_loss: OnQuorumLoss::Release };
     GroupOrder { group, candidates: vec![D1, D2], packets: Packets::Linger }
 }
 
