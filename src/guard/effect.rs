@@ -33,6 +33,8 @@ pub enum Effect {
         fresh: bool,
         /// Label of this holding.
         epoch: u64,
+        /// Without a lease.
+        fallback: bool,
         /// What becomes of packets afterwards.
         packets: Packets,
     },
@@ -55,6 +57,13 @@ pub enum Effect {
         why: &'static str,
         /// Label of the holding that ends; `None`: it was not held, and this only makes sure.
         epoch: Option<u64>,
+    },
+    /// Ask the neighbours who has these addresses, and listen for ARP on that interface.
+    Probe {
+        /// Where.
+        interface: String,
+        /// Which.
+        vips: Vec<Ipv4Addr>,
     },
     /// Tell the neighbours that the VIPs are here.
     Announce {

@@ -1,5 +1,6 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
+mod fallback;
 mod hello;
 mod telling;
 mod watching;
@@ -8,6 +9,7 @@ use super::{
     effect::Effect,
     error::GuardError,
     executor::Executor,
+    group_state::FallbackStanding,
     identity::Identity,
     io::{
         environment::OtherBuild,
@@ -29,9 +31,12 @@ use super::{
 use crate::{
     base::errors::with_sources,
     clock::{BootClock, BootInstant, Clock},
-    model::{Obstacles, Ownership, PublicKey},
+    model::{Obstacles, Ownership, PublicKey, VipName},
 };
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 use tokio::signal::unix::Signal;
 
 /// Handing over is a removal and a few datagrams. A kernel that will not remove keeps the guard no longer than this; the address's lifetime does the rest.
@@ -52,6 +57,8 @@ pub(super) struct EventLoop {
     /// What its datagrams are signed with.
     signs_as: Option<PublicKey>,
     leases: Option<Leases>,
+    /// Groups without a majority of the voters, as last logged.
+    fallbacks: BTreeMap<VipName, FallbackStanding>,
     supervisor: Supervisor,
     worker: Option<WorkerProcess>,
     /// This worker said hello.
@@ -88,6 +95,7 @@ impl EventLoop {
             identity: None,
             signs_as: None,
             leases: None,
+            fallbacks: BTreeMap::new(),
             supervisor: Supervisor::new(started),
             worker: None,
             greeted: false,
@@ -115,7 +123,7 @@ impl EventLoop {
             }
             let woken = self.wait(signals).await?;
             self.has_looked = matches!(woken, Woken::Network);
-            self.stirred |= !matches!(woken, Woken::Datagram(_));
+            self.stirred |= !matches!(woken, Woken::Datagram(_) | Woken::Arp);
             match woken {
                 Woken::Deadline => (),
                 Woken::Terminate if self.stopping.is_some() => {
@@ -126,6 +134,7 @@ impl EventLoop {
                 Woken::Reload => self.tell(ToWorker::Reload),
                 Woken::Worker(did) => self.worker_did(did).await,
                 Woken::Network => self.look().await,
+                Woken::Arp => self.hear_arp().await,
                 Woken::Datagram(None) => (),
                 Woken::Datagram(Some(Incoming { from, source, messages })) => {
                     let heard = |message| LeaseEvent::Heard { from, source, message };
@@ -157,6 +166,7 @@ impl EventLoop {
             said = self.watch.changes.readable(), if !self.has_looked => said.map(|()| Woken::Network).map_err(GuardError::Runtime)?,
             incoming = self.executor.socket.receive() => Woken::Datagram(incoming),
             said = self.watch.changes.readable(), if self.has_looked => said.map(|()| Woken::Network).map_err(GuardError::Runtime)?,
+            () = self.executor.arp.readable() => Woken::Arp,
         })
     }
 
@@ -230,12 +240,13 @@ impl EventLoop {
                 other => other,
             };
             outbox.send(&self.executor.socket);
-            self.stirred |= !matches!(act, Effect::Extend { .. });
+            self.stirred |= !matches!(act, Effect::Extend { .. } | Effect::Probe { .. });
             let Some(result) = self.executor.perform(act).await else { continue };
             acts.extend(leases.step(result, moment()));
         }
         outbox.send(&self.executor.socket);
         self.executor.settle_fence();
+        self.executor.arp.listen(&leases.arp_interest());
     }
 
     // Worker

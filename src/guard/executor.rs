@@ -4,7 +4,7 @@
 use super::{
     effect::Effect,
     error::GuardError,
-    io::{announce::announce, socket::LeaseSocket, sweep::sweep, vip_file::Placed},
+    io::{announce::announce, arp_watch::ArpWatch, socket::LeaseSocket, sweep::sweep, vip_file::Placed},
     leases::LeaseEvent,
     placement::Placement,
 };
@@ -44,6 +44,8 @@ pub(super) struct Executor {
     fence: Fence,
     /// Lease messages come in here too.
     pub(super) socket: LeaseSocket,
+    /// Who else has a VIP, or wants it, while no majority of the voters answers.
+    pub(super) arp: ArpWatch,
     /// What fails again and again, so that it is said once and then counted.
     failing: Repeats<(VipName, Doing)>,
     /// `None` once the guard listens and has swept.
@@ -61,7 +63,7 @@ enum Doing {
 impl Executor {
     pub(super) fn new(addresses: Addresses, socket: LeaseSocket, noted: Placed) -> Self {
         let beginning = Some(Beginning { noted, next: None });
-        Self { addresses, fence: Fence::default(), socket, failing: Repeats::default(), beginning }
+        Self { addresses, fence: Fence::default(), socket, arp: ArpWatch::default(), failing: Repeats::default(), beginning }
     }
 
     /// Whether the guard listens now. Where this node's address is not there yet, it is looked for again at [`Executor::deadline`].
@@ -112,9 +114,9 @@ impl Executor {
                 self.socket.send(to, &[message]);
                 None
             }
-            Effect::Install { group, places, kept, stale, until, fresh, epoch, packets } => {
+            Effect::Install { group, places, kept, stale, until, fresh, epoch, fallback, packets } => {
                 self.open(&places, until, packets);
-                Some(self.install(group, &places, &kept, &stale, until, (epoch, fresh)).await)
+                Some(self.install(group, &places, &kept, &stale, until, (epoch, fresh, fallback)).await)
             }
             Effect::Extend { places, until, packets } => {
                 for (_, vip) in &places {
@@ -123,6 +125,10 @@ impl Executor {
                 None
             }
             Effect::Remove { group, places, why, epoch } => Some(self.remove(group, &places, why, epoch).await),
+            Effect::Probe { interface, vips } => {
+                self.arp.probe(&interface, &vips);
+                None
+            }
             Effect::Announce { group, interface, vips } => {
                 let about = (group, Doing::Announcing);
                 match announce(&interface, vips.iter().copied()) {
@@ -190,7 +196,7 @@ impl Executor {
         kept: &BTreeSet<Placement>,
         stale: &BTreeSet<Placement>,
         until: BootInstant,
-        (epoch, fresh): (u64, bool),
+        (epoch, fresh, fallback): (u64, bool, bool),
     ) -> LeaseEvent {
         let begun = BootClock.now();
         let remaining = until - begun;
@@ -215,7 +221,12 @@ impl Executor {
         self.forget(&(stale - &left));
         if fresh {
             let install_us = micros(BootClock.now() - begun);
-            tracing::info!(vip = %group, epoch, places = %listed(places), install_us, "vip taken");
+            match fallback {
+                true => {
+                    tracing::warn!(vip = %group, places = %listed(places), install_us, "vip taken by fallback, without a majority of the voters")
+                }
+                false => tracing::info!(vip = %group, epoch, places = %listed(places), install_us, "vip taken"),
+            }
         }
         LeaseEvent::Installed { group, lasts: begun + lifetime(remaining), left }
     }

@@ -11,7 +11,7 @@ use crate::{
     clock::BootInstant,
     model::{Fitness, Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
     vip::{
-        Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent,
+        ArpSeen, Fallback, FallbackEvent, Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent,
         rule_toggles::RuleToggles,
     },
 };
@@ -22,11 +22,13 @@ use std::{
 };
 
 mod addresses;
+mod fallback;
 mod readiness;
 mod simulated;
 mod work;
 
 use addresses::Addresses;
+pub use fallback::ArpInterest;
 use work::{Work, routed};
 
 /// A point in time: one clock to decide by, the other for labels and for round numbers that no earlier start has used.
@@ -66,6 +68,8 @@ pub enum LeaseEvent {
         /// What.
         message: LeaseMessage,
     },
+    /// Another machine was seen by ARP, of those that [`Leases::arp_interest`] names.
+    Seen(VipName, ArpSeen),
     /// [`Effect::Install`] is done.
     Installed {
         /// Of this group.
@@ -176,17 +180,6 @@ impl Leases {
         self.orders.keys().map(|group| (group.clone(), holding(group))).collect()
     }
 
-    /// What keeps this node from taking groups: what the kernel said when it last tried, or their interface.
-    pub fn obstacles(&self) -> Obstacles {
-        let refused = self.groups_here.iter().filter_map(|(group, state)| Some((group.clone(), state.refused()?.to_owned())));
-        refused.chain(self.barred.clone()).collect()
-    }
-
-    /// What was last told by [`LeaseEvent::Links`].
-    pub fn barred(&self) -> &Obstacles {
-        &self.barred
-    }
-
     /// What is on interfaces because of them.
     pub fn claims(&self) -> Claims {
         let held = |(group, state): (&VipName, &GroupState)| Some((group.clone(), state.held_at()?.clone()));
@@ -203,7 +196,7 @@ impl Leases {
 
     /// After [`LeaseEvent::RetireAll`]: nothing is held, and everything has been released.
     pub fn all_retired(&self) -> bool {
-        self.groups_here.values().all(|state| state.state() == HolderState::Retired)
+        self.groups_here.values().all(GroupState::is_retired)
     }
 
     fn take(&mut self, event: LeaseEvent, step: &mut Step) {
@@ -246,14 +239,16 @@ impl Leases {
             LeaseEvent::InstallFailed { group, why } => {
                 if let Some(state) = self.groups_here.get_mut(&group) {
                     state.install_failed(why);
-                    step.queue.push_back(Work::Holder(group, HolderEvent::InstallFailed));
+                    step.queue.push_back(Work::Holder(group.clone(), HolderEvent::InstallFailed));
+                    step.queue.push_back(Work::Fallback(group, FallbackEvent::InstallFailed));
                 }
             }
             LeaseEvent::Removed(group) => {
                 self.unsettled = true;
                 if let Some(state) = self.groups_here.get_mut(&group) {
                     state.removed();
-                    step.queue.push_back(Work::Holder(group, HolderEvent::Removed));
+                    step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Removed));
+                    step.queue.push_back(Work::Fallback(group, FallbackEvent::Removed));
                 }
             }
             LeaseEvent::RemovalFailed(group) => {
@@ -261,6 +256,7 @@ impl Leases {
                     state.removal_failed(step.at.now);
                 }
             }
+            LeaseEvent::Seen(group, seen) => step.queue.push_back(Work::Fallback(group, FallbackEvent::Seen(seen))),
             LeaseEvent::RetireAll => (self.retiring, self.unsettled) = (true, true),
             LeaseEvent::Return => (self.retiring, self.unsettled) = (false, true),
             LeaseEvent::Tick => self.tick(step),
@@ -280,6 +276,7 @@ impl Leases {
             let held = self.groups_here.iter().filter(|(_, state)| holds(state));
             step.queue.extend(held.map(|(group, _)| Work::Holder(group.clone(), HolderEvent::Renew)));
         }
+        self.tick_fallbacks(step);
         self.work_off(step);
         step.acts.extend(self.groups_here.values_mut().filter_map(|state| state.due(now)));
     }
@@ -309,7 +306,7 @@ impl Leases {
     /// Who may hold a group has a state for it; a state that is no longer wanted retires first and is then cleared away. A group that comes back
     /// meanwhile gets a new state.
     fn fill_and_clear_groups(&mut self, step: &mut Step) {
-        self.groups_here.retain(|_, state| state.state() != HolderState::Retired);
+        self.groups_here.retain(|_, state| !state.is_retired());
         for (name, state) in &self.groups_here {
             if !self.wants(name) && state.state() != HolderState::Removing {
                 step.queue.push_back(Work::Holder(name.clone(), HolderEvent::Retire));
@@ -341,7 +338,7 @@ impl Leases {
         tell(HolderEvent::Candidates(order.candidates.clone()));
         tell(HolderEvent::Fitness(self.fitness_for(&name)));
         tell(self.readiness(&name));
-        let mut state = GroupState::new(order, holder);
+        let mut state = GroupState::new(order, holder, Fallback::new(self.me, self.timing));
         state.set_barred(self.barred.contains_key(&name));
         self.groups_here.insert(name.clone(), state);
     }
@@ -359,6 +356,7 @@ impl Leases {
                     }
                 }
                 Work::Holder(group, event) => self.step_holder(&group, event, step),
+                Work::Fallback(group, event) => self.step_fallback(&group, event, step),
             }
         }
     }
@@ -367,7 +365,12 @@ impl Leases {
         let Some(state) = self.groups_here.get_mut(group) else { return };
         let effects = state.holder().step(event, step.at.now);
         let wishes: Vec<Wish> = effects.into_iter().filter_map(|effect| state.translate(effect)).collect();
-        self.unsettled |= state.state() == HolderState::Retired;
+        self.fulfil(wishes, step);
+        // Whatever its holder side does may concern the group's fallback.
+        self.step_fallback(group, FallbackEvent::Look, step);
+    }
+
+    fn fulfil(&self, wishes: Vec<Wish>, step: &mut Step) {
         for wish in wishes {
             match wish {
                 Wish::Send(to, message) => self.post(to, message, step),

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 
 mod fitness;
 mod messages;
+mod silence;
 
 /// After the kernel has refused the VIP, the holder does not ask for so many ttl.
 const BACK_OFF_TTLS: u32 = 10;
@@ -37,6 +38,7 @@ pub struct Holder {
     /// When the last round was asked, if it was lost for want of answers, as far as it seemed.
     silent_since: Option<BootInstant>,
     answers: fitness::Answers,
+    silence: silence::Silence,
     retiring: bool,
     rounds: Rounds,
     epoch: u64,
@@ -101,6 +103,7 @@ impl Holder {
             fitness: Fitness::WELL,
             silent_since: None,
             answers: fitness::Answers::default(),
+            silence: silence::Silence::default(),
             retiring: false,
             rounds: Rounds::new(first_round),
             epoch: 0,
@@ -183,6 +186,7 @@ impl Holder {
     /// Moves to the phase that follows from what the holder knows and from `now`.
     fn pursue(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         if let Some(reason) = self.unwanted(now) {
+            self.silence.rests();
             return self.give_up(reason, effects);
         }
         if self.phase == HolderPhase::Idle {
@@ -237,7 +241,8 @@ impl Holder {
     fn ask(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         let Some(membership) = self.membership.at(now) else { return };
         let silent = self.silent_since.take().is_some_and(|since| !self.answers.are_of_a_majority(membership, since));
-        let dry = silent && !matches!(self.phase, HolderPhase::Holding { .. });
+        let dry = (silent || self.silence.is_dry(now)) && !matches!(self.phase, HolderPhase::Holding { .. });
+        self.silence.asked(now);
         let tally = self.rounds.ask(self.timing.ttl, dry, membership, now);
         let (round, ttl, epoch, membership) = (tally.round, tally.ttl, self.epoch, membership.id);
         for to in tally.voters().collect::<BTreeSet<_>>() {

@@ -147,7 +147,8 @@ impl Voter {
             | LeaseMessage::Refuse { .. }
             | LeaseMessage::HandOver { .. }
             | LeaseMessage::Seek { .. }
-            | LeaseMessage::Offer { .. } => Vec::new(),
+            | LeaseMessage::Offer { .. }
+            | LeaseMessage::Advert { .. } => Vec::new(),
         }
     }
 

@@ -65,7 +65,7 @@ impl World {
         match &effect {
             Effect::Send { to, message } => return self.speak(node, who_listens_at(*to), message.clone()),
             // The fence is below what is looked at here: no node has a VIP because of it.
-            Effect::Announce { .. } | Effect::Extend { .. } => return,
+            Effect::Announce { .. } | Effect::Extend { .. } | Effect::Probe { .. } => return,
             // Too late: at the tick the holder lets go.
             Effect::Install { until, .. } if now >= *until => return self.step(node, LeaseEvent::Tick),
             Effect::Install { .. } | Effect::Remove { .. } => {}
@@ -102,7 +102,7 @@ impl World {
         let result = match doing.effect.clone() {
             Effect::Install { group, places, stale, .. } => self.install(node, group, &places, &stale, &doing),
             Effect::Remove { group, places, .. } => self.remove(node, group, &places),
-            Effect::Send { .. } | Effect::Announce { .. } | Effect::Extend { .. } => return,
+            Effect::Send { .. } | Effect::Announce { .. } | Effect::Extend { .. } | Effect::Probe { .. } => return,
         };
         self.step(node, result);
     }

@@ -7,6 +7,17 @@ use crate::{
 };
 
 impl Leases {
+    /// What keeps this node from taking groups: what the kernel said when it last tried, or their interface.
+    pub fn obstacles(&self) -> Obstacles {
+        let refused = self.groups_here.iter().filter_map(|(group, state)| Some((group.clone(), state.refused()?.to_owned())));
+        refused.chain(self.barred.clone()).collect()
+    }
+
+    /// What was last told by [`super::LeaseEvent::Links`].
+    pub fn barred(&self) -> &Obstacles {
+        &self.barred
+    }
+
     /// A group whose interface goes down is let go at once.
     pub(super) fn links_are(&mut self, barred: Obstacles, step: &mut Step) {
         let before = std::mem::replace(&mut self.barred, barred);

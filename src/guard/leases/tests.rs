@@ -110,6 +110,7 @@ impl World {
                     assert_eq!(places, node.kernel, "{id} extends what it does not have");
                     continue;
                 }
+                Effect::Probe { .. } => continue,
                 Effect::Remove { group, .. } if node.stubborn => LeaseEvent::RemovalFailed(group),
                 Effect::Remove { group, places, .. } => {
                     node.kernel.retain(|place| !places.contains(place));
