@@ -230,6 +230,7 @@ impl Fallback {
             FallbackEvent::Advert { from, standing, fitness } if from != self.me && self.candidates.contains(&from) => match standing {
                 Standing::Leases => self.yield_to("another director holds its lease", self.times.ttl * 2, now, effects),
                 Standing::FallsBack => self.heard_a_holder(from, fitness, now, effects),
+                Standing::Looks => self.heard_who_looks(from, fitness, now, effects),
                 Standing::LetsGo => self.hears_of_an_end(now),
             },
             FallbackEvent::Advert { .. } | FallbackEvent::Look => {}
@@ -258,15 +259,32 @@ impl Fallback {
         }
         self.heard = Some(now);
         self.deference.begin(now);
-        let is_better = (fitness, self.rank(self.me)) > (self.circumstances.may.unwrap_or(Fitness::NONE), self.rank(from));
         match self.phase {
-            Phase::Holding { .. } if is_better => self.remove("a better director holds it by fallback", false, effects),
+            Phase::Holding { .. } if self.is_better(from, fitness) => self.remove("a better director holds it by fallback", false, effects),
             // It is told who is better (RFC 9568 §6.4.3).
             Phase::Holding { .. } => effects.push(FallbackEffect::Send { to: from, standing: Standing::FallsBack }),
             // Preemption is off: whoever holds it keeps it.
             Phase::Standby { .. } | Phase::Probing { .. } => self.phase = Phase::Standby { next: self.after_the_holder(now) },
             Phase::Off | Phase::Removing { .. } => {}
         }
+    }
+
+    /// Before it is heard by ARP, or where it is on another part of the VIP's network: the better one goes first.
+    fn heard_who_looks(&mut self, from: NodeId, fitness: Fitness, now: BootInstant, effects: &mut Vec<FallbackEffect>) {
+        if self.circumstances.lease == LeaseSide::Holds {
+            return effects.push(FallbackEffect::Send { to: from, standing: Standing::Leases });
+        }
+        let back = now + self.times.stand_back;
+        match self.phase {
+            Phase::Holding { .. } => effects.push(FallbackEffect::Send { to: from, standing: Standing::FallsBack }),
+            Phase::Standby { next } if self.is_better(from, fitness) => self.phase = Phase::Standby { next: next.max(back) },
+            Phase::Probing { .. } if self.is_better(from, fitness) => self.phase = Phase::Standby { next: back },
+            Phase::Standby { .. } | Phase::Probing { .. } | Phase::Off | Phase::Removing { .. } => {}
+        }
+    }
+
+    fn is_better(&self, other: NodeId, fitness: Fitness) -> bool {
+        (fitness, self.rank(self.me)) > (self.circumstances.may.unwrap_or(Fitness::NONE), self.rank(other))
     }
 
     fn hears_of_an_end(&mut self, now: BootInstant) {
@@ -327,6 +345,10 @@ impl Fallback {
 
     fn probe(&mut self, sent: u32, now: BootInstant, effects: &mut Vec<FallbackEffect>) {
         effects.push(FallbackEffect::Probe { all: true });
+        // Not before: who is answered by ARP would keep others from it in vain, again and again.
+        if sent + 1 == PROBES {
+            self.tell_all(Standing::Looks, effects);
+        }
         self.phase = Phase::Probing { sent: sent + 1, next: now + self.times.probe };
     }
 

@@ -154,7 +154,7 @@ pub enum LeaseMessage {
         /// How fit the candidate is.
         fitness: Fitness,
     },
-    /// From who holds the group, by a lease or by fallback, to the other candidates; and from a fallback holder that has let go.
+    /// From who holds the group, by a lease or by fallback, to the other candidates; and from who is about to hold it by fallback, or has let go.
     Advert {
         /// Which VIP group.
         group: VipName,
@@ -168,10 +168,12 @@ pub enum LeaseMessage {
 /// What an [`LeaseMessage::Advert`] says of its sender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Standing {
-    /// It has won the lease: whoever holds the group by fallback lets go. Sent to all when it is won, and in answer to who holds by fallback.
+    /// It has the lease: whoever holds the group by fallback lets go. Sent to all when it is won, and in answer to who holds by fallback or looks.
     Leases,
     /// It holds the group by fallback. Sent every ttl/4.
     FallsBack,
+    /// It is about to hold it by fallback, and looks whether anybody has it.
+    Looks,
     /// It has held the group by fallback, and has let go (RFC 9568 §5.2.4: priority 0).
     LetsGo,
 }

@@ -7,6 +7,7 @@
 pub mod chaos;
 pub mod dice;
 mod driver;
+pub mod fallback;
 mod invariant;
 pub mod kernel;
 pub mod liar;
