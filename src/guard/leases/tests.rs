@@ -1,5 +1,6 @@
 //! Tests of `leases` and `state`: three nodes whose acts are carried out in memory.
 
+mod fallback;
 mod fitness;
 mod links;
 
