@@ -1,14 +1,14 @@
 #!/bin/bash
 # Both directors are cut off from every other agent and from each other, then from the other agents alone: one holds the VIP by fallback within 1.5 s.
-# lab: --cluster none
+# lab: --cluster none --real-servers 6
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/agents-lan.sh"
 
 agents_lan || give_up "no cluster on a network of its own"
-without_agents_network alone d1 d2
+without_agents_network alone 0 d1 d2
 expect "five nodes vote again" wait_until 30 five_vote
 # They hear each other, and no voter.
-without_agents_network together r1 r2 r3
+without_agents_network together 50 r1 r2 r3
 expect "five nodes vote again" wait_until 30 five_vote
 
 # One director alone: the other one goes on with the lease, or takes it, and the first finds by ARP that somebody has the VIP.

@@ -295,7 +295,17 @@ impl GroupState {
         self.installing = Some(Installing { epoch, by_lease, announce: fresh || !places.is_subset(&self.placed) });
         // They may be there from now on, whatever becomes of it.
         self.placed.extend(places.iter().cloned());
-        Effect::Install { group: self.name(), places, kept, stale, until, fresh, epoch, fallback: !by_lease, packets: self.order.packets }
+        Effect::Install {
+            group: self.name(),
+            places,
+            kept,
+            stale,
+            until,
+            fresh,
+            epoch,
+            fallback: !by_lease,
+            packets: self.order.packets,
+        }
     }
 
     fn remove_act(&self) -> Option<Effect> {

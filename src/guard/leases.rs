@@ -11,8 +11,8 @@ use crate::{
     clock::BootInstant,
     model::{Fitness, Holding, NodeId, Obstacles, Ownership, TimingProfile, VipName},
     vip::{
-        ArpSeen, Fallback, FallbackEvent, Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent,
-        rule_toggles::RuleToggles,
+        ArpSeen, Fallback, FallbackEvent, Holder, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life,
+        Voter, VoterEffect, VoterEvent, rule_toggles::RuleToggles,
     },
 };
 use std::{

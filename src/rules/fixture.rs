@@ -6,8 +6,8 @@ use super::{
     state::{ClusterState, RuleSet, Target, Verdict},
 };
 use crate::model::{
-    Check, CheckKind, Fingerprint, ForwardMethod, OnQuorumLoss, Protocol, PublicKey, RealServer, Role, Roles, Scheduler, Secret, ServerName,
-    Service, StatusRange, TimingProfile, VipGroup, Weight,
+    Check, CheckKind, Fingerprint, ForwardMethod, OnQuorumLoss, Protocol, PublicKey, RealServer, Role, Roles, Scheduler, Secret,
+    ServerName, Service, StatusRange, TimingProfile, VipGroup, Weight,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -53,7 +53,12 @@ pub fn founding() -> Founding {
 
 /// A group with one address, `host(number)`.
 pub fn vip(group: &str, number: u8) -> VipGroup {
-    VipGroup { name: name(group), addresses: [host(number)].into(), interface: "eth0".to_owned(), on_quorum_loss: OnQuorumLoss::default() }
+    VipGroup {
+        name: name(group),
+        addresses: [host(number)].into(),
+        interface: "eth0".to_owned(),
+        on_quorum_loss: OnQuorumLoss::default(),
+    }
 }
 
 /// The server `r<n>` at `host(20 + n)`.

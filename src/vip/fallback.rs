@@ -227,12 +227,14 @@ impl Fallback {
 
     fn take(&mut self, event: FallbackEvent, now: BootInstant, effects: &mut Vec<FallbackEffect>) {
         match event {
-            FallbackEvent::Advert { from, standing, fitness } if from != self.me && self.candidates.contains(&from) => match standing {
-                Standing::Leases => self.yield_to("another director holds its lease", self.times.ttl * 2, now, effects),
-                Standing::FallsBack => self.heard_a_holder(from, fitness, now, effects),
-                Standing::Looks => self.heard_who_looks(from, fitness, now, effects),
-                Standing::LetsGo => self.hears_of_an_end(now),
-            },
+            FallbackEvent::Advert { from, standing, fitness } if from != self.me && self.candidates.contains(&from) => {
+                match standing {
+                    Standing::Leases => self.yield_to("another director holds its lease", self.times.ttl * 2, now, effects),
+                    Standing::FallsBack => self.heard_a_holder(from, fitness, now, effects),
+                    Standing::Looks => self.heard_who_looks(from, fitness, now, effects),
+                    Standing::LetsGo => self.hears_of_an_end(now),
+                }
+            }
             FallbackEvent::Advert { .. } | FallbackEvent::Look => {}
             FallbackEvent::Seen(ArpSeen::Claim) => self.yield_to("another machine has the vip", self.times.ttl, now, effects),
             FallbackEvent::Seen(ArpSeen::Probe) => self.make_way(now),
@@ -260,7 +262,9 @@ impl Fallback {
         self.heard = Some(now);
         self.deference.begin(now);
         match self.phase {
-            Phase::Holding { .. } if self.is_better(from, fitness) => self.remove("a better director holds it by fallback", false, effects),
+            Phase::Holding { .. } if self.is_better(from, fitness) => {
+                self.remove("a better director holds it by fallback", false, effects)
+            }
             // It is told who is better (RFC 9568 §6.4.3).
             Phase::Holding { .. } => effects.push(FallbackEffect::Send { to: from, standing: Standing::FallsBack }),
             // Preemption is off: whoever holds it keeps it.

@@ -12,8 +12,8 @@ pub mod rule_toggles;
 mod tally;
 pub mod voter;
 
-pub use holder::{Holder, HolderEffect, HolderEvent, HolderState, LeaseTiming};
 pub use fallback::{ArpSeen, Circumstances, Fallback, FallbackEffect, FallbackEvent, LeaseSide};
+pub use holder::{Holder, HolderEffect, HolderEvent, HolderState, LeaseTiming};
 pub use message::{LeaseMembership, LeaseMessage, Life, MembershipId, RefusalReason, Round, Standing};
 pub use voter::{Voter, VoterEffect, VoterEvent};
 

@@ -1,5 +1,5 @@
 # Sourced after lib.sh by scenarios in which agents hear each other over a LAN of their own (eth1, 10.0.1.x), while clients, VIP and servers are on eth0. The lab
-# is brought up with --cluster none; r1 to r3 run agents that vote (witnesses), and web servers of which no agent takes care.
+# is brought up with --cluster none --real-servers 6: r1 to r3 are witnesses, which vote, r4 to r6 serve without an agent.
 # shellcheck shell=bash
 
 agents_address() { echo "10.0.1.$(address "$1" | sed 's/.*[.]//')"; }
@@ -16,8 +16,8 @@ agents_lan() {
     ip -n "$host" link set eth1 up && ip -n "$host" addr add "$(agents_address "$host")/24" dev eth1
     on "$host" sed -i "s/^address = .*/address = \"$(agents_address "$host")\"/" /etc/lvs-agent/agent.toml
   done
-  for host in r1 r2 r3; do
-    has_roles $host witness
+  for host in r1 r2 r3; do has_roles $host witness; done
+  for host in r4 r5 r6; do
     ip -n $host addr add "$VIP/32" dev lo
     on $host sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
   done
@@ -28,11 +28,12 @@ agents_lan() {
   {
     printf '[[vip]]\nname = "web"\naddresses = ["%s"]\ninterface = "eth0"\n' "$VIP"
     printf '[[service]]\nname = "web"\nvip = "web"\nport = 80\nscheduler = "rr"\n  [service.check]\n  type = "tcp"\n  interval = "200ms"\n'
-    for host in r1 r2 r3; do printf '  [[service.server]]\n  name = "%s"\n  address = "%s"\n  agentless = true\n' $host "$(address $host)"; done
+    for host in r4 r5 r6; do printf '  [[service.server]]\n  name = "%s"\n  address = "%s"\n  agentless = true\n' $host "$(address $host)"; done
   } >"$SCRATCH/agents-lan.toml"
   said on d1 lvs-agent apply "$SCRATCH/agents-lan.toml" || return 1
-  wait_until 30 serves && wait_until 30 five_vote
+  wait_until 30 held && wait_until 30 both sends_to r4 && wait_until 30 five_vote && wait_until 10 three_answers
 }
+three_answers() { local n && for n in 1 2 3; do on c curl -sf -m 0.5 -o /dev/null "http://$VIP/" || return 1; done; }
 five_vote() { [ "$(status d1 '.cluster.voters | sort | join(" ")')" = "d1 d2 r1 r2 r3" ]; }
 
 mode_is() { [ "$(status "$1" '.vips[0].mode')" = "$2" ]; }
@@ -42,14 +43,14 @@ watching() {
   start watch watch-holders --every 2 --arp-every 2 --for "$1" --log "$LVS_LAB_LOG/watch.log"
 }
 
-# without_agents_network NAME HOST…: the ports of these hosts at the agents' switch are shut for a while: the VIP is served within 1.5 s by one director, and there
+# without_agents_network NAME PHASE HOST…: after a second and PHASE ms, so that renewals are met at other points, the ports of these hosts at the agents' switch are shut for a while: the VIP is served within 1.5 s by one director, and there
 # is one MAC at every sample, then and when they are open again; nothing moves then.
 without_agents_network() {
-  local name=$1 first second && shift
+  local name=$1 phase=$2 first second && shift 2
   first=$(holder)
   mark
   watching 6
-  sleep 1
+  sleep "1.$(printf %03d "$phase")"
   agents_cut "$@"
   join_line watch
   expect_le "unheld_ms_$name" "$(value unheld_ms "$LINE")" 1500
@@ -64,7 +65,7 @@ without_agents_network() {
   expect "$name: $second says that it does so by fallback" mode_is "$second" fallback
   expect "$name: so does its log" logged "vip taken by fallback" "$second"
   watching 8
-  sleep 1
+  sleep "1.$(printf %03d $((phase * 3)))"
   agents_heal
   join_line watch
   expect_eq "arp_macs_max_${name}_healed" "$(value arp_macs_max "$LINE")" 1

@@ -198,7 +198,8 @@ impl World {
             }
             _ => {
                 let one = self.dice.below(count) as usize;
-                self.directors[one].fitness = self.dice.pick(&[Fitness::WELL, Fitness(500), Fitness::LAST_RESORT]).unwrap_or(Fitness::WELL);
+                self.directors[one].fitness =
+                    self.dice.pick(&[Fitness::WELL, Fitness(500), Fitness::LAST_RESORT]).unwrap_or(Fitness::WELL);
             }
         }
     }
@@ -280,7 +281,8 @@ impl World {
         let mine = &self.directors[node];
         let other_could = |(other, director): (usize, &Director)| {
             let hears = self.agents[other] == self.agents[node];
-            let has_long = director.has.is_some_and(|(since, _)| since + BOUND < mine.reached_at) && director.fallback.until().is_some();
+            let has_long =
+                director.has.is_some_and(|(since, _)| since + BOUND < mine.reached_at) && director.fallback.until().is_some();
             let could_as_early = director.reaches && director.reached_at <= mine.reached_at;
             other != node && hears && self.agents_changed + BOUND < mine.reached_at && has_long && could_as_early
         };

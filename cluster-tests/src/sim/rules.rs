@@ -69,7 +69,8 @@ pub fn place(address: IpAddr) -> Placement {
 }
 
 fn order(group: usize, addresses: BTreeSet<IpAddr>, candidates: &[usize]) -> GroupOrder {
-    let group = VipGroup { name: name(NAMES[group]), addresses, interface: INTERFACE.to_owned(), on_quorum_loss: OnQuorumLoss::Release };
+    let group =
+        VipGroup { name: name(NAMES[group]), addresses, interface: INTERFACE.to_owned(), on_quorum_loss: OnQuorumLoss::Release };
     GroupOrder { group, candidates: candidates.iter().map(|node| NodeId(*node as u64)).collect(), packets: Packets::Stop }
 }
 

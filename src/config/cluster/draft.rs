@@ -2,7 +2,10 @@
 
 use crate::{
     config::document::At,
-    model::{Check, ForwardMethod, OnQuorumLoss, Protocol, RealServer, Scheduler, ServerName, Service, ServiceName, VipGroup, VipName, Weight},
+    model::{
+        Check, ForwardMethod, OnQuorumLoss, Protocol, RealServer, Scheduler, ServerName, Service, ServiceName, VipGroup, VipName,
+        Weight,
+    },
     rules::RuleSet,
 };
 use std::net::{IpAddr, Ipv4Addr};

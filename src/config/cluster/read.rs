@@ -89,7 +89,9 @@ fn on_quorum_loss(text: &str) -> Decoded<OnQuorumLoss> {
     match text {
         "fallback" => Ok(OnQuorumLoss::Fallback),
         "release" => Ok(OnQuorumLoss::Release),
-        other => Err(format!("`{}` is nothing that directors do when the majority is lost: use fallback or release", clip(other))),
+        other => {
+            Err(format!("`{}` is nothing that directors do when the majority is lost: use fallback or release", clip(other)))
+        }
     }
 }
 

@@ -34,7 +34,8 @@ impl Leases {
     /// Groups whose fallback is due.
     pub(super) fn tick_fallbacks(&self, step: &mut Step) {
         let is_due = |state: &GroupState| state.fallback_deadline().is_some_and(|deadline| deadline <= step.at.now);
-        let due: BTreeSet<&VipName> = self.groups_here.iter().filter(|(_, state)| is_due(state)).map(|(group, _)| group).collect();
+        let due: BTreeSet<&VipName> =
+            self.groups_here.iter().filter(|(_, state)| is_due(state)).map(|(group, _)| group).collect();
         step.queue.extend(due.into_iter().map(|group| Work::Fallback(group.clone(), FallbackEvent::Look)));
     }
 

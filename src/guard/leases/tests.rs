@@ -5,7 +5,10 @@ mod fitness;
 mod links;
 
 use super::*;
-use crate::{kernel::fence::Packets, model::{OnQuorumLoss, VipGroup}};
+use crate::{
+    kernel::fence::Packets,
+    model::{OnQuorumLoss, VipGroup},
+};
 use std::collections::BTreeSet;
 
 const D1: NodeId = NodeId(1);

@@ -21,12 +21,8 @@ impl Director {
     fn unanswered() -> Self {
         let mut fallback = Fallback::new(ME, LeaseTiming::of(Duration::from_millis(300)));
         fallback.candidates_are(vec![BETTER, ME, WORSE]);
-        let circumstances = Circumstances {
-            may: Some(Fitness::WELL),
-            lease: LeaseSide::Free,
-            unanswered_since: Some(at(0)),
-            was_answered: true,
-        };
+        let circumstances =
+            Circumstances { may: Some(Fitness::WELL), lease: LeaseSide::Free, unanswered_since: Some(at(0)), was_answered: true };
         Self { fallback, circumstances }
     }
 
@@ -143,11 +139,10 @@ fn a_holder_renews_itself_and_looks_again_each_quarter_of_a_ttl() {
     let mut director = Director::holding();
     let done = director.run(865);
     assert!(matches!(done[0], (863, FallbackEffect::Take { fresh: false, .. })), "{done:?}");
-    assert_eq!(done[1..].iter().map(|(_, effect)| *effect).collect::<Vec<_>>(), [
-        to_both(Standing::FallsBack)[0],
-        to_both(Standing::FallsBack)[1],
-        FallbackEffect::Probe { all: false },
-    ]);
+    assert_eq!(
+        done[1..].iter().map(|(_, effect)| *effect).collect::<Vec<_>>(),
+        [to_both(Standing::FallsBack)[0], to_both(Standing::FallsBack)[1], FallbackEffect::Probe { all: false },]
+    );
 }
 
 #[test]
@@ -163,10 +158,7 @@ fn a_holder_that_wakes_late_removes_before_anything_else() {
 fn a_holder_yields_to_a_lease_to_arp_and_to_a_better_holder_and_not_to_a_worse_one() {
     let removes = |why| vec![FallbackEffect::Remove { why }];
     assert_eq!(Director::holding().says(WORSE, Standing::Leases, 800), removes("another director holds its lease"));
-    assert_eq!(
-        Director::holding().step(FallbackEvent::Seen(ArpSeen::Claim), 800),
-        removes("another machine has the vip")
-    );
+    assert_eq!(Director::holding().step(FallbackEvent::Seen(ArpSeen::Claim), 800), removes("another machine has the vip"));
     let better = removes("a better director holds it by fallback");
     assert_eq!(Director::holding().says(BETTER, Standing::FallsBack, 800), better);
     let answer = FallbackEffect::Send { to: WORSE, standing: Standing::FallsBack };
@@ -199,7 +191,10 @@ fn what_is_held_by_fallback_is_held_by_the_lease_that_is_won_without_a_removal()
     assert_eq!(director.look(800), to_both(Standing::Leases));
     assert_eq!((director.fallback.until(), director.fallback.deadline()), (None, None));
     // From then on it says so to whoever holds by fallback.
-    assert_eq!(director.says(BETTER, Standing::FallsBack, 900), [FallbackEffect::Send { to: BETTER, standing: Standing::Leases }]);
+    assert_eq!(
+        director.says(BETTER, Standing::FallsBack, 900),
+        [FallbackEffect::Send { to: BETTER, standing: Standing::Leases }]
+    );
     assert_eq!(director.says(WORSE, Standing::Looks, 900), [FallbackEffect::Send { to: WORSE, standing: Standing::Leases }]);
 }
 
