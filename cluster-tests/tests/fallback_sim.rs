@@ -1,6 +1,9 @@
 //! The fallback under a search by chance: with every rule on nothing is violated, with any one off something is.
 
-use cluster_tests::sim::fallback::{Rules, Violation, World};
+use cluster_tests::sim::{
+    fallback::World,
+    fallback_rules::{Rules, Violation},
+};
 
 /// Without optimisation, so many are quick.
 const SEEDS: u64 = 300;

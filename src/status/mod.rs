@@ -1,5 +1,6 @@
 //! Builds the answer to `GET /v1/status` from everything the worker knows. Pure.
 
+mod fallback;
 mod less_fit;
 mod unheld;
 pub mod warnings;
@@ -302,7 +303,7 @@ fn problems(sources: &StatusInput<'_>, status: &Status) -> Vec<String> {
                 vip.name,
                 vip.why_unheld.as_deref().unwrap_or("it is not known why")
             )),
-            [holder] if vip.mode == VipMode::Fallback => problems.push(without_majority(vip, holder)),
+            [holder] if vip.mode == VipMode::Fallback => problems.push(fallback::problem(vip, holder)),
             [_] => {}
             [_, ..] => problems.push(format!("VIP group {} is claimed by more than one node: {:?}", vip.name, vip.holders)),
         }
@@ -325,14 +326,6 @@ fn problems(sources: &StatusInput<'_>, status: &Status) -> Vec<String> {
         problems.push("no node has the role director".to_owned());
     }
     problems
-}
-
-fn without_majority(vip: &VipStatus, holder: &NodeName) -> String {
-    let seconds = vip.held_ms.unwrap_or(0) / 1000;
-    format!(
-        "{holder} holds VIP group {} by fallback, without a majority of the voters, for {seconds} s: bring back a majority of the voters",
-        vip.name
-    )
 }
 
 /// Certificates are renewed long before they end: one that ends soon could not be renewed.

@@ -12,6 +12,7 @@ use crate::{
     verdict::Finding as Sight,
 };
 
+mod fallback;
 mod less_fit;
 mod unheld;
 mod withdrawn;
@@ -61,10 +62,6 @@ impl World {
 
     fn holds(&mut self, node: &str, epoch: u64, since_unix_ms: u64) {
         self.node(node).holding.insert(name("front"), Holding::Held { epoch, since_unix_ms });
-    }
-
-    fn falls_back(&mut self, node: &str, since_unix_ms: u64) {
-        self.node(node).holding.insert(name("front"), Holding::Fallback { since_unix_ms });
     }
 
     fn places(&mut self, node: &str, word: Result<(), String>) {
@@ -167,21 +164,6 @@ fn a_holder_whose_clock_is_ahead_has_held_for_no_time() {
     let mut world = World::well();
     world.holds("d1", 1, NOW_MS + 1);
     assert_eq!(world.vip().held_ms, Some(0));
-}
-
-#[test]
-fn a_vip_that_is_held_without_a_majority_is_a_problem_and_a_lease_counts_before_it() {
-    let mut world = World::well();
-    world.node("d1").holding.clear();
-    world.falls_back("d2", 4_000);
-    let said = world.status();
-    let vip = &said.vips[0];
-    assert_eq!((vip.mode, vip.holder.clone(), vip.epoch, vip.held_ms), (VipMode::Fallback, Some(name("d2")), None, Some(6_000)));
-    let told =
-        "d2 holds VIP group front by fallback, without a majority of the voters, for 6 s: bring back a majority of the voters";
-    assert_eq!(said.problems, [told]);
-    world.holds("d1", 1, 1_000);
-    assert_eq!((world.status().vips[0].mode, world.status().vips[0].holder.clone()), (VipMode::Lease, Some(name("d1"))));
 }
 
 #[test]

@@ -5,10 +5,8 @@ mod fitness;
 mod links;
 
 use super::*;
-use crate::{
-    kernel::fence::Packets,
-    model::{OnQuorumLoss, VipGroup},
-};
+use crate::kernel::fence::Packets;
+use crate::model::{OnQuorumLoss, VipGroup};
 use std::collections::BTreeSet;
 
 const D1: NodeId = NodeId(1);

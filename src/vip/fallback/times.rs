@@ -1,7 +1,10 @@
 //! The times of a fallback, all from the lease's.
 
-use super::{LeaseTiming, PROBES};
+use crate::vip::holder_state::LeaseTiming;
 use std::time::Duration;
+
+/// Probes before the VIP is taken (`PROBE_NUM` of RFC 5227 §1.1).
+pub(super) const PROBES: u32 = 3;
 
 /// See docs/lease.md, "When the majority is lost".
 #[derive(Clone, Copy, Debug)]
