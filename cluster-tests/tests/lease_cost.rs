@@ -8,7 +8,7 @@ use lvs_agent::{
         protocol::GroupOrder,
     },
     kernel::fence::Packets,
-    model::{NodeId, TimingProfile, VipGroup},
+    model::{NodeId, OnQuorumLoss, TimingProfile, VipGroup},
     vip::{LeaseMembership, LeaseMessage, MembershipId},
 };
 use std::{
@@ -106,7 +106,7 @@ impl Guards {
                         events.push_back((node, LeaseEvent::Installed { group, lasts, left: Default::default() }));
                     }
                     Effect::Remove { group, .. } => events.push_back((node, LeaseEvent::Removed(group))),
-                    Effect::Extend { .. } | Effect::Announce { .. } => (),
+                    Effect::Extend { .. } | Effect::Announce { .. } | Effect::Probe { .. } => (),
                 }
             }
             let from = (node, address(node));
@@ -122,7 +122,8 @@ fn address(node: NodeId) -> SocketAddr {
 
 fn order(group: usize) -> GroupOrder {
     let addresses = (1..=4).map(|n| format!("10.1.{group}.{n}").parse().expect("it is an address")).collect();
-    let group = VipGroup { name: format!("g{group}").parse().expect("it is a name"), addresses, interface: "eth0".to_owned() };
+    let name = format!("g{group}").parse().expect("it is a name");
+    let group = VipGroup { name, addresses, interface: "eth0".to_owned(), on_quorum_loss: OnQuorumLoss::Fallback };
     GroupOrder { group, candidates: vec![HOLDER], packets: Packets::Linger }
 }
 

@@ -141,6 +141,8 @@ pub struct NodeStatus {
 pub enum VipMode {
     /// By a lease that a majority of the voters grants.
     Lease,
+    /// No majority of the voters answers its holder, which holds it without a lease, until one does again.
+    Fallback,
 }
 
 /// One VIP group.

@@ -2,7 +2,7 @@
 
 use super::cluster::defaults::{DEFAULT_COUNT, DEFAULT_STATUS, default_timeout};
 use crate::{
-    model::{Check, CheckKind, DurationText, ForwardMethod, Protocol, RealServer, Service, VipGroup},
+    model::{Check, CheckKind, DurationText, ForwardMethod, OnQuorumLoss, Protocol, RealServer, Service, VipGroup},
     rules::RuleSet,
 };
 use std::fmt::{self, Write};
@@ -27,6 +27,9 @@ fn vip_table(vip: &VipGroup) -> Result<String, fmt::Error> {
     writeln!(out, "name = {}", quoted(vip.name.as_str()))?;
     writeln!(out, "addresses = [{}]", addresses.join(", "))?;
     writeln!(out, "interface = {}", quoted(&vip.interface))?;
+    if vip.on_quorum_loss != OnQuorumLoss::default() {
+        writeln!(out, "on_quorum_loss = {}", quoted(&vip.on_quorum_loss.to_string()))?;
+    }
     Ok(out)
 }
 

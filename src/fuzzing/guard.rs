@@ -7,7 +7,7 @@ use crate::{
     health::script::{MAX_REPORT_BYTES, MAX_RUN_BYTES, RunId, ScriptEnd, ScriptReport, ScriptRun, ScriptSubject},
     kernel::fence::Packets,
     model::{Fitness, Holding, NodeId, TimingProfile, VipGroup},
-    vip::{LeaseMessage, RefusalReason},
+    vip::{LeaseMessage, RefusalReason, message::Standing},
 };
 use std::time::Duration;
 
@@ -69,10 +69,12 @@ fn messages() -> Vec<Vec<u8>> {
         LeaseMessage::HandOver { group: group(), first: Some(NodeId(2)) },
         LeaseMessage::Seek { group: group(), fitness: Fitness(1) },
         LeaseMessage::Offer { group: group(), fitness: Fitness::WELL },
+        LeaseMessage::Advert { group: group(), standing: Standing::FallsBack, fitness: Fitness(1) },
     ];
     messages.extend(reasons.map(|why| LeaseMessage::Refuse { group: group(), round: 7, life: 9, why, epoch: 3 }));
-    let alone = messages.iter().map(|message| encoded(&vec![message]));
-    alone.chain([encoded(&messages)]).collect()
+    let stamp = ClockStamp { read_ns: 1 << 50, heard_ns: 1 << 49, heard_at_ns: 3 };
+    let alone = messages.iter().map(|message| encoded(&(stamp, vec![message])));
+    alone.chain([encoded(&(stamp, &messages))]).collect()
 }
 
 fn to_guard() -> Vec<Vec<u8>> {

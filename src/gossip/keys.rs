@@ -5,7 +5,7 @@
 //! | `facts` | JSON of [`Facts`] |
 //! | `obs/SERVICE/SERVER` | `up\|suspect\|down\|unable QUESTION SINCE_UNIX_MS REASON` |
 //! | `place/VIP` | `yes` or `no WHY` |
-//! | `hold/VIP` | `held EPOCH SINCE_UNIX_MS`, `not-held` or `not-held WHY` |
+//! | `hold/VIP` | `held EPOCH SINCE_UNIX_MS`, `fallback SINCE_UNIX_MS`, `not-held` or `not-held WHY` |
 //! | `fit/VIP` | `FITNESS WHY`, there when a director is less fit for the group than others may be |
 //! | `net` | JSON of [`NodeNetwork`] |
 //! | `rev` | the rules' revision |
@@ -151,6 +151,7 @@ fn read_place(text: &str) -> Option<Result<(), String>> {
 fn hold_text(holding: Holding, why: Option<&str>) -> String {
     match (holding, why) {
         (Holding::Held { epoch, since_unix_ms }, _) => format!("held {epoch} {since_unix_ms}"),
+        (Holding::Fallback { since_unix_ms }, _) => format!("fallback {since_unix_ms}"),
         (Holding::NotHeld, None) => "not-held".to_owned(),
         (Holding::NotHeld, Some(why)) => format!("not-held {}", one_line(why)),
     }
@@ -160,6 +161,7 @@ fn read_hold(text: &str) -> Option<(Holding, Option<String>)> {
     match text.split_once(' ') {
         None if text == "not-held" => Some((Holding::NotHeld, None)),
         Some(("not-held", why)) => Some((Holding::NotHeld, Some(one_line(why)))),
+        Some(("fallback", since)) => Some((Holding::Fallback { since_unix_ms: since.parse().ok()? }, None)),
         Some(("held", rest)) => {
             let (epoch, since) = rest.split_once(' ')?;
             Some((Holding::Held { epoch: epoch.parse().ok()?, since_unix_ms: since.parse().ok()? }, None))
@@ -207,7 +209,7 @@ mod tests {
                 0..6,
             ),
             places in prop::collection::btree_map("[a-z]{1,4}", prop::option::of("[ -~]{0,40}"), 0..4),
-            held in prop::collection::btree_map("[a-z]{1,4}", prop::option::of((any::<u64>(), any::<u64>())), 0..4),
+            held in prop::collection::btree_map("[a-z]{1,4}", prop::option::of((0..4_u64, any::<u64>())), 0..4),
             why in prop::option::of("[ -~é]{0,40}"),
             less_fit in prop::collection::btree_map("[a-z]{1,4}", (0..1000_u16, "[ -~é]{0,40}"), 0..3),
             interfaces in prop::option::of(prop::collection::btree_set("[!-.0-9;-~]{1,15}", 0..20)),
@@ -217,6 +219,7 @@ mod tests {
             let seen = [Finding::Up, Finding::Suspect, Finding::Down, Finding::Unable];
             let target = |(service, server): (String, String)| Target { service: service.parse().unwrap(), server: server.parse().unwrap() };
             let holding = |held| match held {
+                Some((0, since_unix_ms)) => Holding::Fallback { since_unix_ms },
                 Some((epoch, since_unix_ms)) => Holding::Held { epoch, since_unix_ms },
                 None => Holding::NotHeld,
             };

@@ -1,6 +1,6 @@
 //! ARP announcements and probes as bytes on Ethernet (RFC 826, RFC 5227 §3), and when they are sent.
 
-use crate::clock::BootInstant;
+use crate::{clock::BootInstant, vip::ArpSeen};
 use std::{net::Ipv4Addr, time::Duration};
 
 /// An Ethernet address.
@@ -30,6 +30,18 @@ pub fn sender(frame: &[u8]) -> Option<(Ipv4Addr, Mac)> {
     let mac: Mac = *frame[22..].first_chunk()?;
     let address = Ipv4Addr::from(*frame[28..].first_chunk::<4>()?);
     (frame[12..20] == HEAD && !address.is_unspecified()).then_some((address, mac))
+}
+
+/// Who says in an ARP frame what of which address: that it has it, or that it looks whether anybody has (RFC 5227 §2.1.1).
+pub fn seen(frame: &[u8]) -> Option<(Ipv4Addr, Mac, ArpSeen)> {
+    if let Some((address, mac)) = sender(frame) {
+        return Some((address, mac, ArpSeen::Claim));
+    }
+    let frame: &[u8; FRAME_BYTES] = frame.first_chunk()?;
+    let mac: Mac = *frame[22..].first_chunk()?;
+    let target = Ipv4Addr::from(*frame[38..].first_chunk::<4>()?);
+    let is_request = frame[12..20] == HEAD && frame[20..22] == REQUEST.to_be_bytes();
+    is_request.then_some((target, mac, ArpSeen::Probe))
 }
 
 /// EtherType ARP; Ethernet, IPv4, lengths of their addresses.
@@ -114,6 +126,10 @@ mod tests {
         assert_eq!(sender(&answer), Some((vip, other)));
         assert_eq!(sender(&[&answer[..], &[0; 18]].concat()), Some((vip, other)), "padded to the shortest frame");
         assert_eq!(sender(&answer[..41]), None);
+        assert_eq!(seen(&probe), Some((vip, me, ArpSeen::Probe)));
+        assert_eq!(seen(&answer), Some((vip, other, ArpSeen::Claim)));
+        assert_eq!(seen(&frame(REPLY, other, Ipv4Addr::UNSPECIFIED, me, vip)), None, "only who asks looks for an address");
+        assert_eq!(seen(&probe[..41]), None);
         let mut other_type = answer;
         other_type[13] = 0;
         assert_eq!(sender(&other_type), None);

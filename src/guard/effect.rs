@@ -33,6 +33,8 @@ pub enum Effect {
         fresh: bool,
         /// Label of this holding.
         epoch: u64,
+        /// Without a lease.
+        fallback: bool,
         /// What becomes of packets afterwards.
         packets: Packets,
     },
@@ -56,6 +58,13 @@ pub enum Effect {
         /// Label of the holding that ends; `None`: it was not held, and this only makes sure.
         epoch: Option<u64>,
     },
+    /// Ask the neighbours who has these addresses, and listen for ARP on that interface.
+    Probe {
+        /// Where.
+        interface: String,
+        /// Which.
+        vips: Vec<Ipv4Addr>,
+    },
     /// Tell the neighbours that the VIPs are here.
     Announce {
         /// For this group.
@@ -71,7 +80,7 @@ impl Effect {
     /// Whether it belongs to every renewal: it changes nothing that anybody is told of.
     pub fn is_routine(&self) -> bool {
         match self {
-            Effect::Send { .. } | Effect::Extend { .. } => true,
+            Effect::Send { .. } | Effect::Extend { .. } | Effect::Probe { .. } => true,
             Effect::Install { .. } | Effect::Remove { .. } | Effect::Announce { .. } => false,
         }
     }

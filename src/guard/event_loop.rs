@@ -1,6 +1,7 @@
 //! The guard's loop: deadlines first, then signals, the worker, datagrams; one event a turn.
 
 mod clocks;
+mod fallback;
 mod hello;
 mod telling;
 mod watching;
@@ -9,6 +10,7 @@ use super::{
     clock_report::Clocks,
     error::GuardError,
     executor::Executor,
+    group_state::FallbackStanding,
     identity::Identity,
     io::{
         environment::OtherBuild,
@@ -29,9 +31,12 @@ use super::{
 use crate::{
     base::errors::with_sources,
     clock::{BootClock, BootInstant, Clock},
-    model::{Obstacles, Ownership, PublicKey},
+    model::{Obstacles, Ownership, PublicKey, VipName},
 };
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 use tokio::signal::unix::Signal;
 
 /// Handing over is a removal and a few datagrams. A kernel that will not remove keeps the guard no longer than this; the address's lifetime does the rest.
@@ -53,6 +58,8 @@ pub(super) struct EventLoop {
     signs_as: Option<PublicKey>,
     leases: Option<Leases>,
     clocks: Option<Clocks>,
+    /// Groups without a majority of the voters, as last logged.
+    fallbacks: BTreeMap<VipName, FallbackStanding>,
     supervisor: Supervisor,
     worker: Option<WorkerProcess>,
     /// This worker said hello.
@@ -90,6 +97,7 @@ impl EventLoop {
             signs_as: None,
             leases: None,
             clocks: None,
+            fallbacks: BTreeMap::new(),
             supervisor: Supervisor::new(started),
             worker: None,
             greeted: false,
@@ -117,7 +125,7 @@ impl EventLoop {
             }
             let woken = self.wait(signals).await?;
             self.has_looked = matches!(woken, Woken::Network);
-            self.stirred |= !matches!(woken, Woken::Datagram(_) | Woken::Deadline | Woken::Network);
+            self.stirred |= !matches!(woken, Woken::Datagram(_) | Woken::Deadline | Woken::Network | Woken::Arp);
             match woken {
                 Woken::Deadline => (),
                 Woken::Terminate if self.stopping.is_some() => {
@@ -128,6 +136,7 @@ impl EventLoop {
                 Woken::Reload => self.tell(ToWorker::Reload),
                 Woken::Worker(did) => self.worker_did(did).await,
                 Woken::Network => self.look().await,
+                Woken::Arp => self.hear_arp().await,
                 Woken::Datagram(None) => (),
                 Woken::Datagram(Some(incoming)) => {
                     self.compare_clocks(&incoming).await;
@@ -160,6 +169,7 @@ impl EventLoop {
             said = self.watch.changes.readable(), if !self.has_looked => said.map(|()| Woken::Network).map_err(GuardError::Runtime)?,
             incoming = self.executor.socket.receive() => Woken::Datagram(incoming),
             said = self.watch.changes.readable(), if self.has_looked => said.map(|()| Woken::Network).map_err(GuardError::Runtime)?,
+            () = self.executor.arp.readable() => Woken::Arp,
         })
     }
 
@@ -229,6 +239,7 @@ impl EventLoop {
             acts.extend(leases.step(result, moment()));
         }
         self.executor.settle();
+        self.executor.arp.listen(&leases.arp_interest());
     }
 
     // Worker

@@ -4,7 +4,7 @@
 use super::{
     effect::Effect,
     error::GuardError,
-    io::{announce::announce, outbox::Outbox, socket::LeaseSocket, sweep::sweep, vip_file::Placed},
+    io::{announce::announce, arp_watch::ArpWatch, outbox::Outbox, socket::LeaseSocket, sweep::sweep, vip_file::Placed},
     leases::LeaseEvent,
     placement::Placement,
 };
@@ -46,6 +46,8 @@ pub(super) struct Executor {
     pub(super) socket: LeaseSocket,
     /// What waits for [`Executor::settle`].
     outbox: Outbox,
+    /// Who else has a VIP, or wants it, while no majority of the voters answers.
+    pub(super) arp: ArpWatch,
     /// What fails again and again, so that it is said once and then counted.
     failing: Repeats<(VipName, Doing)>,
     /// `None` once the guard listens and has swept.
@@ -63,7 +65,8 @@ enum Doing {
 impl Executor {
     pub(super) fn new(addresses: Addresses, socket: LeaseSocket, noted: Placed) -> Self {
         let beginning = Some(Beginning { noted, next: None });
-        Self { addresses, fence: Fence::default(), socket, outbox: Outbox::default(), failing: Repeats::default(), beginning }
+        let (fence, outbox, arp, failing) = (Fence::default(), Outbox::default(), ArpWatch::default(), Repeats::default());
+        Self { addresses, fence, socket, outbox, arp, failing, beginning }
     }
 
     /// Whether the guard listens now. Where this node's address is not there yet, it is looked for again at [`Executor::deadline`].
@@ -118,9 +121,9 @@ impl Executor {
                 self.outbox.put(to, &message);
                 None
             }
-            Effect::Install { group, places, kept, stale, until, fresh, epoch, packets } => {
+            Effect::Install { group, places, kept, stale, until, fresh, epoch, fallback, packets } => {
                 self.open(&places, &kept, until, packets);
-                Some(self.install(group, &places, &kept, &stale, until, (epoch, fresh)).await)
+                Some(self.install(group, &places, &kept, &stale, until, (epoch, fresh, fallback)).await)
             }
             Effect::Extend { vips, until, packets } => {
                 for vip in vips {
@@ -129,6 +132,10 @@ impl Executor {
                 None
             }
             Effect::Remove { group, places, why, epoch } => Some(self.remove(group, &places, why, epoch).await),
+            Effect::Probe { interface, vips } => {
+                self.arp.probe(&interface, &vips);
+                None
+            }
             Effect::Announce { group, interface, vips } => {
                 let about = (group, Doing::Announcing);
                 match announce(&interface, vips.iter().copied()) {
@@ -200,7 +207,7 @@ impl Executor {
         kept: &BTreeSet<Placement>,
         stale: &BTreeSet<Placement>,
         until: BootInstant,
-        (epoch, fresh): (u64, bool),
+        (epoch, fresh, fallback): (u64, bool, bool),
     ) -> LeaseEvent {
         let begun = BootClock.now();
         let remaining = until - begun;
@@ -226,7 +233,12 @@ impl Executor {
         self.forget(&(stale - &left));
         if fresh {
             let install_us = micros(BootClock.now() - begun);
-            tracing::info!(vip = %group, epoch, places = %listed(as_text(places)), install_us, "vip taken");
+            match fallback {
+                true => {
+                    tracing::warn!(vip = %group, places = %listed(as_text(places)), install_us, "vip taken by fallback, without a majority of the voters")
+                }
+                false => tracing::info!(vip = %group, epoch, places = %listed(as_text(places)), install_us, "vip taken"),
+            }
         }
         LeaseEvent::Installed { group, lasts: begun + lifetime(remaining), left }
     }

@@ -4,9 +4,13 @@ use super::{arp::Burst, effect::Effect, placement::Placement, protocol::GroupOrd
 use crate::{
     clock::BootInstant,
     model::{Holding, NodeId, VipName},
-    vip::{Holder, HolderEffect, HolderState, LeaseMessage},
+    vip::{Fallback, Holder, HolderEffect, HolderState, LeaseMessage},
 };
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+mod fallback;
+
+pub use fallback::FallbackStanding;
 
 /// A removal that the kernel refused is tried again after so long. Until it succeeds nothing is released; the address's lifetime runs out meanwhile.
 const REMOVAL_RETRY: Duration = Duration::from_millis(50);
@@ -19,6 +23,9 @@ const LIFETIME_MARGIN: Duration = Duration::from_millis(100);
 pub struct GroupState {
     order: GroupOrder,
     holder: Holder,
+    fallback: Fallback,
+    /// How often the fallback has looked again whether somebody has an address.
+    probed: usize,
     /// What the kernel said when it last would not take the addresses.
     refused: Option<String>,
     /// The rules name it no more: it has only what is placed.
@@ -43,6 +50,7 @@ pub struct GroupState {
 #[derive(Clone, Copy, Debug)]
 struct Installing {
     epoch: u64,
+    by_lease: bool,
     /// Addresses come to the interface that were not there.
     announce: bool,
 }
@@ -50,6 +58,8 @@ struct Installing {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     epoch: u64,
+    /// By fallback otherwise.
+    by_lease: bool,
     since_unix_ms: u64,
     burst: Burst,
 }
@@ -72,10 +82,13 @@ pub enum Wish {
 
 impl GroupState {
     /// A group that this node has just been told of.
-    pub fn new(order: GroupOrder, holder: Holder) -> Self {
+    pub fn new(order: GroupOrder, holder: Holder, mut fallback: Fallback) -> Self {
+        fallback.candidates_are(order.candidates.clone());
         Self {
             order,
             holder,
+            fallback,
+            probed: 0,
             refused: None,
             is_leaving: false,
             kept: BTreeSet::new(),
@@ -120,6 +133,7 @@ impl GroupState {
         if self.order.group != order.group {
             self.refused = None;
         }
+        self.fallback.candidates_are(order.candidates.clone());
         (self.order, self.is_leaving) = (order, false);
         self.stale_due = (self.held.is_some() && self.has_stale()).then(BootInstant::default);
     }
@@ -200,17 +214,18 @@ impl GroupState {
 
     /// Puts on again what is held, as far as somebody else has taken it off, and announces it.
     pub fn put_back(&mut self) -> Option<Effect> {
-        let HolderState::Holding { until, epoch } = self.holder.state() else { return None };
+        let (until, epoch) = self.tenure()?;
         self.held_at()?;
         let act = self.install_act(until, false, epoch);
-        self.installing = Some(Installing { epoch, announce: true });
+        self.installing = self.installing.map(|installing| Installing { announce: true, ..installing });
         Some(act)
     }
 
     /// What the worker is told.
     pub fn holding(&self) -> Holding {
         match self.held {
-            Some(Held { epoch, since_unix_ms, .. }) => Holding::Held { epoch, since_unix_ms },
+            Some(Held { epoch, since_unix_ms, by_lease: true, .. }) => Holding::Held { epoch, since_unix_ms },
+            Some(Held { since_unix_ms, by_lease: false, .. }) => Holding::Fallback { since_unix_ms },
             None => Holding::NotHeld,
         }
     }
@@ -224,7 +239,7 @@ impl GroupState {
     pub fn deadline(&self) -> Option<BootInstant> {
         let retry = self.removing.and_then(|removing| removing.retry_at);
         let announcement = self.held.map(|held| held.burst.deadline());
-        [self.holder.deadline(), retry, self.stale_due, announcement].into_iter().flatten().min()
+        [self.holder.deadline(), self.fallback.deadline(), retry, self.stale_due, announcement].into_iter().flatten().min()
     }
 
     /// What has come due beside the holder side's own deadline.
@@ -235,7 +250,7 @@ impl GroupState {
             return self.remove_act();
         }
         if self.stale_due.take_if(|at| now >= *at).is_some()
-            && let HolderState::Holding { until, epoch } = self.state()
+            && let Some((until, epoch)) = self.tenure()
         {
             return Some(self.install_act(until, false, epoch));
         }
@@ -247,6 +262,11 @@ impl GroupState {
     pub fn translate(&mut self, effect: HolderEffect) -> Option<Wish> {
         match effect {
             HolderEffect::Send { to, message } => Some(Wish::Send(to, message)),
+            HolderEffect::Install { until, fresh: true, epoch } if self.goes_on_by_lease(epoch) => {
+                let act = self.install_act(until, false, epoch);
+                self.installing = self.installing.map(|installing| Installing { announce: true, ..installing });
+                Some(Wish::Effect(act))
+            }
             HolderEffect::Install { until, fresh, epoch } => Some(Wish::Effect(match fresh || !self.outlasts(until) {
                 true => self.install_act(until, fresh, epoch),
                 false => {
@@ -267,7 +287,7 @@ impl GroupState {
 
     /// The driver did [`Effect::Install`]; the kernel keeps the addresses at least until `lasts`, and would not take off what is `left`.
     pub fn installed(&mut self, now: BootInstant, unix: Duration, lasts: BootInstant, left: BTreeSet<Placement>) {
-        let Some(Installing { epoch, announce }) = self.installing.take() else { return };
+        let Some(Installing { epoch, by_lease, announce }) = self.installing.take() else { return };
         self.refused = None;
         self.lasts = Some(lasts);
         self.stale_due = (!left.is_empty()).then(|| now + REMOVAL_RETRY);
@@ -276,7 +296,7 @@ impl GroupState {
         match &mut self.held {
             None => {
                 let since_unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
-                self.held = Some(Held { epoch, since_unix_ms, burst });
+                self.held = Some(Held { epoch, by_lease, since_unix_ms, burst });
             }
             Some(held) if announce => held.burst = burst,
             Some(_) => (),
@@ -301,6 +321,15 @@ impl GroupState {
         if let Some(removing) = &mut self.removing {
             removing.retry_at = Some(now + REMOVAL_RETRY);
         }
+    }
+
+    /// Whether the lease, if there is one, is of that address.
+    fn may_have(&self, address: IpAddr) -> bool {
+        !self.holds_by_lease() || self.holder.leased().contains(&address)
+    }
+
+    fn holds_by_lease(&self) -> bool {
+        matches!(self.holder.state(), HolderState::Holding { .. })
     }
 
     /// Whether `place` is to be there.
@@ -328,7 +357,7 @@ impl GroupState {
             !self.is_leaving && *interface == self.order.group.interface && self.order.group.addresses.contains(address)
         };
         let kept = self.placed.iter().filter(move |place| self.kept.contains(&place.1) && !is_of_the_rules(place)).cloned();
-        self.of_the_rules().filter(|_| !self.is_leaving).chain(kept).filter(|(_, address)| self.holder.leased().contains(address))
+        self.of_the_rules().filter(|_| !self.is_leaving).chain(kept).filter(|(_, address)| self.may_have(*address))
     }
 
     /// Whether the kernel keeps the group's addresses beyond a lease that ends at `until`, so that this renewal is no business of the kernel's. Its lifetimes are
@@ -343,10 +372,23 @@ impl GroupState {
         let stale = self.placed.difference(&places).cloned().collect();
         let kept =
             if fresh || self.held.is_none() { BTreeSet::new() } else { self.placed.intersection(&places).cloned().collect() };
-        self.installing = Some(Installing { epoch, announce: fresh || !places.is_subset(&self.placed) });
+        let by_lease = self.holds_by_lease();
+        // What was being taken off is wanted again.
+        self.removing = None;
+        self.installing = Some(Installing { epoch, by_lease, announce: fresh || !places.is_subset(&self.placed) });
         // They may be there from now on, whatever becomes of it.
         self.placed.extend(places.iter().cloned());
-        Effect::Install { group: self.name(), places, kept, stale, until, fresh, epoch, packets: self.order.packets }
+        Effect::Install {
+            group: self.name(),
+            places,
+            kept,
+            stale,
+            until,
+            fresh,
+            epoch,
+            fallback: !by_lease,
+            packets: self.order.packets,
+        }
     }
 
     fn remove_act(&self) -> Option<Effect> {
@@ -356,10 +398,6 @@ impl GroupState {
 
     /// IPv4 only: VIPs are (IPv6 neighbours would be told by unsolicited neighbour advertisements).
     fn announce_act(&self) -> Effect {
-        let vips = self.order.group.addresses.intersection(self.holder.leased()).filter_map(|address| match address {
-            IpAddr::V4(vip) => Some(*vip),
-            IpAddr::V6(_) => None,
-        });
-        Effect::Announce { group: self.name(), interface: self.order.group.interface.clone(), vips: vips.collect() }
+        Effect::Announce { group: self.name(), interface: self.order.group.interface.clone(), vips: self.vips().collect() }
     }
 }

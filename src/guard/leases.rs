@@ -11,8 +11,8 @@ use crate::{
     clock::BootInstant,
     model::{Fitness, NodeId, Obstacles, TimingProfile, VipName},
     vip::{
-        HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect, VoterEvent,
-        rule_toggles::RuleToggles,
+        ArpSeen, FallbackEvent, HolderEvent, HolderState, LeaseMembership, LeaseMessage, LeaseTiming, Life, Voter, VoterEffect,
+        VoterEvent, rule_toggles::RuleToggles,
     },
 };
 use std::{
@@ -22,6 +22,7 @@ use std::{
 };
 
 mod addresses;
+mod fallback;
 mod groups;
 mod heirs;
 mod readiness;
@@ -31,6 +32,7 @@ mod views;
 mod work;
 
 use addresses::Addresses;
+pub use fallback::ArpInterest;
 use work::{Work, routed};
 
 /// A point in time: one clock to decide by, the other for labels and for round numbers that no earlier start has used.
@@ -72,6 +74,8 @@ pub enum LeaseEvent {
         /// What, in one datagram.
         messages: Vec<LeaseMessage>,
     },
+    /// Another machine was seen by ARP, of those that [`Leases::arp_interest`] names.
+    Seen(VipName, ArpSeen),
     /// [`Effect::Install`] is done.
     Installed {
         /// Of this group.
@@ -248,7 +252,8 @@ impl Leases {
             LeaseEvent::InstallFailed { group, why } => {
                 if let Some(state) = self.groups_here.get_mut(&group) {
                     state.install_failed(why);
-                    step.queue.push_back(Work::Holder(group, HolderEvent::InstallFailed));
+                    step.queue.push_back(Work::Holder(group.clone(), HolderEvent::InstallFailed));
+                    step.queue.push_back(Work::Fallback(group, FallbackEvent::InstallFailed));
                 }
             }
             LeaseEvent::Removed(group) => {
@@ -258,6 +263,7 @@ impl Leases {
                     let gone = state.placed().clone();
                     state.removed();
                     step.queue.push_back(Work::Holder(group.clone(), HolderEvent::Removed));
+                    step.queue.push_back(Work::Fallback(group.clone(), FallbackEvent::Removed));
                     self.have_gone(&group, &gone, step);
                     self.keep_time_for_removals();
                 }
@@ -268,6 +274,7 @@ impl Leases {
                     state.removal_failed(step.at.now);
                 }
             }
+            LeaseEvent::Seen(group, seen) => step.queue.push_back(Work::Fallback(group, FallbackEvent::Seen(seen))),
             LeaseEvent::RetireAll => (self.retiring, self.unsettled) = (true, true),
             LeaseEvent::Return => (self.retiring, self.unsettled) = (false, true),
             LeaseEvent::Tick => self.tick(step),
@@ -287,6 +294,7 @@ impl Leases {
             let held = self.groups_here.iter().filter(|(_, state)| holds(state));
             step.queue.extend(held.map(|(group, _)| Work::Holder(group.clone(), HolderEvent::Renew)));
         }
+        self.tick_fallbacks(step);
         self.work_off(step);
         let from = step.acts.len();
         step.acts.extend(self.groups_here.values_mut().filter_map(|state| state.due(now)));
@@ -315,6 +323,7 @@ impl Leases {
                     }
                 }
                 Work::Holder(group, event) => self.step_holder(&group, event, step),
+                Work::Fallback(group, event) => self.step_fallback(&group, event, step),
             }
         }
     }
@@ -329,8 +338,9 @@ impl Leases {
                 None => (),
             }
         }
-        self.unsettled |= state.state() == HolderState::Retired;
         self.see_to_acts(from, step);
+        // Whatever its holder side does may concern the group's fallback.
+        self.step_fallback(group, FallbackEvent::Look, step);
     }
 }
 

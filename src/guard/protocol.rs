@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 /// The version of all that guard, worker and script runner of one node say to each other: raised with every change of it. After an upgrade of the
 /// package the guard that runs starts the program that is on disk by then.
-pub const GUARD_CHANNEL: u32 = 2;
+pub const GUARD_CHANNEL: u32 = 3;
 /// The exit status of a worker whose guard is of another build (`EX_PROTOCOL`, sysexits.h): all that such two can be sure to understand.
 pub const OTHER_BUILD: u8 = 76;
 

@@ -105,7 +105,7 @@ fn status(standing: Standing<'_>) -> String {
 }
 
 fn holding(ownership: &Ownership) -> String {
-    let held = ownership.iter().filter(|(_, holding)| matches!(holding, Holding::Held { .. }));
+    let held = ownership.iter().filter(|(_, holding)| matches!(holding, Holding::Held { .. } | Holding::Fallback { .. }));
     let names: Vec<&str> = held.map(|(vip, _)| vip.as_str()).collect();
     let more = if names.len() > NAMED { ", …" } else { "" };
     match names.len() {

@@ -20,5 +20,7 @@ pub(super) enum Woken {
     Worker(WorkerDid),
     /// The kernel has something to say of interfaces or addresses.
     Network,
+    /// Another machine says something by ARP, while somebody listens.
+    Arp,
     Datagram(Option<Incoming>),
 }

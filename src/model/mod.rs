@@ -20,4 +20,4 @@ pub use network::NodeNetwork;
 pub use node::{NodeId, NodeRecord, Role, Roles};
 pub use service::{ForwardMethod, Protocol, RealServer, Scheduler, Service, Weight};
 pub use track::{FileExpectation, Track, TrackKind};
-pub use vip::{Holding, Obstacles, Ownership, TimingProfile, VipGroup};
+pub use vip::{Holding, Obstacles, OnQuorumLoss, Ownership, TimingProfile, VipGroup};

@@ -13,6 +13,29 @@ pub struct VipGroup {
     pub addresses: BTreeSet<IpAddr>,
     /// The interface on which directors put the addresses.
     pub interface: String,
+    /// What directors do while no majority of the voters answers them.
+    #[serde(default)]
+    pub on_quorum_loss: OnQuorumLoss,
+}
+
+/// What a director does with a VIP group while no majority of the voters answers it, so that it gets no lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnQuorumLoss {
+    /// Directors agree without the voters, as VRRP routers do, and one of those that hear each other holds the group.
+    #[default]
+    Fallback,
+    /// Nobody holds it.
+    Release,
+}
+
+impl fmt::Display for OnQuorumLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            OnQuorumLoss::Fallback => "fallback",
+            OnQuorumLoss::Release => "release",
+        })
+    }
 }
 
 /// The timing profile of a cluster: lease duration, and the rhythm of gossip and Raft. All nodes have the same.
@@ -77,6 +100,11 @@ pub enum Holding {
     Held {
         /// How often the group has changed hands; a label for people.
         epoch: u64,
+        /// When this node took it, in Unix milliseconds; a label for people.
+        since_unix_ms: u64,
+    },
+    /// The VIP is on this node's interface without a lease: no majority of the voters answers, and this director holds it by fallback.
+    Fallback {
         /// When this node took it, in Unix milliseconds; a label for people.
         since_unix_ms: u64,
     },

@@ -4,7 +4,7 @@ use crate::model::{NodeId, NodeName};
 use serde::{Deserialize, Serialize};
 
 /// The version of the protocol between nodes over TCP. Nodes of different versions refuse each other.
-pub const PROTOCOL_VERSION: u16 = 6;
+pub const PROTOCOL_VERSION: u16 = 7;
 /// Longest hello and answer to it: a few numbers and a cluster id.
 pub const MAX_HELLO_BYTES: usize = 1 << 10;
 

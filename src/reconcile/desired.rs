@@ -190,7 +190,7 @@ fn belongs_here(input: &DesiredInput<'_>, service: &Service, key: &ServiceKey) -
         return true;
     }
     match input.ownership.get(&service.vip) {
-        Some(Holding::Held { .. }) => true,
+        Some(Holding::Held { .. } | Holding::Fallback { .. }) => true,
         Some(Holding::NotHeld) => false,
         None => input.observed.services.contains_key(key),
     }

@@ -62,7 +62,12 @@ pub fn cluster() -> ClusterState {
         };
         (name::<NodeName>(node), record)
     });
-    let group = VipGroup { name: vip_name(), addresses: [vip()].into(), interface: "eth0".to_owned() };
+    let group = VipGroup {
+        name: vip_name(),
+        addresses: [vip()].into(),
+        interface: "eth0".to_owned(),
+        on_quorum_loss: crate::model::OnQuorumLoss::default(),
+    };
     let service = service();
     let verdicts = service.servers.keys().map(|server| (Target { service: service.name.clone(), server: server.clone() }, up()));
     ClusterState {

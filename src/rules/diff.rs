@@ -1,7 +1,7 @@
 //! The differences between two rule sets, for `lvs-agent plan`.
 
 use super::state::RuleSet;
-use crate::model::{RealServer, Service, VipGroup};
+use crate::model::{OnQuorumLoss, RealServer, Service, VipGroup};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -65,7 +65,11 @@ fn lines(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<
 
 fn vip_line(vip: &VipGroup) -> String {
     let addresses: Vec<String> = vip.addresses.iter().map(ToString::to_string).collect();
-    format!("{} on {}", addresses.join(", "), vip.interface)
+    let without_quorum = match vip.on_quorum_loss {
+        OnQuorumLoss::Fallback => "",
+        OnQuorumLoss::Release => ", released without a majority",
+    };
+    format!("{} on {}{without_quorum}", addresses.join(", "), vip.interface)
 }
 
 fn service_line(service: &Service) -> String {

@@ -6,8 +6,8 @@ use super::{
     state::{ClusterState, RuleSet, Target, Verdict},
 };
 use crate::model::{
-    Check, CheckKind, Fingerprint, ForwardMethod, Protocol, PublicKey, RealServer, Role, Roles, Scheduler, Secret, ServerName,
-    Service, StatusRange, TimingProfile, VipGroup, Weight,
+    Check, CheckKind, Fingerprint, ForwardMethod, OnQuorumLoss, Protocol, PublicKey, RealServer, Role, Roles, Scheduler, Secret,
+    ServerName, Service, StatusRange, TimingProfile, VipGroup, Weight,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -53,7 +53,12 @@ pub fn founding() -> Founding {
 
 /// A group with one address, `host(number)`.
 pub fn vip(group: &str, number: u8) -> VipGroup {
-    VipGroup { name: name(group), addresses: [host(number)].into(), interface: "eth0".to_owned() }
+    VipGroup {
+        name: name(group),
+        addresses: [host(number)].into(),
+        interface: "eth0".to_owned(),
+        on_quorum_loss: OnQuorumLoss::default(),
+    }
 }
 
 /// The server `r<n>` at `host(20 + n)`.
@@ -145,9 +150,10 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn some_group()(n in 1_u8..4, addresses in prop::collection::btree_set(4_u8..9, 1..3), eth in 0_u8..2) -> VipGroup {
+    fn some_group()(n in 1_u8..4, addresses in prop::collection::btree_set(4_u8..9, 1..3), eth in 0_u8..2, release: bool) -> VipGroup {
         let addresses = addresses.into_iter().map(host).collect();
-        VipGroup { name: name(&format!("v{n}")), addresses, interface: format!("eth{eth}") }
+        let on_quorum_loss = if release { OnQuorumLoss::Release } else { OnQuorumLoss::Fallback };
+        VipGroup { name: name(&format!("v{n}")), addresses, interface: format!("eth{eth}"), on_quorum_loss }
     }
 }
 

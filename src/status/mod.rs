@@ -1,5 +1,6 @@
 //! Builds the answer to `GET /v1/status` from everything the worker knows. Pure.
 
+mod fallback;
 mod less_fit;
 mod unheld;
 pub mod warnings;
@@ -153,9 +154,11 @@ fn node_status(sources: &StatusInput<'_>, name: &NodeName, id: NodeId) -> NodeSt
 
 fn vip_status(sources: &StatusInput<'_>, group: &VipGroup) -> VipStatus {
     let live = sources.view.nodes.iter().filter(|(name, node)| node.live && sources.state.nodes.contains_key(*name));
-    let mut claims: Vec<(u64, u64, &NodeName)> = live
+    // A lease counts before a fallback, which has no epoch.
+    let mut claims: Vec<(Option<u64>, u64, &NodeName)> = live
         .filter_map(|(name, node)| match node.holding.get(&group.name) {
-            Some(Holding::Held { epoch, since_unix_ms }) => Some((*epoch, *since_unix_ms, name)),
+            Some(Holding::Held { epoch, since_unix_ms }) => Some((Some(*epoch), *since_unix_ms, name)),
+            Some(Holding::Fallback { since_unix_ms }) => Some((None, *since_unix_ms, name)),
             Some(Holding::NotHeld) | None => None,
         })
         .collect();
@@ -167,10 +170,10 @@ fn vip_status(sources: &StatusInput<'_>, group: &VipGroup) -> VipStatus {
         name: group.name.clone(),
         addresses: group.addresses.iter().copied().collect(),
         interface: group.interface.clone(),
-        mode: VipMode::Lease,
+        mode: if newest.is_some_and(|(epoch, ..)| epoch.is_none()) { VipMode::Fallback } else { VipMode::Lease },
         holder: newest.map(|(_, _, name)| (*name).clone()),
         holders: claims.iter().map(|(_, _, name)| (*name).clone()).collect(),
-        epoch: newest.map(|(epoch, ..)| *epoch),
+        epoch: newest.and_then(|(epoch, ..)| *epoch),
         held_ms: newest.map(|(_, since, _)| unix_ms(sources.unix_now).saturating_sub(*since)),
         why_unheld: newest.is_none().then(|| unheld::why(sources, group)),
         could_hold: Some(unheld::could_hold(sources, group)),
@@ -300,6 +303,7 @@ fn problems(sources: &StatusInput<'_>, status: &Status) -> Vec<String> {
                 vip.name,
                 vip.why_unheld.as_deref().unwrap_or("it is not known why")
             )),
+            [holder] if vip.mode == VipMode::Fallback => problems.push(fallback::problem(vip, holder)),
             [_] => {}
             [_, ..] => problems.push(format!("VIP group {} is claimed by more than one node: {:?}", vip.name, vip.holders)),
         }

@@ -12,6 +12,7 @@ use crate::{
     verdict::Finding as Sight,
 };
 
+mod fallback;
 mod less_fit;
 mod unheld;
 mod withdrawn;

@@ -49,7 +49,7 @@ fn of_director(sources: &StatusInput<'_>, director: &NodeName, group: &VipGroup)
     let Some(node) = sources.view.nodes.get(director).filter(|node| node.live) else { return "not heard".to_owned() };
     match (node.holding.get(&group.name), node.obstacles.get(&group.name)) {
         (_, Some(why)) => why.clone(),
-        (Some(Holding::Held { .. }), None) => "has just taken it".to_owned(),
+        (Some(Holding::Held { .. } | Holding::Fallback { .. }), None) => "has just taken it".to_owned(),
         (Some(Holding::NotHeld), None) => "asks the voters for it".to_owned(),
         (None, None) => "has not said anything about it yet".to_owned(),
     }

@@ -35,6 +35,7 @@ pub fn holder<'a>(state: &ClusterState, view: &'a ClusterView, group: &VipGroup)
     let members = view.nodes.iter().filter(|(name, node)| node.live && state.nodes.contains_key(*name));
     let claims = members.filter_map(|(name, node)| match node.holding.get(&group.name)? {
         Holding::Held { epoch, since_unix_ms } => Some((*epoch, *since_unix_ms, name)),
+        Holding::Fallback { since_unix_ms } => Some((0, *since_unix_ms, name)),
         Holding::NotHeld => None,
     });
     // The latest claim counts: the new holder's gossip arrives before the former holder's.

@@ -17,6 +17,7 @@ use std::{collections::BTreeSet, time::Duration};
 mod addresses;
 mod fitness;
 mod messages;
+mod silence;
 
 /// After the kernel has refused the VIP, the holder does not ask for so many ttl.
 const BACK_OFF_TTLS: u32 = 10;
@@ -45,6 +46,7 @@ pub struct Holder {
     /// A holder asks as soon as it may, because an address that it lacks may be free.
     asks_soon: bool,
     answers: fitness::Answers,
+    silence: silence::Silence,
     retiring: bool,
     rounds: Rounds,
     epoch: u64,
@@ -113,6 +115,7 @@ impl Holder {
             addresses: addresses::Addresses::default(),
             asks_soon: false,
             answers: fitness::Answers::default(),
+            silence: silence::Silence::default(),
             retiring: false,
             rounds: Rounds::new(first_round),
             epoch: 0,
@@ -202,6 +205,7 @@ impl Holder {
     /// Moves to the phase that follows from what the holder knows and from `now`.
     fn pursue(&mut self, now: BootInstant, effects: &mut Vec<HolderEffect>) {
         if let Some(reason) = self.unwanted(now) {
+            self.silence.rests();
             return self.give_up(reason, effects);
         }
         if self.phase == HolderPhase::Idle {
@@ -260,7 +264,8 @@ impl Holder {
         let Some(membership) = self.membership.at(now) else { return };
         self.asks_soon = false;
         let silent = self.silent_since.take().is_some_and(|since| !self.answers.are_of_a_majority(membership, since));
-        let dry = silent && !matches!(self.phase, HolderPhase::Holding { .. });
+        let dry = (silent || self.silence.is_dry(now)) && !matches!(self.phase, HolderPhase::Holding { .. });
+        self.silence.asked(now);
         let asked = Asked { ttl: self.timing.ttl, dry, addresses: self.addresses.wanted() };
         let tally = self.rounds.ask(asked, membership, now);
         let (round, ttl, epoch, membership) = (tally.round, tally.ttl, self.epoch, membership.id);

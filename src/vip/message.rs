@@ -158,6 +158,28 @@ pub enum LeaseMessage {
         /// How fit the candidate is.
         fitness: Fitness,
     },
+    /// From who holds the group, by a lease or by fallback, to the other candidates; and from who is about to hold it by fallback, or has let go.
+    Advert {
+        /// Which VIP group.
+        group: VipName,
+        /// What the sender says of its holding.
+        standing: Standing,
+        /// How fit it is.
+        fitness: Fitness,
+    },
+}
+
+/// What an [`LeaseMessage::Advert`] says of its sender.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Standing {
+    /// It has the lease: whoever holds the group by fallback lets go. Sent to all when it is won, and in answer to who holds by fallback or looks.
+    Leases,
+    /// It holds the group by fallback. Sent every ttl/4.
+    FallsBack,
+    /// It is about to hold it by fallback, and looks whether anybody has it.
+    Looks,
+    /// It has held the group by fallback, and has let go (RFC 9568 §5.2.4: priority 0).
+    LetsGo,
 }
 
 impl LeaseMessage {
@@ -170,7 +192,8 @@ impl LeaseMessage {
             | LeaseMessage::Release { group, .. }
             | LeaseMessage::HandOver { group, .. }
             | LeaseMessage::Seek { group, .. }
-            | LeaseMessage::Offer { group, .. } => group,
+            | LeaseMessage::Offer { group, .. }
+            | LeaseMessage::Advert { group, .. } => group,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The VIP lease: the voter and the holder as pure state machines, and the messages between guards (docs/lease.md).
 
 mod candidate_rank;
+pub mod fallback;
 pub mod holder;
 pub mod holder_state;
 mod lessons;
@@ -11,8 +12,9 @@ pub mod rule_toggles;
 mod tally;
 pub mod voter;
 
+pub use fallback::{ArpSeen, Circumstances, Fallback, FallbackEffect, FallbackEvent, LeaseSide};
 pub use holder::{Holder, HolderEffect, HolderEvent, HolderState, LeaseTiming};
-pub use message::{LeaseMembership, LeaseMessage, Life, MembershipId, RefusalReason, Round};
+pub use message::{LeaseMembership, LeaseMessage, Life, MembershipId, RefusalReason, Round, Standing};
 pub use voter::{Voter, VoterEffect, VoterEvent};
 
 use std::time::Duration;

@@ -156,7 +156,8 @@ impl Voter {
             | LeaseMessage::Refuse { .. }
             | LeaseMessage::HandOver { .. }
             | LeaseMessage::Seek { .. }
-            | LeaseMessage::Offer { .. } => Vec::new(),
+            | LeaseMessage::Offer { .. }
+            | LeaseMessage::Advert { .. } => Vec::new(),
         }
     }
 

@@ -65,7 +65,7 @@ impl World {
         match &effect {
             Effect::Send { to, message } => return self.speak(node, who_listens_at(*to), message.clone()),
             // The fence is below what is looked at here: no node has a VIP because of it.
-            Effect::Announce { .. } | Effect::Extend { .. } => return,
+            Effect::Announce { .. } | Effect::Extend { .. } | Effect::Probe { .. } => return,
             // Too late: at the tick the holder lets go.
             Effect::Install { until, .. } if now >= *until => return self.step(node, LeaseEvent::Tick),
             Effect::Install { .. } | Effect::Remove { .. } => {}
@@ -73,7 +73,7 @@ impl World {
         let slowly = self.dice.chance(20);
         let addresses = match &effect {
             Effect::Install { places, .. } | Effect::Remove { places, .. } => places.len() as u64,
-            Effect::Send { .. } | Effect::Announce { .. } | Effect::Extend { .. } => 0,
+            Effect::Send { .. } | Effect::Announce { .. } | Effect::Extend { .. } | Effect::Probe { .. } => 0,
         };
         let takes = self.dice.below(if slowly { SLOW } else { QUICK }) + self.nodes[node].kernel.pace * addresses;
         let Some(guard) = self.nodes[node].guard.as_mut() else { return };
@@ -106,7 +106,7 @@ impl World {
         let result = match doing.effect.clone() {
             Effect::Install { group, places, stale, .. } => self.install(node, group, &places, &stale, &doing),
             Effect::Remove { group, places, .. } => self.remove(node, group, &places),
-            Effect::Send { .. } | Effect::Announce { .. } | Effect::Extend { .. } => return,
+            Effect::Send { .. } | Effect::Announce { .. } | Effect::Extend { .. } | Effect::Probe { .. } => return,
         };
         self.step(node, result);
     }

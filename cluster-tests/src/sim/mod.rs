@@ -7,6 +7,8 @@
 pub mod chaos;
 pub mod dice;
 mod driver;
+pub mod fallback;
+pub mod fallback_rules;
 mod invariant;
 pub mod kernel;
 pub mod liar;

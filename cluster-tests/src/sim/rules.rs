@@ -9,7 +9,7 @@ use super::{
 use lvs_agent::{
     guard::{leases::LeaseEvent, placement::Placement, protocol::GroupOrder},
     kernel::fence::Packets,
-    model::{NodeId, VipGroup, VipName},
+    model::{NodeId, OnQuorumLoss, VipGroup, VipName},
 };
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -69,7 +69,8 @@ pub fn place(address: IpAddr) -> Placement {
 }
 
 fn order(group: usize, addresses: BTreeSet<IpAddr>, candidates: &[usize]) -> GroupOrder {
-    let group = VipGroup { name: name(NAMES[group]), addresses, interface: INTERFACE.to_owned() };
+    let group =
+        VipGroup { name: name(NAMES[group]), addresses, interface: INTERFACE.to_owned(), on_quorum_loss: OnQuorumLoss::Release };
     GroupOrder { group, candidates: candidates.iter().map(|node| NodeId(*node as u64)).collect(), packets: Packets::Stop }
 }
 

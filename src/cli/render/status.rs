@@ -8,7 +8,7 @@ use super::{
 use crate::{
     api::status::{
         ClusterStatus, NodeStatus, ObservationStatus, Pool, SecurityStatus, ServerStatus, ServiceStatus, Status, VerdictStatus,
-        VipStatus, VoteStatus,
+        VipMode, VipStatus, VoteStatus,
     },
     model::NodeName,
 };
@@ -165,6 +165,9 @@ fn vip_notes(vip: &VipStatus) -> Vec<Cell> {
     let mut notes = Vec::new();
     if let Some(why) = vip.why_unheld.as_ref().filter(|_| vip.holder.is_none()) {
         notes.push(Cell::new(Tone::Bad, format!("nobody: {}", clean(why))));
+    }
+    if vip.mode == VipMode::Fallback {
+        notes.push(Cell::new(Tone::Bad, "held by fallback, without a majority of the voters"));
     }
     if vip.holders.len() > 1 {
         notes.push(Cell::new(Tone::Bad, format!("several nodes say that they hold it: {}", joined(&vip.holders))));

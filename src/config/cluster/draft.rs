@@ -2,7 +2,10 @@
 
 use crate::{
     config::document::At,
-    model::{Check, ForwardMethod, Protocol, RealServer, Scheduler, ServerName, Service, ServiceName, VipGroup, VipName, Weight},
+    model::{
+        Check, ForwardMethod, OnQuorumLoss, Protocol, RealServer, Scheduler, ServerName, Service, ServiceName, VipGroup, VipName,
+        Weight,
+    },
     rules::RuleSet,
 };
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,6 +22,7 @@ pub(super) struct DraftVip {
     pub(super) name: Option<At<VipName>>,
     pub(super) addresses: Vec<At<Ipv4Addr>>,
     pub(super) interface: Option<String>,
+    pub(super) on_quorum_loss: OnQuorumLoss,
 }
 
 /// One `[[service]]`.
@@ -61,7 +65,7 @@ impl Draft {
 impl DraftVip {
     fn into_group(self) -> Option<VipGroup> {
         let addresses = self.addresses.into_iter().map(|address| IpAddr::V4(address.value)).collect();
-        Some(VipGroup { name: self.name?.value, addresses, interface: self.interface? })
+        Some(VipGroup { name: self.name?.value, addresses, interface: self.interface?, on_quorum_loss: self.on_quorum_loss })
     }
 }
 

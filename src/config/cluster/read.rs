@@ -11,7 +11,7 @@ use crate::{
         problem::ProblemCollector,
         value,
     },
-    model::{ForwardMethod, Protocol, Scheduler, Weight},
+    model::{ForwardMethod, OnQuorumLoss, Protocol, Scheduler, Weight},
 };
 
 pub(super) fn cluster(mut root: Table<'_>, findings: &mut ProblemCollector<'_>) -> Draft {
@@ -25,6 +25,7 @@ fn vip(mut table: Table<'_>, findings: &mut ProblemCollector<'_>) -> DraftVip {
     let name = table.required("name", parsed, findings);
     let addresses = table.required_list("addresses", text(value::host_address), findings);
     let interface = table.required("interface", text(value::interface), findings);
+    let on_quorum_loss = table.with_default("on_quorum_loss", text(on_quorum_loss), OnQuorumLoss::default(), findings);
     let at = table.at;
     table.finish_knowing(&HOMES, findings);
     DraftVip {
@@ -37,6 +38,7 @@ fn vip(mut table: Table<'_>, findings: &mut ProblemCollector<'_>) -> DraftVip {
             list.items
         }),
         interface: interface.map(|found| found.value),
+        on_quorum_loss: on_quorum_loss.unwrap_or_default(),
     }
 }
 
@@ -80,6 +82,16 @@ fn protocol(text: &str) -> Decoded<Protocol> {
         "tcp" => Ok(Protocol::Tcp),
         "udp" => Ok(Protocol::Udp),
         other => Err(format!("`{}` is not a protocol: use tcp or udp", clip(other))),
+    }
+}
+
+fn on_quorum_loss(text: &str) -> Decoded<OnQuorumLoss> {
+    match text {
+        "fallback" => Ok(OnQuorumLoss::Fallback),
+        "release" => Ok(OnQuorumLoss::Release),
+        other => {
+            Err(format!("`{}` is nothing that directors do when the majority is lost: use fallback or release", clip(other)))
+        }
     }
 }
 

@@ -125,6 +125,7 @@ interface = "lo"
 [[vip]]
 addresses = []
 interface = "eth 0"
+on_quorum_loss = "keep"
 
 [[service]]
 name = "http"

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     config::cluster,
-    model::{Scheduler, ServerName, ServiceName, StatusRange, VipName, Weight},
+    model::{OnQuorumLoss, Scheduler, ServerName, ServiceName, StatusRange, VipName, Weight},
 };
 use proptest::{collection, option, prelude::*, sample::select};
 use std::{collections::BTreeMap, net::IpAddr, net::Ipv4Addr, time::Duration};
@@ -41,19 +41,24 @@ fn check() -> impl Strategy<Value = Check> {
 
 fn rules() -> impl Strategy<Value = RuleSet> {
     // No interface is called `lo`: that one is refused.
-    let vips = collection::btree_map("[a-z0-9][a-z0-9._-]{0,12}", ("[a-km-z][a-z]{0,6}[0-9.@\\\\\"]{0,8}", 1usize..4), 1..5)
-        .prop_map(|groups| {
-            let mut next = 0u16;
-            let group = |(name, (interface, count)): (String, (String, usize))| {
-                let name: VipName = name.parse().unwrap();
-                let addresses = (0..count).map(|_| {
-                    next += 1;
-                    ip(1, next)
-                });
-                (name.clone(), VipGroup { name, addresses: addresses.collect(), interface })
-            };
-            groups.into_iter().map(group).collect::<BTreeMap<_, _>>()
-        });
+    let vips = collection::btree_map(
+        "[a-z0-9][a-z0-9._-]{0,12}",
+        ("[a-km-z][a-z]{0,6}[0-9.@\\\\\"]{0,8}", 1usize..4, any::<bool>()),
+        1..5,
+    )
+    .prop_map(|groups| {
+        let mut next = 0u16;
+        let group = |(name, (interface, count, release)): (String, (String, usize, bool))| {
+            let name: VipName = name.parse().unwrap();
+            let addresses = (0..count).map(|_| {
+                next += 1;
+                ip(1, next)
+            });
+            let on_quorum_loss = if release { OnQuorumLoss::Release } else { OnQuorumLoss::Fallback };
+            (name.clone(), VipGroup { name, addresses: addresses.collect(), interface, on_quorum_loss })
+        };
+        groups.into_iter().map(group).collect::<BTreeMap<_, _>>()
+    });
     let server = ("[a-z][a-z0-9]{0,8}", any::<u16>(), any::<bool>());
     let schedulers = select(Scheduler::ALL.to_vec());
     let protocols = select(vec![Protocol::Tcp, Protocol::Udp]);

@@ -11,6 +11,7 @@ impl EventLoop {
     /// Whoever is concerned, of what has changed.
     pub(super) fn tell_all(&mut self) {
         self.note_places();
+        self.log_fallbacks();
         let (ownership, obstacles) =
             self.leases.as_ref().map(|leases| (leases.ownership(), leases.obstacles())).unwrap_or_default();
         let stand = (ownership, obstacles, self.executor.has_no_fence());

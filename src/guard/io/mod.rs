@@ -2,12 +2,14 @@
 
 pub mod announce;
 pub mod arp_probe;
+pub mod arp_watch;
 pub mod channel;
 mod child;
 pub mod environment;
 pub mod lock;
 pub mod notify;
 pub mod outbox;
+mod own_macs;
 pub mod privilege;
 pub mod runner;
 pub mod socket;

@@ -57,7 +57,8 @@ impl Addresses {
             | LeaseMessage::Release { .. }
             | LeaseMessage::HandOver { .. }
             | LeaseMessage::Seek { .. }
-            | LeaseMessage::Offer { .. } => listening.or(heard),
+            | LeaseMessage::Offer { .. }
+            | LeaseMessage::Advert { .. } => listening.or(heard),
         };
         address.copied()
     }

@@ -4,7 +4,7 @@ use super::{GroupState, Leases, Step, work::Work};
 use crate::{
     guard::protocol::GroupOrder,
     model::VipName,
-    vip::{Holder, HolderEvent, HolderState, VoterEvent, promised, voter::TRANSITION_TTLS},
+    vip::{Fallback, Holder, HolderEvent, HolderState, VoterEvent, promised, voter::TRANSITION_TTLS},
 };
 
 impl Leases {
@@ -28,7 +28,7 @@ impl Leases {
     /// Who may hold a group has a state for it; a state that is no longer wanted retires first and is then cleared away. A group that comes back
     /// meanwhile gets a new state.
     pub(super) fn fill_and_clear_groups(&mut self, step: &mut Step) {
-        self.groups_here.retain(|_, state| state.state() != HolderState::Retired);
+        self.groups_here.retain(|_, state| !state.is_retired());
         let missing: Vec<GroupOrder> = self.orders.values().filter(|order| self.lacks(&order.group.name)).cloned().collect();
         for order in missing {
             self.add_slot(order, step);
@@ -63,7 +63,7 @@ impl Leases {
         tell(HolderEvent::Addresses(order.group.addresses.clone()));
         tell(HolderEvent::Fitness(self.fitness_for(&name)));
         tell(self.readiness(&name));
-        self.groups_here.insert(name, GroupState::new(order, holder));
+        self.groups_here.insert(name, GroupState::new(order, holder, Fallback::new(self.me, self.timing)));
         self.bar_groups();
     }
 }

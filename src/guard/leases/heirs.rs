@@ -67,7 +67,11 @@ impl Leases {
         let (group, leaving) = match act {
             Effect::Remove { group, places, .. } => (group, places),
             Effect::Install { group, stale, .. } if !stale.is_empty() => (group, stale),
-            Effect::Install { .. } | Effect::Send { .. } | Effect::Extend { .. } | Effect::Announce { .. } => return,
+            Effect::Install { .. }
+            | Effect::Send { .. }
+            | Effect::Extend { .. }
+            | Effect::Announce { .. }
+            | Effect::Probe { .. } => return,
         };
         for (_, other) in self.groups_here.iter_mut().filter(|(name, _)| *name != group) {
             let before = leaving.len();

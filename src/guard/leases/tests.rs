@@ -1,5 +1,6 @@
 //! Tests of `leases` and `state`: three nodes whose acts are carried out in memory.
 
+mod fallback;
 mod fitness;
 mod heirs;
 mod links;
@@ -8,7 +9,7 @@ use super::*;
 use crate::{
     guard::sightings::Claims,
     kernel::fence::Packets,
-    model::{Holding, Ownership, VipGroup},
+    model::{Holding, OnQuorumLoss, Ownership, VipGroup},
 };
 
 const D1: NodeId = NodeId(1);
@@ -58,7 +59,7 @@ fn place(vip: &str) -> Placement {
 
 fn order(vips: &[&str]) -> GroupOrder {
     let addresses = vips.iter().map(|vip| vip.parse().unwrap()).collect();
-    let group = VipGroup { name: web(), addresses, interface: "eth0".to_owned() };
+    let group = VipGroup { name: web(), addresses, interface: "eth0".to_owned(), on_quorum_loss: OnQuorumLoss::Release };
     GroupOrder { group, candidates: vec![D1, D2], packets: Packets::Linger }
 }
 
@@ -117,6 +118,7 @@ impl World {
                     assert!(vips.iter().all(|vip| there.contains(vip)), "{id} extends what it does not have");
                     continue;
                 }
+                Effect::Probe { .. } => continue,
                 Effect::Remove { group, .. } if node.stubborn => LeaseEvent::RemovalFailed(group),
                 Effect::Remove { group, places, .. } => {
                     node.kernel.retain(|place| !places.contains(place));

@@ -1,6 +1,6 @@
 //! What the leases tell of themselves.
 
-use super::{GroupState, HolderState, Leases, Placement};
+use super::{GroupState, Leases, Placement};
 use crate::{
     guard::sightings::Claims,
     model::{Holding, Obstacles, Ownership, VipName},
@@ -43,6 +43,6 @@ impl Leases {
 
     /// After [`LeaseEvent::RetireAll`]: nothing is held, and everything has been released.
     pub fn all_retired(&self) -> bool {
-        self.groups_here.values().all(|state| state.state() == HolderState::Retired)
+        self.groups_here.values().all(GroupState::is_retired)
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::{
     model::{NodeId, VipName},
-    vip::{HolderEvent, LeaseMessage, VoterEvent},
+    vip::{FallbackEvent, HolderEvent, LeaseMessage, VoterEvent},
 };
 
 /// Something that a side is to be told.
 pub(super) enum Work {
     Voter(VoterEvent),
     Holder(VipName, HolderEvent),
+    Fallback(VipName, FallbackEvent),
 }
 
 /// Which side a message is for.
@@ -20,5 +21,8 @@ pub(super) fn routed(from: NodeId, message: LeaseMessage) -> Work {
         | LeaseMessage::HandOver { .. }
         | LeaseMessage::Seek { .. }
         | LeaseMessage::Offer { .. } => Work::Holder(message.group().clone(), HolderEvent::Heard { from, message }),
+        LeaseMessage::Advert { group, standing, fitness } => {
+            Work::Fallback(group, FallbackEvent::Advert { from, standing, fitness })
+        }
     }
 }

@@ -30,7 +30,12 @@ fn address(index: u32, address: &str, prefix: u8, gone: bool) -> Change {
 
 /// The group is on `eth1`.
 fn orders(candidates: &[NodeId]) -> Vec<GroupOrder> {
-    let group = VipGroup { name: web(), addresses: [vip()].into(), interface: "eth1".to_owned() };
+    let group = VipGroup {
+        name: web(),
+        addresses: [vip()].into(),
+        interface: "eth1".to_owned(),
+        on_quorum_loss: crate::model::OnQuorumLoss::default(),
+    };
     vec![GroupOrder { group, candidates: candidates.to_vec(), packets: Packets::Stop }]
 }
 

@@ -253,6 +253,7 @@ fn rules(n: u8) -> RuleSet {
         name: name.clone(),
         addresses: BTreeSet::from([std::net::IpAddr::from([10, 9, 9, n])]),
         interface: "eth0".to_owned(),
+        on_quorum_loss: crate::model::OnQuorumLoss::default(),
     };
     RuleSet { vips: BTreeMap::from([(name, group)]), ..RuleSet::default() }
 }

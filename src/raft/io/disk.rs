@@ -25,7 +25,7 @@ use std::{
 };
 
 /// Raised when what a record holds changes its meaning.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 /// Log id, vote, stamp: a few numbers and a cluster id.
 const MAX_SMALL_BYTES: usize = 1 << 10;
 /// The owner reads and writes.

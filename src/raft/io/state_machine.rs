@@ -26,7 +26,7 @@ use std::{
 use tokio::sync::watch;
 
 /// Raised when [`ClusterState`] changes its meaning.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// Entries applied between two publications. Each publication copies the state as long as a reader holds the last one.
 const CHUNK: usize = 64;
 

@@ -75,6 +75,7 @@ fn every_property_that_can_change_is_told_in_one_line() {
             "~ vip front: ",
             &[
                 |rules| front(rules).interface = "eth1".to_owned(),
+                |rules| front(rules).on_quorum_loss = OnQuorumLoss::Release,
                 |rules| {
                     front(rules).addresses.insert(host(101));
                 },

@@ -41,6 +41,7 @@ impl Holder {
         let votes = self.membership.at(now).is_some_and(|membership| membership.has_voter(by));
         if votes && life == self.life {
             self.answers.answered(by, now);
+            self.note_answers(now);
         }
     }
 

@@ -39,6 +39,8 @@ impl Holder {
             LeaseMessage::Grant { .. } | LeaseMessage::Refuse { .. } => {}
             // It comes from no candidate.
             LeaseMessage::HandOver { .. } | LeaseMessage::Seek { .. } | LeaseMessage::Offer { .. } => {}
+            // It is for the fallback.
+            LeaseMessage::Advert { .. } => {}
             // These are for the voter.
             LeaseMessage::Ask { .. } | LeaseMessage::Release { .. } => {}
         }
@@ -161,6 +163,9 @@ impl Holder {
         let is_newest = self.rounds.newest().is_some_and(|tally| tally.round == round);
         if self.phase == HolderPhase::Asking && is_newest {
             self.silent_since = None;
+            if self.silence.is_dry(now) {
+                return self.wait_for_the_present_holder(now);
+            }
             self.ask(now, effects);
         }
     }
