@@ -18,7 +18,6 @@ fn seeds() -> std::ops::RangeInclusive<u64> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 fn one_director_a_network_serves_and_two_never_for_long() {
     let mut taken = 0;
     for seed in seeds() {

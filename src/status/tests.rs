@@ -12,7 +12,6 @@ use crate::{
     verdict::Finding as Sight,
 };
 
-mod fallback;
 mod less_fit;
 mod unheld;
 mod withdrawn;

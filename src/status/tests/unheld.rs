@@ -1,4 +1,4 @@
-//! What a status says of VIPs that nobody holds, or that not every director could take over.
+//! What a status says of VIPs that nobody holds, that are held by fallback, or that not every director could take over.
 
 use super::*;
 use crate::model::NodeNetwork;
@@ -66,4 +66,19 @@ fn a_director_could_take_a_vip_when_it_is_heard_in_service_and_nothing_is_in_its
     world.node("d2").live = false;
     world.node("r1").holding.insert(name("front"), Holding::NotHeld);
     assert_eq!(could(&world), [""; 0], "r1 is no director");
+}
+
+#[test]
+fn a_vip_that_is_held_without_a_majority_is_a_problem_and_a_lease_counts_before_it() {
+    let mut world = World::well();
+    world.node("d1").holding.clear();
+    world.node("d2").holding.insert(name("front"), Holding::Fallback { since_unix_ms: 4_000 });
+    let said = world.status();
+    let vip = &said.vips[0];
+    assert_eq!((vip.mode, vip.holder.clone(), vip.epoch, vip.held_ms), (VipMode::Fallback, Some(name("d2")), None, Some(6_000)));
+    let told =
+        "d2 holds VIP group front by fallback, without a majority of the voters, for 6 s: bring back a majority of the voters";
+    assert_eq!(said.problems, [told]);
+    world.holds("d1", 1, 1_000);
+    assert_eq!((world.status().vips[0].mode, world.status().vips[0].holder.clone()), (VipMode::Lease, Some(name("d1"))));
 }
