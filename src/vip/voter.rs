@@ -11,6 +11,7 @@ use crate::{
     clock::BootInstant,
     model::{NodeId, VipName},
 };
+use ask::ReceivedAsk;
 use promises::Promises;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+mod ask;
 mod promises;
 
 /// For so many of the longest ttl after a change of the rules, what nodes hold under the former ones goes on, so that nothing moves that need not.
@@ -67,18 +69,6 @@ pub struct Voter {
     promises: Promises,
     clock_is_fast: bool,
     toggles: RuleToggles,
-}
-
-/// The content of an [`LeaseMessage::Ask`], with its sender.
-struct ReceivedAsk {
-    from: NodeId,
-    round: Round,
-    life: Life,
-    membership: MembershipId,
-    ttl: Duration,
-    addresses: BTreeSet<IpAddr>,
-    dry: bool,
-    epoch: u64,
 }
 
 impl Voter {

@@ -1,6 +1,6 @@
 //! What a voter has promised: each group by its name to one node, and with it addresses, of which each has one node, whatever the groups are called.
 
-use super::ReceivedAsk;
+use super::ask::ReceivedAsk;
 use crate::{
     clock::BootInstant,
     model::{NodeId, VipName},
