@@ -12,7 +12,8 @@ for server in r4 r5; do
 done
 # rules WEIGHT: the cluster file with another weight.
 rules() {
-  sed '/^\[\[service.server\]\]/,$d' "$LVS_LAB_CLUSTER_FILE"
+  # What is looked at here is the lease: a director that fell back would have the VIP on its part of the LAN.
+  sed '/^\[\[service.server\]\]/,$d; s/^interface = .*/&\non_quorum_loss = "release"/' "$LVS_LAB_CLUSTER_FILE"
   for server in r4 r5; do printf '[[service.server]]\nname = "%s"\naddress = "%s"\nweight = %d\nagentless = true\n' $server "$(address $server)" "$1"; done
 }
 LVS_LAB_CLUSTER_FILE=$(dirname "$0")/../cluster.toml

@@ -3,7 +3,7 @@
 
 use super::{
     lessons::LAST_ROUND,
-    message::{LeaseMembership, LeaseMessage, Life, MembershipId, RefusalReason, Round},
+    message::{LeaseMembership, LeaseMessage, RefusalReason},
     promised,
     rule_toggles::RuleToggles,
 };

@@ -1,6 +1,7 @@
 //! The voter, rule by rule.
 
 use super::*;
+use crate::vip::message::{Life, MembershipId, Round};
 
 mod addresses;
 
