@@ -66,7 +66,7 @@ impl World {
         let others = rates.iter().map(|rate| Other { clock: clock(*rate), session: 1, silent: false, heard: (0, 0) }).collect();
         let mut known = ClockRates::new(ME);
         known.set_voters((1..=rates.len() as u64 + 1).map(NodeId).collect());
-        Self { asks: seed % 2 == 0, dice, now: 0, slowest_ns, mine, others, rates: known }
+        Self { asks: seed.is_multiple_of(2), dice, now: 0, slowest_ns, mine, others, rates: known }
     }
 
     fn run(&mut self, seconds: u64) {
