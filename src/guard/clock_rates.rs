@@ -20,8 +20,10 @@ pub use judge::{OwnClock, Rate, percent};
 const UNCERTAIN_PPM: i64 = 2_000;
 /// From one reading to the next one that it is compared with,
 const SHORTEST: Duration = Duration::from_secs(5);
-/// and at most. A peer that was silent for so long is not compared with any more.
+/// and at most.
 const LONGEST: Duration = Duration::from_secs(60);
+/// Of a peer that was silent for so long nothing is known any more. Who asks for a lease asks more often.
+const SILENT: Duration = Duration::from_secs(15);
 /// The most exact reading of each second is kept, for two windows of [`LONGEST`].
 const MOST_SAMPLES: usize = 122;
 /// More than this many do not exchange leases. Whoever comes later is not compared with.
@@ -156,6 +158,11 @@ impl Peer {
             // It was overtaken.
             return false;
         }
+        if sample.not_after > last.not_after + SILENT {
+            *self = Self::new(session);
+            self.samples.push_back(sample);
+            return false;
+        }
         if sample.not_after.since_boot().as_secs() == last.not_after.since_boot().as_secs() {
             if sample.width() <= last.width() {
                 *last = sample;
@@ -173,7 +180,7 @@ impl Peer {
     fn judge(&self, now: BootInstant) -> Rate {
         // The second of the last one is not over, so that a more exact one may follow.
         let last = self.samples.iter().rev().nth(1);
-        let Some(last) = last.filter(|last| now - last.not_after < LONGEST) else { return Rate::Unknown };
+        let Some(last) = last.filter(|last| now - last.not_after < SILENT) else { return Rate::Unknown };
         let Some((middle, later)) = self.before(last) else { return self.rate };
         let Some((_, earlier)) = self.before(middle) else { return self.rate };
         Rate::of([earlier, later]).unwrap_or(self.rate)

@@ -66,7 +66,7 @@ impl World {
         let others = rates.iter().map(|rate| Other { clock: clock(*rate), session: 1, silent: false, heard: (0, 0) }).collect();
         let mut known = ClockRates::new(ME);
         known.set_voters((1..=rates.len() as u64 + 1).map(NodeId).collect());
-        Self { asks: seed % 2 == 0, dice, now: 0, slowest_ns, mine, others, rates: known }
+        Self { asks: seed.is_multiple_of(2), dice, now: 0, slowest_ns, mine, others, rates: known }
     }
 
     fn run(&mut self, seconds: u64) {
@@ -187,14 +187,24 @@ fn a_machine_that_has_booted_again_is_compared_anew() {
 }
 
 #[test]
-fn a_peer_that_is_silent_for_a_minute_is_not_known_any_more() {
+fn a_peer_that_was_silent_is_not_known_any_more_and_is_compared_anew() {
     let mut world = World::new(8, 1_000_000, &[1_050_000, 1_050_000, 1_050_000]);
     world.run(15);
     assert!(matches!(world.rates.own(), OwnClock::Slow { .. }));
     world.others[1].silent = true;
     world.others[2].silent = true;
-    world.run(63);
+    world.run(18);
     assert_eq!((world.rate(1), world.rates.own()), (Rate::Unknown, OwnClock::Good), "one alone does not bar this node");
+    let now = world.now;
+    for other in &mut world.others {
+        other.silent = false;
+        other.clock.runs(now, 1_000_000);
+    }
+    for _ in 0..20 {
+        world.run(1);
+        assert!(matches!(world.rate(1), Rate::Unknown | Rate::Within), "what it was before does not count");
+    }
+    assert_eq!(world.rate(1), Rate::Within);
 }
 
 #[test]
