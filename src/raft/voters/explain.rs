@@ -74,8 +74,11 @@ fn why_it_votes(input: &MembershipInput, voters: &BTreeSet<NodeId>, node: &NodeR
         let others = voters.iter().filter(|id| **id != node.id).filter_map(|id| record(input, *id));
         !others.into_iter().any(|other| other.zone == node.zone)
     });
-    let idle = |other: &&NodeRecord| other.roles.has(Role::Director) && !voters.contains(&other.id);
-    match (alone_in_zone, input.nodes.values().any(|other| idle(&other))) {
+    let is_real_server = node.roles.has(Role::RealServer);
+    let goes_before =
+        |other: &NodeRecord| other.roles.has(Role::Director) || (is_real_server && !other.roles.has(Role::RealServer));
+    let idle = |other: &NodeRecord| goes_before(other) && !voters.contains(&other.id);
+    match (alone_in_zone, input.nodes.values().any(idle)) {
         (Some(zone), _) => format!("{role}, zone {zone} has no other voter"),
         (None, false) => format!("{role}, there are not enough directors"),
         (None, true) => role.to_owned(),

@@ -1,7 +1,7 @@
 //! The next membership change: up to five voters, an odd number of them, directors first, spread over zones, the living instead of the
 //! dead, one at a time. Pure.
 
-use super::selection::{self, VoterCandidate, VoterChange, Zone, best_addition, most_voters};
+use super::selection::{self, Precedence, VoterCandidate, VoterChange, Zone, best_addition, most_voters};
 use crate::model::{NodeId, NodeName, NodeRecord, Role};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -160,11 +160,21 @@ fn elector<'a>(input: &MembershipInput<'a>, record: &'a NodeRecord, is_deaf: boo
     VoterCandidate {
         id: record.id,
         is_me,
-        director: record.roles.has(Role::Director),
+        precedence: precedence(record),
         zone: record.zone.as_ref().map_or(Zone::Own(record.id), Zone::Named),
         present: is_me || is_deaf || input.silent_for.get(&record.name).is_none_or(|silent| *silent < DEAD_AFTER),
         able: is_me || (follows && is_heard),
         steady: !input.lately_back.contains(&record.name),
+    }
+}
+
+fn precedence(record: &NodeRecord) -> Precedence {
+    if record.roles.has(Role::Director) {
+        Precedence::Director
+    } else if record.roles.has(Role::RealServer) {
+        Precedence::RealServer
+    } else {
+        Precedence::Witness
     }
 }
 

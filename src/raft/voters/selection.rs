@@ -19,6 +19,17 @@ pub enum Zone<'a> {
     Own(NodeId),
 }
 
+/// Who is to vote before others. A real server's load is the clients', and its loss is what the cluster is there for; so it votes where others are lacking.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Precedence {
+    /// Neither of the others.
+    RealServer,
+    /// It is there to vote.
+    Witness,
+    /// It holds VIPs.
+    Director,
+}
+
 /// A member with the properties that decide whether it should vote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VoterCandidate<'a> {
@@ -27,7 +38,7 @@ pub struct VoterCandidate<'a> {
     /// It is the leader itself.
     pub is_me: bool,
     /// Directors come first.
-    pub director: bool,
+    pub precedence: Precedence,
     /// What fails together with it.
     pub zone: Zone<'a>,
     /// It has not been silent for so long that it counts as dead.
@@ -51,6 +62,8 @@ struct Worth {
     crowd: Reverse<usize>,
     /// Directors that are present.
     directors: usize,
+    /// Witnesses that are present.
+    witnesses: usize,
 }
 
 /// The nodes that lose their votes, and the nodes that get one.
@@ -128,8 +141,8 @@ fn is_due(plan: &PlannedMove<'_, '_>, voters: &[&VoterCandidate<'_>], least: usi
     (!displaces || (calm && !undecided_fate())) && (steady || !(displaces || grows))
 }
 
-/// How a set is chosen among several. Which of two is better decides, except that a node that was dead lately is not preferred for being a
-/// director, or where it is. (The moves that only that decides are not made for such nodes at all, see [`is_due`], so moves still end.)
+/// How a set is chosen among several. Which of two is better decides, except that a node that was dead lately is not preferred for what it
+/// is, or where. (The moves that only that decides are not made for such nodes at all, see [`is_due`], so moves still end.)
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Rank {
     survives: (bool, isize, usize),
@@ -155,10 +168,10 @@ impl<'p, 'a> PlannedMove<'p, 'a> {
             worth,
             spread: Reverse(zones(&set).map(|count| count * count).sum()),
         };
-        // The dead go first, so that the even set on the way is the best there is; then the youngest. Who comes: directors first, the eldest.
+        // The dead go first, so that the even set on the way is the best there is; then the youngest. Who comes: directors first, then witnesses, of each the eldest.
         let (mut out, mut into) = (out.to_vec(), into.to_vec());
         out.sort_by_key(|voter| (voter.present, voter.able, Reverse(voter.id)));
-        into.sort_by_key(|new| (!new.director, new.id));
+        into.sort_by_key(|new| (Reverse(new.precedence), new.id));
         Self { out, into, set }
     }
 
@@ -262,7 +275,7 @@ fn representatives<'p, 'a>(others: &[&'p VoterCandidate<'a>]) -> Vec<&'p VoterCa
             Zone::Named(zone) => Some(zone),
             Zone::Own(_) => None,
         };
-        let kind = kinds.entry((candidate.director, candidate.steady, zone)).or_default();
+        let kind = kinds.entry((candidate.precedence, candidate.steady, zone)).or_default();
         if kind.len() < 2 {
             kind.push(candidate);
         }
@@ -286,12 +299,14 @@ impl Worth {
         let spare = present.len().cast_signed() - quorum.cast_signed();
         let largest_present = zones(&present).max().unwrap_or(0);
         let largest = zones(voters).max().unwrap_or(0);
+        let having = |precedence| present.iter().filter(|voter| voter.precedence == precedence).count();
         Self {
             survives_a_zone: spare >= largest_present.cast_signed(),
             spare,
             size: voters.len(),
             crowd: Reverse(largest.saturating_sub(voters.len() - quorum.min(voters.len()))),
-            directors: present.iter().filter(|voter| voter.director).count(),
+            directors: having(Precedence::Director),
+            witnesses: having(Precedence::Witness),
         }
     }
 }

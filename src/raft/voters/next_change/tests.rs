@@ -273,6 +273,17 @@ fn an_idle_director_displaces_a_real_server_in_calm_times() {
 }
 
 #[test]
+fn an_idle_witness_displaces_a_real_server_and_no_director() {
+    let four = Case { nodes: "d1 r2 r3 w4", voters: &[&[1, 2, 3]], learners: &[4], ..CALM };
+    assert_eq!(step(&four), promote(4));
+    assert_eq!(step(&Case { voters: &[&[1, 2, 3, 4]], learners: &[], ..four }), demote(3));
+    assert_eq!(step(&Case { voters: &[&[1, 2, 4]], learners: &[3], ..four }), None, "once");
+    assert_eq!(step(&Case { nodes: "d1 w2 w3 d4", ..four }), promote(4));
+    assert_eq!(step(&Case { nodes: "d1 d2 d3 w4", ..four }), None);
+    assert_eq!(step(&Case { nodes: "d1 r2 r3 w4 d5", learners: &[4, 5], quiet_ms: SPACING_MS, ..four }), promote(5));
+}
+
+#[test]
 fn voters_are_spread_over_zones() {
     let three = Case { nodes: "d1@a d2@a r3@a r4@b", learners: &[2, 3, 4], ..CALM };
     assert_eq!(step(&three), promote(2));
