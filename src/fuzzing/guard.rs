@@ -70,8 +70,9 @@ fn messages() -> Vec<Vec<u8>> {
         LeaseMessage::Offer { group: group(), fitness: Fitness::WELL },
     ];
     messages.extend(reasons.map(|why| LeaseMessage::Refuse { group: group(), round: 7, life: 9, why, epoch: 3 }));
-    let alone = messages.iter().map(|message| encoded(&vec![message]));
-    alone.chain([encoded(&messages)]).collect()
+    let stamp = ClockStamp { read_ns: 1 << 50, heard_ns: 1 << 40, heard_at_ns: 1 << 49 };
+    let alone = messages.iter().map(|message| encoded(&(stamp, vec![message])));
+    alone.chain([encoded(&(ClockStamp::default(), &messages))]).collect()
 }
 
 fn to_guard() -> Vec<Vec<u8>> {
