@@ -1,7 +1,8 @@
 #!/bin/bash
 # The agents' network alone fails, all of it: the directors elect a fallback holder by ARP on the VIP's network, within 1.5 s and with one MAC at every sample.
-# lab: --cluster none --real-servers 6
+# lab: --figures --cluster none --real-servers 6
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/phases.sh"
 . "$(dirname "$0")/lib/agents-lan.sh"
 
 agents_lan || give_up "no cluster on a network of its own"

@@ -9,7 +9,7 @@ use crate::{
     model::{Fitness, Holding, NodeId, TimingProfile, VipGroup},
     vip::{LeaseMessage, RefusalReason, message::Standing},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// As `guard::io::socket` takes them.
 const MAX_MESSAGE_BYTES: usize = 8 << 10;
@@ -60,7 +60,7 @@ fn messages() -> Vec<Vec<u8>> {
             life: 9,
             membership: sample::membership().id,
             ttl: second,
-            addresses: [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()].into(),
+            addresses: Arc::new([[192, 0, 2, 1].into(), [192, 0, 2, 2].into()].into()),
             dry: true,
             epoch: 3,
         },

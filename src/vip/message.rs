@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -96,7 +97,7 @@ pub enum LeaseMessage {
         /// The lease duration.
         ttl: Duration,
         /// Which addresses: those that the group has by the asker's rules, and those that the asker has on its interface for it still.
-        addresses: BTreeSet<IpAddr>,
+        addresses: Arc<BTreeSet<IpAddr>>,
         /// Only a question: the voter is to say what it would answer, and promises nothing.
         dry: bool,
         /// How often the group has changed hands, as far as the asker knows; a label for people, never used to decide.

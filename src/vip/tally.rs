@@ -9,6 +9,7 @@ use crate::{clock::BootInstant, model::NodeId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -42,7 +43,7 @@ pub(super) struct Asked {
     /// Only a question.
     pub dry: bool,
     /// The addresses.
-    pub addresses: BTreeSet<IpAddr>,
+    pub addresses: Arc<BTreeSet<IpAddr>>,
 }
 
 /// The answers to one round, counted with the membership that the ask named.
@@ -59,7 +60,7 @@ pub(super) struct Tally {
     /// What its refusals teach.
     pub lessons: Lessons,
     /// The addresses that it asked for.
-    pub addresses: BTreeSet<IpAddr>,
+    pub addresses: Arc<BTreeSet<IpAddr>>,
     voters: Vec<BTreeSet<NodeId>>,
     /// Who has granted, and which addresses it could not grant.
     granted: BTreeMap<NodeId, BTreeSet<IpAddr>>,
@@ -196,7 +197,7 @@ mod tests {
 
     fn tally(sets: &[&[u64]]) -> Tally {
         let voters = sets.iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
-        let asked = Asked { ttl: Duration::from_millis(300), dry: false, addresses: [vip(1), vip(2)].into() };
+        let asked = Asked { ttl: Duration::from_millis(300), dry: false, addresses: Arc::new([vip(1), vip(2)].into()) };
         Tally::new(1, at(0), asked, &LeaseMembership { voters, ..LeaseMembership::default() })
     }
 

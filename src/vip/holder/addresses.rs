@@ -5,6 +5,7 @@ use crate::{clock::BootInstant, vip::message::Round};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 /// See the file's first line.
@@ -13,6 +14,8 @@ pub(super) struct Addresses {
     /// Asked for, and the first round that asks for each since then. What an earlier round was granted for it does not count: the voters may have heard
     /// meanwhile that this node does not have it.
     wanted: BTreeMap<IpAddr, Round>,
+    /// The same, as asks carry it.
+    asked: Arc<BTreeSet<IpAddr>>,
     /// Those under the lease. Each is in every round that counts: a round is won only with all of them.
     leased: BTreeSet<IpAddr>,
 }
@@ -30,6 +33,9 @@ impl Addresses {
                 next
             });
         }
+        if changed {
+            self.asked = Arc::new(wanted.clone());
+        }
         changed
     }
 
@@ -39,8 +45,8 @@ impl Addresses {
     }
 
     /// To be asked for.
-    pub fn wanted(&self) -> BTreeSet<IpAddr> {
-        self.wanted.keys().copied().collect()
+    pub fn wanted(&self) -> Arc<BTreeSet<IpAddr>> {
+        Arc::clone(&self.asked)
     }
 
     /// Those under the lease.
@@ -51,6 +57,11 @@ impl Addresses {
     /// Those of `won` for which `round` counts.
     pub fn counting(&self, won: impl Iterator<Item = IpAddr>, round: Round) -> BTreeSet<IpAddr> {
         won.filter(|address| self.wanted.get(address).is_some_and(|first| *first <= round)).collect()
+    }
+
+    /// Nothing that is wanted is lacking.
+    pub fn are_all_leased(&self) -> bool {
+        self.leased.len() == self.wanted.len()
     }
 
     /// These are under the lease now.

@@ -64,6 +64,12 @@ impl Holder {
         if self.outcome(tally) != RoundResult::Won {
             return;
         }
+        let counted_from = if self.toggles.count_from_t0 { tally.t0 } else { now };
+        let until = counted_from + self.toggles.held(tally.ttl);
+        let is_won_already = matches!(self.phase, HolderPhase::Holding { until: before, .. } if before == until);
+        if is_won_already && self.addresses.are_all_leased() {
+            return;
+        }
         let addresses = self.addresses.counting(tally.won_addresses(self.toggles.both_majorities), round);
         if addresses.is_empty() {
             // Nobody needs a lease of nothing.
@@ -72,8 +78,6 @@ impl Holder {
         if tally.dry {
             return self.would_win(round, now, effects);
         }
-        let counted_from = if self.toggles.count_from_t0 { tally.t0 } else { now };
-        let until = counted_from + self.toggles.held(tally.ttl);
         if now < until.saturating_sub(self.timing.removal) {
             self.won(until, addresses, effects);
             self.rounds.forget_before(round);

@@ -54,7 +54,7 @@ fn asks(nodes: &[u64], round: Round, index: u64, epoch: u64) -> Vec<HolderEffect
             life: 7,
             membership,
             ttl: Duration::from_millis(300),
-            addresses: vips(),
+            addresses: vips().into(),
             dry: false,
             epoch,
         },

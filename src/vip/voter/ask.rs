@@ -4,7 +4,7 @@ use crate::{
     model::NodeId,
     vip::message::{Life, MembershipId, Round},
 };
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 /// The content of an [`LeaseMessage::Ask`](crate::vip::LeaseMessage::Ask), with its sender.
 pub(super) struct ReceivedAsk {
@@ -13,7 +13,7 @@ pub(super) struct ReceivedAsk {
     pub life: Life,
     pub membership: MembershipId,
     pub ttl: Duration,
-    pub addresses: BTreeSet<IpAddr>,
+    pub addresses: Arc<BTreeSet<IpAddr>>,
     pub dry: bool,
     pub epoch: u64,
 }

@@ -130,8 +130,7 @@ impl Promises {
         toggles: RuleToggles,
         now: BootInstant,
     ) -> Result<BTreeSet<IpAddr>, RefusalReason> {
-        let running =
-            self.groups.get(group).and_then(|record| record.promise.as_ref()).filter(|promise| promise.ends.until > now);
+        let running = self.running(group, now);
         if let Some(promise) = running.filter(|promise| promise.holder != asked.from) {
             return Err(RefusalReason::Held { by: promise.holder, remaining: promise.ends.until - now });
         }
@@ -141,8 +140,9 @@ impl Promises {
         if let Some(first_free) = taken.values().min_by_key(|taken| taken.until).filter(|_| !goes_first) {
             return Err(RefusalReason::Held { by: first_free.by, remaining: first_free.until - now });
         }
-        let lacking = taken.into_keys().collect();
-        if !asked.dry {
+        let lacking: BTreeSet<IpAddr> = taken.into_keys().collect();
+        if !asked.dry && !self.is_renewed_in_place(group, asked, &lacking, toggles, now) {
+            let running = self.running(group, now);
             let promise = Promise::renewed(running, asked, &lacking, toggles, now);
             if promise.addresses.len() > MOST_ADDRESSES {
                 return Err(RefusalReason::Held { by: asked.from, remaining: promise.ends.until - now });
@@ -178,6 +178,33 @@ impl Promises {
         for address in ended.into_iter().flat_map(|promise| promise.addresses.into_keys()) {
             self.forget_address(address, group);
         }
+    }
+
+    fn running(&self, group: &VipName, now: BootInstant) -> Option<&Promise> {
+        self.groups.get(group)?.promise.as_ref().filter(|promise| promise.ends.until > now)
+    }
+
+    /// Most renewals ask for what has been promised already: nothing is made anew then.
+    fn is_renewed_in_place(
+        &mut self,
+        group: &VipName,
+        asked: &ReceivedAsk,
+        lacking: &BTreeSet<IpAddr>,
+        toggles: RuleToggles,
+        now: BootInstant,
+    ) -> bool {
+        let is_same = |promise: &&mut Promise| {
+            let same_node = promise.holder == asked.from && promise.life == asked.life && promise.ends.until > now;
+            same_node && lacking.is_empty() && promise.addresses.keys().eq(asked.addresses.iter())
+        };
+        let Some(promise) = self.groups.get_mut(group).and_then(|record| record.promise.as_mut()).filter(is_same) else {
+            return false;
+        };
+        promise.round = asked.round;
+        for ends in promise.addresses.values_mut().chain([&mut promise.ends]) {
+            *ends = Ends::renewed(now + toggles.promised(asked.ttl), Some(*ends), true, toggles);
+        }
+        true
     }
 
     fn replace(&mut self, group: &VipName, promise: Promise) {

@@ -42,7 +42,7 @@ fn voter() -> Voter {
 
 fn ask_of(round: Round, membership: u64, ttl: Duration) -> LeaseMessage {
     let id = MembershipId { term: 1, leader: NodeId(1), index: membership };
-    LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl, addresses: vips(&[10]), dry: false, epoch: 0 }
+    LeaseMessage::Ask { group: web(), round, life: 7, membership: id, ttl, addresses: vips(&[10]).into(), dry: false, epoch: 0 }
 }
 
 fn vips(hosts: &[u8]) -> BTreeSet<IpAddr> {

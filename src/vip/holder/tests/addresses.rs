@@ -14,7 +14,7 @@ fn grant_without(from: u64, round: Round, lacking: &[u8]) -> HolderEvent {
 /// The addresses of the asks among `effects`.
 fn asked(effects: &[HolderEffect]) -> Option<BTreeSet<IpAddr>> {
     effects.iter().find_map(|effect| match effect {
-        HolderEffect::Send { message: LeaseMessage::Ask { addresses, .. }, .. } => Some(addresses.clone()),
+        HolderEffect::Send { message: LeaseMessage::Ask { addresses, .. }, .. } => Some(BTreeSet::clone(addresses)),
         _ => None,
     })
 }

@@ -26,7 +26,7 @@ fn lacking(
     now: u64,
 ) -> Result<BTreeSet<IpAddr>, RefusalReason> {
     let LeaseMessage::Ask { membership, ttl, dry, epoch, .. } = ask_of(round, 5, TTL) else { unreachable!() };
-    let message = LeaseMessage::Ask { group, round, life, membership, ttl, addresses: vips(hosts), dry, epoch };
+    let message = LeaseMessage::Ask { group, round, life, membership, ttl, addresses: vips(hosts).into(), dry, epoch };
     match voter.step(VoterEvent::Heard { from: NodeId(from), message }, at(now)).remove(0) {
         VoterEffect::Send { message: LeaseMessage::Grant { lacking, .. }, .. } => Ok(lacking),
         VoterEffect::Send { message: LeaseMessage::Refuse { why, .. }, .. } => Err(why),
@@ -101,7 +101,8 @@ fn a_holder_whose_group_the_rules_no_longer_name_renews_for_a_while() {
 fn what_a_voter_remembers_of_addresses_is_bounded() {
     let mut voter = voter_of_two_groups();
     let mut asked = |life: u8| {
-        let addresses = (0..200).map(|host| IpAddr::from([192, 0, life, host])).collect();
+        let addresses: BTreeSet<IpAddr> = (0..200).map(|host| IpAddr::from([192, 0, life, host])).collect();
+        let addresses = addresses.into();
         let LeaseMessage::Ask { membership, ttl, dry, epoch, .. } = ask_of(1, 5, TTL) else { unreachable!() };
         let (round, life) = (Round::from(life) + 10, Life::from(life));
         answer(&mut voter, 2, LeaseMessage::Ask { group: web(), round, life, membership, ttl, addresses, dry, epoch }, 400)
