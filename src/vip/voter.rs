@@ -176,7 +176,8 @@ impl Voter {
         };
         let in_transition = now < self.rules_since + promised(self.ttl_max) * TRANSITION_TTLS;
         let is_candidate = candidates.get(group).is_some_and(|allowed| allowed.contains(&asked.from));
-        if !is_candidate && !(in_transition && self.promises.are_with(asked.from, group, now)) {
+        let goes_on = || in_transition && self.promises.are_with(asked.from, group, now);
+        if !is_candidate && !goes_on() {
             return Err(RefusalReason::NotCandidate);
         }
         if asked.round >= LAST_ROUND {

@@ -6,7 +6,7 @@
 //!    longer than the reserve allows for, and while the kernel refuses the removal (until the next try is due). The end of a lease counts for an address
 //!    only as long as the group has that address.
 
-use super::{Violation, rules::place, world::World};
+use super::{TTL, Violation, rules::place, world::World};
 use lvs_agent::clock::BootInstant;
 use std::{net::IpAddr, time::Duration};
 
@@ -14,6 +14,8 @@ use std::{net::IpAddr, time::Duration};
 const NEXT_TRY: Duration = Duration::from_millis(65);
 /// The shortest lease of the simulation is a fifth of the usual one; this is its reserve.
 const SHORTEST_RESERVE: Duration = Duration::from_millis(10);
+/// The longest reserve of the usual lease, where removals take long.
+const LONGEST_RESERVE: Duration = Duration::from_nanos(TTL / 6);
 
 impl World {
     /// Takes in until when the holders of `node` hold, after each step of its leases. Only then, and when an address comes to an interface, may two come
@@ -47,7 +49,8 @@ impl World {
         if guard.doing.as_ref().is_some_and(|doing| doing.slowly) {
             return;
         }
-        let was_hindered = |until: BootInstant| guard.steady_since > until.saturating_sub(SHORTEST_RESERVE);
+        let reserve = if node_state.kernel.pace > 0 { LONGEST_RESERVE } else { SHORTEST_RESERVE };
+        let was_hindered = |until: BootInstant| guard.steady_since > until.saturating_sub(reserve);
         let left = node_state.kernel.addresses(now).find(|(_, entry)| {
             let refused = entry.refused_at.is_some_and(|at| now < at + NEXT_TRY);
             entry.by == guard.incarnation && now >= entry.lease_until && !refused && !was_hindered(entry.lease_until)
@@ -79,7 +82,6 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::TTL;
     use lvs_agent::vip::LeaseTiming;
 
     #[test]

@@ -22,7 +22,7 @@ impl Leases {
         refused.chain(clock).chain(self.barred.clone()).collect()
     }
 
-    /// What was last told by [`LeaseEvent::Links`].
+    /// What was last told by [`LeaseEvent::Links`](super::LeaseEvent::Links).
     pub fn barred(&self) -> &Obstacles {
         &self.barred
     }
@@ -41,7 +41,7 @@ impl Leases {
         self.groups_here.values().flat_map(GroupState::places).collect()
     }
 
-    /// After [`LeaseEvent::RetireAll`]: nothing is held, and everything has been released.
+    /// After [`LeaseEvent::RetireAll`](super::LeaseEvent::RetireAll): nothing is held, and everything has been released.
     pub fn all_retired(&self) -> bool {
         self.groups_here.values().all(GroupState::is_retired)
     }
