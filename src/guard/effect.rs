@@ -59,7 +59,10 @@ pub enum Effect {
         epoch: Option<u64>,
     },
     /// Ask the neighbours who has these addresses, and listen for ARP on that interface.
+    /// Answered with [`LeaseEvent::CannotLook`](super::leases::LeaseEvent::CannotLook) where that cannot be done.
     Probe {
+        /// For this group.
+        group: VipName,
         /// Where.
         interface: String,
         /// Which.

@@ -132,9 +132,8 @@ impl Executor {
                 None
             }
             Effect::Remove { group, places, why, epoch } => Some(self.remove(group, &places, why, epoch).await),
-            Effect::Probe { interface, vips } => {
-                self.arp.probe(&interface, &vips);
-                None
+            Effect::Probe { group, interface, vips } => {
+                (!self.arp.probe(&interface, &vips)).then_some(LeaseEvent::CannotLook(group))
             }
             Effect::Announce { group, interface, vips } => {
                 let about = (group, Doing::Announcing);

@@ -74,6 +74,8 @@ pub enum LeaseEvent {
         /// What, in one datagram.
         messages: Vec<LeaseMessage>,
     },
+    /// [`Effect::Probe`] could not be done: whether another machine has an address of this group cannot be seen.
+    CannotLook(VipName),
     /// Another machine was seen by ARP, of those that [`Leases::arp_interest`] names.
     Seen(VipName, ArpSeen),
     /// [`Effect::Install`] is done.
@@ -274,6 +276,7 @@ impl Leases {
                     state.removal_failed(step.at.now);
                 }
             }
+            LeaseEvent::CannotLook(group) => step.queue.push_back(Work::Fallback(group, FallbackEvent::CannotLook)),
             LeaseEvent::Seen(group, seen) => step.queue.push_back(Work::Fallback(group, FallbackEvent::Seen(seen))),
             LeaseEvent::RetireAll => (self.retiring, self.unsettled) = (true, true),
             LeaseEvent::Return => (self.retiring, self.unsettled) = (false, true),

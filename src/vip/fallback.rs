@@ -153,6 +153,12 @@ impl Fallback {
             FallbackEvent::Advert { .. } | FallbackEvent::Look => {}
             FallbackEvent::Seen(ArpSeen::Claim) => self.yield_to("another machine has the vip", self.times.ttl, now, effects),
             FallbackEvent::Seen(ArpSeen::Probe) => self.make_way(now),
+            // Who cannot see whether anybody has the VIP does not take it.
+            FallbackEvent::CannotLook => {
+                if let Phase::Probing { .. } = self.phase {
+                    self.phase = Phase::Standby { next: now + self.times.ttl };
+                }
+            }
             FallbackEvent::InstallFailed => {
                 if self.until().is_some() {
                     self.not_before = now + self.times.back_off;

@@ -94,7 +94,8 @@ impl GroupState {
                 let one = self.probed.checked_rem(vips.len()).and_then(|nth| vips.get(nth).copied());
                 self.probed = self.probed.wrapping_add(1);
                 let vips = if all { vips } else { one.into_iter().collect() };
-                Some(Wish::Effect(Effect::Probe { interface: self.order.group.interface.clone(), vips }))
+                let interface = self.order.group.interface.clone();
+                Some(Wish::Effect(Effect::Probe { group: self.name(), interface, vips }))
             }
             FallbackEffect::Take { until, fresh } => self.translate(HolderEffect::Install { until, fresh, epoch: 0 }),
             FallbackEffect::Remove { why } => self.translate(HolderEffect::Remove { why }),

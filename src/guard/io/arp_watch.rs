@@ -56,18 +56,19 @@ impl ArpWatch {
         }
     }
 
-    /// Asks the neighbours on `interface` who has `vips`. What they answer comes with [`ArpWatch::take`].
-    pub fn probe(&mut self, interface: &str, vips: &[Ipv4Addr]) {
+    /// Asks the neighbours on `interface` who has `vips`. What they answer comes with [`ArpWatch::take`]. Whether they could be asked.
+    pub fn probe(&mut self, interface: &str, vips: &[Ipv4Addr]) -> bool {
         let probed = self.opened(interface).and_then(|listener| vips.iter().try_for_each(|vip| listener.probe(*vip)));
-        match probed {
+        match &probed {
             Ok(()) => {
                 self.failing.over(&interface.to_owned());
             }
             Err(error) => {
                 self.open.remove(interface);
-                self.failed(interface, "probe", &error);
+                self.failed(interface, "probe", error);
             }
         }
+        probed.is_ok()
     }
 
     /// Waits until there is something to take; for ever while nothing is listened for. Cancel-safe.

@@ -44,6 +44,8 @@ pub enum FallbackEvent {
     },
     /// An ARP frame of another machine was seen on the VIP's interface.
     Seen(ArpSeen),
+    /// [`FallbackEffect::Probe`] could not be done.
+    CannotLook,
     /// The kernel would not take the VIP.
     InstallFailed,
     /// [`FallbackEffect::Remove`] is done.

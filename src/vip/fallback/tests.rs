@@ -113,6 +113,17 @@ fn who_is_answered_stays_out_and_looks_again() {
 }
 
 #[test]
+fn who_cannot_look_takes_nothing() {
+    let mut director = Director::unanswered();
+    director.look(0);
+    director.run(740);
+    assert_eq!(director.step(FallbackEvent::CannotLook, 741), []);
+    assert_eq!(director.run(1040), []);
+    let again = director.run(1042);
+    assert_eq!(again.iter().map(|(_, effect)| *effect).collect::<Vec<_>>(), [FallbackEffect::Probe { all: true }]);
+}
+
+#[test]
 fn of_those_that_look_at_the_same_time_the_first_candidate_goes_on_and_others_stand_back() {
     let mut second = Director::unanswered();
     second.look(0);
