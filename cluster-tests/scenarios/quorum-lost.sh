@@ -47,6 +47,23 @@ expect_eq changes_without_a_majority "$(value changes "$LINE")" 0
 join_line probe
 expect_eq failed_without_a_majority "$(value failed "$LINE")" 0
 
+# The guard of the fallback holder is killed, and its worker: its kernel stops at the end of what it had, as with a lease, and the other director holds it.
+watching 5
+sleep 1
+# shellcheck disable=SC2046
+kill -9 $(agent-pids "$second" | cut -d' ' -f2)
+join_line watch
+expect_eq arp_macs_max_when_its_guard_is_killed "$(value arp_macs_max "$LINE")" 1
+join_line probe
+expect_le outage_ms_when_its_guard_is_killed "$(value outage_ms "$LINE")" 1500
+killed=$second
+second=$(holder)
+expect "the other director holds the vip" [ "$second" = "$(other "$killed")" ]
+stop-agent "$killed" >/dev/null 2>&1
+start-agent "$killed"
+expect "the agent is back" wait_until 20 answers "$killed"
+expect "the vip stays" holds "$second"
+
 mark
 watching 8
 sleep 1

@@ -178,9 +178,9 @@ impl Peer {
 
     /// Two windows that follow each other must agree: a clock that has only jumped, because its machine was suspended or paused, differs in one of them.
     fn judge(&self, now: BootInstant) -> Rate {
-        // The second of the last one is not over, so that a more exact one may follow.
-        let last = self.samples.iter().rev().nth(1);
-        let Some(last) = last.filter(|last| now - last.not_after < SILENT) else { return Rate::Unknown };
+        let is_silent = self.samples.back().is_none_or(|newest| now - newest.not_after >= SILENT);
+        // The second of the newest one is not over, so that a more exact one may follow.
+        let Some(last) = self.samples.iter().rev().nth(1).filter(|_| !is_silent) else { return Rate::Unknown };
         let Some((middle, later)) = self.before(last) else { return self.rate };
         let Some((_, earlier)) = self.before(middle) else { return self.rate };
         Rate::of([earlier, later]).unwrap_or(self.rate)
