@@ -49,10 +49,13 @@ impl World {
         if guard.doing.as_ref().is_some_and(|doing| doing.slowly) {
             return;
         }
-        let reserve = if node_state.kernel.pace > 0 { LONGEST_RESERVE } else { SHORTEST_RESERVE };
+        // A slow kernel takes longer for the second try, too.
+        let is_slow = node_state.kernel.pace > 0;
+        let (reserve, next_try) =
+            if is_slow { (LONGEST_RESERVE, NEXT_TRY + LONGEST_RESERVE) } else { (SHORTEST_RESERVE, NEXT_TRY) };
         let was_hindered = |until: BootInstant| guard.steady_since > until.saturating_sub(reserve);
         let left = node_state.kernel.addresses(now).find(|(_, entry)| {
-            let refused = entry.refused_at.is_some_and(|at| now < at + NEXT_TRY);
+            let refused = entry.refused_at.is_some_and(|at| now < at + next_try);
             entry.by == guard.incarnation && now >= entry.lease_until && !refused && !was_hindered(entry.lease_until)
         });
         if let Some((address, _)) = left {
