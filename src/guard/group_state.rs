@@ -347,7 +347,9 @@ impl GroupState {
 
     fn remove_act(&self) -> Option<Effect> {
         let Removing { why, epoch, .. } = self.removing?;
-        Some(Effect::Remove { group: self.name(), places: self.places(), why, epoch })
+        // Of a group that was held, nothing else can be there, and it has to be quick.
+        let places = if epoch.is_some() { self.placed.clone() } else { self.places() };
+        Some(Effect::Remove { group: self.name(), places, why, epoch })
     }
 
     /// IPv4 only: VIPs are (IPv6 neighbours would be told by unsolicited neighbour advertisements).
