@@ -148,7 +148,7 @@ fn a_renewal_allocates_little_however_many_groups_there_are() {
         assert_eq!(guards.installs, u64::from(groups));
         // Of one group alone each message is a step of its own.
         assert!(
-            allocations < if groups == 1 { 50.0 } else { 30.0 },
+            allocations < if groups == 1 { 40.0 } else { 20.0 },
             "{groups} groups: {allocations:.1} allocations for each renewal"
         );
     }

@@ -131,12 +131,7 @@ impl GroupState {
         }
         self.fallback.candidates_are(order.candidates.clone());
         (self.order, self.is_leaving) = (order, false);
-        self.stale_due = (self.held.is_some() && self.has_stale()).then(BootInstant::default);
-    }
-
-    /// What the rules last said of it.
-    pub fn order(&self) -> &GroupOrder {
-        &self.order
+        self.look_for_stale();
     }
 
     /// What may be on interfaces because of it.
@@ -170,9 +165,7 @@ impl GroupState {
     pub fn put_back(&mut self) -> Option<Effect> {
         let (until, epoch) = self.tenure()?;
         self.held_at()?;
-        let act = self.install_act(until, false, epoch);
-        self.installing = self.installing.map(|installing| Installing { announce: true, ..installing });
-        Some(act)
+        Some(self.install_and_announce(until, epoch))
     }
 
     /// What the worker is told.
@@ -217,9 +210,7 @@ impl GroupState {
         match effect {
             HolderEffect::Send { to, message } => Some(Wish::Send(to, message)),
             HolderEffect::Install { until, fresh: true, epoch } if self.goes_on_by_lease(epoch) => {
-                let act = self.install_act(until, false, epoch);
-                self.installing = self.installing.map(|installing| Installing { announce: true, ..installing });
-                Some(Wish::Effect(act))
+                Some(Wish::Effect(self.install_and_announce(until, epoch)))
             }
             HolderEffect::Install { until, fresh, epoch } => Some(Wish::Effect(match fresh || !self.outlasts(until) {
                 true => self.install_act(until, fresh, epoch),
@@ -286,14 +277,24 @@ impl GroupState {
         matches!(self.holder.state(), HolderState::Holding { .. })
     }
 
-    /// Whether `place` is to be there.
+    /// Whether `place`, which is placed, is to be there.
     fn has(&self, place: &Placement) -> bool {
-        self.wanted().any(|wanted| wanted == *place)
+        ((!self.is_leaving && self.is_of_the_rules(place)) || self.kept.contains(&place.1)) && self.may_have(place.1)
     }
 
     /// Whether something is placed that the group has not any more.
     fn has_stale(&self) -> bool {
         self.placed.iter().any(|place| !self.has(place))
+    }
+
+    /// What the group has not any more is to be taken off at the next tick, which is due.
+    fn look_for_stale(&mut self) {
+        self.stale_due = (self.held.is_some() && self.has_stale()).then(BootInstant::default);
+    }
+
+    /// Whether the group has `place` by the rules.
+    pub(super) fn is_of_the_rules(&self, (interface, address): &Placement) -> bool {
+        self.order.group.interface == *interface && self.order.group.addresses.contains(address)
     }
 
     fn name(&self) -> VipName {
@@ -307,18 +308,28 @@ impl GroupState {
 
     /// What is to be there: what the group has by the rules or keeps for another one, as far as it is under the lease.
     fn wanted(&self) -> impl Iterator<Item = Placement> + '_ {
-        let is_of_the_rules = |(interface, address): &Placement| {
-            !self.is_leaving && *interface == self.order.group.interface && self.order.group.addresses.contains(address)
-        };
-        let kept = self.placed.iter().filter(move |place| self.kept.contains(&place.1) && !is_of_the_rules(place)).cloned();
-        self.of_the_rules().filter(|_| !self.is_leaving).chain(kept).filter(|(_, address)| self.may_have(*address))
+        let kept =
+            self.placed.iter().filter(|place| self.kept.contains(&place.1) && (self.is_leaving || !self.is_of_the_rules(place)));
+        self.of_the_rules().filter(|_| !self.is_leaving).chain(kept.cloned()).filter(|(_, address)| self.may_have(*address))
     }
 
     /// Whether the kernel keeps the group's addresses beyond a lease that ends at `until`, so that this renewal is no business of the kernel's. Its lifetimes are
     /// whole seconds, leases mostly shorter.
     fn outlasts(&self, until: BootInstant) -> bool {
         let kept = self.lasts.is_some_and(|lasts| lasts >= until + LIFETIME_MARGIN);
-        kept && self.held.is_some() && self.wanted().count() == self.placed.len() && !self.has_stale()
+        kept && self.held.is_some() && !self.has_stale() && self.has_placed_all()
+    }
+
+    /// Whether all that the group has by the rules, as far as it is under the lease, is placed.
+    fn has_placed_all(&self) -> bool {
+        let placed = self.placed.iter().filter(|place| self.is_of_the_rules(place) && self.may_have(place.1)).count();
+        self.is_leaving || placed == self.order.group.addresses.iter().filter(|address| self.may_have(**address)).count()
+    }
+
+    fn install_and_announce(&mut self, until: BootInstant, epoch: u64) -> Effect {
+        let act = self.install_act(until, false, epoch);
+        self.installing = self.installing.map(|installing| Installing { announce: true, ..installing });
+        act
     }
 
     fn install_act(&mut self, until: BootInstant, fresh: bool, epoch: u64) -> Effect {

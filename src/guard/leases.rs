@@ -214,8 +214,7 @@ impl Leases {
             LeaseEvent::Groups(orders) => self.groups_are(orders, step),
             LeaseEvent::Ready(ready) => {
                 self.ready = ready;
-                let groups = self.groups_here.keys();
-                step.queue.extend(groups.map(|group| Work::Holder(group.clone(), self.readiness(group))));
+                self.tell_readiness(step);
             }
             LeaseEvent::Links(barred) => self.links_are(barred, step),
             LeaseEvent::Clock(clock) => self.clock_is(clock, step),

@@ -23,7 +23,12 @@ mod ask;
 mod promises;
 
 /// For so many of the longest ttl after a change of the rules, what nodes hold under the former ones goes on, so that nothing moves that need not.
-pub const TRANSITION_TTLS: u32 = 8;
+const TRANSITION_TTLS: u32 = 8;
+
+/// How long that is, for leases of `ttl` at most.
+pub fn transition(ttl: Duration) -> Duration {
+    promised(ttl) * TRANSITION_TTLS
+}
 
 /// What a voter is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -174,7 +179,7 @@ impl Voter {
             // It is not known when the worker will tell them. The candidates ask again in the meantime.
             return Err(RefusalReason::Quiet { remaining: self.ttl_max });
         };
-        let in_transition = now < self.rules_since + promised(self.ttl_max) * TRANSITION_TTLS;
+        let in_transition = now < self.rules_since + transition(self.ttl_max);
         let is_candidate = candidates.get(group).is_some_and(|allowed| allowed.contains(&asked.from));
         let goes_on = || in_transition && self.promises.are_with(asked.from, group, now);
         if !is_candidate && !goes_on() {

@@ -1,7 +1,6 @@
 //! Addresses that a group leaves to another one of this node: it keeps them until that one has them. Pure.
 
 use super::{GroupState, Placement};
-use crate::clock::BootInstant;
 use std::{collections::BTreeSet, net::IpAddr};
 
 impl GroupState {
@@ -25,7 +24,7 @@ impl GroupState {
     pub fn keep(&mut self, kept: BTreeSet<IpAddr>) {
         if self.kept != kept {
             self.kept = kept;
-            self.stale_due = (self.held.is_some() && self.has_stale()).then(BootInstant::default);
+            self.look_for_stale();
         }
     }
 

@@ -1,11 +1,7 @@
 //! Asks the neighbours whether somebody has an address already, as RFC 5227 does before it takes one.
 
-use super::announce::{hardware_address, link_address};
-use crate::{
-    guard::arp::{FRAME_BYTES, Mac, probe, sender},
-    kernel::io::address::interface_index,
-};
-use socket2::{Domain, Socket, Type};
+use super::packet::arp_socket;
+use crate::guard::arp::{FRAME_BYTES, Mac, probe, sender};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read},
@@ -28,13 +24,7 @@ const MOST_FRAMES: usize = 4096;
 ///
 /// Nobody learns anything wrong from a probe: it has no sender's address in it.
 pub async fn taken(interface: &str, addresses: &BTreeSet<Ipv4Addr>) -> io::Result<BTreeMap<Ipv4Addr, Mac>> {
-    let index = interface_index(interface).map_err(io::Error::other)?;
-    let protocol = u16::try_from(libc::ETH_P_ARP).expect("an EtherType has 16 bits");
-    // What it hears is settled when it is bound: no frame of another interface comes in before.
-    let socket = Socket::new(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)?;
-    let arp = link_address(index, protocol)?;
-    socket.bind(&arp)?;
-    let mac = hardware_address(&socket)?;
+    let (socket, arp, mac) = arp_socket(interface)?;
     // SAFETY: the socket stays open, and is not replaced by another, as long as it is registered.
     let socket = unsafe { AsyncFd::register(socket) }?;
     let (mut found, mut frames) = (BTreeMap::new(), 0);

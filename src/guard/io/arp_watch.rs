@@ -1,22 +1,18 @@
 //! Sends ARP probes, and hears what other machines say by ARP of certain addresses, without ever waiting: a packet socket for each interface, open only while
 //! there is an address to listen for.
 
-use super::{
-    announce::{hardware_address, link_address},
-    own_macs::own_macs,
-};
+use super::{own_macs::own_macs, packet::arp_socket};
 use crate::{
     clock::{BootClock, Clock},
     guard::{
         arp::{FRAME_BYTES, Mac, probe, seen},
         leases::ArpInterest,
     },
-    kernel::io::address::interface_index,
     model::VipName,
     repeats::Repeats,
     vip::ArpSeen,
 };
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{SockAddr, Socket};
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::poll_fn,
@@ -122,13 +118,7 @@ impl ArpWatch {
 
 impl Listener {
     fn open(interface: &str) -> io::Result<Self> {
-        let index = interface_index(interface).map_err(io::Error::other)?;
-        let protocol = u16::try_from(libc::ETH_P_ARP).expect("an EtherType has 16 bits");
-        // What it hears is settled when it is bound: no frame of another interface comes in before.
-        let socket = Socket::new(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)?;
-        let arp = link_address(index, protocol)?;
-        socket.bind(&arp)?;
-        let mac = hardware_address(&socket)?;
+        let (socket, arp, mac) = arp_socket(interface)?;
         let mut own = own_macs()?;
         own.insert(mac);
         // SAFETY: the socket stays open, and is not replaced by another, as long as it is registered.

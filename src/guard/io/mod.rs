@@ -10,6 +10,7 @@ pub mod lock;
 pub mod notify;
 pub mod outbox;
 mod own_macs;
+mod packet;
 pub mod privilege;
 pub mod runner;
 pub mod socket;

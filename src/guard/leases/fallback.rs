@@ -6,10 +6,7 @@ use crate::{
     model::VipName,
     vip::FallbackEvent,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
-};
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 /// The addresses whose ARP frames are listened for, by interface and then by address.
 pub type ArpInterest = BTreeMap<String, BTreeMap<Ipv4Addr, VipName>>;
@@ -33,10 +30,10 @@ impl Leases {
 
     /// Groups whose fallback is due.
     pub(super) fn tick_fallbacks(&self, step: &mut Step) {
-        let is_due = |state: &GroupState| state.fallback_deadline().is_some_and(|deadline| deadline <= step.at.now);
-        let due: BTreeSet<&VipName> =
-            self.groups_here.iter().filter(|(_, state)| is_due(state)).map(|(group, _)| group).collect();
-        step.queue.extend(due.into_iter().map(|group| Work::Fallback(group.clone(), FallbackEvent::Look)));
+        let now = step.at.now;
+        let is_due = |state: &GroupState| state.fallback_deadline().is_some_and(|deadline| deadline <= now);
+        let due = self.groups_here.iter().filter(|(_, state)| is_due(state));
+        step.queue.extend(due.map(|(group, _)| Work::Fallback(group.clone(), FallbackEvent::Look)));
     }
 
     pub(super) fn step_fallback(&mut self, group: &VipName, event: FallbackEvent, step: &mut Step) {

@@ -4,13 +4,13 @@ use super::{GroupState, Leases, Step, work::Work};
 use crate::{
     guard::protocol::GroupOrder,
     model::VipName,
-    vip::{Fallback, Holder, HolderEvent, HolderState, VoterEvent, promised, voter::TRANSITION_TTLS},
+    vip::{Fallback, Holder, HolderEvent, HolderState, VoterEvent, voter::transition},
 };
 
 impl Leases {
     pub(super) fn groups_are(&mut self, orders: Vec<GroupOrder>, step: &mut Step) {
         self.unsettled = true;
-        self.moving_until = Some(step.at.now + promised(self.timing.ttl) * TRANSITION_TTLS);
+        self.moving_until = Some(step.at.now + transition(self.timing.ttl));
         let candidates = orders.iter().map(|order| (order.group.name.clone(), order.candidates.clone())).collect();
         step.queue.push_back(Work::Voter(VoterEvent::Candidates(candidates)));
         self.orders = orders.into_iter().map(|order| (order.group.name.clone(), order)).collect();

@@ -45,9 +45,10 @@ impl Leases {
     /// What `former` has on interfaces and will not have any more, as far as another group of this node has it by the rules; and which.
     fn inheritances(&self, former: &VipName) -> BTreeMap<Placement, VipName> {
         let Some(state) = self.groups_here.get(former) else { return BTreeMap::new() };
-        let is_its_own = |place: &Placement| self.wants(former) && is_of(state, place);
+        let is_its_own = |place: &Placement| self.wants(former) && state.is_of_the_rules(place);
         let heir = |place: &Placement| {
-            let has = |(name, state): &(&VipName, &GroupState)| *name != former && self.wants(name) && is_of(state, place);
+            let has =
+                |(name, state): &(&VipName, &GroupState)| *name != former && self.wants(name) && state.is_of_the_rules(place);
             self.groups_here.iter().find(has).map(|(name, _)| name.clone())
         };
         let leaving = state.placed().iter().filter(|place| !is_its_own(place));
@@ -103,11 +104,6 @@ impl Leases {
             }
         }
     }
-}
-
-fn is_of(state: &GroupState, (interface, address): &Placement) -> bool {
-    let group = &state.order().group;
-    group.interface == *interface && group.addresses.contains(address)
 }
 
 /// Whether a group that has just been told of may be held here, as far as one can say: another node that holds it lets go of nothing because of this one.

@@ -26,6 +26,10 @@ impl Leases {
         self.clock = clock;
         self.voter.set_clock_is_fast(!clock.may_grant());
         self.bar_groups();
+        self.tell_readiness(step);
+    }
+
+    pub(super) fn tell_readiness(&self, step: &mut Step) {
         step.queue.extend(self.groups_here.keys().map(|group| Work::Holder(group.clone(), self.readiness(group))));
     }
 

@@ -1,8 +1,8 @@
 //! Explains why a node votes or does not, for `status`. Pure.
 
 use super::{
-    next_change::{DEAD_AFTER, MembershipInput, record, wanted_move},
-    selection::{Move, most_voters},
+    next_change::{DEAD_AFTER, MembershipInput, precedence, record, wanted_move},
+    selection::{Move, Precedence, most_voters},
 };
 use crate::model::{NodeId, NodeName, NodeRecord, Role};
 use std::{
@@ -74,10 +74,7 @@ fn why_it_votes(input: &MembershipInput, voters: &BTreeSet<NodeId>, node: &NodeR
         let others = voters.iter().filter(|id| **id != node.id).filter_map(|id| record(input, *id));
         !others.into_iter().any(|other| other.zone == node.zone)
     });
-    let is_real_server = node.roles.has(Role::RealServer);
-    let goes_before =
-        |other: &NodeRecord| other.roles.has(Role::Director) || (is_real_server && !other.roles.has(Role::RealServer));
-    let idle = |other: &NodeRecord| goes_before(other) && !voters.contains(&other.id);
+    let idle = |other: &NodeRecord| precedence(other) > precedence(node) && !voters.contains(&other.id);
     match (alone_in_zone, input.nodes.values().any(idle)) {
         (Some(zone), _) => format!("{role}, zone {zone} has no other voter"),
         (None, false) => format!("{role}, there are not enough directors"),
@@ -120,12 +117,10 @@ fn silent_for(input: &MembershipInput, node: &NodeRecord) -> Option<Duration> {
 }
 
 fn role(node: &NodeRecord) -> &'static str {
-    if node.roles.has(Role::Director) {
-        "director"
-    } else if node.roles.has(Role::RealServer) {
-        "real server"
-    } else {
-        "witness"
+    match precedence(node) {
+        Precedence::Director => "director",
+        Precedence::RealServer => "real server",
+        Precedence::Witness => "witness",
     }
 }
 

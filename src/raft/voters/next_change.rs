@@ -168,7 +168,7 @@ fn elector<'a>(input: &MembershipInput<'a>, record: &'a NodeRecord, is_deaf: boo
     }
 }
 
-fn precedence(record: &NodeRecord) -> Precedence {
+pub(super) fn precedence(record: &NodeRecord) -> Precedence {
     if record.roles.has(Role::Director) {
         Precedence::Director
     } else if record.roles.has(Role::RealServer) {

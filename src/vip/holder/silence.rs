@@ -1,10 +1,7 @@
 //! Since when no majority of the voters answers a holder, and until when it only asks dry, because another director may hold the group by fallback.
 
 use super::{Holder, HolderPhase};
-use crate::{
-    clock::BootInstant,
-    model::{Fitness, NodeId},
-};
+use crate::{clock::BootInstant, model::Fitness};
 
 /// See the file's first line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,10 +62,5 @@ impl Holder {
     pub(super) fn wait_for_the_present_holder(&mut self, now: BootInstant) {
         let retry_at = self.silence.dry_until.min(now + self.timing.renewal_interval());
         self.phase = HolderPhase::Waiting { retry_at };
-    }
-
-    /// This node.
-    pub fn me(&self) -> NodeId {
-        self.rank.me()
     }
 }

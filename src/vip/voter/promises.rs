@@ -209,17 +209,15 @@ impl Promises {
 
     fn replace(&mut self, group: &VipName, promise: Promise) {
         for address in promise.addresses.keys() {
-            let groups = self.by_address.entry(*address).or_default();
-            if !groups.contains(group) {
-                groups.insert(group.clone());
-            }
+            self.by_address.entry(*address).or_default().insert(group.clone());
         }
         let Some(record) = self.groups.get_mut(group) else { return };
-        let before = record.promise.replace(promise);
-        let kept = record.promise.iter().flat_map(|promise| promise.addresses.keys()).copied().collect::<BTreeSet<_>>();
-        for address in
-            before.into_iter().flat_map(|promise| promise.addresses.into_keys()).filter(|address| !kept.contains(address))
-        {
+        let gone = |before: &Promise| -> Vec<IpAddr> {
+            before.addresses.keys().copied().filter(|address| !promise.addresses.contains_key(address)).collect()
+        };
+        let gone = record.promise.as_ref().map(gone).unwrap_or_default();
+        record.promise = Some(promise);
+        for address in gone {
             self.forget_address(address, group);
         }
     }
