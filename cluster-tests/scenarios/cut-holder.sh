@@ -1,5 +1,5 @@
 #!/bin/bash
-# Cut the holder from everyone, then heal: never two holders (sampled every 5 ms), and it lets go by itself.
+# Cut the holder from everyone, then heal: never do two MACs answer, and it lets go by itself.
 # lab: --real-too
 . "$(dirname "$0")/lib.sh"
 
